@@ -1,0 +1,187 @@
+// A WebSocket client on libwebsockets, which appears in websocket.cpp only. It moves whole messages and knows nothing
+// of what they mean. One object owns one service thread, on which every method of its handler is called, and has at
+// most one connection at a time. It never reconnects by itself, never throws, and never touches the environment.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nuncio/bytes.hpp"
+#include "nuncio/outcome.hpp"
+
+namespace nuncio {
+
+/// Where one connection goes.
+struct websocket_target {
+  std::string host;  ///< name or address, IPv6 without brackets; also the name that TLS sends and verifies
+  std::uint16_t port = 0;
+  bool tls = false;
+  std::string path_and_query = "/";       ///< at most `path_bytes_max`, percent-encoded by the caller
+  std::vector<std::string> subprotocols;  ///< offered in this order
+
+  /// libwebsockets cuts a longer request line in silence, so it is refused instead.
+  static constexpr std::size_t path_bytes_max = 1900;
+  /// All subprotocols joined; a token travels here.
+  static constexpr std::size_t subprotocol_bytes_max = 8192;
+};
+
+/// What does not change between connections.
+struct websocket_options {
+  std::string thread_name = "nuncio-link";  ///< at most 15 characters count
+
+  std::chrono::milliseconds connect_limit{5000};  ///< from connect() to on_open, whatever the peer does
+  std::chrono::milliseconds close_limit{2000};    ///< from close() to on_gone: flush, close frame, the peer's answer
+  std::chrono::milliseconds ping_after{4000};     ///< without a PONG for so long, a PING goes out; 0: never
+  std::chrono::milliseconds hangup_after{9000};   ///< without a PONG for so long, the connection is lost; 0: never
+  std::size_t message_bytes_max = std::size_t{32} << 20;  ///< a longer inbound message: closed with 1009
+  std::size_t fragment_bytes = std::size_t{256} << 10;    ///< outbound messages go in frames of at most this; 0: whole
+
+  std::optional<std::string> ca_file;           ///< PEM, trusted besides the system's authorities
+  std::optional<std::string> client_cert_file;  ///< PEM, with client_key_file
+  std::optional<std::string> client_key_file;
+  bool allow_self_signed = false;  ///< for development; the name is still verified
+
+  /// For hosts that are not loopback: `http_proxy`, `https_proxy` and `no_proxy` (lower case) are read at connect().
+  bool proxy_from_environment = true;
+};
+
+/// How a connection, or the attempt at one, ended.
+struct websocket_gone {
+  enum class kind : std::uint8_t {
+    bad_target,         ///< never tried: path too long, no host, ...
+    name_not_found,     ///< the host's name has no address
+    connect_failed,     ///< nobody listens there, no route, reset before an answer
+    tls_failed,         ///< certificate not accepted, or no TLS spoken there
+    handshake_refused,  ///< answered, but not with a WebSocket: see http_status
+    handshake_timeout,  ///< connect_limit passed
+    closed_by_peer,     ///< the peer's close frame: see close_code and reason
+    closed_by_us,       ///< close(), reset() or stop()
+    too_large,          ///< an inbound message over message_bytes_max
+    lost,               ///< TCP ended, or no PONG for hangup_after
+  };
+
+  kind what = kind::lost;
+  bool opened = false;           ///< on_open had been called
+  int http_status = 0;           ///< of the answer to the handshake, if one came
+  std::uint16_t close_code = 0;  ///< of the peer's close frame, else 0; codes above 1011 and below 3000 read as 1002
+  std::string reason;            ///< the peer's words, or libwebsockets'
+};
+
+/// The enumerator's name.
+std::string_view to_string(websocket_gone::kind what);
+
+/// A frame to send.
+struct websocket_frame {
+  enum class kind : std::uint8_t { binary, text, ping };
+
+  /// `websocket_headroom` spare bytes, then the payload; both are destroyed by sending. A ping carries at most 125 bytes.
+  std::vector<std::uint8_t> buffer;
+  kind what = kind::binary;
+  std::uint64_t cookie = 0;  ///< the owner's own, handed back by on_written
+};
+
+/// Spare bytes in front of each outbound payload: header and mask are written there.
+inline constexpr std::size_t websocket_headroom = 16;
+
+/// The owner's side. Every method is called on the service thread, and never after ~websocket.
+class websocket_handler {
+public:
+  virtual ~websocket_handler() = default;
+
+  /// The connection stands. `subprotocol` is the peer's choice, empty if it named none.
+  virtual void on_open(std::string_view subprotocol) = 0;
+
+  /// One complete message.
+  virtual void on_message(bytes payload, bool is_text) = 0;
+
+  /// After the last message of one service turn: hand on what has been collected.
+  virtual void on_batch_end() {}
+
+  /// A PONG with the payload of one of the owner's pings; answers to the liveness PINGs are not reported.
+  virtual void on_pong(std::span<const std::uint8_t> payload) { static_cast<void>(payload); }
+
+  /// The socket can take a frame. @returns false when there is none; then request_write() when there is again.
+  virtual bool next_frame(websocket_frame& frame) = 0;
+
+  /// The kernel has the whole frame. Nothing is said about frames of a connection that ended first.
+  virtual void on_written(std::uint64_t cookie, std::size_t payload_bytes) {
+    static_cast<void>(cookie);
+    static_cast<void>(payload_bytes);
+  }
+
+  /// Exactly once for each connect(). connect() may be called from here.
+  virtual void on_gone(const websocket_gone& gone) = 0;
+
+  /// The time set by set_timer() has come.
+  virtual void on_timer() {}
+
+  /// After wake(): once for any number of calls. Also once after start().
+  virtual void on_wake() {}
+};
+
+/// The connection. Only start, stop and wake may be called from other threads than the service thread.
+class websocket {
+public:
+  using clock = std::chrono::steady_clock;
+
+  /// `handler` must outlive this object.
+  websocket(websocket_handler& handler, websocket_options options);
+  ~websocket();
+  websocket(const websocket&) = delete;
+  websocket& operator=(const websocket&) = delete;
+
+  /// Starts the service thread, which begins with on_wake(). Once.
+  outcome<void> start();
+
+  /// Resets a connection that is left (on_gone: closed_by_us) and joins the thread. Idempotent; not from the service
+  /// thread. For a clean end call close() and await on_gone before. It can wait for the handler's current method and
+  /// for a name resolution under way, which libwebsockets does synchronously (limited by resolv.conf).
+  void stop();
+
+  /// Any thread, from start() until the destructor: on_wake() will be called soon. Cheap when already pending.
+  void wake();
+
+  // -- service thread only ---------------------------------------------------------------------------------------------
+
+  /// Begins a connection; only when none is there. Never calls back before it returns.
+  void connect(websocket_target target);
+
+  /// Sends what next_frame() still yields, then a close frame, and waits for the answer; all within close_limit.
+  void close(std::uint16_t code, std::string_view reason);
+
+  /// Ends the connection with a TCP reset; nothing more is sent. on_gone follows in this service turn.
+  void reset(std::string_view reason = "reset by us");
+
+  /// next_frame() will be called once the socket has room.
+  void request_write();
+
+  /// One timer; a new time replaces the old. Fires once.
+  void set_timer(clock::duration after);
+  void clear_timer();
+
+  /// While paused the socket is not read: TCP pushes back on the peer. No PONG, PING or close is seen either, so the
+  /// liveness clock stands still; messages already read off the socket are still delivered.
+  void pause_reading(bool paused);
+
+  /// Whether on_open was called and on_gone not yet, and no close is under way.
+  [[nodiscard]] bool is_open() const;
+
+  // --------------------------------------------------------------------------------------------------------------------
+
+  /// Where libwebsockets' own errors and warnings go, for the whole process, on any service thread. Empty: dropped.
+  static void set_log(std::function<void(bool is_error, std::string_view line)> log);
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace nuncio
