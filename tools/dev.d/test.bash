@@ -1,0 +1,146 @@
+# `tools/dev test`: which suites run under which preset, how they are counted and timed.
+# Sourced by tools/dev. A part that cannot be built or has no tests counts as failed, never as skipped.
+
+passed=0
+failed=0
+timings=()
+
+command_test() {
+  local all=no
+  local -a phases=()
+  while (($#)); do
+    case $1 in
+      --all) all=yes ;;
+      --phase)
+        [[ ${2:-} =~ ^(release|e2e|debug|asan|tsan|fuzz)$ ]] || die "test --phase: no phase '${2:-}'"
+        phases+=("$2")
+        shift
+        ;;
+      *) die "test: no option '$1'; try tools/dev help" ;;
+    esac
+    shift
+  done
+  if ((${#phases[@]} == 0)); then
+    phases=(release e2e asan tsan fuzz)
+    [[ $all == no ]] || phases=(release e2e debug asan tsan fuzz)
+  fi
+  if [[ $all == yes ]]; then need_disk 12; else need_disk 6; fi
+
+  local phase started=$SECONDS
+  timed install test_packages "${phases[@]}"
+  for phase in "${phases[@]}"; do timed "$phase" "phase_$phase" "$all"; done
+
+  say "times"
+  printf '%s\n' "${timings[@]}" >&2
+  printf '%-10s %5d s\n' all $((SECONDS - started)) >&2
+  ((${#problems[@]} == 0)) || printf 'failed: %s\n' "${problems[@]}" >&2
+  echo "$passed passed, $failed failed"
+  ((failed == 0))
+}
+
+timed() {  # timed NAME COMMAND...
+  local from=$SECONDS name=$1
+  shift
+  "$@" || true # every part books its own failures
+  timings+=("$(printf '%-10s %5d s' "$name" $((SECONDS - from)))")
+}
+
+problems=()
+book_failure() {
+  failed=$((failed + 1))
+  problems+=("$1")
+  complain "FAILED: $1"
+}
+
+test_packages() {
+  install_packages "${build_packages[@]}"
+  if [[ " $* " == *' fuzz '* ]]; then install_packages "${fuzz_packages[@]}"; fi
+}
+
+# -- phases ---------------------------------------------------------------------------------------
+
+phase_release() { suite release '' -LE '^e2e-'; }
+
+phase_debug() {
+  suite debug '' -LE '^e2e-' || return
+  [[ $1 == no ]] || end_to_end debug
+}
+
+# The real engine belongs to the suite: when it cannot be had, that is a failure.
+phase_e2e() {
+  prepared release '' && end_to_end release
+}
+
+phase_asan() { sanitized asan "$1"; }
+
+phase_tsan() { sanitized tsan "$1"; }
+
+phase_fuzz() { suite fuzz ''; }
+
+# Without --all only the suites worth their time: state machines, codec and actors.
+sanitized() {  # sanitized PRESET ALL
+  if [[ $2 == no ]]; then
+    suite "$1" sanitizer_suites -L '^(unit|actor)$'
+  else
+    suite "$1" '' -LE '^e2e-' || return
+    [[ $1 == tsan ]] || end_to_end "$1"
+  fi
+}
+
+end_to_end() {  # end_to_end PRESET
+  local path
+  if path=$(engine_path); then
+    say "real engine: $("$path" --version | head -1), $path"
+    NUNCIO_RIVET_ENGINE=$path counted "$1" "${NUNCIO_E2E_JOBS:-1}" -L '^e2e-'
+  else
+    book_failure "the real engine is not to be had (see above), so its suite cannot pass"
+    counted "$1" "${NUNCIO_E2E_JOBS:-1}" -L '^e2e-dev$'
+  fi
+}
+
+# -- building and counting ------------------------------------------------------------------------
+
+prepared() {  # prepared PRESET TARGET: configured and built; a TARGET that does not exist means all
+  local preset=$1 target=$2
+  configure "$preset" >&2 || { book_failure "configuring preset $preset"; return 1; }
+  if [[ -n $target ]] && ! cmake --build "build/$preset" --target help | grep -q "^$target:"; then
+    target=''
+  fi
+  build "$preset" ${target:+"$target"} >&2 || { book_failure "building preset $preset"; return 1; }
+}
+
+suite() {  # suite PRESET TARGET CTEST-SELECTION...
+  local preset=$1 target=$2
+  shift 2
+  prepared "$preset" "$target" && counted "$preset" "$(jobs_now)" "$@"
+}
+
+# Adds up what ctest's report says. A test that did not run, for whatever reason, has failed.
+counted() {  # counted PRESET JOBS CTEST-SELECTION...
+  local preset=$1 jobs=$2
+  shift 2
+  local report="$root/build/$preset/report.xml"
+  rm -f "$report"
+  say "ctest, preset $preset: ${*:-everything}"
+  ctest --preset "$preset" --parallel "$jobs" --no-tests=ignore --output-junit "$report" "$@" >&2 || true
+  if [[ ! -s $report ]]; then
+    book_failure "ctest under preset $preset left no report"
+    return 1
+  fi
+  local total good
+  total=$(grep -c '<testcase ' "$report" || true)
+  good=$(grep -c '<testcase .*status="run"' "$report" || true)
+  if ((total == 0)); then
+    book_failure "preset $preset has no tests for: ${*:-everything}"
+    return 1
+  fi
+  passed=$((passed + good))
+  failed=$((failed + total - good))
+  local name
+  while read -r name; do problems+=("$preset: $name"); done < <(
+    grep '<testcase ' "$report" | grep -v 'status="run"' | sed -E 's/.*<testcase name="([^"]*)".*/\1/')
+  awk -v preset="$preset" '/\[doctest\] test cases:/ { n += $4; p += $6; s += $12 }
+    END { if (n) printf "preset %s: %d doctest cases in these suites, %d passed, %d skipped\n", preset, n, p, s }' \
+    "build/$preset/Testing/Temporary/LastTest.log" >&2 || true
+  ((total == good))
+}
