@@ -1,0 +1,277 @@
+// Derives JSON in both directions from the descriptions of wire.hpp. nlohmann's header is included here only.
+#include <nuncio/json.hpp>
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <nuncio/bare.hpp>
+
+namespace nuncio::protocol {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+constexpr std::string_view hex_digits = "0123456789abcdef";
+
+std::string to_hex(std::span<const std::uint8_t> xs) {
+  std::string out;
+  out.reserve(xs.size() * 2);
+  for (const auto x : xs) {
+    out += hex_digits[x >> 4U];
+    out += hex_digits[x & 15U];
+  }
+  return out;
+}
+
+template <class T>
+bool has_fields(std::uint16_t version) {
+  bool any = false;
+  wire::for_each_field<T>([&](const auto& f) { any = any || f.when.covers(version); });
+  return any;
+}
+
+// -- value to JSON ------------------------------------------------------------
+
+template <class T>
+json render(const T& x, std::uint16_t version) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return x;
+  } else if constexpr (std::is_arithmetic_v<T> && sizeof(T) == 8) {
+    return fmt::to_string(x);
+  } else if constexpr (std::is_arithmetic_v<T>) {
+    return x;
+  } else if constexpr (wire::enum_type<T>) {
+    return wire_enum(x).values[static_cast<std::size_t>(x)];
+  } else if constexpr (std::is_same_v<T, bytes>) {
+    return to_hex(x.span());
+  } else if constexpr (std::is_same_v<T, text> || std::is_same_v<T, actor_id>) {
+    return std::string{x.view()};
+  } else if constexpr (wire::fixed_type<T>) {
+    return to_hex(x);
+  } else if constexpr (wire::optional_type<T>) {
+    return x ? render(*x, version) : json{};
+  } else if constexpr (wire::list_type<T>) {
+    auto out = json::array();
+    for (const auto& y : x) out.push_back(render(y, version));
+    return out;
+  } else if constexpr (wire::map_type<T>) {
+    auto out = json::array();
+    for (const auto& [k, v] : x.entries)
+      out.push_back(json::array({render(k, version), render(v, version)}));
+    return out;
+  } else if constexpr (wire::newtype_type<T>) {
+    return render(x.*(T::wire.member), version);
+  } else if constexpr (wire::record_type<T>) {
+    if (!has_fields<T>(version)) return json{};
+    auto out = json::object();
+    wire::for_each_field<T>([&](const auto& f) {
+      if (f.when.covers(version)) out[std::string{f.name}] = render(x.*(f.member), version);
+    });
+    return out;
+  } else {
+    return std::visit(
+        [&](const auto& y) {
+          auto out = json::object();
+          out["tag"] = std::remove_cvref_t<decltype(y)>::wire.name;
+          out["val"] = render(y, version);
+          return out;
+        },
+        x);
+  }
+}
+
+// -- JSON to value ------------------------------------------------------------
+
+class json_reader {
+public:
+  explicit json_reader(std::uint16_t version) : version_(version) {}
+
+  /// Empty as long as all went well, else where and why.
+  [[nodiscard]] const std::string& error() const { return error_; }
+
+  template <class T>
+  void get(const json& from, T& x) {
+    if (!error_.empty()) return;
+    if constexpr (std::is_same_v<T, bool>) {
+      if (!from.is_boolean()) return fail("expected true or false");
+      x = from.get<bool>();
+    } else if constexpr (std::is_arithmetic_v<T> && sizeof(T) == 8) {
+      get_wide(from, x);
+    } else if constexpr (std::is_arithmetic_v<T>) {
+      if (!from.is_number_unsigned() || from.get<std::uint64_t>() > std::numeric_limits<T>::max())
+        return fail(fmt::format("expected a number from 0 to {}", std::numeric_limits<T>::max()));
+      x = static_cast<T>(from.get<std::uint64_t>());
+    } else if constexpr (wire::enum_type<T>) {
+      get_enum(from, x);
+    } else if constexpr (std::is_same_v<T, bytes>) {
+      if (auto raw = get_hex(from)) x = bytes{std::move(*raw)};
+    } else if constexpr (std::is_same_v<T, text> || std::is_same_v<T, actor_id>) {
+      if (!from.is_string()) return fail("expected a string");
+      x = T{from.get<std::string>()};
+    } else if constexpr (wire::fixed_type<T>) {
+      auto raw = get_hex(from);
+      if (!raw) return;
+      if (raw->size() != x.size()) return fail(fmt::format("expected {} bytes as hex", x.size()));
+      std::copy(raw->begin(), raw->end(), x.begin());
+    } else if constexpr (wire::optional_type<T>) {
+      if (!from.is_null()) get(from, x.emplace());
+    } else if constexpr (wire::list_type<T>) {
+      if (!from.is_array()) return fail("expected an array");
+      for (std::size_t i = 0; i < from.size(); ++i)
+        inside(fmt::to_string(i), [&] { get(from[i], x.emplace_back()); });
+    } else if constexpr (wire::map_type<T>) {
+      get_map(from, x);
+    } else if constexpr (wire::newtype_type<T>) {
+      get(from, x.*(T::wire.member));
+    } else if constexpr (wire::record_type<T>) {
+      get_record(from, x);
+    } else {
+      get_union(from, x, std::make_index_sequence<std::variant_size_v<T>>{});
+    }
+  }
+
+private:
+  template <class T>
+  void get_wide(const json& from, T& x) {
+    if (!from.is_string()) return fail("expected a 64-bit integer as a decimal string");
+    const auto& digits = from.get_ref<const std::string&>();
+    const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), x);
+    if (code != std::errc{} || end != digits.data() + digits.size())
+      fail(fmt::format("'{}' is no 64-bit integer of this kind", digits));
+  }
+
+  template <class T>
+  void get_enum(const json& from, T& x) {
+    if (from.is_string()) {
+      const auto& values = wire_enum(T{}).values;
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        if (values[i] != from.get_ref<const std::string&>()) continue;
+        x = static_cast<T>(i);
+        return;
+      }
+    }
+    fail(fmt::format("expected one of {}", fmt::join(wire_enum(T{}).values, ", ")));
+  }
+
+  std::optional<std::vector<std::uint8_t>> get_hex(const json& from) {
+    if (!from.is_string()) {
+      fail("expected hex digits");
+      return std::nullopt;
+    }
+    const auto& digits = from.get_ref<const std::string&>();
+    std::vector<std::uint8_t> out(digits.size() / 2);
+    bool good = digits.size() % 2 == 0;
+    for (std::size_t i = 0; good && i < digits.size(); ++i) {
+      const auto nibble = hex_digits.find(digits[i]);
+      good = nibble != std::string_view::npos;
+      if (good) out[i / 2] = static_cast<std::uint8_t>(out[i / 2] << 4U | nibble);
+    }
+    if (good) return out;
+    fail("expected an even number of lower-case hex digits");
+    return std::nullopt;
+  }
+
+  template <class K, class V>
+  void get_map(const json& from, wire::map_of<K, V>& x) {
+    if (!from.is_array()) return fail("expected an array of [key, value]");
+    for (std::size_t i = 0; i < from.size(); ++i) {
+      inside(fmt::to_string(i), [&] {
+        if (!from[i].is_array() || from[i].size() != 2) return fail("expected [key, value]");
+        auto& [k, v] = x.entries.emplace_back();
+        get(from[i][0], k);
+        get(from[i][1], v);
+      });
+    }
+    std::vector<std::string_view> keys;
+    for (const auto& [k, v] : x.entries) keys.push_back(k);
+    std::sort(keys.begin(), keys.end());
+    if (std::adjacent_find(keys.begin(), keys.end()) != keys.end()) fail("duplicate map key");
+  }
+
+  template <class T>
+  void get_record(const json& from, T& x) {
+    if (from.is_null() && !has_fields<T>(version_)) return;
+    if (!from.is_object()) return fail(fmt::format("expected {} as an object", T::wire.name));
+    std::size_t known = 0;
+    wire::for_each_field<T>([&](const auto& f) {
+      const auto at = from.find(std::string{f.name});
+      if (at != from.end()) {
+        ++known;
+        inside(f.name, [&] { get(*at, x.*(f.member)); });
+      } else if (f.when.covers(version_)) {
+        fail(fmt::format("{} lacks '{}'", T::wire.name, f.name));
+      }
+    });
+    if (error_.empty() && known != from.size())
+      fail(fmt::format("{} has a field that it does not know", T::wire.name));
+  }
+
+  template <class T, std::size_t... Is>
+  void get_union(const json& from, T& x, std::index_sequence<Is...>) {
+    if (!from.is_object() || from.size() != 2 || !from.contains("tag") || !from.contains("val") ||
+        !from["tag"].is_string())
+      return fail("expected {\"tag\", \"val\"}");
+    const auto& tag = from["tag"].get_ref<const std::string&>();
+    bool found = false;
+    const auto attempt = [&]<std::size_t I>() {
+      if (found || std::variant_alternative_t<I, T>::wire.name != tag) return;
+      found = true;
+      inside("val", [&] { get(from["val"], x.template emplace<I>()); });
+    };
+    (attempt.template operator()<Is>(), ...);
+    if (!found) fail(fmt::format("unknown tag '{}'", tag));
+  }
+
+  template <class F>
+  void inside(std::string_view step, F&& f) {
+    const auto size = path_.size();
+    path_ += '/';
+    path_ += step;
+    f();
+    path_.resize(size);
+  }
+
+  void fail(std::string why) {
+    if (error_.empty())
+      error_ = fmt::format("at {}: {}", path_.empty() ? std::string{"the top"} : path_, why);
+  }
+
+  std::uint16_t version_;
+  std::string path_;
+  std::string error_;
+};
+
+template <class T>
+outcome<T> parse(std::string_view line, std::uint16_t version) {
+  json tree;
+  try {
+    tree = json::parse(line);
+  } catch (const json::exception& e) {
+    const auto* syntax = dynamic_cast<const json::parse_error*>(&e);
+    return failure{
+        errc::malformed,
+        fmt::format("offset {}: not JSON: {}", syntax != nullptr ? syntax->byte : 0, e.what())};
+  }
+  json_reader reader{version};
+  outcome<T> x{T{}};
+  reader.get(tree, *x);
+  if (!reader.error().empty()) return failure{errc::malformed, reader.error()};
+  return x;
+}
+
+}  // namespace
+
+std::string to_json(const to_rivet& x, std::uint16_t version) { return render(x, version).dump(); }
+
+std::string to_json(const to_envoy& x, std::uint16_t version) { return render(x, version).dump(); }
+
+outcome<to_rivet> to_rivet_from_json(std::string_view line, std::uint16_t version) {
+  return parse<to_rivet>(line, version);
+}
+
+outcome<to_envoy> to_envoy_from_json(std::string_view line, std::uint16_t version) {
+  return parse<to_envoy>(line, version);
+}
+
+}  // namespace nuncio::protocol

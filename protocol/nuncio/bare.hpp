@@ -1,0 +1,364 @@
+// BARE writer and reader over the descriptions of wire.hpp. The reader is total: any bytes give a value or the first
+// error with its offset; it never reads past the end, and allocates no more than what the bytes present can fill.
+// Included only where a projection is instantiated (messages.cpp) and by tests; all else calls codec.hpp's functions.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <limits>
+#include <memory>
+#include <nuncio/actor_id.hpp>
+#include <nuncio/bytes.hpp>
+#include <nuncio/utf8.hpp>
+#include <nuncio/wire.hpp>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace nuncio::bare {
+
+static_assert(std::endian::native == std::endian::little, "numbers are copied as they stand");
+
+/// Fewest bytes that any value of `T` takes, at any version: what bounds the count of a list.
+template <class T>
+constexpr std::size_t wire_bytes_min() {
+  if constexpr (wire::record_type<T>) {
+    std::size_t sum = 0;
+    wire::for_each_field<T>([&](const auto& f) {
+      using field_type = typename std::remove_cvref_t<decltype(f)>::type;
+      if (f.when.first <= wire::version_min) sum += wire_bytes_min<field_type>();
+    });
+    return sum;
+  } else if constexpr (wire::newtype_type<T>) {
+    return wire_bytes_min<typename std::remove_cvref_t<decltype(T::wire)>::type>();
+  } else if constexpr (wire::fixed_type<T>) {
+    return std::tuple_size_v<T>;
+  } else if constexpr (std::is_arithmetic_v<T>) {
+    return sizeof(T);
+  } else {
+    return 1;
+  }
+}
+
+/// Whether alternative `A` of a union exists at `version`.
+template <class A>
+constexpr bool alive(std::uint16_t version) {
+  return A::wire.when.covers(version);
+}
+
+// -- writer -------------------------------------------------------------------
+
+class writer {
+public:
+  /// Appends to `out`, which may already hold a prefix.
+  writer(std::vector<std::uint8_t>& out, std::uint16_t version) : out_(out), version_(version) {}
+
+  /// Why the value can't be said at this version; null when it was written. The bytes are worthless after an error.
+  [[nodiscard]] const char* error() const { return error_; }
+
+  /// The name of the type that `error` is about.
+  [[nodiscard]] std::string_view error_at() const { return error_at_; }
+
+  template <class T>
+  void put(const T& x) {
+    if constexpr (std::is_same_v<T, bool>) {
+      out_.push_back(x ? 1 : 0);
+    } else if constexpr (std::is_arithmetic_v<T>) {
+      raw(&x, sizeof x);
+    } else if constexpr (wire::enum_type<T>) {
+      put_uint(static_cast<std::uint64_t>(x));
+    } else if constexpr (std::is_same_v<T, bytes>) {
+      put_uint(x.size());
+      raw(x.data(), x.size());
+    } else if constexpr (std::is_same_v<T, text> || std::is_same_v<T, actor_id>) {
+      if (!is_utf8(x.view())) fail("not valid UTF-8", "str");
+      put_uint(x.view().size());
+      raw(x.view().data(), x.view().size());
+    } else if constexpr (wire::fixed_type<T>) {
+      raw(x.data(), x.size());
+    } else if constexpr (wire::optional_type<T>) {
+      put(x.has_value());
+      if (x) put(*x);
+    } else if constexpr (wire::list_type<T>) {
+      put_uint(x.size());
+      for (const auto& y : x) put(y);
+    } else if constexpr (wire::map_type<T>) {
+      put_uint(x.entries.size());
+      for (const auto& [k, v] : x.entries) {
+        put(k);
+        put(v);
+      }
+    } else if constexpr (wire::newtype_type<T>) {
+      put(x.*(T::wire.member));
+    } else if constexpr (wire::record_type<T>) {
+      wire::for_each_field<T>([&](const auto& f) {
+        if (f.when.covers(version_)) {
+          put(x.*(f.member));
+        } else if (!f.when.droppable && !(x.*(f.member) == T{}.*(f.member))) {
+          fail("field is not in this protocol version", f.name);
+        }
+      });
+    } else if constexpr (wire::union_type<T>) {
+      put_union(x, std::make_index_sequence<std::variant_size_v<T>>{});
+    } else {
+      static_assert(wire::unsupported<T>, "this C++ type has no BARE encoding");
+    }
+  }
+
+private:
+  template <class T, std::size_t... Is>
+  void put_union(const T& x, std::index_sequence<Is...>) {
+    std::uint64_t tag = 0;
+    ((Is < x.index() && alive<std::variant_alternative_t<Is, T>>(version_) ? void(++tag) : void()),
+     ...);
+    std::visit(
+        [&](const auto& y) {
+          using alternative = std::remove_cvref_t<decltype(y)>;
+          if (!alive<alternative>(version_))
+            return fail("message is not in this protocol version", alternative::wire.name);
+          put_uint(tag);
+          put(y);
+        },
+        x);
+  }
+
+  void put_uint(std::uint64_t x) {
+    while (x >= 0x80) {
+      out_.push_back(static_cast<std::uint8_t>(x | 0x80U));
+      x >>= 7U;
+    }
+    out_.push_back(static_cast<std::uint8_t>(x));
+  }
+
+  void raw(const void* from, std::size_t n) {
+    const auto* p = static_cast<const std::uint8_t*>(from);
+    out_.insert(out_.end(), p, p + n);
+  }
+
+  void fail(const char* why, std::string_view at) {
+    if (error_ != nullptr) return;
+    error_ = why;
+    error_at_ = at;
+  }
+
+  std::vector<std::uint8_t>& out_;
+  std::uint16_t version_;
+  const char* error_ = nullptr;
+  std::string_view error_at_;
+};
+
+// -- reader -------------------------------------------------------------------
+
+class reader {
+public:
+  /// Reads `frame`; slices in the result share its memory.
+  reader(const bytes& frame, std::uint16_t version)
+      : owner_(frame.owner()),
+        begin_(frame.data()),
+        at_(frame.data()),
+        end_(frame.data() + frame.size()),
+        version_(version) {}
+
+  /// Why the bytes are no value of the type; null as long as all went well.
+  [[nodiscard]] const char* error() const { return error_; }
+
+  /// Where the first error was noticed, in bytes from the start.
+  [[nodiscard]] std::size_t error_offset() const { return error_offset_; }
+
+  /// Call last: leftover bytes are an error.
+  void finish() {
+    if (error_ == nullptr && at_ != end_) fail("trailing bytes");
+  }
+
+  template <class T>
+  T get() {
+    T x{};
+    get(x);
+    return x;
+  }
+
+  template <class T>
+  void get(T& x) {
+    if (error_ != nullptr) return;
+    if constexpr (std::is_same_v<T, bool>) {
+      std::uint8_t raw_value = 0;
+      raw(&raw_value, 1);
+      if (raw_value > 1) return fail_back("bool is neither 0 nor 1", 1);
+      x = raw_value == 1;
+    } else if constexpr (std::is_arithmetic_v<T>) {
+      raw(&x, sizeof x);
+    } else if constexpr (wire::enum_type<T>) {
+      const auto* start = at_;
+      const auto number = get_uint();
+      if (number >= wire_enum(T{}).values.size()) return fail_at("unknown enum value", start);
+      x = static_cast<T>(number);
+    } else if constexpr (std::is_same_v<T, bytes>) {
+      const auto span = get_span();
+      if (!span.empty()) x = bytes{slice<std::uint8_t>{owner_, span}};
+    } else if constexpr (std::is_same_v<T, text>) {
+      const auto chars = get_chars();
+      if (!chars.empty()) x = text{slice<char>{owner_, {chars.data(), chars.size()}}};
+    } else if constexpr (std::is_same_v<T, actor_id>) {
+      x = actor_id{get_chars()};
+    } else if constexpr (wire::fixed_type<T>) {
+      raw(x.data(), x.size());
+    } else if constexpr (wire::optional_type<T>) {
+      if (get<bool>()) get(x.emplace());
+    } else if constexpr (wire::list_type<T>) {
+      get_list(x);
+    } else if constexpr (wire::map_type<T>) {
+      get_map(x);
+    } else if constexpr (wire::newtype_type<T>) {
+      get(x.*(T::wire.member));
+    } else if constexpr (wire::record_type<T>) {
+      wire::for_each_field<T>([&](const auto& f) {
+        if (f.when.covers(version_)) get(x.*(f.member));
+      });
+    } else if constexpr (wire::union_type<T>) {
+      get_union(x, std::make_index_sequence<std::variant_size_v<T>>{});
+    } else {
+      static_assert(wire::unsupported<T>, "this C++ type has no BARE encoding");
+    }
+  }
+
+private:
+  // A count is checked against the bytes left, but elements are larger in memory than on the wire: so room is made
+  // for no more than this at once, and the rest grows with what really arrives.
+  static constexpr std::size_t reserve_elements_max = 256;
+
+  template <class T>
+  void get_list(std::vector<T>& xs) {
+    const auto n = get_count(wire_bytes_min<T>());
+    xs.reserve(std::min(n, reserve_elements_max));
+    for (std::size_t i = 0; i < n && error_ == nullptr; ++i) get(xs.emplace_back());
+  }
+
+  template <class K, class V>
+  void get_map(wire::map_of<K, V>& x) {
+    const auto* start = at_;
+    const auto n = get_count(wire_bytes_min<K>() + wire_bytes_min<V>());
+    x.entries.reserve(std::min(n, reserve_elements_max));
+    for (std::size_t i = 0; i < n && error_ == nullptr; ++i) {
+      auto& [k, v] = x.entries.emplace_back();
+      get(k);
+      get(v);
+    }
+    if (error_ == nullptr && has_duplicate(x)) fail_at("duplicate map key", start);
+  }
+
+  template <class K, class V>
+  static bool has_duplicate(const wire::map_of<K, V>& x) {
+    const auto n = x.entries.size();
+    if (n <= 16) {
+      for (std::size_t i = 1; i < n; ++i)
+        for (std::size_t j = 0; j < i; ++j)
+          if (x.entries[i].first == x.entries[j].first) return true;
+      return false;
+    }
+    std::vector<std::string_view> keys;
+    keys.reserve(n);
+    for (const auto& [k, v] : x.entries) keys.push_back(k);
+    std::sort(keys.begin(), keys.end());
+    return std::adjacent_find(keys.begin(), keys.end()) != keys.end();
+  }
+
+  template <class T, std::size_t... Is>
+  void get_union(T& x, std::index_sequence<Is...>) {
+    const auto* start = at_;
+    const auto tag = get_uint();
+    if (error_ != nullptr) return;
+    std::uint64_t next = 0;
+    bool found = false;
+    const auto attempt = [&]<std::size_t I>() {
+      if (found || !alive<std::variant_alternative_t<I, T>>(version_)) return;
+      if (next++ != tag) return;
+      found = true;
+      get(x.template emplace<I>());
+    };
+    (attempt.template operator()<Is>(), ...);
+    if (!found) fail_at("unknown union tag", start);
+  }
+
+  std::size_t get_count(std::size_t element_bytes_min) {
+    const auto* start = at_;
+    const auto n = get_uint();
+    if (error_ == nullptr && n > left() / std::max<std::size_t>(element_bytes_min, 1)) {
+      fail_at("count is larger than what is left can hold", start);
+      return 0;
+    }
+    return static_cast<std::size_t>(n);
+  }
+
+  std::span<const std::uint8_t> get_span() {
+    const auto* start = at_;
+    const auto n = get_uint();
+    if (error_ != nullptr) return {};
+    if (n > left()) {
+      fail_at("length is larger than what is left", start);
+      return {};
+    }
+    const std::span<const std::uint8_t> span{at_, static_cast<std::size_t>(n)};
+    at_ += n;
+    return span;
+  }
+
+  std::string_view get_chars() {
+    const auto span = get_span();
+    const std::string_view chars{reinterpret_cast<const char*>(span.data()), span.size()};
+    if (error_ == nullptr && !is_utf8(chars)) {
+      fail_back("str is not valid UTF-8", span.size());
+      return {};
+    }
+    return chars;
+  }
+
+  std::uint64_t get_uint() {
+    const auto* start = at_;
+    std::uint64_t x = 0;
+    for (unsigned shift = 0; shift < 70; shift += 7) {
+      std::uint8_t byte = 0;
+      raw(&byte, 1);
+      if (error_ != nullptr) return 0;
+      if (shift == 63 && byte > 1) break;
+      x |= static_cast<std::uint64_t>(byte & 0x7fU) << shift;
+      if ((byte & 0x80U) != 0) continue;
+      if (byte == 0 && shift != 0) {
+        fail_at("uint is not minimal", start);
+        return 0;
+      }
+      return x;
+    }
+    fail_at("uint does not fit in 64 bits", start);
+    return 0;
+  }
+
+  void raw(void* to, std::size_t n) {
+    if (error_ != nullptr) return;
+    if (n > left()) return fail("truncated");
+    if (n != 0) std::memcpy(to, at_, n);
+    at_ += n;
+  }
+
+  [[nodiscard]] std::size_t left() const { return static_cast<std::size_t>(end_ - at_); }
+
+  void fail(const char* why) { fail_at(why, at_); }
+
+  void fail_back(const char* why, std::size_t n) { fail_at(why, at_ - n); }
+
+  void fail_at(const char* why, const std::uint8_t* where) {
+    if (error_ != nullptr) return;
+    error_ = why;
+    error_offset_ = static_cast<std::size_t>(where - begin_);
+  }
+
+  std::shared_ptr<const void> owner_;
+  const std::uint8_t* begin_;
+  const std::uint8_t* at_;
+  const std::uint8_t* end_;
+  std::uint16_t version_;
+  const char* error_ = nullptr;
+  std::size_t error_offset_ = 0;
+};
+
+}  // namespace nuncio::bare

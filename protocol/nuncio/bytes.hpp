@@ -1,0 +1,121 @@
+// Copyable slices of immutable memory: what `data` and `str` decode to. A slice shares the frame that it was cut
+// from, or owns its bytes when a program built it; either way a copy costs a reference count. Any thread may read.
+#pragma once
+
+#include <algorithm>
+#include <compare>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace nuncio {
+
+/// Immutable elements that are kept alive by the slice itself. `bytes` and `text` below are what to use.
+template <class T>
+class slice {
+public:
+  slice() = default;
+
+  /// Takes over `xs`.
+  explicit slice(std::vector<T> xs) {
+    auto kept = std::make_shared<const std::vector<T>>(std::move(xs));
+    data_ = kept->data();
+    size_ = kept->size();
+    owner_ = std::move(kept);
+  }
+
+  /// Shares `owner`, which must keep `xs` alive and unchanged.
+  slice(std::shared_ptr<const void> owner, std::span<const T> xs)
+      : owner_(std::move(owner)), data_(xs.data()), size_(xs.size()) {}
+
+  [[nodiscard]] const T* data() const { return data_; }
+
+  [[nodiscard]] std::size_t size() const { return size_; }
+
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+
+  [[nodiscard]] const T* begin() const { return data_; }
+
+  [[nodiscard]] const T* end() const { return data_ + size_; }
+
+  [[nodiscard]] std::span<const T> span() const { return {data_, size_}; }
+
+  /// What keeps the elements alive; null when empty and unowned.
+  [[nodiscard]] const std::shared_ptr<const void>& owner() const { return owner_; }
+
+  /// The part of `count` elements from `offset`, sharing the same memory; cut short at the end.
+  [[nodiscard]] slice part(std::size_t offset, std::size_t count = SIZE_MAX) const {
+    offset = std::min(offset, size_);
+    return {owner_, {data_ + offset, std::min(count, size_ - offset)}};
+  }
+
+  friend bool operator==(const slice& a, const slice& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end());
+  }
+
+private:
+  std::shared_ptr<const void> owner_;
+  const T* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// BARE `data`: opaque bytes.
+class bytes : public slice<std::uint8_t> {
+public:
+  using slice::slice;
+
+  bytes(slice<std::uint8_t> x) : slice(std::move(x)) {}
+
+  /// Copies the characters of `x`.
+  explicit bytes(std::string_view x) : slice(std::vector<std::uint8_t>(x.begin(), x.end())) {}
+
+  /// Copies `xs`.
+  static bytes copy_of(std::span<const std::uint8_t> xs) {
+    return bytes{std::vector<std::uint8_t>(xs.begin(), xs.end())};
+  }
+
+  /// The bytes seen as characters.
+  [[nodiscard]] std::string_view view() const {
+    return {reinterpret_cast<const char*>(data()), size()};
+  }
+};
+
+/// BARE `str`: UTF-8 text. Decoded text is known to be valid; text of our own making is checked when it is encoded.
+class text : public slice<char> {
+public:
+  using slice::slice;
+
+  text() = default;
+
+  text(slice<char> x) : slice(std::move(x)) {}
+
+  text(std::string x) {
+    auto kept = std::make_shared<const std::string>(std::move(x));
+    const std::span<const char> all{*kept};
+    static_cast<slice&>(*this) = slice(std::move(kept), all);
+  }
+
+  text(std::string_view x) : text(std::string{x}) {}
+
+  text(const char* x) : text(std::string{x}) {}
+
+  [[nodiscard]] std::string_view view() const { return {data(), size()}; }
+
+  operator std::string_view() const { return view(); }
+
+  [[nodiscard]] std::string str() const { return std::string{view()}; }
+
+  friend bool operator==(const text& a, std::string_view b) { return a.view() == b; }
+
+  friend bool operator==(const text& a, const text& b) { return a.view() == b.view(); }
+
+  friend bool operator==(const text& a, const char* b) { return a.view() == b; }
+
+  friend auto operator<=>(const text& a, const text& b) { return a.view() <=> b.view(); }
+};
+
+}  // namespace nuncio
