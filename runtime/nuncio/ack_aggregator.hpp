@@ -1,0 +1,48 @@
+// Folds processed checkpoints into the highest index for each (actor, generation) until a frame takes them. Pure; owned
+// by the ack actor. Decides nothing, and loses all with the connection: the replay says what to ack again (I8).
+#pragma once
+
+#include <nuncio/clock.hpp>
+#include <nuncio/ids.hpp>
+#include <nuncio/messages.hpp>
+#include <optional>
+#include <span>
+#include <unordered_map>
+
+namespace nuncio {
+
+struct ack_options {
+  /// Most checkpoints in one frame: about 45 bytes each, so that a frame stays below 64 KiB.
+  std::size_t checkpoints_max = 1400;
+};
+
+class ack_aggregator {
+public:
+  explicit ack_aggregator(ack_options options = {}) : options_(options) {}
+
+  /// A connection opened: what was pending belonged to the last one.
+  void handle_link_up(epoch connection);
+  void handle_link_down();
+
+  /// Checkpoints that the ledger recorded while `connection` was open; ignored if it no longer is.
+  void handle_processed(epoch connection, std::span<const protocol::actor_checkpoint> checkpoints);
+
+  /// The frame of the last poll_transmit has been handed to the kernel.
+  void handle_written(epoch connection);
+
+  /// The next frame, or none: one frame is in flight at a time, so that acks coalesce while the link is busy.
+  [[nodiscard]] std::optional<protocol::to_rivet_ack_commands> poll_transmit();
+
+  [[nodiscard]] std::size_t pending() const { return pending_.size(); }
+
+  [[nodiscard]] epoch connection() const { return connection_; }
+
+private:
+  ack_options options_;
+  epoch connection_ = 0;
+  bool up_ = false;
+  bool in_flight_ = false;
+  std::unordered_map<actor_ref, std::int64_t> pending_;
+};
+
+}  // namespace nuncio

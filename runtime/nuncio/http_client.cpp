@@ -1,0 +1,271 @@
+// The only file that knows libcurl. `mutex` guards the inbox alone; all else belongs to the thread.
+#include "nuncio/http_client.hpp"
+
+#include <curl/curl.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <cctype>
+#include <csignal>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+
+#include "nuncio/proxy.hpp"
+
+namespace nuncio {
+
+namespace {
+
+struct transfer {
+  http_call call;
+  http_client::callback done;
+  http_reply reply;
+  std::size_t body_bytes_max = 0;
+  bool too_large = false;
+  curl_slist* headers = nullptr;
+  char error[CURL_ERROR_SIZE] = {};
+
+  transfer() = default;
+  transfer(const transfer&) = delete;
+  transfer& operator=(const transfer&) = delete;
+
+  ~transfer() { curl_slist_free_all(headers); }
+};
+
+std::size_t on_body(char* data, std::size_t, std::size_t size, void* user) {
+  auto& t = *static_cast<transfer*>(user);
+  if (t.reply.body.size() + size > t.body_bytes_max) {
+    t.too_large = true;
+    return 0;
+  }
+  t.reply.body.append(data, size);
+  return size;
+}
+
+std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
+  auto& t = *static_cast<transfer*>(user);
+  std::string_view line{data, size};
+  if (line.starts_with("HTTP/")) t.reply.headers.clear();  // after 100 Continue or a proxy's answer
+  const auto colon = line.find(':');
+  if (colon == std::string_view::npos || t.reply.headers.size() >= 256) return size;
+  std::string name{line.substr(0, colon)};
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  auto value = line.substr(colon + 1);
+  while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
+  while (!value.empty() && static_cast<unsigned char>(value.back()) <= ' ') value.remove_suffix(1);
+  t.reply.headers.emplace_back(std::move(name), std::string{value});
+  return size;
+}
+
+std::string host_of(const std::string& url) {
+  std::string host;
+  if (CURLU* parts = curl_url()) {
+    char* text = nullptr;
+    if (curl_url_set(parts, CURLUPART_URL, url.c_str(), 0) == CURLUE_OK &&
+        curl_url_get(parts, CURLUPART_HOST, &text, 0) == CURLUE_OK) {
+      host = text;
+      curl_free(text);
+    }
+    curl_url_cleanup(parts);
+  }
+  return host;
+}
+
+failure failure_of(CURLcode code, const transfer& t) {
+  if (t.too_large)
+    return {errc::too_large, "the reply of " + t.call.url + " is longer than " + std::to_string(t.body_bytes_max) + " bytes"};
+  const std::string why = t.call.url + ": " + (t.error[0] != 0 ? t.error : curl_easy_strerror(code));
+  switch (code) {
+    case CURLE_OPERATION_TIMEDOUT:
+      return {errc::timed_out, why};
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_SSL_CACERT_BADFILE:
+      return {errc::invalid_argument, why};
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CONNECT_ERROR:
+      return {errc::refused, why};
+    case CURLE_OUT_OF_MEMORY:
+      return {errc::internal, why};
+    default:
+      return {errc::unreachable, why};
+  }
+}
+
+}  // namespace
+
+std::string_view http_reply::header(std::string_view name) const {
+  for (const auto& [key, value] : headers)
+    if (key == name) return value;
+  return {};
+}
+
+struct http_client::impl {
+  explicit impl(http_client_options o) : options(std::move(o)) {
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    multi = curl_multi_init();
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    thread = std::thread([this] { run(); });
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  ~impl() {
+    {
+      const std::lock_guard guard{mutex};
+      stopping = true;
+    }
+    curl_multi_wakeup(multi);
+    thread.join();
+    curl_multi_cleanup(multi);
+    curl_global_cleanup();
+  }
+
+  void run() {
+    pthread_setname_np(pthread_self(), "nuncio-http");
+    for (;;) {
+      std::deque<std::unique_ptr<transfer>> fresh;
+      bool stop = false;
+      {
+        const std::lock_guard guard{mutex};
+        fresh.swap(inbox);
+        stop = stopping;
+      }
+      if (stop) {
+        cancel_all(std::move(fresh));
+        return;
+      }
+      for (auto& t : fresh) begin(std::move(t));
+      int running = 0;
+      curl_multi_perform(multi, &running);
+      collect();
+      curl_multi_poll(multi, nullptr, 0, 1000, nullptr);
+    }
+  }
+
+  void begin(std::unique_ptr<transfer> t) {
+    CURL* easy = curl_easy_init();
+    if (easy == nullptr) {
+      finish(std::move(t), failure{errc::internal, "libcurl could not create a handle"});
+      return;
+    }
+    curl_easy_setopt(easy, CURLOPT_URL, t->call.url.c_str());
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(t->call.timeout.count()));
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+    if (t->call.method == "HEAD")
+      curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    else
+      curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, t->call.method.c_str());
+    if (!t->call.body.empty() || t->call.method == "POST" || t->call.method == "PUT") {
+      curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(t->call.body.size()));
+      curl_easy_setopt(easy, CURLOPT_POSTFIELDS, t->call.body.c_str());
+      t->headers = curl_slist_append(t->headers, "Expect:");
+    }
+    for (const auto& [name, value] : t->call.headers)
+      t->headers = curl_slist_append(t->headers, (name + ": " + value).c_str());
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, t->headers);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, t.get());
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, t.get());
+    if (is_loopback(host_of(t->call.url))) curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    if (options.ca_file) curl_easy_setopt(easy, CURLOPT_CAINFO, options.ca_file->c_str());
+    if (options.allow_self_signed) {
+      curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+      curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+    if (curl_multi_add_handle(multi, easy) != CURLM_OK) {
+      curl_easy_cleanup(easy);
+      finish(std::move(t), failure{errc::internal, "libcurl did not take the call"});
+      return;
+    }
+    active.emplace(easy, std::move(t));
+  }
+
+  void collect() {
+    int left = 0;
+    while (CURLMsg* message = curl_multi_info_read(multi, &left)) {
+      if (message->msg != CURLMSG_DONE) continue;
+      CURL* easy = message->easy_handle;
+      const CURLcode code = message->data.result;
+      auto node = active.extract(easy);
+      auto t = std::move(node.mapped());
+      long status = 0;
+      curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+      t->reply.status = static_cast<int>(status);
+      curl_multi_remove_handle(multi, easy);
+      curl_easy_cleanup(easy);
+      if (code == CURLE_OK) {
+        auto reply = std::move(t->reply);
+        finish(std::move(t), std::move(reply));
+      } else {
+        auto why = failure_of(code, *t);
+        finish(std::move(t), std::move(why));
+      }
+    }
+  }
+
+  void finish(std::unique_ptr<transfer> t, outcome<http_reply> result) {
+    {
+      const std::lock_guard guard{mutex};
+      --outstanding;
+    }
+    t->done(std::move(result));
+  }
+
+  void cancel_all(std::deque<std::unique_ptr<transfer>> fresh) {
+    for (auto& [easy, t] : active) {
+      curl_multi_remove_handle(multi, easy);
+      curl_easy_cleanup(easy);
+      fresh.push_back(std::move(t));
+    }
+    active.clear();
+    for (auto& t : fresh) finish(std::move(t), failure{errc::cancelled, "the HTTP client was stopped"});
+  }
+
+  const http_client_options options;
+  CURLM* multi = nullptr;
+  std::thread thread;
+  std::unordered_map<CURL*, std::unique_ptr<transfer>> active;
+
+  std::mutex mutex;
+  std::deque<std::unique_ptr<transfer>> inbox;
+  std::size_t outstanding = 0;
+  bool stopping = false;
+};
+
+http_client::http_client(http_client_options options) : impl_(std::make_unique<impl>(std::move(options))) {}
+
+http_client::~http_client() = default;
+
+void http_client::send(http_call call, callback done) {
+  auto t = std::make_unique<transfer>();
+  t->call = std::move(call);
+  t->done = std::move(done);
+  t->body_bytes_max = impl_->options.body_bytes_max;
+  failure refusal;
+  {
+    const std::lock_guard guard{impl_->mutex};
+    if (impl_->stopping)
+      refusal = {errc::cancelled, "the HTTP client was stopped"};
+    else if (impl_->outstanding >= impl_->options.calls_max)
+      refusal = {errc::queue_full, "more than " + std::to_string(impl_->options.calls_max) + " HTTP calls are under way"};
+    else {
+      ++impl_->outstanding;
+      impl_->inbox.push_back(std::move(t));
+    }
+  }
+  if (t)
+    t->done(std::move(refusal));
+  else
+    curl_multi_wakeup(impl_->multi);
+}
+
+}  // namespace nuncio

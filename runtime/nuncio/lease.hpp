@@ -1,0 +1,53 @@
+// What the engine's Pings tell: its clock mapped to ours, and how long we may act for its actors without hearing from
+// it. Pure; the link thread owns the lease (it checks it before each write), ingress owns a clock of its own.
+#pragma once
+
+#include <nuncio/clock.hpp>
+#include <optional>
+
+namespace nuncio {
+
+/// Maps the engine's wall clock to the local clock by the smallest delay seen in the last ten minutes.
+class engine_clock {
+public:
+  void handle_ping(engine_ms ts, time_point now);
+  /// When `ts` was, on the local clock; none before the first Ping.
+  [[nodiscard]] std::optional<time_point> to_local(engine_ms ts) const;
+  /// How long ago `ts` was by the engine's clock; none before the first Ping. Never negative.
+  [[nodiscard]] std::optional<duration> age(engine_ms ts, time_point now) const;
+
+private:
+  // local - engine, smallest of the current and of the last window of five minutes
+  std::optional<duration> current_, last_;
+  time_point window_end_{};
+};
+
+struct lease_options {
+  /// Safety before the engine's envoyLostThreshold.
+  duration margin = std::chrono::seconds{2};
+  /// What an actor gets to end after its outputs were cut.
+  duration end_limit = std::chrono::seconds{2};
+};
+
+/// Runs from the ts of the last Ping for envoyLostThreshold less margin less end_limit (I14).
+class lease {
+public:
+  explicit lease(lease_options options = {}) : options_(options) {}
+
+  void handle_init(duration lost_threshold);
+  void handle_ping(engine_ms ts, time_point now);
+  /// None before the first Ping: nothing was promised yet.
+  [[nodiscard]] std::optional<time_point> end() const { return end_; }
+  [[nodiscard]] bool ended(time_point now) const { return end_ && now >= *end_; }
+  /// The lease was found ended and acted upon; it starts anew with the next Ping.
+  void handle_ended();
+  [[nodiscard]] const engine_clock& clock() const { return clock_; }
+
+private:
+  lease_options options_;
+  engine_clock clock_;
+  duration lost_threshold_ = std::chrono::seconds{15};
+  std::optional<time_point> end_;
+};
+
+}  // namespace nuncio
