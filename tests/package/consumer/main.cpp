@@ -1,0 +1,11 @@
+// The smallest user of the installed package: the front door's header compiles and its library
+// links.
+#include <nuncio/actor_id.hpp>
+#include <nuncio/host.hpp>
+
+int main() {
+  caf::actor_system_config config;
+  nuncio::recommended(config);
+  const caf::actor_system system{config};
+  return nuncio::actor_id{"an id"}.str() == "an id" ? 0 : 1;
+}
