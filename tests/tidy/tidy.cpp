@@ -1,0 +1,198 @@
+// Checks the house rules that compiler, formatter and linter do not: layer order, which room may
+// use which library, header comments, no open end without an issue number, nothing that ties the
+// repository to one machine. Each rule must first find a fault planted in memory, so that a rule
+// that has gone blind fails too. One thread.
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <regex>
+#include <set>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct file {
+  std::string path;  // from the repository's root
+  std::vector<std::string> lines;
+};
+
+struct finding {
+  std::string path;
+  std::size_t line;
+  std::string what;
+};
+
+// The rooms from the ground up; those that only use others share the top.
+int height(std::string_view path) {
+  static constexpr std::array<std::string_view, 7> rooms = {
+      "protocol/", "runtime/", "actors/", "tools/", "tests/", "bench/", "examples/"};
+  for (std::size_t i = 0; i < rooms.size(); ++i)
+    if (path.starts_with(rooms[i])) return static_cast<int>(std::min<std::size_t>(i, 4));
+  return -1;
+}
+
+bool ends_in(std::string_view path, std::initializer_list<std::string_view> endings) {
+  return std::any_of(endings.begin(), endings.end(), [&](auto e) { return path.ends_with(e); });
+}
+
+bool is_cpp(std::string_view path) { return ends_in(path, {".hpp", ".cpp"}); }
+
+class rules {
+public:
+  /// @param files  every file, so that an include can be found in its room
+  explicit rules(const std::vector<file>& files) {
+    for (const auto& f : files) {
+      const auto slash = f.path.find('/');
+      if (slash != std::string::npos && height(f.path) >= 0)
+        heights_.emplace(f.path.substr(slash + 1), height(f.path));
+    }
+  }
+
+  std::vector<finding> check(const file& f) {
+    found_.clear();
+    check_opening(f);
+    for (std::size_t i = 0; i < f.lines.size(); ++i) {
+      if (is_cpp(f.path)) check_include(f, i);
+      check_text(f, i);
+    }
+    return found_;
+  }
+
+private:
+  void report(const file& f, std::size_t at, std::string what) {
+    found_.push_back({f.path, at + 1, std::move(what)});
+  }
+
+  void check_opening(const file& f) {
+    const std::string_view first = f.lines.empty() ? "" : std::string_view{f.lines.front()};
+    if (is_cpp(f.path) && !first.starts_with("//"))
+      report(f, 0, "opens without a comment that says what the file is for");
+    if (ends_in(f.path, {".cmake", ".bash"}) && !first.starts_with("#"))
+      report(f, 0, "opens without a comment that says what the file is for");
+  }
+
+  void check_include(const file& f, std::size_t at) {
+    static const std::regex include{R"(^\s*#\s*include\s*[<"]([^>"]+)[>"])"};
+    std::smatch m;
+    if (!std::regex_search(f.lines[at], m, include)) return;
+    const std::string name = m[1];
+    const int here = height(f.path);
+    if (name.starts_with("caf/") && here < height("actors/"))
+      report(f, at, "CAF is used in actors/ and above only");
+    if (name.find("libwebsockets") != std::string::npos && f.path != "runtime/nuncio/websocket.cpp")
+      report(f, at, "libwebsockets is used in runtime/nuncio/websocket.cpp only");
+    if (name.starts_with("spdlog/") && !f.path.starts_with("tools/"))
+      report(f, at, "spdlog is used in tools/ only");
+    if (const auto it = heights_.find(name); it != heights_.end() && it->second > here && here >= 0)
+      report(f, at, "includes " + name + " of a room above its own");
+  }
+
+  void check_text(const file& f, std::size_t at) {
+    // Put together here, so that this file does not hold what it looks for.
+    static const std::regex todo{
+        std::string{"\\b(TO"} + "DO|FIX" + "ME|X" + "XX)\\b(?!\\W{0,2}#[0-9])"};
+    static const std::regex machine{
+        std::string{"(^|[^A-Za-z0-9_.$}])/(wo"} + "rk|ho" + "me|ro" + "ot)/"};
+    static const std::regex outside{std::string{"(^|[^A-Za-z0-9_])sha"} + "red/"};
+    const auto& line = f.lines[at];
+    if (std::regex_search(line, todo)) report(f, at, "an open end without an issue number");
+    if (std::regex_search(line, machine)) report(f, at, "names an absolute path of one machine");
+    if (std::regex_search(line, outside)) report(f, at, "points to a file outside the repository");
+  }
+
+  std::map<std::string, int> heights_;
+  std::vector<finding> found_;
+};
+
+file make_file(std::string path, std::istream& in) {
+  file f{std::move(path), {}};
+  for (std::string line; std::getline(in, line);) f.lines.push_back(std::move(line));
+  return f;
+}
+
+std::vector<file> read_all(const fs::path& root) {
+  static const std::set<std::string> skipped = {".git", ".cache", "build", "data"};
+  static const std::set<std::string> kinds = {
+      ".hpp", ".cpp", ".txt", ".cmake", ".in", ".md", ".bash", ".json", ".yml", ".patch"};
+  std::vector<file> files;
+  for (auto it = fs::recursive_directory_iterator{root}; it != fs::recursive_directory_iterator{};
+       ++it) {
+    const auto name = it->path().filename().string();
+    if (it->is_directory() && skipped.contains(name)) it.disable_recursion_pending();
+    if (!it->is_regular_file()) continue;
+    // Scripts have no ending; LICENSE and the like are not ours to judge.
+    if (!kinds.contains(it->path().extension().string()) && name != "dev" && name != "run")
+      continue;
+    std::ifstream in{it->path()};
+    files.push_back(make_file(fs::relative(it->path(), root).generic_string(), in));
+  }
+  return files;
+}
+
+// One planted fault for each rule, and one file that is as it should be.
+bool rules_can_see() {
+  const std::vector<std::pair<std::string, std::string>> faulty = {
+      {"runtime/nuncio/a.hpp", "#pragma once\n"},
+      {"cmake/a.cmake", "set(a b)\n"},
+      {"runtime/nuncio/a.cpp", "// a\n#include <caf/all.hpp>\n"},
+      {"actors/nuncio/a.cpp", "// a\n#include <libwebsockets.h>\n"},
+      {"runtime/nuncio/b.cpp", "// a\n#include <spdlog/spdlog.h>\n"},
+      {"protocol/nuncio/a.cpp", "// a\n#include <nuncio/above.hpp>\n"},
+      {"tools/a.cpp", std::string{"// a\n// TO"} + "DO later\n"},
+      {"docs/a.md", std::string{"see /ro"} + "ot/notes\n"},
+      {"docs/b.md", std::string{"see ../sha"} + "red/NOTES.md\n"}};
+  std::vector<file> files;
+  const auto add = [&](const std::string& path, const std::string& text) {
+    std::istringstream in{text};
+    files.push_back(make_file(path, in));
+  };
+  add("runtime/nuncio/above.hpp", "// a\n");
+  add("actors/nuncio/good.cpp",
+      std::string{"// a\n#include <caf/all.hpp>\n#include <nuncio/above.hpp>\n// TO"} +
+          "DO #7: more\n");
+  for (const auto& [path, text] : faulty) add(path, text);
+  rules all{files};
+  bool good = true;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const std::size_t wanted = i < 2 ? 0 : 1;
+    const auto found = all.check(files[i]);
+    if (found.size() == wanted) continue;
+    std::fprintf(
+        stderr,
+        "tidy is blind or sees ghosts: %zu findings in planted %s, not %zu\n",
+        found.size(),
+        files[i].path.c_str(),
+        wanted);
+    good = false;
+  }
+  return good;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: nuncio_tidy REPOSITORY\n");
+    return 2;
+  }
+  if (!rules_can_see()) return 1;
+  const auto files = read_all(argv[1]);
+  rules all{files};
+  std::size_t count = 0;
+  for (const auto& f : files)
+    for (const auto& x : all.check(f)) {
+      std::fprintf(stderr, "%s:%zu: %s\n", x.path.c_str(), x.line, x.what.c_str());
+      ++count;
+    }
+  std::printf("tidy: %zu files, %zu findings\n", files.size(), count);
+  return count == 0 && !files.empty() ? 0 : 1;
+}
