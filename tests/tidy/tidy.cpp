@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -127,7 +128,9 @@ std::vector<file> read_all(const fs::path& root) {
   for (auto it = fs::recursive_directory_iterator{root}; it != fs::recursive_directory_iterator{};
        ++it) {
     const auto name = it->path().filename().string();
-    if (it->is_directory() && skipped.contains(name)) it.disable_recursion_pending();
+    // A build directory may have any name.
+    if (it->is_directory() && (skipped.contains(name) || fs::exists(it->path() / "CMakeCache.txt")))
+      it.disable_recursion_pending();
     if (!it->is_regular_file()) continue;
     // Scripts have no ending; LICENSE and the like are not ours to judge.
     if (!kinds.contains(it->path().extension().string()) && name != "dev" && name != "run")
@@ -179,7 +182,7 @@ bool rules_can_see() {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   if (argc != 2) {
     std::fprintf(stderr, "usage: nuncio_tidy REPOSITORY\n");
     return 2;
@@ -195,4 +198,8 @@ int main(int argc, char** argv) {
     }
   std::printf("tidy: %zu files, %zu findings\n", files.size(), count);
   return count == 0 && !files.empty() ? 0 : 1;
+
+} catch (const std::exception& e) {
+  std::fprintf(stderr, "tidy: %s\n", e.what());
+  return 1;
 }
