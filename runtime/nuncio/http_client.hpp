@@ -38,7 +38,7 @@ struct http_reply {
 struct http_client_options {
   std::size_t calls_max = 256;                       ///< under way or waiting; more fail with queue_full
   std::size_t body_bytes_max = std::size_t{8} << 20;  ///< of a reply; a longer one fails with too_large
-  std::optional<std::string> ca_file;                ///< PEM, instead of the system's authorities
+  std::optional<std::string> ca_file{};                ///< PEM, instead of the system's authorities
   bool allow_self_signed = false;                    ///< for development: no verification at all
 };
 

@@ -317,7 +317,7 @@ struct websocket::impl {
         if (size > 0) handler.on_pong({reinterpret_cast<const std::uint8_t*>(in), size});
         return 0;
       case LWS_CALLBACK_CLIENT_WRITEABLE:
-        return c.ending ? 0 : write(c, wsi);
+        return c.ending || c.close_sent ? 0 : write(c, wsi);  // a second -1 would not wait for the answer
       case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
         if (c.close_sent) return 0;  // the answer to ours
         c.close_code = 1005;

@@ -1,0 +1,126 @@
+// The HTTP client against a scripted server: each callback comes exactly once, whatever happens.
+#include "nuncio/http_client.hpp"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <future>
+
+#include "nuncio/proxy.hpp"
+#include "raw_server.hpp"
+
+using namespace std::chrono_literals;
+using nuncio::errc;
+using nuncio::http_call;
+using nuncio::http_client;
+using nuncio::http_reply;
+using nuncio::outcome;
+using nuncio::test::raw_peer;
+using nuncio::test::raw_server;
+
+namespace {
+
+http_call get(std::uint16_t port, std::string path = "/") {
+  http_call c;
+  c.url = "http://127.0.0.1:" + std::to_string(port) + path;
+  return c;
+}
+
+outcome<http_reply> answer(http_client& client, http_call call) {
+  auto result = std::make_shared<std::promise<outcome<http_reply>>>();
+  auto future = result->get_future();
+  client.send(std::move(call), [result](outcome<http_reply> r) { result->set_value(std::move(r)); });
+  REQUIRE(future.wait_for(20s) == std::future_status::ready);
+  return future.get();
+}
+
+}  // namespace
+
+TEST_CASE("method, headers and body go out, status, headers and body come back") {
+  std::promise<std::string> seen;
+  raw_server s{[&](raw_peer& p) {
+    auto head = p.read_head();
+    head += p.read(4);
+    seen.set_value(head);
+    p.send("HTTP/1.1 404 Not Found\r\nX-Rivet-Error: api.not_found\r\nContent-Length: 2\r\n\r\nno");
+  }};
+  http_client client;
+  auto call = get(s.port(), "/a%20b?c=d");
+  call.method = "PUT";
+  call.body = "body";
+  call.headers = {{"authorization", "Bearer t"}};
+  const auto reply = answer(client, std::move(call));
+  REQUIRE(reply.ok());
+  CHECK(reply->status == 404);
+  CHECK(reply->header("x-rivet-error") == "api.not_found");
+  CHECK(reply->body == "no");
+  const auto head = seen.get_future().get();
+  CHECK(head.starts_with("PUT /a%20b?c=d HTTP/1.1\r\n"));
+  CHECK(raw_peer::header(head, "authorization") == "Bearer t");
+  CHECK(head.ends_with("\r\n\r\nbody"));
+}
+
+TEST_CASE("failures have a code and name the URL") {
+  http_client client{{.body_bytes_max = 10}};
+  {
+    std::uint16_t port = 0;
+    {
+      raw_server s{[](raw_peer&) {}};
+      port = s.port();
+    }
+    const auto r = answer(client, get(port));
+    REQUIRE(!r.ok());
+    CHECK(r.error().code == errc::unreachable);
+    CHECK(r.error().message.find("127.0.0.1:" + std::to_string(port)) != std::string::npos);
+  }
+  {
+    raw_server s{[](raw_peer& p) { p.wait_for_end(); }};
+    auto call = get(s.port());
+    call.timeout = 100ms;
+    const auto r = answer(client, call);
+    REQUIRE(!r.ok());
+    CHECK(r.error().code == errc::timed_out);
+  }
+  {
+    raw_server s{[](raw_peer& p) {
+      p.read_head();
+      p.send("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n01234567890");
+      p.wait_for_end();
+    }};
+    const auto r = answer(client, get(s.port()));
+    REQUIRE(!r.ok());
+    CHECK(r.error().code == errc::too_large);
+  }
+  http_call file;
+  file.url = "file:///etc/hostname";
+  const auto r = answer(client, file);
+  REQUIRE(!r.ok());
+  CHECK(r.error().code == errc::invalid_argument);
+}
+
+TEST_CASE("a full client refuses, and its end cancels what is under way, each once") {
+  raw_server s{[](raw_peer& p) { p.wait_for_end(); }};
+  std::atomic<int> cancelled{0};
+  std::atomic<int> full{0};
+  {
+    http_client client{{.calls_max = 3}};
+    for (int i = 0; i < 5; ++i)
+      client.send(get(s.port()), [&](outcome<http_reply> r) {
+        REQUIRE(!r.ok());
+        ++(r.error().code == errc::queue_full ? full : cancelled);
+      });
+    CHECK(full == 2);
+  }
+  CHECK(cancelled == 3);
+}
+
+TEST_CASE("loopback is never reached through a proxy") {
+  CHECK(nuncio::is_loopback("localhost"));
+  CHECK(nuncio::is_loopback("127.1.2.3"));
+  CHECK(nuncio::is_loopback("[::1]"));
+  CHECK(!nuncio::is_loopback("127.0.0.1.example.com"));
+  CHECK(!nuncio::is_loopback("localhost.example.com"));
+  CHECK(nuncio::is_exempt_from_proxy("a.example.com", "x, .example.com"));
+  CHECK(nuncio::is_exempt_from_proxy("example.com", "example.com"));
+  CHECK(!nuncio::is_exempt_from_proxy("badexample.com", "example.com,"));
+}
