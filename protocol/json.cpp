@@ -243,6 +243,12 @@ private:
 };
 
 template <class T>
+std::string print(const T& x, std::uint16_t version) {
+  // Text of our own making may be no UTF-8; a log line about it must not throw.
+  return render(x, version).dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+template <class T>
 outcome<T> parse(std::string_view line, std::uint16_t version) {
   json tree;
   try {
@@ -262,9 +268,9 @@ outcome<T> parse(std::string_view line, std::uint16_t version) {
 
 }  // namespace
 
-std::string to_json(const to_rivet& x, std::uint16_t version) { return render(x, version).dump(); }
+std::string to_json(const to_rivet& x, std::uint16_t version) { return print(x, version); }
 
-std::string to_json(const to_envoy& x, std::uint16_t version) { return render(x, version).dump(); }
+std::string to_json(const to_envoy& x, std::uint16_t version) { return print(x, version); }
 
 outcome<to_rivet> to_rivet_from_json(std::string_view line, std::uint16_t version) {
   return parse<to_rivet>(line, version);

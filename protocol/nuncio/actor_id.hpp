@@ -57,7 +57,7 @@ public:
   [[nodiscard]] std::size_t heap_bytes() const { return tag_ == heap_tag ? heap().size : 0; }
 
   friend bool operator==(const actor_id& a, const actor_id& b) {
-    if (a.tag_ != heap_tag) return std::memcmp(a.raw_.data(), b.raw_.data(), sizeof(actor_id)) == 0;
+    if (a.tag_ != heap_tag) return a.tag_ == b.tag_ && a.raw_ == b.raw_;
     return a.view() == b.view();
   }
 

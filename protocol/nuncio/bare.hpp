@@ -195,10 +195,10 @@ public:
       x = static_cast<T>(number);
     } else if constexpr (std::is_same_v<T, bytes>) {
       const auto span = get_span();
-      if (!span.empty()) x = bytes{slice<std::uint8_t>{owner_, span}};
+      x = span.empty() ? bytes{} : bytes{slice<std::uint8_t>{owner_, span}};
     } else if constexpr (std::is_same_v<T, text>) {
       const auto chars = get_chars();
-      if (!chars.empty()) x = text{slice<char>{owner_, {chars.data(), chars.size()}}};
+      x = chars.empty() ? text{} : text{slice<char>{owner_, {chars.data(), chars.size()}}};
     } else if constexpr (std::is_same_v<T, actor_id>) {
       x = actor_id{get_chars()};
     } else if constexpr (wire::fixed_type<T>) {

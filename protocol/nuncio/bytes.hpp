@@ -20,6 +20,26 @@ class slice {
 public:
   slice() = default;
 
+  slice(const slice&) = default;
+
+  slice& operator=(const slice&) = default;
+
+  // A slice that was moved from is empty: it must not point into memory that it no longer keeps.
+  slice(slice&& x) noexcept
+      : owner_(std::move(x.owner_)),
+        data_(std::exchange(x.data_, nullptr)),
+        size_(std::exchange(x.size_, 0)) {}
+
+  slice& operator=(slice&& x) noexcept {
+    if (this == &x) return *this;
+    owner_ = std::move(x.owner_);
+    data_ = std::exchange(x.data_, nullptr);
+    size_ = std::exchange(x.size_, 0);
+    return *this;
+  }
+
+  ~slice() = default;
+
   /// Takes over `xs`.
   explicit slice(std::vector<T> xs) {
     auto kept = std::make_shared<const std::vector<T>>(std::move(xs));
@@ -69,6 +89,16 @@ public:
   using slice::slice;
 
   bytes(slice<std::uint8_t> x) : slice(std::move(x)) {}
+
+  /// Takes over the characters of `x`.
+  bytes(std::string x) {
+    auto kept = std::make_shared<const std::string>(std::move(x));
+    const std::span<const std::uint8_t> all{
+        reinterpret_cast<const std::uint8_t*>(kept->data()), kept->size()};
+    static_cast<slice&>(*this) = slice(std::move(kept), all);
+  }
+
+  bytes() = default;
 
   /// Copies the characters of `x`.
   explicit bytes(std::string_view x) : slice(std::vector<std::uint8_t>(x.begin(), x.end())) {}
