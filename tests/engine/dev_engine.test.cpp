@@ -1,0 +1,403 @@
+// The dev engine over real sockets, with clients of the tests' own.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <engine/dev_engine.hpp>
+#include <filesystem>
+#include <future>
+#include <nlohmann/json.hpp>
+#include <nuncio/codec.hpp>
+
+#include "raw_client.hpp"
+
+using namespace nuncio;
+using namespace nuncio::test;
+using json = nlohmann::json;
+
+namespace {
+
+std::string connect_target(const std::string& key = "host", const std::string& pool = "p", int version = 8) {
+  return "/envoys/connect?protocol_version=" + std::to_string(version) +
+         "&namespace=default&envoy_key=" + key + "&version=1&pool_name=" + pool;
+}
+
+/// An envoy that does only what a test tells it.
+struct hand_envoy {
+  ws_client socket;
+  std::uint16_t version;
+  std::int64_t next_event = 250;
+
+  explicit hand_envoy(std::uint16_t port, const std::string& key = "host", std::uint16_t v = 8)
+      : socket(port, connect_target(key, "p", v)), version(v) {}
+
+  void send(const protocol::to_rivet& message) {
+    const auto frame = protocol::encode(message, version);
+    REQUIRE(frame);
+    socket.send({reinterpret_cast<const char*>(frame->data()), frame->size()});
+  }
+
+  /// The next message of type T; Pings are answered and others passed over.
+  template <class T>
+  T expect() {
+    while (true) {
+      const auto got = socket.receive();
+      CAPTURE(got.code);
+      CAPTURE(got.data);
+      REQUIRE_FALSE(got.closed);
+      const auto message = protocol::decode_to_envoy(bytes{got.data}, version);
+      REQUIRE(message);
+      if (const auto* wanted = std::get_if<T>(&*message)) return *wanted;
+      if (const auto* ping = std::get_if<protocol::to_envoy_ping>(&*message)) send(protocol::to_rivet_pong{ping->ts});
+    }
+  }
+
+  template <class Kind>
+  std::pair<protocol::message_id, Kind> expect_tunnel() {
+    auto message = expect<protocol::to_envoy_tunnel_message>();
+    REQUIRE(std::holds_alternative<Kind>(message.message_kind));
+    return {message.message_id, std::get<Kind>(message.message_kind)};
+  }
+
+  void reply(protocol::message_id to, std::uint16_t index, protocol::to_rivet_tunnel_message_kind kind) {
+    to.message_index = index;
+    send(protocol::to_rivet_tunnel_message{to, std::move(kind)});
+  }
+
+  void event(const protocol::actor_checkpoint& of, protocol::event what) {
+    send(protocol::to_rivet_events{{{{of.actor_id, of.generation, next_event}, std::move(what)}}});
+    next_event += 251;
+  }
+
+  /// Takes the next command, which must be a Start, and reports Running.
+  protocol::actor_checkpoint start() {
+    const auto commands = expect<protocol::to_envoy_commands>().commands;
+    REQUIRE(commands.size() == 1);
+    REQUIRE(std::holds_alternative<protocol::command_start_actor>(commands[0].inner));
+    event(commands[0].checkpoint, protocol::event_actor_state_update{protocol::actor_state_running{}});
+    return commands[0].checkpoint;
+  }
+
+  void stopped(const protocol::actor_checkpoint& of, protocol::stop_code code) {
+    event(of, protocol::event_actor_state_update{protocol::actor_state_stopped{code, {}}});
+  }
+};
+
+json create(std::uint16_t port, const std::string& method = "POST", const std::string& key = "null") {
+  const auto made = http(
+      port,
+      method,
+      "/actors?namespace=default",
+      R"({"name":"x","key":)" + key + R"(,"runner_name_selector":"p","crash_policy":"sleep","input":"aGk="})");
+  CAPTURE(made.body);
+  REQUIRE(made.status == 200);
+  return json::parse(made.body);
+}
+
+std::string id_of(const json& made) { return made.at("actor").at("actor_id"); }
+
+protocol::to_rivet_response_start ok(std::string_view body) {
+  protocol::to_rivet_response_start out;
+  out.status = 200;
+  out.body = bytes{body};
+  return out;
+}
+
+dev_engine_options with_pool() {
+  dev_engine_options o;
+  o.pools = {"p"};
+  o.limits.retry_first = 10;
+  return o;
+}
+
+}  // namespace
+
+TEST_CASE("health, metadata, namespaces and pools answer as the real engine") {
+  dev_engine engine;
+  const auto port = engine.start();
+  REQUIRE(port);
+  CHECK(json::parse(http(*port, "GET", "/health").body).at("status") == "ok");
+  CHECK(json::parse(http(*port, "GET", "/metadata").body).at("envoy_protocol_version") == 8);
+  CHECK(http(*port, "GET", "/nothing").status == 404);
+  CHECK(http(*port, "POST", "/namespaces", R"({"name":"n1","display_name":"N"})").status == 200);
+  const auto again = http(*port, "POST", "/namespaces", R"({"name":"n1","display_name":"N"})");
+  CHECK(again.status == 400);
+  CHECK(json::parse(again.body).at("code") == "name_not_unique");
+  const auto pool = R"({"datacenters":{"default":{"normal":{}}}})";
+  CHECK(http(*port, "PUT", "/runner-configs/p?namespace=default", pool).status == 200);
+  CHECK(json::parse(http(*port, "PUT", "/runner-configs/p?namespace=nope", pool).body).at("group") == "namespace");
+  const auto unknown = http(*port, "POST", "/actors?namespace=default", R"({"name":"x","zz":1})");
+  CHECK(unknown.status == 400);
+  CHECK(unknown.body.find("unknown field `zz`") != std::string::npos);
+  CHECK(http(*port, "GET", "/gateway/bogus/x").status == 500);
+}
+
+TEST_CASE("refusals come after the upgrade, as close frames") {
+  dev_engine engine{with_pool()};
+  const auto port = engine.start();
+  REQUIRE(port);
+  const auto reason = [&](const std::string& target) {
+    ws_client c{*port, target, ""};
+    CHECK(c.head().find("101") != std::string::npos);
+    CHECK(c.head().find("rivet") != std::string::npos);
+    const auto end = c.receive();
+    CHECK(end.code == 1011);
+    CHECK(end.data.size() == end.data.find('#') + 31);
+    return end.data.substr(0, end.data.find('#'));
+  };
+  CHECK(reason(connect_target("host", "unknown")) == "ws.no_runner_config");
+  CHECK(reason(connect_target("x")) == "ws.invalid_request");
+  CHECK(reason(connect_target("host", "p", 2)) == "ws.invalid_request");
+  CHECK(reason(connect_target("host", "p", 9)) == "ws.invalid_request");
+  CHECK(reason("/envoys/connect") == "ws.invalid_request");
+  CHECK(reason("/elsewhere") == "guard.websocket_not_supported");
+  CHECK(reason("/envoys/connect?protocol_version=abc&namespace=default&envoy_key=host&version=1&pool_name=p") ==
+        "core.internal_error");
+  CHECK(reason("/envoys/connect?protocol_version=8&namespace=no&envoy_key=host&version=1&pool_name=p") ==
+        "namespace.not_found");
+}
+
+TEST_CASE("start, HTTP, replay, stop, at every version") {
+  for (std::uint16_t version = 3; version <= 8; ++version) {
+    CAPTURE(version);
+    dev_engine engine{with_pool()};
+    const auto port = engine.start();
+    REQUIRE(port);
+    hand_envoy envoy{*port, "host", version};
+    CHECK(envoy.expect<protocol::to_envoy_init>().metadata.envoy_lost_threshold == 15000);
+    const auto id = id_of(create(*port));
+    const auto actor = envoy.start();
+    CHECK(actor.actor_id.view() == id);
+
+    auto answer = std::async(std::launch::async, [&] {
+      return http(*port, "POST", "/gateway/" + id + "/a%20b?c=d", "4\r\nbody\r\n0\r\n\r\n", "transfer-encoding: chunked\r\n");
+    });
+    const auto [message, request] = envoy.expect_tunnel<protocol::to_envoy_request_start>();
+    CHECK(request.path == "/a%20b?c=d");
+    CHECK(request.body->view() == "body");
+    envoy.reply(message, 0, ok("hello"));
+    const auto got = answer.get();
+    CHECK(got.status == 200);
+    CHECK(got.body == "hello");
+
+    hand_envoy next{*port, "host", version};
+    next.expect<protocol::to_envoy_init>();
+    CHECK(next.expect<protocol::to_envoy_commands>().commands.size() == 1);
+    const auto evicted = [&] {
+      while (true)
+        if (const auto end = envoy.socket.receive(); end.closed) return end;
+    }();
+    CHECK(evicted.code == 1000);
+    CHECK(evicted.data.starts_with("ws.eviction#"));
+
+    auto deleted =
+        std::async(std::launch::async, [&] { return http(*port, "DELETE", "/actors/" + id + "?namespace=default"); });
+    const auto stop = next.expect<protocol::to_envoy_commands>().commands.at(0);
+    next.next_event = envoy.next_event;
+    next.stopped(actor, protocol::stop_code::ok);
+    CHECK(deleted.get().status == 200);
+    CHECK(engine.stats().commands_left == 2);
+    next.send(protocol::to_rivet_ack_commands{{stop.checkpoint}});
+    CHECK(http(*port, "GET", "/gateway/" + id + "/").status == 404);
+    hand_envoy last{*port, "host", version};
+    last.expect<protocol::to_envoy_init>();
+    CHECK(engine.stats().commands_left == 0);
+  }
+}
+
+TEST_CASE("an aborted request is sent again with the same ids, up to seven times") {
+  dev_engine engine{with_pool()};
+  const auto port = engine.start();
+  REQUIRE(port);
+  hand_envoy envoy{*port};
+  envoy.expect<protocol::to_envoy_init>();
+  const auto id = id_of(create(*port));
+  envoy.start();
+  auto answer = std::async(std::launch::async, [&] { return http(*port, "GET", "/gateway/" + id + "/"); });
+  std::optional<protocol::message_id> first;
+  for (int i = 0; i < 7; ++i) {
+    const auto [message, request] = envoy.expect_tunnel<protocol::to_envoy_request_start>();
+    if (!first) first = message;
+    CHECK(message == *first);
+    envoy.reply(message, 0, protocol::to_rivet_response_abort{});
+  }
+  const auto got = answer.get();
+  CHECK(got.status == 502);
+  CHECK(got.head.find("x-rivet-error: guard.retry_attempts_exceeded") != std::string::npos);
+  CHECK(engine.stats().http_retries == 6);
+}
+
+TEST_CASE("a request wakes a sleeping actor, and one in flight survives a reconnect") {
+  dev_engine engine{with_pool()};
+  const auto port = engine.start();
+  REQUIRE(port);
+  auto envoy = std::make_unique<hand_envoy>(*port);
+  envoy->expect<protocol::to_envoy_init>();
+  const auto id = id_of(create(*port, "PUT", "\"k\""));
+  CHECK(create(*port, "PUT", "\"k\"").at("created") == false);
+  const auto actor = envoy->start();
+  envoy->event(actor, protocol::event_actor_intent{protocol::actor_intent_sleep{}});
+  envoy->expect<protocol::to_envoy_commands>();
+  envoy->stopped(actor, protocol::stop_code::ok);
+  auto answer = std::async(std::launch::async, [&] {
+    return http(
+        *port,
+        "GET",
+        "/gateway/x/y?a=b&rvt-namespace=default&rvt-method=get&rvt-key=k");
+  });
+  CHECK(envoy->start().generation == 2);
+  const auto [message, request] = envoy->expect_tunnel<protocol::to_envoy_request_start>();
+  CHECK(request.path == "/y?a=b");
+  CHECK(request.actor_id.view() == id);
+
+  envoy->socket.end();
+  hand_envoy next{*port};
+  next.expect<protocol::to_envoy_init>();
+  next.reply(message, 0, ok("late"));
+  CHECK(answer.get().body == "late");
+  CHECK(engine.stats().http_attempts == 1);
+}
+
+TEST_CASE("the streaming gateway sends bodies by credit and streams responses") {
+  auto options = with_pool();
+  options.streaming = true;
+  dev_engine engine{options};
+  const auto port = engine.start();
+  REQUIRE(port);
+  hand_envoy envoy{*port};
+  envoy.expect<protocol::to_envoy_init>();
+  const auto id = id_of(create(*port));
+  envoy.start();
+  const std::string body(1048576 + 100, 'x');
+  auto answer = std::async(std::launch::async, [&] { return http(*port, "POST", "/gateway/" + id + "/", body); });
+  const auto [message, request] = envoy.expect_tunnel<protocol::to_envoy_request_start>();
+  CHECK(request.stream);
+  CHECK(request.response_stream);
+  CHECK(request.actor_generation == 1);
+  std::size_t got = 0;
+  while (got < 1048576) got += envoy.expect_tunnel<protocol::to_envoy_request_chunk>().second.body.size();
+  CHECK(got == 1048576);
+  envoy.reply(message, 0, protocol::to_rivet_request_body_window_update{1048576});
+  CHECK(envoy.expect_tunnel<protocol::to_envoy_request_chunk>().second.body.size() == 100);
+  CHECK(envoy.expect_tunnel<protocol::to_envoy_request_chunk>().second.finish);
+  auto head = ok("one ");
+  head.stream = true;
+  envoy.reply(message, 1, head);
+  envoy.reply(message, 2, protocol::to_rivet_response_chunk{bytes{std::string_view{"two"}}, true});
+  const auto result = answer.get();
+  CHECK(result.status == 200);
+  CHECK(result.body == "4\r\none \r\n3\r\ntwo\r\n0\r\n\r\n");
+}
+
+TEST_CASE("a client WebSocket is carried both ways and closed with the actor's code") {
+  dev_engine engine{with_pool()};
+  const auto port = engine.start();
+  REQUIRE(port);
+  hand_envoy envoy{*port};
+  envoy.expect<protocol::to_envoy_init>();
+  const auto id = id_of(create(*port));
+  envoy.start();
+  ws_client client{*port, "/gateway/" + id + "/ws"};
+  client.send("early", 1);
+  const auto [message, open] = envoy.expect_tunnel<protocol::to_envoy_web_socket_open>();
+  CHECK(open.path == "/ws");
+  envoy.reply(message, 0, protocol::to_rivet_web_socket_open{});
+  const auto [first, data] = envoy.expect_tunnel<protocol::to_envoy_web_socket_message>();
+  CHECK(data.data.view() == "early");
+  CHECK_FALSE(data.binary);
+  CHECK(first.message_index == 1);
+  envoy.reply(message, 1, protocol::to_rivet_web_socket_message{bytes{std::string_view{"hi"}}, false});
+  CHECK(client.receive().data == "hi");
+  envoy.reply(message, 2, protocol::to_rivet_web_socket_close{4005, text{"srv"}, false});
+  const auto end = client.receive();
+  CHECK(end.code == 4005);
+  CHECK(end.data == "srv");
+}
+
+TEST_CASE("undecodable frames are ignored, a malformed id closes") {
+  dev_engine engine{with_pool()};
+  const auto port = engine.start();
+  REQUIRE(port);
+  hand_envoy envoy{*port};
+  envoy.expect<protocol::to_envoy_init>();
+  envoy.socket.send("\xff");
+  envoy.socket.send("");
+  envoy.socket.send("text", 1);
+  envoy.send(protocol::to_rivet_ack_commands{{{actor_id{"bad"}, 1, 1}}});
+  const auto end = [&] {
+    while (true)
+      if (const auto m = envoy.socket.receive(); m.closed) return m;
+  }();
+  CHECK(end.code == 1011);
+  CHECK(end.data.starts_with("core.internal_error#"));
+  CHECK(engine.stats().frames_ignored == 3);
+}
+
+TEST_CASE("faults: lost acks are replayed, a cut comes after the command, garbage arrives") {
+  dev_engine engine{with_pool()};
+  const auto port = engine.start();
+  REQUIRE(port);
+  {
+    hand_envoy envoy{*port};
+    envoy.expect<protocol::to_envoy_init>();
+    CHECK(http(*port, "POST", "/dev/faults", R"({"fault":"lose-acks:count=1"})").status == 200);
+    CHECK(http(*port, "POST", "/dev/faults", R"({"fault":"nonsense"})").status == 400);
+    create(*port);
+    const auto actor = envoy.start();
+    envoy.send(protocol::to_rivet_ack_commands{{actor}});
+    hand_envoy next{*port};
+    CHECK(next.expect<protocol::to_envoy_commands>().commands.size() == 1);
+    next.send(protocol::to_rivet_ack_commands{{actor}});
+    engine.inject(*parse_fault("drop:on=command"));
+    create(*port);
+    next.expect<protocol::to_envoy_commands>();
+    CHECK(next.socket.receive().code == 1006);
+  }
+  hand_envoy envoy{*port};
+  CHECK(envoy.expect<protocol::to_envoy_commands>().commands.size() == 1);
+  envoy.expect<protocol::to_envoy_ping>();
+  engine.inject(*parse_fault("garbage"));
+  CHECK_FALSE(protocol::decode_to_envoy(bytes{envoy.socket.receive().data}, 8));
+  const auto stats = json::parse(http(*port, "GET", "/dev/stats").body);
+  CHECK(stats.at("acks_lost") == 1);
+  CHECK(stats.at("commands_issued") == 2);
+  CHECK(stats.at("faults") == 3);
+}
+
+TEST_CASE("with a data folder a kill loses nothing") {
+  const auto folder = std::filesystem::temp_directory_path() / ("nuncio-engine-" + std::to_string(::getpid()));
+  std::filesystem::remove_all(folder);
+  auto options = with_pool();
+  options.data = folder.string();
+  dev_engine engine{options};
+  const auto port = engine.start();
+  REQUIRE(port);
+  std::string id;
+  protocol::actor_checkpoint actor;
+  {
+    hand_envoy envoy{*port};
+    envoy.expect<protocol::to_envoy_init>();
+    id = id_of(create(*port, "POST", "\"k\""));
+    actor = envoy.start();
+    envoy.expect<protocol::to_envoy_ack_events>();
+    engine.kill();
+  }
+  REQUIRE(engine.start());
+  CHECK(engine.port() == *port);
+  hand_envoy envoy{*port};
+  envoy.expect<protocol::to_envoy_init>();
+  const auto replayed = envoy.expect<protocol::to_envoy_commands>().commands;
+  REQUIRE(replayed.size() == 1);
+  CHECK(replayed[0].checkpoint == actor);
+  CHECK(std::get<protocol::command_start_actor>(replayed[0].inner).config.input->view() == "hi");
+  CHECK(id_of(create(*port, "PUT", "\"k\"")) == id);
+  CHECK(engine.stats().actors_running == 1);
+  // Its event index is known: one that is not above the last does nothing.
+  envoy.next_event = 250;
+  envoy.stopped(actor, protocol::stop_code::ok);
+  auto stats = engine.stats();
+  while (stats.destroyed == 0 && stats.events_ignored == 0) stats = engine.stats();
+  CHECK(stats.destroyed == 0);
+  CHECK(stats.events_ignored == 1);
+  engine.stop();
+  std::filesystem::remove_all(folder);
+}

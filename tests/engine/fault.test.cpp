@@ -1,0 +1,62 @@
+// Faults as text and what they decide.
+#include <doctest/doctest.h>
+
+#include <engine/fault.hpp>
+#include <engine/fault_plan.hpp>
+
+using namespace nuncio;
+using namespace nuncio::engine;
+
+namespace {
+
+fault_plan with(std::string_view text) {
+  fault_plan plan{1};
+  auto f = parse_fault(text);
+  REQUIRE(f);
+  plan.add(*f, 0);
+  return plan;
+}
+
+}  // namespace
+
+TEST_CASE("every documented fault is read and written back") {
+  for (const auto* x :
+       {"drop", "drop:every=40", "drop:on=command", "reset:on=ack,count=3", "mute", "mute:read", "mute:write,ms=9",
+        "stall:ms=500", "delay:ms=20,envoy=host", "duplicate", "reorder:count=2", "lose-acks:count=3",
+        "lose-acks:fraction=0.25", "garbage", "garbage:every=10"}) {
+    CAPTURE(x);
+    const auto f = parse_fault(x);
+    REQUIRE(f);
+    const auto again = parse_fault(to_string(*f));
+    REQUIRE(again);
+    CHECK(*f == *again);
+  }
+  for (const auto* x : {"", "fire", "drop:every=0", "drop:every=x", "delay", "stall:ms=0", "lose-acks:fraction=2",
+                        "mute:on=ack", "drop:on=what", "drop:envoy="}) {
+    CAPTURE(x);
+    CHECK_FALSE(parse_fault(x));
+  }
+}
+
+TEST_CASE("lose-acks:count=3 loses three") {
+  auto plan = with("lose-acks:count=3");
+  int lost = 0;
+  for (int i = 0; i < 10; ++i) lost += plan.inbound(frame_kind::ack, "h", 0).ignore;
+  CHECK(lost == 3);
+  CHECK(plan.list().empty());
+}
+
+TEST_CASE("drop:on=command cuts after the next command, once") {
+  auto plan = with("drop:on=command");
+  CHECK(plan.outbound(frame_kind::other, "h", 0).cut == cut_kind::none);
+  CHECK(plan.outbound(frame_kind::start, "h", 0).cut == cut_kind::drop);
+  CHECK(plan.outbound(frame_kind::start, "h", 0).cut == cut_kind::none);
+}
+
+TEST_CASE("mute and stall end with their time, and touch only their envoy") {
+  auto plan = with("mute:read,ms=50,envoy=h");
+  CHECK_FALSE(plan.reads("h", 10));
+  CHECK(plan.reads("other", 10));
+  CHECK(plan.writes("h", 10));
+  CHECK(plan.reads("h", 50));
+}

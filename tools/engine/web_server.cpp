@@ -1,0 +1,472 @@
+// The web server on Boost.Beast: the only file that includes Boost. One io_context, one thread, no locks.
+#include <utility>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http.hpp>
+#include <boost/beast/websocket.hpp>
+#include <deque>
+#include <set>
+#include <thread>
+
+#include "web.hpp"
+
+namespace nuncio::engine {
+
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+namespace websocket = beast::websocket;
+using tcp = asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr std::uint64_t request_body_limit = 64U << 20U;
+constexpr std::size_t socket_message_limit = 64U << 20U;
+constexpr auto tick_interval = std::chrono::milliseconds{5};
+
+std::string lower(std::string_view x) {
+  std::string out{x};
+  for (auto& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return out;
+}
+
+/// Anything with a TCP socket that a kill has to reset.
+class connection {
+public:
+  virtual ~connection() = default;
+  virtual void reset_now(bool by_reset) = 0;
+};
+
+struct registry {
+  std::set<connection*> open;
+};
+
+void end_socket(tcp::socket& socket, bool by_reset) {
+  error_code ignored;
+  if (by_reset) socket.set_option(asio::socket_base::linger(true, 0), ignored);
+  if (!by_reset) socket.shutdown(tcp::socket::shutdown_both, ignored);
+  socket.close(ignored);
+}
+
+class socket_session final : public web_socket,
+                             public connection,
+                             public std::enable_shared_from_this<socket_session> {
+public:
+  socket_session(tcp::socket socket, registry& open) : stream_(std::move(socket)), registry_(open) {
+    registry_.open.insert(this);
+    error_code ignored;
+    stream_.next_layer().set_option(tcp::no_delay(true), ignored);
+    stream_.read_message_max(socket_message_limit);
+    stream_.auto_fragment(false);
+    // A peer that never answers our close frame must not keep the connection.
+    stream_.set_option(websocket::stream_base::timeout{
+        std::chrono::seconds{5}, websocket::stream_base::none(), false});
+    stream_.set_option(websocket::stream_base::decorator([](websocket::response_type& response) {
+      response.set(http::field::sec_websocket_protocol, "rivet");
+    }));
+  }
+
+  ~socket_session() override { registry_.open.erase(this); }
+
+  template <class Then>
+  void accept(const http::request<http::string_body>& request, Then then) {
+    stream_.async_accept(request, [self = shared_from_this(), then](error_code ec) {
+      if (ec) return;
+      then(self);
+      self->read();
+    });
+  }
+
+  void send(bytes data, bool binary) override {
+    if (ending_) return;
+    queue_.push_back({std::move(data), binary});
+    write();
+  }
+
+  void close(std::uint16_t code, std::string reason) override {
+    if (ending_) return;
+    ending_ = true;
+    close_with_.emplace(static_cast<websocket::close_code>(code), reason);
+    write();
+  }
+
+  void drop(bool by_reset) override {
+    ending_ = true;
+    drop_when_flushed_ = true;
+    drop_by_reset_ = by_reset;
+    write();
+  }
+
+  void set_reading(bool on) override {
+    if (reading_ == on) return;
+    reading_ = on;
+    if (!on || !stalled_) return;
+    stalled_ = false;
+    asio::post(stream_.get_executor(), [self = shared_from_this()] { self->take(); });
+  }
+
+  void reset_now(bool by_reset) override {
+    ending_ = true;
+    end_socket(stream_.next_layer(), by_reset);
+  }
+
+private:
+  struct message {
+    bytes data;
+    bool binary = false;
+  };
+
+  void read() {
+    stream_.async_read(buffer_, [self = shared_from_this()](error_code ec, std::size_t) {
+      if (ec) return self->gone(ec);
+      self->take();
+    });
+  }
+
+  void take() {
+    if (!reading_) {
+      stalled_ = true;
+      return;
+    }
+    const auto data = buffer_.data();
+    auto copy = bytes::copy_of({static_cast<const std::uint8_t*>(data.data()), data.size()});
+    buffer_.consume(buffer_.size());
+    if (on_message) on_message(std::move(copy), stream_.got_binary());
+    read();
+  }
+
+  void gone(error_code ec) {
+    ending_ = true;
+    queue_.clear();
+    const auto told = std::exchange(on_close, nullptr);
+    on_message = nullptr;
+    if (!told) return;
+    if (ec == websocket::error::closed) {
+      const auto& why = stream_.reason();
+      const bool coded = why.code != websocket::close_code::none;
+      told(coded ? std::optional<std::uint16_t>{why.code} : std::optional<std::uint16_t>{1005},
+           std::string{why.reason.data(), why.reason.size()});
+    } else {
+      told(std::nullopt, "");
+    }
+  }
+
+  void write() {
+    if (writing_) return;
+    if (!queue_.empty()) {
+      writing_ = true;
+      current_ = std::move(queue_.front());
+      queue_.pop_front();
+      stream_.binary(current_.binary);
+      stream_.async_write(
+          asio::buffer(current_.data.data(), current_.data.size()),
+          [self = shared_from_this()](error_code ec, std::size_t) {
+            self->writing_ = false;
+            if (ec) return;
+            self->write();
+          });
+    } else if (drop_when_flushed_) {
+      end_socket(stream_.next_layer(), drop_by_reset_);
+      report_end();
+    } else if (close_with_) {
+      writing_ = true;
+      const auto reason = *std::exchange(close_with_, std::nullopt);
+      stream_.async_close(reason, [self = shared_from_this()](error_code) { self->report_end(); });
+    }
+  }
+
+  /// For ends of our own making: a read that would report them may not be under way.
+  void report_end() {
+    asio::post(stream_.get_executor(), [self = shared_from_this()] {
+      self->gone(asio::error::operation_aborted);
+    });
+  }
+
+  websocket::stream<tcp::socket> stream_;
+  registry& registry_;
+  beast::flat_buffer buffer_;
+  std::deque<message> queue_;
+  message current_;
+  std::optional<websocket::close_reason> close_with_;
+  bool writing_ = false;
+  bool ending_ = false;
+  bool drop_when_flushed_ = false;
+  bool drop_by_reset_ = false;
+  bool reading_ = true;
+  bool stalled_ = false;
+};
+
+class http_session final : public connection, public std::enable_shared_from_this<http_session> {
+public:
+  http_session(tcp::socket socket, registry& open, web_handler& handler)
+      : socket_(std::move(socket)), registry_(open), handler_(handler) {
+    registry_.open.insert(this);
+    error_code ignored;
+    socket_.set_option(tcp::no_delay(true), ignored);
+  }
+
+  ~http_session() override { registry_.open.erase(this); }
+
+  void run() {
+    parser_.emplace();
+    parser_->body_limit(request_body_limit);
+    ++exchange_;
+    http::async_read(socket_, buffer_, *parser_, [self = shared_from_this()](error_code ec, std::size_t) {
+      if (ec == http::error::body_limit) return self->refuse_body();
+      if (ec) return end_socket(self->socket_, false);
+      self->dispatch();
+    });
+  }
+
+  void reset_now(bool by_reset) override { end_socket(socket_, by_reset); }
+
+private:
+  class responder final : public http_responder {
+  public:
+    responder(std::shared_ptr<http_session> session, std::uint64_t exchange)
+        : session_(std::move(session)), exchange_(exchange) {}
+
+    void answer(http_reply reply) override {
+      if (!live()) return;
+      auto head = session_->head_of(reply);
+      const bool no_body = reply.status == 204 || reply.status == 304 || reply.status < 200;
+      if (!no_body) head += "content-length: " + std::to_string(reply.body.size()) + "\r\n";
+      head += "\r\n";
+      if (!no_body && !session_->head_request_) head += reply.body;
+      session_->write(std::move(head), 0);
+      session_->finish();
+    }
+
+    void begin(http_reply reply) override {
+      if (!live()) return;
+      session_->write(session_->head_of(reply) + "transfer-encoding: chunked\r\n\r\n", 0);
+      if (!reply.body.empty()) chunk(reply.body);
+    }
+
+    void chunk(std::string_view body) override {
+      if (!live() || body.empty()) return;
+      char size[20];
+      std::snprintf(size, sizeof size, "%zx\r\n", body.size());
+      if (session_->head_request_) return;
+      session_->write(std::string{size}.append(body).append("\r\n"), body.size());
+    }
+
+    void end() override {
+      if (!live()) return;
+      if (!session_->head_request_) session_->write("0\r\n\r\n", 0);
+      session_->finish();
+    }
+
+    void cut() override {
+      if (live()) end_socket(session_->socket_, true);
+    }
+
+  private:
+    [[nodiscard]] bool live() const { return session_->exchange_ == exchange_ && session_->socket_.is_open(); }
+
+    std::shared_ptr<http_session> session_;
+    std::uint64_t exchange_;
+  };
+
+  void dispatch() {
+    auto parsed = parser_->release();
+    http_request request;
+    request.method = std::string{parsed.method_string()};
+    request.target = std::string{parsed.target()};
+    for (const auto& field : parsed) {
+      const auto name = lower({field.name_string().data(), field.name_string().size()});
+      const auto value = std::string{field.value()};
+      if (request.header(name) == nullptr) request.headers.push_back({name, value});
+    }
+    keep_alive_ = parsed.keep_alive();
+    head_request_ = parsed.method() == http::verb::head;
+    if (websocket::is_upgrade(parsed)) {
+      auto session = std::make_shared<socket_session>(std::move(socket_), registry_);
+      session->accept(parsed, [&handler = handler_, request](std::shared_ptr<socket_session> open) {
+        handler.on_socket(request, std::move(open));
+      });
+      return;
+    }
+    request.body = std::move(parsed.body());
+    hand_over(std::move(request));
+  }
+
+  void refuse_body() {
+    http_request request;
+    request.method = std::string{parser_->get().method_string()};
+    request.target = std::string{parser_->get().target()};
+    request.body_too_large = true;
+    keep_alive_ = false;
+    hand_over(std::move(request));
+  }
+
+  void hand_over(http_request request) {
+    finished_ = false;
+    body_total_ = 0;
+    auto answer = std::make_shared<responder>(shared_from_this(), exchange_);
+    current_ = answer;
+    watch_client();
+    handler_.on_request(std::move(request), std::move(answer));
+  }
+
+  /// Notices a client that leaves while its request is being worked on.
+  void watch_client() {
+    socket_.async_wait(
+        tcp::socket::wait_read, [self = shared_from_this(), exchange = exchange_](error_code ec) {
+          if (self->exchange_ != exchange || self->finished_) return;
+          error_code peek;
+          if (!ec && self->socket_.available(peek) > 0) return;
+          if (const auto current = self->current_.lock(); current && current->on_gone) current->on_gone();
+        });
+  }
+
+  std::string head_of(const http_reply& reply) const {
+    std::string out = "HTTP/1.1 " + std::to_string(reply.status) + " ";
+    const auto reason = http::obsolete_reason(http::int_to_status(reply.status));
+    out.append(reason.data(), reason.size()).append("\r\n");
+    for (const auto& h : reply.headers) out.append(h.name).append(": ").append(h.value).append("\r\n");
+    if (!keep_alive_) out += "connection: close\r\n";
+    return out;
+  }
+
+  void write(std::string data, std::uint64_t body_bytes) {
+    queue_.push_back({std::move(data), body_bytes});
+    if (!writing_) write_next();
+  }
+
+  void write_next() {
+    if (queue_.empty()) {
+      if (finished_) next();
+      return;
+    }
+    writing_ = true;
+    out_ = std::move(queue_.front());
+    queue_.pop_front();
+    asio::async_write(
+        socket_, asio::buffer(out_.data), [self = shared_from_this()](error_code ec, std::size_t) {
+          self->writing_ = false;
+          if (ec) {
+            self->queue_.clear();
+            return;
+          }
+          self->body_total_ += self->out_.body_bytes;
+          if (self->out_.body_bytes > 0)
+            if (const auto current = self->current_.lock(); current && current->on_drained)
+              current->on_drained(self->body_total_);
+          self->write_next();
+        });
+  }
+
+  void finish() {
+    finished_ = true;
+    if (!writing_ && queue_.empty()) next();
+  }
+
+  void next() {
+    ++exchange_;
+    if (keep_alive_) {
+      run();
+    } else {
+      end_socket(socket_, false);
+    }
+  }
+
+  struct part {
+    std::string data;
+    std::uint64_t body_bytes = 0;
+  };
+
+  tcp::socket socket_;
+  registry& registry_;
+  web_handler& handler_;
+  beast::flat_buffer buffer_;
+  std::optional<http::request_parser<http::string_body>> parser_;
+  std::weak_ptr<responder> current_;
+  std::uint64_t exchange_ = 0;
+  std::deque<part> queue_;
+  part out_;
+  std::uint64_t body_total_ = 0;
+  bool writing_ = false;
+  bool finished_ = false;
+  bool keep_alive_ = true;
+  bool head_request_ = false;
+};
+
+}  // namespace
+
+struct web_server::implementation {
+  explicit implementation(web_handler& h) : handler(h) {}
+
+  void accept() {
+    acceptor.async_accept([this](error_code ec, tcp::socket socket) {
+      if (ec == asio::error::operation_aborted) return;
+      if (!ec) std::make_shared<http_session>(std::move(socket), open, handler)->run();
+      if (acceptor.is_open()) accept();
+    });
+  }
+
+  void tick() {
+    timer.expires_after(tick_interval);
+    timer.async_wait([this](error_code ec) {
+      if (ec) return;
+      handler.on_tick();
+      tick();
+    });
+  }
+
+  web_handler& handler;
+  registry open;  // outlives the sessions, which the io_context owns
+  asio::io_context context{1};
+  tcp::acceptor acceptor{context};
+  asio::steady_timer timer{context};
+  std::thread thread;
+};
+
+web_server::web_server(web_handler& handler) : implementation_(std::make_unique<implementation>(handler)) {}
+
+web_server::~web_server() { stop(true); }
+
+outcome<std::uint16_t> web_server::start(const std::string& address, std::uint16_t port) {
+  auto& me = *implementation_;
+  error_code ec;
+  const auto ip = asio::ip::make_address(address, ec);
+  if (ec) return failure{errc::invalid_argument, "\"" + address + "\" is not an IP address"};
+  const tcp::endpoint endpoint{ip, port};
+  me.acceptor.open(endpoint.protocol(), ec);
+  if (!ec) me.acceptor.set_option(asio::socket_base::reuse_address(true), ec);
+  if (!ec) me.acceptor.bind(endpoint, ec);
+  if (!ec) me.acceptor.listen(1024, ec);
+  if (ec) {
+    return failure{
+        errc::unreachable, "can't listen on " + address + " port " + std::to_string(port) + ": " + ec.message()};
+  }
+  me.accept();
+  me.tick();
+  const auto bound = me.acceptor.local_endpoint().port();
+  me.thread = std::thread{[&me] { me.context.run(); }};
+  return bound;
+}
+
+void web_server::post(std::function<void()> work) { asio::post(implementation_->context, std::move(work)); }
+
+void web_server::stop(bool by_reset) {
+  auto& me = *implementation_;
+  if (!me.thread.joinable()) return;
+  asio::post(me.context, [&me, by_reset] {
+    error_code ignored;
+    me.acceptor.close(ignored);
+    me.timer.cancel();
+    for (auto* c : std::set<connection*>{me.open.open}) c->reset_now(by_reset);
+    me.context.stop();
+  });
+  me.thread.join();
+}
+
+}  // namespace nuncio::engine
