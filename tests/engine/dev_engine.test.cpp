@@ -16,7 +16,8 @@ using json = nlohmann::json;
 
 namespace {
 
-std::string connect_target(const std::string& key = "host", const std::string& pool = "p", int version = 8) {
+std::string connect_target(
+    const std::string& key = "host", const std::string& pool = "p", int version = 8) {
   return "/envoys/connect?protocol_version=" + std::to_string(version) +
          "&namespace=default&envoy_key=" + key + "&version=1&pool_name=" + pool;
 }
@@ -47,7 +48,8 @@ struct hand_envoy {
       const auto message = protocol::decode_to_envoy(bytes{got.data}, version);
       REQUIRE(message);
       if (const auto* wanted = std::get_if<T>(&*message)) return *wanted;
-      if (const auto* ping = std::get_if<protocol::to_envoy_ping>(&*message)) send(protocol::to_rivet_pong{ping->ts});
+      if (const auto* ping = std::get_if<protocol::to_envoy_ping>(&*message))
+        send(protocol::to_rivet_pong{ping->ts});
     }
   }
 
@@ -58,7 +60,8 @@ struct hand_envoy {
     return {message.message_id, std::get<Kind>(message.message_kind)};
   }
 
-  void reply(protocol::message_id to, std::uint16_t index, protocol::to_rivet_tunnel_message_kind kind) {
+  void reply(
+      protocol::message_id to, std::uint16_t index, protocol::to_rivet_tunnel_message_kind kind) {
     to.message_index = index;
     send(protocol::to_rivet_tunnel_message{to, std::move(kind)});
   }
@@ -73,7 +76,9 @@ struct hand_envoy {
     const auto commands = expect<protocol::to_envoy_commands>().commands;
     REQUIRE(commands.size() == 1);
     REQUIRE(std::holds_alternative<protocol::command_start_actor>(commands[0].inner));
-    event(commands[0].checkpoint, protocol::event_actor_state_update{protocol::actor_state_running{}});
+    event(
+        commands[0].checkpoint,
+        protocol::event_actor_state_update{protocol::actor_state_running{}});
     return commands[0].checkpoint;
   }
 
@@ -82,12 +87,14 @@ struct hand_envoy {
   }
 };
 
-json create(std::uint16_t port, const std::string& method = "POST", const std::string& key = "null") {
+json create(
+    std::uint16_t port, const std::string& method = "POST", const std::string& key = "null") {
   const auto made = http(
       port,
       method,
       "/actors?namespace=default",
-      R"({"name":"x","key":)" + key + R"(,"runner_name_selector":"p","crash_policy":"sleep","input":"aGk="})");
+      R"({"name":"x","key":)" + key +
+          R"(,"runner_name_selector":"p","crash_policy":"sleep","input":"aGk="})");
   CAPTURE(made.body);
   REQUIRE(made.status == 200);
   return json::parse(made.body);
@@ -124,7 +131,9 @@ TEST_CASE("health, metadata, namespaces and pools answer as the real engine") {
   CHECK(json::parse(again.body).at("code") == "name_not_unique");
   const auto pool = R"({"datacenters":{"default":{"normal":{}}}})";
   CHECK(http(*port, "PUT", "/runner-configs/p?namespace=default", pool).status == 200);
-  CHECK(json::parse(http(*port, "PUT", "/runner-configs/p?namespace=nope", pool).body).at("group") == "namespace");
+  CHECK(
+      json::parse(http(*port, "PUT", "/runner-configs/p?namespace=nope", pool).body).at("group") ==
+      "namespace");
   const auto unknown = http(*port, "POST", "/actors?namespace=default", R"({"name":"x","zz":1})");
   CHECK(unknown.status == 400);
   CHECK(unknown.body.find("unknown field `zz`") != std::string::npos);
@@ -150,10 +159,15 @@ TEST_CASE("refusals come after the upgrade, as close frames") {
   CHECK(reason(connect_target("host", "p", 9)) == "ws.invalid_request");
   CHECK(reason("/envoys/connect") == "ws.invalid_request");
   CHECK(reason("/elsewhere") == "guard.websocket_not_supported");
-  CHECK(reason("/envoys/connect?protocol_version=abc&namespace=default&envoy_key=host&version=1&pool_name=p") ==
-        "core.internal_error");
-  CHECK(reason("/envoys/connect?protocol_version=8&namespace=no&envoy_key=host&version=1&pool_name=p") ==
-        "namespace.not_found");
+  CHECK(
+      reason(
+          "/envoys/"
+          "connect?protocol_version=abc&namespace=default&envoy_key=host&version=1&pool_name=p") ==
+      "core.internal_error");
+  CHECK(
+      reason(
+          "/envoys/connect?protocol_version=8&namespace=no&envoy_key=host&version=1&pool_name=p") ==
+      "namespace.not_found");
 }
 
 TEST_CASE("start, HTTP, replay, stop, at every version") {
@@ -169,7 +183,12 @@ TEST_CASE("start, HTTP, replay, stop, at every version") {
     CHECK(actor.actor_id.view() == id);
 
     auto answer = std::async(std::launch::async, [&] {
-      return http(*port, "POST", "/gateway/" + id + "/a%20b?c=d", "4\r\nbody\r\n0\r\n\r\n", "transfer-encoding: chunked\r\n");
+      return http(
+          *port,
+          "POST",
+          "/gateway/" + id + "/a%20b?c=d",
+          "4\r\nbody\r\n0\r\n\r\n",
+          "transfer-encoding: chunked\r\n");
     });
     const auto [message, request] = envoy.expect_tunnel<protocol::to_envoy_request_start>();
     CHECK(request.path == "/a%20b?c=d");
@@ -189,8 +208,9 @@ TEST_CASE("start, HTTP, replay, stop, at every version") {
     CHECK(evicted.code == 1000);
     CHECK(evicted.data.starts_with("ws.eviction#"));
 
-    auto deleted =
-        std::async(std::launch::async, [&] { return http(*port, "DELETE", "/actors/" + id + "?namespace=default"); });
+    auto deleted = std::async(std::launch::async, [&] {
+      return http(*port, "DELETE", "/actors/" + id + "?namespace=default");
+    });
     const auto stop = next.expect<protocol::to_envoy_commands>().commands.at(0);
     next.next_event = envoy.next_event;
     next.stopped(actor, protocol::stop_code::ok);
@@ -212,7 +232,8 @@ TEST_CASE("an aborted request is sent again with the same ids, up to seven times
   envoy.expect<protocol::to_envoy_init>();
   const auto id = id_of(create(*port));
   envoy.start();
-  auto answer = std::async(std::launch::async, [&] { return http(*port, "GET", "/gateway/" + id + "/"); });
+  auto answer =
+      std::async(std::launch::async, [&] { return http(*port, "GET", "/gateway/" + id + "/"); });
   std::optional<protocol::message_id> first;
   for (int i = 0; i < 7; ++i) {
     const auto [message, request] = envoy.expect_tunnel<protocol::to_envoy_request_start>();
@@ -239,10 +260,7 @@ TEST_CASE("a request wakes a sleeping actor, and one in flight survives a reconn
   envoy->expect<protocol::to_envoy_commands>();
   envoy->stopped(actor, protocol::stop_code::ok);
   auto answer = std::async(std::launch::async, [&] {
-    return http(
-        *port,
-        "GET",
-        "/gateway/x/y?a=b&rvt-namespace=default&rvt-method=get&rvt-key=k");
+    return http(*port, "GET", "/gateway/x/y?a=b&rvt-namespace=default&rvt-method=get&rvt-key=k");
   });
   CHECK(envoy->start().generation == 2);
   const auto [message, request] = envoy->expect_tunnel<protocol::to_envoy_request_start>();
@@ -268,13 +286,15 @@ TEST_CASE("the streaming gateway sends bodies by credit and streams responses") 
   const auto id = id_of(create(*port));
   envoy.start();
   const std::string body(1048576 + 100, 'x');
-  auto answer = std::async(std::launch::async, [&] { return http(*port, "POST", "/gateway/" + id + "/", body); });
+  auto answer = std::async(
+      std::launch::async, [&] { return http(*port, "POST", "/gateway/" + id + "/", body); });
   const auto [message, request] = envoy.expect_tunnel<protocol::to_envoy_request_start>();
   CHECK(request.stream);
   CHECK(request.response_stream);
   CHECK(request.actor_generation == 1);
   std::size_t got = 0;
-  while (got < 1048576) got += envoy.expect_tunnel<protocol::to_envoy_request_chunk>().second.body.size();
+  while (got < 1048576)
+    got += envoy.expect_tunnel<protocol::to_envoy_request_chunk>().second.body.size();
   CHECK(got == 1048576);
   envoy.reply(message, 0, protocol::to_rivet_request_body_window_update{1048576});
   CHECK(envoy.expect_tunnel<protocol::to_envoy_request_chunk>().second.body.size() == 100);
@@ -305,7 +325,8 @@ TEST_CASE("a client WebSocket is carried both ways and closed with the actor's c
   CHECK(data.data.view() == "early");
   CHECK_FALSE(data.binary);
   CHECK(first.message_index == 1);
-  envoy.reply(message, 1, protocol::to_rivet_web_socket_message{bytes{std::string_view{"hi"}}, false});
+  envoy.reply(
+      message, 1, protocol::to_rivet_web_socket_message{bytes{std::string_view{"hi"}}, false});
   CHECK(client.receive().data == "hi");
   envoy.reply(message, 2, protocol::to_rivet_web_socket_close{4005, text{"srv"}, false});
   const auto end = client.receive();
@@ -364,7 +385,8 @@ TEST_CASE("faults: lost acks are replayed, a cut comes after the command, garbag
 }
 
 TEST_CASE("with a data folder a kill loses nothing") {
-  const auto folder = std::filesystem::temp_directory_path() / ("nuncio-engine-" + std::to_string(::getpid()));
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("nuncio-engine-" + std::to_string(::getpid()));
   std::filesystem::remove_all(folder);
   auto options = with_pool();
   options.data = folder.string();

@@ -38,7 +38,8 @@ struct rig {
         frames.push_back("commands");
         commands.insert(commands.end(), c->commands.begin(), c->commands.end());
       } else if (const auto* a = std::get_if<protocol::to_envoy_ack_events>(&send->message)) {
-        event_acks.insert(event_acks.end(), a->last_event_checkpoints.begin(), a->last_event_checkpoints.end());
+        event_acks.insert(
+            event_acks.end(), a->last_event_checkpoints.begin(), a->last_event_checkpoints.end());
       } else if (std::holds_alternative<protocol::to_envoy_init>(send->message)) {
         frames.push_back("init");
       } else if (std::holds_alternative<protocol::to_envoy_ping>(send->message)) {
@@ -84,7 +85,8 @@ struct rig {
   }
 
   protocol::event_wrapper stopped(const actor_id& id, stop_code code) {
-    return event(id, protocol::event_actor_state_update{protocol::actor_state_stopped{code, text{"why"}}});
+    return event(
+        id, protocol::event_actor_state_update{protocol::actor_state_stopped{code, text{"why"}}});
   }
 
   protocol::event_wrapper sleep_intent(const actor_id& id) {
@@ -289,7 +291,8 @@ TEST_CASE("an actor that does not start in time is given up without a Stop") {
     r.pass(r.limits.start_timeout, 1);
     CHECK(r.core.find(a)->generation == 2);
   }
-  for (const auto& c : r.commands) CHECK(std::holds_alternative<protocol::command_start_actor>(c.inner));
+  for (const auto& c : r.commands)
+    CHECK(std::holds_alternative<protocol::command_start_actor>(c.inner));
 }
 
 TEST_CASE("an envoy that stays away loses its actors when each is judged") {
@@ -328,7 +331,8 @@ TEST_CASE("an envoy that stops answering Pings is closed") {
   CHECK(r.closed == "ws.timed_out");
 }
 
-TEST_CASE("Stopping moves running actors, and only connected envoys of the highest version get actors") {
+TEST_CASE(
+    "Stopping moves running actors, and only connected envoys of the highest version get actors") {
   rig r;
   r.connect(1, "old", 1);
   const auto a = r.running_actor(1);
@@ -387,7 +391,11 @@ TEST_CASE("an alarm wakes a sleeping actor") {
   rig r;
   r.connect(1);
   const auto a = r.running_actor(1);
-  r.send(1, {r.event(a, protocol::event_actor_set_alarm{r.now + 5000}), r.sleep_intent(a), r.stopped(a, stop_code::ok)});
+  r.send(
+      1,
+      {r.event(a, protocol::event_actor_set_alarm{r.now + 5000}),
+       r.sleep_intent(a),
+       r.stopped(a, stop_code::ok)});
   r.pass(1000, 1);
   CHECK(r.phase(a) == actor_phase::sleeping);
   r.pass(5000, 1);

@@ -21,9 +21,21 @@ fault_plan with(std::string_view text) {
 
 TEST_CASE("every documented fault is read and written back") {
   for (const auto* x :
-       {"drop", "drop:every=40", "drop:on=command", "reset:on=ack,count=3", "mute", "mute:read", "mute:write,ms=9",
-        "stall:ms=500", "delay:ms=20,envoy=host", "duplicate", "reorder:count=2", "lose-acks:count=3",
-        "lose-acks:fraction=0.25", "garbage", "garbage:every=10"}) {
+       {"drop",
+        "drop:every=40",
+        "drop:on=command",
+        "reset:on=ack,count=3",
+        "mute",
+        "mute:read",
+        "mute:write,ms=9",
+        "stall:ms=500",
+        "delay:ms=20,envoy=host",
+        "duplicate",
+        "reorder:count=2",
+        "lose-acks:count=3",
+        "lose-acks:fraction=0.25",
+        "garbage",
+        "garbage:every=10"}) {
     CAPTURE(x);
     const auto f = parse_fault(x);
     REQUIRE(f);
@@ -31,8 +43,17 @@ TEST_CASE("every documented fault is read and written back") {
     REQUIRE(again);
     CHECK(*f == *again);
   }
-  for (const auto* x : {"", "fire", "drop:every=0", "drop:every=x", "delay", "stall:ms=0", "lose-acks:fraction=2",
-                        "mute:on=ack", "drop:on=what", "drop:envoy="}) {
+  for (const auto* x :
+       {"",
+        "fire",
+        "drop:every=0",
+        "drop:every=x",
+        "delay",
+        "stall:ms=0",
+        "lose-acks:fraction=2",
+        "mute:on=ack",
+        "drop:on=what",
+        "drop:envoy="}) {
     CAPTURE(x);
     CHECK_FALSE(parse_fault(x));
   }

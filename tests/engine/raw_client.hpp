@@ -1,5 +1,6 @@
-// Clients as plain as can be, on POSIX sockets: one HTTP exchange, and a WebSocket with blocking reads that have a
-// limit. They check the dev engine without sharing a library with it. One thread each.
+// Clients as plain as can be, on POSIX sockets: one HTTP exchange, and a WebSocket with blocking
+// reads that have a limit. They check the dev engine without sharing a library with it. One thread
+// each.
 #pragma once
 
 #include <arpa/inet.h>
@@ -100,7 +101,8 @@ struct http_result {
   std::string body;
 };
 
-/// Sends a request of its own connection. `raw_head` replaces the content-length, for chunked bodies.
+/// Sends a request of its own connection. `raw_head` replaces the content-length, for chunked
+/// bodies.
 inline http_result http(
     std::uint16_t port,
     std::string_view method,
@@ -109,7 +111,8 @@ inline http_result http(
     std::string_view raw_head = "") {
   raw_socket s{port};
   std::string out;
-  out.append(method).append(" ").append(target).append(" HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
+  out.append(method).append(" ").append(target).append(
+      " HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
   if (raw_head.empty()) {
     out.append("content-length: ").append(std::to_string(body.size())).append("\r\n");
   } else {
@@ -131,13 +134,17 @@ struct ws_message {
 
 class ws_client {
 public:
-  ws_client(std::uint16_t port, std::string_view target, std::string_view offer = "rivet") : socket_(port) {
+  ws_client(std::uint16_t port, std::string_view target, std::string_view offer = "rivet")
+      : socket_(port) {
     socket_.write(
         std::string{"GET "}
             .append(target)
             .append(" HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
                     "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
-            .append(offer.empty() ? "" : std::string{"sec-websocket-protocol: "}.append(offer).append("\r\n"))
+            .append(
+                offer.empty()
+                    ? ""
+                    : std::string{"sec-websocket-protocol: "}.append(offer).append("\r\n"))
             .append("\r\n"));
     head_ = socket_.read_until("\r\n\r\n");
   }
@@ -152,7 +159,8 @@ public:
     } else {
       const bool big = data.size() > 0xffff;
       out += static_cast<char>(0x80U | (big ? 127U : 126U));
-      for (int i = big ? 7 : 1; i >= 0; --i) out += static_cast<char>(data.size() >> (8U * static_cast<unsigned>(i)));
+      for (int i = big ? 7 : 1; i >= 0; --i)
+        out += static_cast<char>(data.size() >> (8U * static_cast<unsigned>(i)));
     }
     out.append(4, '\0');  // a mask of zeros changes nothing
     socket_.write(out.append(data));
@@ -173,7 +181,8 @@ public:
       auto data = socket_.read(size);
       if (opcode == 8) {
         if (data.size() < 2) return {true, 1005, ""};
-        const auto code = static_cast<unsigned char>(data[0]) << 8U | static_cast<unsigned char>(data[1]);
+        const auto code =
+            static_cast<unsigned char>(data[0]) << 8U | static_cast<unsigned char>(data[1]);
         return {true, static_cast<std::uint16_t>(code), data.substr(2)};
       }
       if (opcode == 1 || opcode == 2) return {false, 0, std::move(data)};

@@ -21,7 +21,8 @@ const actor_record& engine_core::create(const create_request& r, millis now) {
   a.input = r.input;
   a.create_ts = now;
   if (a.key) keys_[{a.namespace_name, a.name, *a.key}] = id;
-  if (state_.actor_names.try_emplace({a.namespace_name, a.name}, "{}").second) changes_.directory = true;
+  if (state_.actor_names.try_emplace({a.namespace_name, a.name}, "{}").second)
+    changes_.directory = true;
   const auto pool = state_.pools.find({a.namespace_name, a.pool});
   if (pool == state_.pools.end() || !pool->second.protocol_version) {
     // F.6: a pool that never saw an envoy. Only a request starts the actor later.
@@ -76,16 +77,25 @@ void engine_core::destroy(const actor_id& id, millis now) {
   if (at == state_.actors.end()) return;
   auto& a = at->second;
   switch (a.phase) {
-    case starting: a.destroy_wanted = true; break;
-    case running: order_stop(a, destroying, stop_actor_reason::destroy, now); break;
+    case starting:
+      a.destroy_wanted = true;
+      break;
+    case running:
+      order_stop(a, destroying, stop_actor_reason::destroy, now);
+      break;
     // A Stop is on its way already: its Stopped destroys.
     case sleep_intent:
     case stop_intent:
-    case going_away: a.phase = destroying; break;
+    case going_away:
+      a.phase = destroying;
+      break;
     case allocating:
-    case sleeping: finish(a, now); return;
+    case sleeping:
+      finish(a, now);
+      return;
     case destroying:
-    case destroyed: return;
+    case destroyed:
+      return;
   }
   touch(a);
 }
@@ -120,14 +130,16 @@ void engine_core::judge_batch(
     counters_.events_ignored += batch.size();
     return;
   }
-  // The batch is judged against what was true when it began: index, generation, and whether the actor ran.
+  // The batch is judged against what was true when it began: index, generation, and whether the
+  // actor ran.
   const auto generation = a.generation;
   const auto last = a.last_event;
   const bool ran_before = a.phase != starting;
   auto highest = last;
   bool all_stopped = true;
   for (const auto& e : batch) {
-    if (e.checkpoint.generation != generation || e.checkpoint.index <= last || a.phase == destroyed) {
+    if (e.checkpoint.generation != generation || e.checkpoint.index <= last ||
+        a.phase == destroyed) {
       ++counters_.events_ignored;
       continue;
     }
@@ -190,8 +202,12 @@ void engine_core::on_stopped(
     a.error_detail = stopped.message ? stopped.message->str() : "";
   }
   switch (before) {
-    case destroying: finish(a, now); break;
-    case going_away: allocate(a, now); break;
+    case destroying:
+      finish(a, now);
+      break;
+    case going_away:
+      allocate(a, now);
+      break;
     case sleep_intent:
       if (ok && fresh_run) {
         finish(a, now);  // M: intent and Stopped judged together with Running
@@ -213,7 +229,8 @@ void engine_core::on_stopped(
       }
       break;
     case allocating:
-    case destroyed: break;
+    case destroyed:
+      break;
   }
 }
 
@@ -302,8 +319,8 @@ void engine_core::fall_asleep(actor_record& a, millis now) {
   a.allocating_since = 0;
   a.wake_wanted = false;
   a.sleep_ts = now;
-  // An alarm that has passed starts it again: touch puts it first among the timers, and a second Stopped of the
-  // same batch still meets a sleeping actor.
+  // An alarm that has passed starts it again: touch puts it first among the timers, and a second
+  // Stopped of the same batch still meets a sleeping actor.
   touch(a);
   effects_.emplace_back(actor_changed{a.id});
 }

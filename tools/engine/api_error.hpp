@@ -23,13 +23,15 @@ inline http_reply api_error(
     std::string code,
     std::string message,
     nlohmann::ordered_json metadata = nullptr) {
-  nlohmann::ordered_json body{{"group", std::move(group)}, {"code", std::move(code)}, {"message", std::move(message)}};
+  nlohmann::ordered_json body{
+      {"group", std::move(group)}, {"code", std::move(code)}, {"message", std::move(message)}};
   if (!metadata.is_null()) body["metadata"] = std::move(metadata);
   return json_reply(status, body);
 }
 
 /// An error of the gateway itself, which also names it in a header.
-inline http_reply gateway_error(unsigned status, std::string group, std::string code, std::string message) {
+inline http_reply gateway_error(
+    unsigned status, std::string group, std::string code, std::string message) {
   const auto name = group + "." + code;
   auto reply = api_error(status, std::move(group), std::move(code), std::move(message));
   reply.headers.push_back({"x-rivet-error", name});

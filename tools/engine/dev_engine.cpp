@@ -1,5 +1,5 @@
-// Puts core, gateway, API, store, faults and web server together. All of it runs on the server's thread; the public
-// members post to it.
+// Puts core, gateway, API, store, faults and web server together. All of it runs on the server's
+// thread; the public members post to it.
 #include "dev_engine.hpp"
 
 #include <algorithm>
@@ -8,11 +8,10 @@
 #include <cstdio>
 #include <future>
 #include <mutex>
+#include <nuncio/codec.hpp>
 #include <random>
 #include <thread>
 #include <utility>
-
-#include <nuncio/codec.hpp>
 
 #include "api_error.hpp"
 #include "engine_api.hpp"
@@ -59,10 +58,47 @@ frame_kind kind_of(const protocol::to_rivet& message) {
   return frame_kind::other;
 }
 
+/// GET /dev/stats: the members of dev_engine_stats by name.
+constexpr std::pair<const char*, std::uint64_t dev_engine_stats::*> stat_names[] = {
+    {"connections", &dev_engine_stats::connections},
+    {"connections_refused", &dev_engine_stats::connections_refused},
+    {"evictions", &dev_engine_stats::evictions},
+    {"timeouts", &dev_engine_stats::timeouts},
+    {"connected", &dev_engine_stats::connected},
+    {"commands_issued", &dev_engine_stats::commands_issued},
+    {"deliveries", &dev_engine_stats::deliveries},
+    {"replays", &dev_engine_stats::replays},
+    {"replay_frames", &dev_engine_stats::replay_frames},
+    {"acks", &dev_engine_stats::acks},
+    {"ack_frames", &dev_engine_stats::ack_frames},
+    {"acks_lost", &dev_engine_stats::acks_lost},
+    {"commands_left", &dev_engine_stats::commands_left},
+    {"events", &dev_engine_stats::events},
+    {"events_ignored", &dev_engine_stats::events_ignored},
+    {"event_acks", &dev_engine_stats::event_acks},
+    {"frames_ignored", &dev_engine_stats::frames_ignored},
+    {"actors", &dev_engine_stats::actors},
+    {"actors_running", &dev_engine_stats::actors_running},
+    {"actors_sleeping", &dev_engine_stats::actors_sleeping},
+    {"actors_lost", &dev_engine_stats::actors_lost},
+    {"start_timeouts", &dev_engine_stats::start_timeouts},
+    {"destroyed", &dev_engine_stats::destroyed},
+    {"http_requests", &dev_engine_stats::http_requests},
+    {"http_attempts", &dev_engine_stats::http_attempts},
+    {"http_retries", &dev_engine_stats::http_retries},
+    {"http_responses", &dev_engine_stats::http_responses},
+    {"http_failed", &dev_engine_stats::http_failed},
+    {"sockets", &dev_engine_stats::sockets},
+    {"faults", &dev_engine_stats::faults}};
+
+// A counter that is not listed would be missing from the JSON.
+static_assert(std::size(stat_names) * sizeof(std::uint64_t) == sizeof(dev_engine_stats));
+
 /// One life of the engine, from start to stop: everything that the server's thread owns.
 class engine_run final : public web_handler {
 public:
-  engine_run(const dev_engine_options& options, std::uint64_t seed, std::unique_ptr<state_store> store)
+  engine_run(
+      const dev_engine_options& options, std::uint64_t seed, std::unique_ptr<state_store> store)
       : options_(options),
         random_(seed),
         core_(options.limits, seed + 1),
@@ -71,7 +107,9 @@ public:
             options.limits,
             options.streaming,
             seed + 2,
-            [this](connection_id c, protocol::to_envoy_tunnel_message m) { return deliver(c, std::move(m)); }),
+            [this](connection_id c, protocol::to_envoy_tunnel_message m) {
+              return deliver(c, std::move(m));
+            }),
         api_(core_, options.reported_protocol_version),
         faults_(seed + 3),
         store_(std::move(store)) {}
@@ -92,8 +130,7 @@ public:
   void set_url(std::string url) { api_.set_url(std::move(url)); }
 
   void go_away() {
-    for (auto& [id, link] : links_)
-      link.socket->close(1011, "ws.going_away#" + random_id(random_));
+    for (auto& [id, link] : links_) link.socket->close(1011, "ws.going_away#" + random_id(random_));
   }
 
   void inject(const fault& f) {
@@ -153,7 +190,8 @@ public:
   }
 
   void on_socket(http_request request, std::shared_ptr<web_socket> socket) override {
-    if (request.target.starts_with("/envoys/connect?") || request.target.starts_with("/envoys/connect/?")) {
+    if (request.target.starts_with("/envoys/connect?") ||
+        request.target.starts_with("/envoys/connect/?")) {
       accept_envoy(request.target, std::move(socket));
     } else if (request.target.starts_with("/envoys/connect")) {
       refuse(*socket, "ws.invalid_request");
@@ -210,8 +248,9 @@ private:
       core_.disconnected(id);
       return;
     }
-    const auto message = binary ? protocol::decode_to_rivet(frame, link.version)
-                                : outcome<protocol::to_rivet>{failure{errc::malformed, "a text frame"}};
+    const auto message =
+        binary ? protocol::decode_to_rivet(frame, link.version)
+               : outcome<protocol::to_rivet>{failure{errc::malformed, "a text frame"}};
     if (!message) {
       ++stats_.frames_ignored;
       return;
@@ -235,7 +274,8 @@ private:
       deliver(
           id,
           protocol::to_envoy_kv_response{
-              kv->request_id, protocol::kv_error_response{text{"the dev engine has no KV store yet"}}});
+              kv->request_id,
+              protocol::kv_error_response{text{"the dev engine has no KV store yet"}}});
     } else {
       core_.handle(id, message, now());
     }
@@ -271,11 +311,13 @@ private:
     auto& link = at->second;
     const auto plan = faults_.outbound(kind_of(message), link.envoy, now());
     auto* commands = std::get_if<protocol::to_envoy_commands>(&message);
-    if (plan.reverse && commands != nullptr) std::reverse(commands->commands.begin(), commands->commands.end());
+    if (plan.reverse && commands != nullptr)
+      std::reverse(commands->commands.begin(), commands->commands.end());
     auto encoded = protocol::encode(message, link.version);
     if (!encoded) return true;
     const bytes frame{std::move(*encoded)};
-    if (commands != nullptr) stats_.deliveries += commands->commands.size() * static_cast<unsigned>(plan.copies);
+    if (commands != nullptr)
+      stats_.deliveries += commands->commands.size() * static_cast<unsigned>(plan.copies);
     const auto due = plan.delay == 0 ? 0 : now() + plan.delay;
     if (plan.garbage_first) link.push({due, garbage(), cut_kind::none});
     for (int i = 1; i < plan.copies; ++i) link.push({due, frame, cut_kind::none});
@@ -322,7 +364,8 @@ private:
       if (at == links_.end()) continue;
       auto& link = at->second;
       link.socket->set_reading(faults_.reads(link.envoy, now()));
-      for (int n = faults_.due_garbage(link.envoy); n > 0; --n) link.push({0, garbage(), cut_kind::none});
+      for (int n = faults_.due_garbage(link.envoy); n > 0; --n)
+        link.push({0, garbage(), cut_kind::none});
       flush(link);
       if (link.deaf) continue;
       if (const auto how = faults_.due_cut(link.envoy); how != cut_kind::none) cut(id, how);
@@ -333,8 +376,10 @@ private:
 
   http_reply control(const http_request& request) {
     using json = nlohmann::ordered_json;
-    if (request.target == "/dev/stats" && request.method == "GET") return json_reply(200, stats_json());
-    if (request.target != "/dev/faults") return api_error(404, "dev", "not_found", "No such control.");
+    if (request.target == "/dev/stats" && request.method == "GET")
+      return json_reply(200, stats_json());
+    if (request.target != "/dev/faults")
+      return api_error(404, "dev", "not_found", "No such control.");
     if (request.method == "DELETE") {
       clear_faults();
       return json_reply(200, json::object());
@@ -356,38 +401,7 @@ private:
   [[nodiscard]] nlohmann::ordered_json stats_json() const {
     const auto s = stats();
     nlohmann::ordered_json out;
-#define NUNCIO_COUNTER(name) out[#name] = s.name
-    NUNCIO_COUNTER(connections);
-    NUNCIO_COUNTER(connections_refused);
-    NUNCIO_COUNTER(evictions);
-    NUNCIO_COUNTER(timeouts);
-    NUNCIO_COUNTER(connected);
-    NUNCIO_COUNTER(commands_issued);
-    NUNCIO_COUNTER(deliveries);
-    NUNCIO_COUNTER(replays);
-    NUNCIO_COUNTER(replay_frames);
-    NUNCIO_COUNTER(acks);
-    NUNCIO_COUNTER(ack_frames);
-    NUNCIO_COUNTER(acks_lost);
-    NUNCIO_COUNTER(commands_left);
-    NUNCIO_COUNTER(events);
-    NUNCIO_COUNTER(events_ignored);
-    NUNCIO_COUNTER(event_acks);
-    NUNCIO_COUNTER(frames_ignored);
-    NUNCIO_COUNTER(actors);
-    NUNCIO_COUNTER(actors_running);
-    NUNCIO_COUNTER(actors_sleeping);
-    NUNCIO_COUNTER(actors_lost);
-    NUNCIO_COUNTER(start_timeouts);
-    NUNCIO_COUNTER(destroyed);
-    NUNCIO_COUNTER(http_requests);
-    NUNCIO_COUNTER(http_attempts);
-    NUNCIO_COUNTER(http_retries);
-    NUNCIO_COUNTER(http_responses);
-    NUNCIO_COUNTER(http_failed);
-    NUNCIO_COUNTER(sockets);
-    NUNCIO_COUNTER(faults);
-#undef NUNCIO_COUNTER
+    for (const auto& [name, counter] : stat_names) out[name] = s.*counter;
     return out;
   }
 
@@ -433,7 +447,8 @@ struct dev_engine::implementation {
     }
     on_thread([this](engine_run& r) { last_stats = r.stats(); });
     server->stop(abruptly);
-    // The thread has ended. The run holds sessions, whose sockets need the server's io_context: it goes first.
+    // The thread has ended. The run holds sessions, whose sockets need the server's io_context: it
+    // goes first.
     run.reset();
     server.reset();
   }
@@ -463,7 +478,8 @@ outcome<std::uint16_t> dev_engine::start() {
     store = std::move(*opened);
   }
   // Another life draws other ids: those of the last may be in the store.
-  me.run = std::make_unique<engine_run>(me.options, me.options.seed + 1000 * me.lives++, std::move(store));
+  me.run = std::make_unique<engine_run>(
+      me.options, me.options.seed + 1000 * me.lives++, std::move(store));
   if (const auto ready = me.run->prepare(); !ready) return ready.error();
   auto server = std::make_unique<web_server>(*me.run);
   const auto wanted = me.port != 0 ? me.port.load() : me.options.port;
@@ -471,9 +487,8 @@ outcome<std::uint16_t> dev_engine::start() {
   if (!bound) return bound.error();
   me.port = *bound;
   me.server = std::move(server);
-  me.on_thread([url = "http://" + me.options.address + ":" + std::to_string(*bound)](engine_run& r) {
-    r.set_url(url);
-  });
+  me.on_thread([url = "http://" + me.options.address + ":" +
+                      std::to_string(*bound)](engine_run& r) { r.set_url(url); });
   return *bound;
 }
 

@@ -1,5 +1,5 @@
-// The embedded dev engine: the engine's side of the envoy protocol, its HTTP API and its gateway on one port, with
-// faults to order. For development and tests, not for production.
+// The embedded dev engine: the engine's side of the envoy protocol, its HTTP API and its gateway on
+// one port, with faults to order. For development and tests, not for production.
 //
 //   nuncio::dev_engine engine{{.port = 0}};
 //   auto port = engine.start();                // outcome<std::uint16_t>
@@ -21,48 +21,48 @@ namespace nuncio {
 
 struct dev_engine_options {
   std::string address = "127.0.0.1";
-  std::uint16_t port = 0;             ///< 0 picks one
-  std::string data;                   ///< folder that outlives the process; empty: memory only
-  bool streaming = false;             ///< the streaming gateway instead of the buffered one
+  std::uint16_t port = 0;  ///< 0 picks one
+  std::string data;        ///< folder that outlives the process; empty: memory only
+  bool streaming = false;  ///< the streaming gateway instead of the buffered one
   std::uint16_t reported_protocol_version = 8;  ///< what GET /metadata says
-  std::vector<std::string> pools;     ///< pools of the namespace "default" that exist from the start
-  std::vector<fault> faults;          ///< active from the start
+  std::vector<std::string> pools;  ///< pools of the namespace "default" that exist from the start
+  std::vector<fault> faults;       ///< active from the start
   engine::engine_limits limits;
-  std::uint64_t seed = 0;             ///< for faults that roll dice and for ids; 0: random
+  std::uint64_t seed = 0;  ///< for faults that roll dice and for ids; 0: random
 };
 
 /// Counters since start; totals over all envoys.
 struct dev_engine_stats {
-  std::uint64_t connections = 0;         ///< envoy connections accepted
-  std::uint64_t connections_refused = 0; ///< closed for a bad URL, an unknown pool, ...
-  std::uint64_t evictions = 0;           ///< closed because the same key connected again
-  std::uint64_t timeouts = 0;            ///< closed for missing Pongs
-  std::uint64_t connected = 0;           ///< envoys connected now
-  std::uint64_t commands_issued = 0;     ///< distinct commands
-  std::uint64_t deliveries = 0;          ///< commands written, replays and duplicates included
-  std::uint64_t replays = 0;             ///< commands written again on a later connection
+  std::uint64_t connections = 0;          ///< envoy connections accepted
+  std::uint64_t connections_refused = 0;  ///< closed for a bad URL, an unknown pool, ...
+  std::uint64_t evictions = 0;            ///< closed because the same key connected again
+  std::uint64_t timeouts = 0;             ///< closed for missing Pongs
+  std::uint64_t connected = 0;            ///< envoys connected now
+  std::uint64_t commands_issued = 0;      ///< distinct commands
+  std::uint64_t deliveries = 0;           ///< commands written, replays and duplicates included
+  std::uint64_t replays = 0;              ///< commands written again on a later connection
   std::uint64_t replay_frames = 0;
-  std::uint64_t acks = 0;                ///< checkpoints in acks that were applied
-  std::uint64_t ack_frames = 0;          ///< acks that arrived
-  std::uint64_t acks_lost = 0;           ///< ack frames ignored by a fault
-  std::uint64_t commands_left = 0;       ///< unacked commands in the store now
-  std::uint64_t events = 0;              ///< events that arrived
-  std::uint64_t events_ignored = 0;      ///< for their index, generation or sender
+  std::uint64_t acks = 0;            ///< checkpoints in acks that were applied
+  std::uint64_t ack_frames = 0;      ///< acks that arrived
+  std::uint64_t acks_lost = 0;       ///< ack frames ignored by a fault
+  std::uint64_t commands_left = 0;   ///< unacked commands in the store now
+  std::uint64_t events = 0;          ///< events that arrived
+  std::uint64_t events_ignored = 0;  ///< for their index, generation or sender
   std::uint64_t event_acks = 0;
-  std::uint64_t frames_ignored = 0;      ///< undecodable frames
-  std::uint64_t actors = 0;              ///< not destroyed
+  std::uint64_t frames_ignored = 0;  ///< undecodable frames
+  std::uint64_t actors = 0;          ///< not destroyed
   std::uint64_t actors_running = 0;
   std::uint64_t actors_sleeping = 0;
-  std::uint64_t actors_lost = 0;         ///< judged lost, in total
+  std::uint64_t actors_lost = 0;  ///< judged lost, in total
   std::uint64_t start_timeouts = 0;
   std::uint64_t destroyed = 0;
-  std::uint64_t http_requests = 0;       ///< gateway requests from clients
-  std::uint64_t http_attempts = 0;       ///< RequestStarts sent
-  std::uint64_t http_retries = 0;        ///< of those, second and later ones
-  std::uint64_t http_responses = 0;      ///< answered by an actor
-  std::uint64_t http_failed = 0;         ///< answered by the gateway with an error
-  std::uint64_t sockets = 0;             ///< client WebSockets through the gateway
-  std::uint64_t faults = 0;              ///< effects of faults
+  std::uint64_t http_requests = 0;   ///< gateway requests from clients
+  std::uint64_t http_attempts = 0;   ///< RequestStarts sent
+  std::uint64_t http_retries = 0;    ///< of those, second and later ones
+  std::uint64_t http_responses = 0;  ///< answered by an actor
+  std::uint64_t http_failed = 0;     ///< answered by the gateway with an error
+  std::uint64_t sockets = 0;         ///< client WebSockets through the gateway
+  std::uint64_t faults = 0;          ///< effects of faults
 
   bool operator==(const dev_engine_stats&) const = default;
 };
@@ -75,9 +75,10 @@ public:
   /// Stops, if that has not happened.
   ~dev_engine();
 
-  /// Listens and serves. May be called again after stop() or kill(): the same port, and the same data if there is a
-  /// data folder.
-  /// @returns the port, or errc::unreachable (port taken) | invalid_argument (address) | internal (data folder)
+  /// Listens and serves. May be called again after stop() or kill(): the same port, and the same
+  /// data if there is a data folder.
+  /// @returns the port, or errc::unreachable (port taken) | invalid_argument (address) | internal
+  /// (data folder)
   outcome<std::uint16_t> start();
 
   /// Ends in good order: envoys get 1011 ws.going_away, then the port closes.

@@ -1,11 +1,11 @@
 // Routes, JSON shapes and error texts of the HTTP API.
 #include "engine_api.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <initializer_list>
 #include <optional>
-
-#include <fmt/format.h>
 
 #include "api_error.hpp"
 #include "random_id.hpp"
@@ -33,12 +33,18 @@ json optional_ts(const std::optional<millis>& x) { return x ? json(*x) : json(nu
 
 json error_of(const actor_record& a) {
   switch (a.error) {
-    case actor_error::no_envoys: return "no_envoys";
-    case actor_error::no_capacity: return "no_capacity";
-    case actor_error::crashed: return {{"crashed", {{"message", a.error_detail}}}};
-    case actor_error::envoy_connection_lost: return {{"envoy_connection_lost", {{"envoy_key", a.error_detail}}}};
-    case actor_error::envoy_no_response: return {{"envoy_no_response", {{"envoy_key", nullptr}}}};
-    case actor_error::none: break;
+    case actor_error::no_envoys:
+      return "no_envoys";
+    case actor_error::no_capacity:
+      return "no_capacity";
+    case actor_error::crashed:
+      return {{"crashed", {{"message", a.error_detail}}}};
+    case actor_error::envoy_connection_lost:
+      return {{"envoy_connection_lost", {{"envoy_key", a.error_detail}}}};
+    case actor_error::envoy_no_response:
+      return {{"envoy_no_response", {{"envoy_key", nullptr}}}};
+    case actor_error::none:
+      break;
   }
   return nullptr;
 }
@@ -54,9 +60,11 @@ outcome<json> object_of(const std::string& body, std::initializer_list<std::stri
   for (const auto& [name, value] : parsed.items())
     if (std::find(allowed.begin(), allowed.end(), name) == allowed.end()) {
       std::string expected;
-      for (const auto& a : allowed) expected += fmt::format("{}`{}`", expected.empty() ? "" : ", ", a);
+      for (const auto& a : allowed)
+        expected += fmt::format("{}`{}`", expected.empty() ? "" : ", ", a);
       return failure{
-          errc::malformed, fmt::format("{}{}: unknown field `{}`, expected one of {}", typed, name, name, expected)};
+          errc::malformed,
+          fmt::format("{}{}: unknown field `{}`, expected one of {}", typed, name, name, expected)};
     }
   return parsed;
 }
@@ -118,7 +126,8 @@ void engine_api::handle(
   }
   const actor_id id{path[1]};
   if (core_.find(id) == nullptr) {
-    responder->answer(api_error(404, "actor", "not_found", "The actor does not exist or was destroyed."));
+    responder->answer(
+        api_error(404, "actor", "not_found", "The actor does not exist or was destroyed."));
     return;
   }
   deleting_[id].push_back(responder);
@@ -153,7 +162,8 @@ http_reply engine_api::answer(const http_request& request, millis now) {
          {"envoy_protocol_version", reported_protocol_version_}});
   }
   if (path[0] == "datacenters" && path.size() == 1) {
-    return json_reply(200, page("datacenters", {{{"label", 1}, {"name", "default"}, {"url", url_ + "/"}}}));
+    return json_reply(
+        200, page("datacenters", {{{"label", 1}, {"name", "default"}, {"url", url_ + "/"}}}));
   }
   if (path[0] == "namespaces" && path.size() == 1) {
     return method == "GET" || method == "POST" ? namespaces(request, now) : wrong_method();
@@ -161,7 +171,8 @@ http_reply engine_api::answer(const http_request& request, millis now) {
   const bool known = path[0] == "runner-configs" || path[0] == "envoys" || path[0] == "actors";
   if (!known) return not_found();
   const auto* ns = target.find("namespace");
-  if (ns == nullptr) return bad_request("Failed to deserialize query string: missing field `namespace`");
+  if (ns == nullptr)
+    return bad_request("Failed to deserialize query string: missing field `namespace`");
   if (!core_.state().namespaces.contains(*ns)) return no_such_namespace();
   if (path[0] == "runner-configs") return pools(request, path);
   if (path[0] == "envoys") return envoys(request);
@@ -170,7 +181,8 @@ http_reply engine_api::answer(const http_request& request, millis now) {
     if (method == "PUT") return create(request, true, now);
     return method == "GET" ? list(request) : wrong_method();
   }
-  if (path.size() == 2) return path[1] == "names" && method == "GET" ? names(request) : wrong_method();
+  if (path.size() == 2)
+    return path[1] == "names" && method == "GET" ? names(request) : wrong_method();
   if (path.size() == 3 && method == "POST" && (path[2] == "sleep" || path[2] == "reschedule")) {
     if (!is_id(path[1])) return bad_request("Invalid URL: unsupported ID version");
     const actor_id id{path[1]};
@@ -211,7 +223,8 @@ http_reply engine_api::pools(const http_request& request, const std::vector<std:
     auto body = object_of(request.body, {"datacenters"});
     if (!body) return bad_request(body.error().message);
     const auto datacenters = body->find("datacenters");
-    if (datacenters == body->end() || !datacenters->is_object()) return bad_request("missing field `datacenters`");
+    if (datacenters == body->end() || !datacenters->is_object())
+      return bad_request("missing field `datacenters`");
     for (const auto& [name, config] : datacenters->items())
       if (name != "default") {
         return api_error(400, "datacenter", "not_found", "The provided datacenter does not exist.");
@@ -245,7 +258,8 @@ http_reply engine_api::pools(const http_request& request, const std::vector<std:
         {"datacenters",
          {{"default",
            {{"normal", normal},
-            {"protocol_version", pool.protocol_version ? json(*pool.protocol_version) : json(nullptr)}}}}}};
+            {"protocol_version",
+             pool.protocol_version ? json(*pool.protocol_version) : json(nullptr)}}}}}};
   }
   return json_reply(200, page("runner_configs", std::move(found)));
 }
@@ -256,11 +270,13 @@ http_reply engine_api::envoys(const http_request& request) {
   const auto* pool = target.find("name");
   json found = json::array();
   for (const auto& [key, e] : core_.state().envoys) {
-    if (e.connection == 0 || e.namespace_name != ns || (pool != nullptr && e.pool != *pool)) continue;
+    if (e.connection == 0 || e.namespace_name != ns || (pool != nullptr && e.pool != *pool))
+      continue;
     auto metadata = json::parse(e.metadata, nullptr, false);
     std::uint64_t slots = 0;
     for (const auto& [id, a] : core_.state().actors)
-      if (a.envoy == key && a.phase != actor_phase::destroyed && a.phase != actor_phase::sleeping) ++slots;
+      if (a.envoy == key && a.phase != actor_phase::destroyed && a.phase != actor_phase::sleeping)
+        ++slots;
     found.push_back(
         {{"envoy_key", key},
          {"namespace_id", core_.state().namespaces.at(ns).id},
@@ -280,22 +296,30 @@ http_reply engine_api::envoys(const http_request& request) {
 
 http_reply engine_api::create(const http_request& request, bool or_get, millis now) {
   const auto ns = *parse_target(request.target).find("namespace");
-  auto body =
-      object_of(request.body, {"datacenter", "name", "key", "input", "runner_name_selector", "crash_policy"});
+  auto body = object_of(
+      request.body, {"datacenter", "name", "key", "input", "runner_name_selector", "crash_policy"});
   if (!body) return bad_request(body.error().message);
   for (const auto* required : {"name", "runner_name_selector", "crash_policy"})
     if (!text_of(*body, required)) {
       return bad_request(fmt::format(
-          "Failed to deserialize the JSON body into the target type: missing field `{}`", required));
+          "Failed to deserialize the JSON body into the target type: missing field `{}`",
+          required));
     }
   const auto policy = *text_of(*body, "crash_policy");
   if (policy != "sleep" && policy != "restart" && policy != "destroy") {
-    return bad_request(fmt::format("unknown variant `{}`, expected one of `restart`, `sleep`, `destroy`", policy));
+    return bad_request(
+        fmt::format("unknown variant `{}`, expected one of `restart`, `sleep`, `destroy`", policy));
   }
-  create_request wanted{ns, *text_of(*body, "name"), text_of(*body, "key"), *text_of(*body, "runner_name_selector"), {}};
+  create_request wanted{
+      ns,
+      *text_of(*body, "name"),
+      text_of(*body, "key"),
+      *text_of(*body, "runner_name_selector"),
+      {}};
   if (or_get && !wanted.key) return bad_request("missing field `key`");
   if (const auto input = text_of(*body, "input"))
-    if (const auto decoded = base64_decode(*input)) wanted.input = bytes{std::string_view{*decoded}};
+    if (const auto decoded = base64_decode(*input))
+      wanted.input = bytes{std::string_view{*decoded}};
   if (const auto* existing = core_.find_by_key(ns, wanted.name, wanted.key)) {
     if (or_get) {
       return json_reply(200, {{"actor", actor_json(core_.state(), *existing)}, {"created", false}});
@@ -304,7 +328,8 @@ http_reply engine_api::create(const http_request& request, bool or_get, millis n
         400,
         "actor",
         "duplicate_key",
-        fmt::format("Actor key '{}' already in use for actor '{}'", *wanted.key, existing->id.view()),
+        fmt::format(
+            "Actor key '{}' already in use for actor '{}'", *wanted.key, existing->id.view()),
         json{{"existing_actor_id", existing->id.str()}, {"key", *wanted.key}});
   }
   if (!core_.state().pools.contains({ns, wanted.pool})) {
@@ -313,7 +338,8 @@ http_reply engine_api::create(const http_request& request, bool or_get, millis n
         "actor",
         "no_runner_config_configured",
         fmt::format(
-            "No runner config with name '{}' are available in any datacenter for the namespace '{}'. Validate a "
+            "No runner config with name '{}' are available in any datacenter for the namespace "
+            "'{}'. Validate a "
             "provider is listed that matches the requested pool name.",
             wanted.pool,
             ns),
@@ -364,10 +390,12 @@ http_reply engine_api::list(const http_request& request) {
   std::sort(matching.begin(), matching.end(), [](const auto* a, const auto* b) {
     return a->create_ts > b->create_ts;
   });
-  const auto most = limit == nullptr ? std::size_t{100} : static_cast<std::size_t>(std::atoi(limit->c_str()));
+  const auto most =
+      limit == nullptr ? std::size_t{100} : static_cast<std::size_t>(std::atoi(limit->c_str()));
   if (matching.size() > most) matching.resize(most);
   for (const auto* a : matching) found.push_back(actor_json(core_.state(), *a));
-  const auto cursor = matching.empty() ? json(nullptr) : json(std::to_string(matching.back()->create_ts));
+  const auto cursor =
+      matching.empty() ? json(nullptr) : json(std::to_string(matching.back()->create_ts));
   return json_reply(200, page("actors", std::move(found), cursor));
 }
 

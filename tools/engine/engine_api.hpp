@@ -1,4 +1,5 @@
-// The HTTP API that hosts, tests and clients use (docs/protocol.md I), in the real engine's words. Engine thread.
+// The HTTP API that hosts, tests and clients use (docs/protocol.md I), in the real engine's words.
+// Engine thread.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,8 @@ public:
   /// Where GET /datacenters says that this engine is.
   void set_url(std::string url) { url_ = std::move(url); }
 
-  void handle(const http_request& request, const std::shared_ptr<http_responder>& responder, millis now);
+  void handle(
+      const http_request& request, const std::shared_ptr<http_responder>& responder, millis now);
 
   /// Answers the DELETEs that wait for this actor.
   void actor_changed(const actor_id& id);

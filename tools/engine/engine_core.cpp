@@ -8,7 +8,8 @@
 
 namespace nuncio::engine {
 
-engine_core::engine_core(engine_limits limits, std::uint64_t seed) : limits_(limits), random_(seed) {}
+engine_core::engine_core(engine_limits limits, std::uint64_t seed)
+    : limits_(limits), random_(seed) {}
 
 void engine_core::restore(engine_state state, millis now) {
   state_ = std::move(state);
@@ -41,7 +42,8 @@ bool engine_core::add_namespace(std::string_view name, std::string_view display_
 }
 
 void engine_core::add_pool(std::string_view namespace_name, std::string_view pool) {
-  const auto [at, fresh] = state_.pools.try_emplace({std::string{namespace_name}, std::string{pool}});
+  const auto [at, fresh] =
+      state_.pools.try_emplace({std::string{namespace_name}, std::string{pool}});
   if (!fresh) return;
   at->second = {std::string{namespace_name}, std::string{pool}, std::nullopt};
   changes_.directory = true;
@@ -94,7 +96,8 @@ std::string engine_core::connect(const connect_request& r, millis now) {
   ping(envoy, now);
 
   for (auto& [id, a] : state_.actors)
-    if (a.phase == actor_phase::allocating && a.pool == r.pool && a.namespace_name == r.namespace_name) {
+    if (a.phase == actor_phase::allocating && a.pool == r.pool &&
+        a.namespace_name == r.namespace_name) {
       a.phase_deadline = std::min(a.phase_deadline, now + limits_.allocation_retry);
       touch(a);
     }

@@ -1,6 +1,6 @@
-// Decides everything between the engine and its envoys: who hosts which actor, which commands are stored and sent
-// again, what events mean, when something counts as lost (docs/protocol.md C to F, M). Pure: no I/O, no clock, no
-// thread. Call an input, then take the effects; call tick() often.
+// Decides everything between the engine and its envoys: who hosts which actor, which commands are
+// stored and sent again, what events mean, when something counts as lost (docs/protocol.md C to F,
+// M). Pure: no I/O, no clock, no thread. Call an input, then take the effects; call tick() often.
 #pragma once
 
 #include <nuncio/messages.hpp>
@@ -56,11 +56,13 @@ struct create_request {
 /// What changed since the last take_changes(), for the store.
 struct state_changes {
   std::set<actor_id> actors;
+
   struct command_key {
     std::string envoy;
     actor_ref instance;
     std::int64_t index = 0;
   };
+
   std::vector<command_key> commands;  ///< stored or erased: look it up
   bool directory = false;             ///< namespaces, pools or names
 
@@ -77,7 +79,8 @@ class engine_core {
 public:
   engine_core(engine_limits limits, std::uint64_t seed);
 
-  /// Takes over what a store kept. Nobody is connected then; everybody gets the full patience from `now`.
+  /// Takes over what a store kept. Nobody is connected then; everybody gets the full patience from
+  /// `now`.
   void restore(engine_state state, millis now);
 
   // -- directory --
@@ -86,7 +89,8 @@ public:
   void remove_pool(std::string_view namespace_name, std::string_view pool);
 
   // -- envoys --
-  /// @returns the reason of a refusal, "" when accepted (then Init, a replay and a Ping are among the effects)
+  /// @returns the reason of a refusal, "" when accepted (then Init, a replay and a Ping are among
+  /// the effects)
   std::string connect(const connect_request& request, millis now);
   void disconnected(connection_id connection);
   /// Tunnel and storage messages are not for the core.
@@ -96,7 +100,9 @@ public:
   const actor_record& create(const create_request& request, millis now);
   [[nodiscard]] const actor_record* find(const actor_id& id) const;
   [[nodiscard]] const actor_record* find_by_key(
-      std::string_view namespace_name, std::string_view name, const std::optional<std::string>& key) const;
+      std::string_view namespace_name,
+      std::string_view name,
+      const std::optional<std::string>& key) const;
   void wake(const actor_id& id, millis now);
   void sleep(const actor_id& id, millis now);
   void reschedule(const actor_id& id, millis now);
@@ -128,13 +134,16 @@ private:
   void due(actor_record& a, millis now);
 
   // actor_workflow.cpp: what events and deadlines do to one actor
-  void queue_events(envoy_record& envoy, const std::vector<protocol::event_wrapper>& events, millis now);
+  void queue_events(
+      envoy_record& envoy, const std::vector<protocol::event_wrapper>& events, millis now);
   void judge_batch(actor_record& a, const std::vector<protocol::event_wrapper>& batch, millis now);
   void on_running(actor_record& a, millis now);
   void on_intent(actor_record& a, const protocol::actor_intent& intent, millis now);
-  void on_stopped(actor_record& a, const protocol::actor_state_stopped& stopped, bool fresh_run, millis now);
+  void on_stopped(
+      actor_record& a, const protocol::actor_state_stopped& stopped, bool fresh_run, millis now);
   void allocate(actor_record& a, millis now);
-  void order_stop(actor_record& a, actor_phase phase, protocol::stop_actor_reason reason, millis now);
+  void order_stop(
+      actor_record& a, actor_phase phase, protocol::stop_actor_reason reason, millis now);
   void fall_asleep(actor_record& a, millis now);
   void finish(actor_record& a, millis now);
   void lose(actor_record& a, actor_error error, bool tell_envoy, millis now);

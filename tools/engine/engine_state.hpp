@@ -1,4 +1,5 @@
-// What the dev engine knows: namespaces, pools, envoys, actors, unacked commands. Plain values; engine thread.
+// What the dev engine knows: namespaces, pools, envoys, actors, unacked commands. Plain values;
+// engine thread.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +18,10 @@ namespace nuncio::engine {
 using connection_id = std::uint64_t;
 
 enum class actor_phase : std::uint8_t {
-  allocating,   ///< wants an envoy and there is none
-  starting,     ///< Start sent
+  allocating,  ///< wants an envoy and there is none
+  starting,    ///< Start sent
   running,
-  sleep_intent, ///< Stop(SLEEP_INTENT) sent; the next three likewise
+  sleep_intent,  ///< Stop(SLEEP_INTENT) sent; the next three likewise
   stop_intent,
   going_away,
   destroying,
@@ -32,8 +33,8 @@ enum class actor_error : std::uint8_t {
   none,
   no_envoys,
   no_capacity,
-  crashed,              ///< detail: its message
-  envoy_connection_lost,///< detail: the envoy key
+  crashed,                ///< detail: its message
+  envoy_connection_lost,  ///< detail: the envoy key
   envoy_no_response
 };
 
@@ -65,11 +66,11 @@ struct actor_record {
   std::optional<millis> reschedule_ts;
   std::optional<millis> destroy_ts;
 
-  millis phase_deadline = 0;   ///< start, stop or allocation retry; 0: none
-  millis lost_check = 0;       ///< next judgement; 0: none
+  millis phase_deadline = 0;  ///< start, stop or allocation retry; 0: none
+  millis lost_check = 0;      ///< next judgement; 0: none
   millis retry_delay = 0;
   millis allocating_since = 0;
-  millis deadline = 0;         ///< under which it stands in the timer index; 0: not in it
+  millis deadline = 0;  ///< under which it stands in the timer index; 0: not in it
 };
 
 struct namespace_record {
@@ -106,12 +107,13 @@ struct envoy_record {
 using command_store = std::map<actor_ref, std::map<std::int64_t, protocol::command>>;
 
 struct engine_state {
-  std::map<std::string, namespace_record> namespaces;                              // by name
-  std::map<std::pair<std::string, std::string>, pool_record> pools;                // namespace, pool
-  std::map<std::string, envoy_record> envoys;                                      // by key
-  std::map<std::string, command_store> commands;                                   // by envoy key
+  std::map<std::string, namespace_record> namespaces;                // by name
+  std::map<std::pair<std::string, std::string>, pool_record> pools;  // namespace, pool
+  std::map<std::string, envoy_record> envoys;                        // by key
+  std::map<std::string, command_store> commands;                     // by envoy key
   std::map<actor_id, actor_record> actors;
-  std::map<std::pair<std::string, std::string>, std::string> actor_names;          // namespace, name: metadata
+  std::map<std::pair<std::string, std::string>, std::string>
+      actor_names;  // namespace, name: metadata
 };
 
 }  // namespace nuncio::engine

@@ -3,7 +3,6 @@
 
 #include <charconv>
 #include <limits>
-
 #include <nuncio/wire.hpp>
 
 #include "engine_core.hpp"
@@ -28,7 +27,8 @@ std::string parse_connect(std::string_view target, connect_request& into) {
   const auto* key = url.find("envoy_key");
   const auto* version = url.find("version");
   const auto* pool = url.find("pool_name");
-  if (protocol_version == nullptr || ns == nullptr || key == nullptr || version == nullptr || pool == nullptr) {
+  if (protocol_version == nullptr || ns == nullptr || key == nullptr || version == nullptr ||
+      pool == nullptr) {
     return "ws.invalid_request";
   }
   if (!number(*protocol_version, into.protocol_version) || !number(*version, into.version)) {
@@ -38,8 +38,8 @@ std::string parse_connect(std::string_view target, connect_request& into) {
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
   const bool good_key = key->size() >= 3 && key->size() <= 128 &&
                         key->find_first_not_of(letters) == std::string::npos;
-  if (into.protocol_version < wire::version_min || into.protocol_version > wire::version_max || !good_key ||
-      pool->size() > 128) {
+  if (into.protocol_version < wire::version_min || into.protocol_version > wire::version_max ||
+      !good_key || pool->size() > 128) {
     return "ws.invalid_request";
   }
   into.namespace_name = *ns;

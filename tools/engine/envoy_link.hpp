@@ -1,5 +1,5 @@
-// One envoy's connection as the faults see it: frames wait here while they are delayed, stalled or overtaken.
-// Engine thread.
+// One envoy's connection as the faults see it: frames wait here while they are delayed, stalled or
+// overtaken. Engine thread.
 #pragma once
 
 #include <deque>
@@ -51,7 +51,8 @@ struct envoy_link {
   }
 };
 
-/// What the URL of /envoys/connect says. @returns "" or the reason of the refusal (docs/protocol.md C.1)
+/// What the URL of /envoys/connect says. @returns "" or the reason of the refusal (docs/protocol.md
+/// C.1)
 std::string parse_connect(std::string_view target, connect_request& into);
 
 }  // namespace nuncio::engine

@@ -1,12 +1,12 @@
 // Faults as text, both ways.
 #include "fault.hpp"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <charconv>
 #include <cstdlib>
 #include <utility>
-
-#include <fmt/format.h>
 
 namespace nuncio {
 
@@ -86,7 +86,10 @@ outcome<fault> parse_fault(std::string_view x) {
       known = true;
     }
   if (!known) {
-    return bad(x, "unknown kind; one of drop, reset, mute, stall, delay, duplicate, reorder, lose-acks, garbage");
+    return bad(
+        x,
+        "unknown kind; one of drop, reset, mute, stall, delay, duplicate, reorder, lose-acks, "
+        "garbage");
   }
   auto rest = colon == std::string_view::npos ? ""sv : x.substr(colon + 1);
   while (!rest.empty()) {
@@ -94,7 +97,8 @@ outcome<fault> parse_fault(std::string_view x) {
     const auto part = rest.substr(0, comma);
     const auto equals = part.find('=');
     const auto value = equals == std::string_view::npos ? ""sv : part.substr(equals + 1);
-    if (!set_option(f, part.substr(0, equals), value)) return bad(x, fmt::format("can't read \"{}\"", part));
+    if (!set_option(f, part.substr(0, equals), value))
+      return bad(x, fmt::format("can't read \"{}\"", part));
     rest = comma == std::string_view::npos ? ""sv : rest.substr(comma + 1);
   }
   const bool needs_ms = f.kind == fault_kind::delay || f.kind == fault_kind::stall;
@@ -104,7 +108,8 @@ outcome<fault> parse_fault(std::string_view x) {
       !(f.kind == fault_kind::garbage && f.trigger == fault_trigger::every)) {
     return bad(x, "on= and every= belong to drop and reset (every= also to garbage)");
   }
-  // What waits for one thing happens once unless told otherwise; what happens now can't happen later.
+  // What waits for one thing happens once unless told otherwise; what happens now can't happen
+  // later.
   if (cuts && f.trigger != fault_trigger::every && f.count == 0) f.count = 1;
   if (f.kind == fault_kind::garbage && f.trigger == fault_trigger::now && f.count == 0) f.count = 1;
   return f;

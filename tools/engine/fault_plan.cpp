@@ -16,7 +16,8 @@ bool is_cut(const fault& f) { return f.kind == fault_kind::drop || f.kind == fau
 }  // namespace
 
 void fault_plan::add(const fault& f, millis now) {
-  std::erase_if(active_, [](const entry& e) { return e.what.count != 0 && e.used >= e.what.count; });
+  std::erase_if(
+      active_, [](const entry& e) { return e.what.count != 0 && e.used >= e.what.count; });
   const bool timed = f.kind == fault_kind::stall || f.kind == fault_kind::mute;
   active_.push_back({.what = f, .until = timed && f.ms > 0 ? now + f.ms : 0});
 }
@@ -111,7 +112,8 @@ bool fault_plan::reads(std::string_view envoy, millis now) const {
 
 bool fault_plan::writes(std::string_view envoy, millis now) const {
   return std::none_of(active_.begin(), active_.end(), [&](const entry& e) {
-    const bool quiet = (e.what.kind == fault_kind::mute && e.what.write) || e.what.kind == fault_kind::stall;
+    const bool quiet =
+        (e.what.kind == fault_kind::mute && e.what.write) || e.what.kind == fault_kind::stall;
     return quiet && applies(e, envoy) && (e.until == 0 || now < e.until);
   });
 }

@@ -1,4 +1,5 @@
-// Decides what the active faults do to each frame of an envoy connection. Pure: the caller carries it out.
+// Decides what the active faults do to each frame of an envoy connection. Pure: the caller carries
+// it out.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,7 @@ enum class cut_kind : std::uint8_t { none, drop, reset };
 struct outbound_plan {
   int copies = 1;
   millis delay = 0;
-  bool reverse = false;         ///< reverse the commands in it, and let the next frame go first
+  bool reverse = false;  ///< reverse the commands in it, and let the next frame go first
   bool garbage_first = false;
   cut_kind cut = cut_kind::none;  ///< after it was written; read nothing more
 };
@@ -36,6 +37,7 @@ public:
   explicit fault_plan(std::uint64_t seed) : random_(seed) {}
 
   void add(const fault& f, millis now);
+
   void clear() { active_.clear(); }
 
   outbound_plan outbound(frame_kind kind, std::string_view envoy, millis now);

@@ -87,10 +87,12 @@ gateway::~gateway() {
 
 gateway::route gateway::resolve(const std::string& target, millis now) {
   const auto cut = parse_target(target);
-  const std::string_view after = std::string_view{cut.path}.substr(std::string_view{"/gateway/"}.size());
+  const std::string_view after =
+      std::string_view{cut.path}.substr(std::string_view{"/gateway/"}.size());
   const auto slash = after.find('/');
   auto name = std::string{after.substr(0, slash)};
-  const auto rest = slash == std::string_view::npos ? std::string{"/"} : std::string{after.substr(slash)};
+  const auto rest =
+      slash == std::string_view::npos ? std::string{"/"} : std::string{after.substr(slash)};
   for (const auto& [key, value] : cut.query)
     if (key.starts_with("rvt-")) return resolve_query(percent_decode(name), cut, rest, now);
   if (const auto at = name.find('@'); at != std::string::npos) name.resize(at);
@@ -110,15 +112,24 @@ gateway::route gateway::resolve(const std::string& target, millis now) {
 gateway::route gateway::resolve_query(
     const std::string& name, const url_target& target, const std::string& rest, millis now) {
   static constexpr std::string_view known[] = {
-      "rvt-namespace", "rvt-method", "rvt-runner", "rvt-pool", "rvt-key", "rvt-input", "rvt-region",
-      "rvt-crash-policy", "rvt-token", "rvt-skip-ready-wait"};
+      "rvt-namespace",
+      "rvt-method",
+      "rvt-runner",
+      "rvt-pool",
+      "rvt-key",
+      "rvt-input",
+      "rvt-region",
+      "rvt-crash-policy",
+      "rvt-token",
+      "rvt-skip-ready-wait"};
   route out;
   const auto invalid = [&](const std::string& why) {
     out.refused = gateway_error(400, "guard", "query_invalid_params", why);
     return out;
   };
   for (const auto& [key, value] : target.query)
-    if (key.starts_with("rvt-") && std::find(std::begin(known), std::end(known), key) == std::end(known)) {
+    if (key.starts_with("rvt-") &&
+        std::find(std::begin(known), std::end(known), key) == std::end(known)) {
       return invalid("unknown parameter " + key);
     }
   const auto* ns = target.find("rvt-namespace");
@@ -134,19 +145,25 @@ gateway::route gateway::resolve_query(
   const auto key = key_of(elements == nullptr ? "" : *elements);
   const auto* a = core_.find_by_key(*ns, name, key);
   if (a == nullptr && *method == "getOrCreate") {
-    const auto* pool = target.find("rvt-runner") != nullptr ? target.find("rvt-runner") : target.find("rvt-pool");
+    const auto* pool =
+        target.find("rvt-runner") != nullptr ? target.find("rvt-runner") : target.find("rvt-pool");
     if (pool == nullptr) {
-      out.refused = gateway_error(400, "guard", "query_missing_pool", "getOrCreate needs rvt-runner");
+      out.refused =
+          gateway_error(400, "guard", "query_missing_pool", "getOrCreate needs rvt-runner");
       return out;
     }
     if (!core_.state().pools.contains({*ns, *pool})) {
       out.refused = gateway_error(
-          400, "actor", "no_runner_config_configured", "No runner config with name '" + *pool + "'");
+          400,
+          "actor",
+          "no_runner_config_configured",
+          "No runner config with name '" + *pool + "'");
       return out;
     }
     create_request wanted{*ns, name, key, *pool, {}};
     if (const auto* input = target.find("rvt-input"))
-      if (const auto decoded = base64_decode(*input)) wanted.input = bytes{std::string_view{*decoded}};
+      if (const auto decoded = base64_decode(*input))
+        wanted.input = bytes{std::string_view{*decoded}};
     a = &core_.create(wanted, now);
   }
   if (a == nullptr) {
@@ -195,7 +212,8 @@ void gateway::request(http_request request, std::shared_ptr<http_responder> resp
   ++counters_.requests;
   auto where = resolve(request.target, now);
   if (request.body_too_large || request.body.size() > limits_.request_bytes_max) {
-    where.refused = gateway_error(413, "guard", "invalid_request_body", "The request body is too large.");
+    where.refused =
+        gateway_error(413, "guard", "invalid_request_body", "The request body is too large.");
   }
   if (where.refused) {
     ++counters_.failed;
@@ -223,7 +241,8 @@ void gateway::socket(http_request request, std::shared_ptr<web_socket> socket, m
         if (h.name == "x-rivet-error") return &h.value;
       return nullptr;
     }();
-    socket->close(1011, (name != nullptr ? *name : "core.internal_error") + "#" + random_id(random_));
+    socket->close(
+        1011, (name != nullptr ? *name : "core.internal_error") + "#" + random_id(random_));
     return;
   }
   auto x = enter(std::move(request), std::move(where), now);
@@ -231,7 +250,8 @@ void gateway::socket(http_request request, std::shared_ptr<web_socket> socket, m
   x->socket->on_message = [this, weak = std::weak_ptr{x}](bytes data, bool binary) {
     if (const auto live = weak.lock()) client_message(*live, std::move(data), binary);
   };
-  x->socket->on_close = [this, weak = std::weak_ptr{x}](std::optional<std::uint16_t> code, std::string reason) {
+  x->socket->on_close = [this, weak = std::weak_ptr{x}](
+                            std::optional<std::uint16_t> code, std::string reason) {
     if (const auto live = weak.lock()) client_closed(*live, code, reason);
   };
   advance(*x, now);
@@ -276,7 +296,13 @@ void gateway::advance(exchange& x, millis now) {
       if (x.socket) {
         attempt_failed(x, now);
       } else {
-        refuse(x, gateway_error(504, "guard", "gateway_response_start_timeout", "The actor did not answer in time."));
+        refuse(
+            x,
+            gateway_error(
+                504,
+                "guard",
+                "gateway_response_start_timeout",
+                "The actor did not answer in time."));
       }
     }
     return;
@@ -300,13 +326,15 @@ void gateway::advance(exchange& x, millis now) {
       attempt(x, *a, connection, now);
     }
   } else if (x.deadline <= now) {
-    refuse(x, gateway_error(503, "guard", "actor_ready_timeout", "The actor was not ready in time."));
+    refuse(
+        x, gateway_error(503, "guard", "actor_ready_timeout", "The actor was not ready in time."));
   } else {
     core_.wake(x.actor, now);
   }
 }
 
-void gateway::attempt(exchange& x, const actor_record& actor, connection_id connection, millis now) {
+void gateway::attempt(
+    exchange& x, const actor_record& actor, connection_id connection, millis now) {
   ++x.attempts;
   x.connection = connection;
   x.generation = actor.generation;
@@ -327,7 +355,8 @@ void gateway::attempt(exchange& x, const actor_record& actor, connection_id conn
   if (x.attempts > 1) ++counters_.retries;
   x.deadline = now + limits_.response_timeout;
   const auto envoy = core_.state().envoys.find(actor.envoy);
-  x.streams = streaming_ && envoy != core_.state().envoys.end() && envoy->second.protocol_version >= 8;
+  x.streams =
+      streaming_ && envoy != core_.state().envoys.end() && envoy->second.protocol_version >= 8;
   protocol::to_envoy_request_start start;
   start.actor_id = x.actor;
   start.method = x.request.method;
@@ -365,7 +394,8 @@ void gateway::attempt_failed(exchange& x, millis now) {
 void gateway::give_up(exchange& x) {
   refuse(
       x,
-      gateway_error(502, "guard", "retry_attempts_exceeded", "Every attempt to reach the actor failed."));
+      gateway_error(
+          502, "guard", "retry_attempts_exceeded", "Every attempt to reach the actor failed."));
 }
 
 void gateway::refuse(exchange& x, http_reply reply) {
@@ -410,7 +440,10 @@ void gateway::send_body(exchange& x) {
     const auto room = x.body_credited + limits_.window_bytes - x.body_sent;
     const auto n = std::min({room, limits_.chunk_bytes, body.size() - x.body_sent});
     if (n == 0) return;
-    tell(x, protocol::to_envoy_request_chunk{bytes{std::string_view{body}.substr(x.body_sent, n)}, false});
+    tell(
+        x,
+        protocol::to_envoy_request_chunk{
+            bytes{std::string_view{body}.substr(x.body_sent, n)}, false});
     x.body_sent += n;
   }
   if (x.body_done) return;
@@ -435,7 +468,8 @@ void gateway::handle(const protocol::to_rivet_tunnel_message& message, millis no
   }
 }
 
-void gateway::handle_http(exchange& x, const protocol::to_rivet_tunnel_message& message, millis now) {
+void gateway::handle_http(
+    exchange& x, const protocol::to_rivet_tunnel_message& message, millis now) {
   if (x.streams) {
     if (message.message_id.message_index != x.in_index) {
       abort_request(x, abort_kind::internal_error, "message index out of order");
@@ -459,11 +493,14 @@ void gateway::handle_http(exchange& x, const protocol::to_rivet_tunnel_message& 
       x.responder->cut();
       finish(x);
     } else if (x.streams) {
-      refuse(x, gateway_error(503, "guard", "tunnel_request_aborted", "The actor aborted the request."));
+      refuse(
+          x,
+          gateway_error(503, "guard", "tunnel_request_aborted", "The actor aborted the request."));
     } else {
       attempt_failed(x, now);
     }
-  } else if (const auto* credit = std::get_if<protocol::to_rivet_request_body_window_update>(&kind)) {
+  } else if (
+      const auto* credit = std::get_if<protocol::to_rivet_request_body_window_update>(&kind)) {
     x.body_credited = std::min(std::max(x.body_credited, credit->consumed_bytes), x.body_sent);
     send_body(x);
   } else if (std::holds_alternative<protocol::to_rivet_request_body_cancel>(kind)) {
@@ -471,7 +508,8 @@ void gateway::handle_http(exchange& x, const protocol::to_rivet_tunnel_message& 
   }
 }
 
-void gateway::on_response_start(exchange& x, const protocol::to_rivet_response_start& start, millis now) {
+void gateway::on_response_start(
+    exchange& x, const protocol::to_rivet_response_start& start, millis now) {
   if (start.body && start.body->size() > limits_.response_bytes_max) {
     attempt_failed(x, now);
     return;
@@ -548,7 +586,8 @@ void gateway::client_message(exchange& x, bytes data, bool binary) {
   x.waiting.emplace_back(std::move(data), binary);
 }
 
-void gateway::client_closed(exchange& x, std::optional<std::uint16_t> code, const std::string& reason) {
+void gateway::client_closed(
+    exchange& x, std::optional<std::uint16_t> code, const std::string& reason) {
   if (x.at == stage::done) return;
   protocol::to_envoy_web_socket_close close{1011, text{"ws.downstream_closed"}};
   if (code && *code == 1005) {
@@ -561,7 +600,8 @@ void gateway::client_closed(exchange& x, std::optional<std::uint16_t> code, cons
   finish(x);
 }
 
-void gateway::handle_socket(exchange& x, const protocol::to_rivet_tunnel_message& message, millis now) {
+void gateway::handle_socket(
+    exchange& x, const protocol::to_rivet_tunnel_message& message, millis now) {
   const auto& kind = message.message_kind;
   if (std::holds_alternative<protocol::to_rivet_web_socket_open>(kind)) {
     if (x.opened) return;
@@ -578,8 +618,9 @@ void gateway::handle_socket(exchange& x, const protocol::to_rivet_tunnel_message
       return;
     }
     tell(x, protocol::to_envoy_web_socket_close{1000, std::nullopt});
-    const auto reason = close->reason ? close->reason->str()
-                                      : (close->code ? std::string{} : "ws.closed#" + random_id(random_));
+    const auto reason = close->reason
+                            ? close->reason->str()
+                            : (close->code ? std::string{} : "ws.closed#" + random_id(random_));
     x.socket->close(close->code.value_or(1000), reason);
     finish(x);
   }

@@ -1,5 +1,6 @@
-// The client's way to an actor: holds requests until the actor is ready, wakes it, sends, retries (docs/protocol.md G).
-// One exchange for each HTTP request or client WebSocket. Engine thread; no sockets of its own.
+// The client's way to an actor: holds requests until the actor is ready, wakes it, sends, retries
+// (docs/protocol.md G). One exchange for each HTTP request or client WebSocket. Engine thread; no
+// sockets of its own.
 #pragma once
 
 #include <deque>
@@ -25,7 +26,12 @@ public:
   /// @returns false if the connection has gone
   using send_function = std::function<bool(connection_id, protocol::to_envoy_tunnel_message)>;
 
-  gateway(engine_core& core, engine_limits limits, bool streaming, std::uint64_t seed, send_function send);
+  gateway(
+      engine_core& core,
+      engine_limits limits,
+      bool streaming,
+      std::uint64_t seed,
+      send_function send);
   ~gateway();
 
   void request(http_request request, std::shared_ptr<http_responder> responder, millis now);
@@ -77,7 +83,8 @@ private:
   };
 
   route resolve(const std::string& target, millis now);
-  route resolve_query(const std::string& name, const url_target& target, const std::string& rest, millis now);
+  route resolve_query(
+      const std::string& name, const url_target& target, const std::string& rest, millis now);
   exchange_ptr enter(http_request request, route where, millis now);
   void advance(exchange& x, millis now);
   void attempt(exchange& x, const actor_record& actor, connection_id connection, millis now);
@@ -87,7 +94,8 @@ private:
   void finish(exchange& x);
   bool tell(exchange& x, protocol::to_envoy_tunnel_message_kind kind);
   void send_body(exchange& x);
-  void abort_request(exchange& x, protocol::http_stream_abort_reason_kind kind, std::string_view detail);
+  void abort_request(
+      exchange& x, protocol::http_stream_abort_reason_kind kind, std::string_view detail);
   void handle_http(exchange& x, const protocol::to_rivet_tunnel_message& message, millis now);
   void on_response_start(exchange& x, const protocol::to_rivet_response_start& start, millis now);
   void on_response_chunk(exchange& x, const protocol::to_rivet_response_chunk& chunk);

@@ -1,12 +1,13 @@
-// Three tables: actors as JSON with their input, commands as protocol bytes, and the directory as one JSON document.
+// Three tables: actors as JSON with their input, commands as protocol bytes, and the directory as
+// one JSON document.
 #include "state_store.hpp"
 
-#include <filesystem>
-#include <utility>
+#include <sqlite3.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <nuncio/codec.hpp>
-#include <sqlite3.h>
+#include <utility>
 
 namespace nuncio::engine {
 
@@ -16,8 +17,10 @@ using json = nlohmann::json;
 
 constexpr const char* schema =
     "pragma journal_mode=wal; pragma synchronous=normal;"
-    "create table if not exists actors(id text primary key, record text not null, input blob) without rowid;"
-    "create table if not exists commands(envoy text, actor text, generation integer, idx integer, frame blob,"
+    "create table if not exists actors(id text primary key, record text not null, input blob) "
+    "without rowid;"
+    "create table if not exists commands(envoy text, actor text, generation integer, idx integer, "
+    "frame blob,"
     " primary key(envoy, actor, generation, idx)) without rowid;"
     "create table if not exists directory(id integer primary key, content text not null);";
 
@@ -34,7 +37,8 @@ public:
   ~statement() { sqlite3_finalize(handle_); }
 
   void text(int at, std::string_view x) {
-    ok_ = ok_ && sqlite3_bind_text64(handle_, at, x.data(), x.size(), SQLITE_TRANSIENT, SQLITE_UTF8) == SQLITE_OK;
+    ok_ = ok_ && sqlite3_bind_text64(
+                     handle_, at, x.data(), x.size(), SQLITE_TRANSIENT, SQLITE_UTF8) == SQLITE_OK;
   }
 
   void blob(int at, std::span<const std::uint8_t> x) {
@@ -44,7 +48,9 @@ public:
     ok_ = ok_ && sqlite3_bind_blob64(handle_, at, data, x.size(), SQLITE_TRANSIENT) == SQLITE_OK;
   }
 
-  void number(int at, std::int64_t x) { ok_ = ok_ && sqlite3_bind_int64(handle_, at, x) == SQLITE_OK; }
+  void number(int at, std::int64_t x) {
+    ok_ = ok_ && sqlite3_bind_int64(handle_, at, x) == SQLITE_OK;
+  }
 
   bool row() { return ok_ && sqlite3_step(handle_) == SQLITE_ROW; }
 
@@ -55,7 +61,9 @@ public:
 
   [[nodiscard]] std::string text_at(int column) const {
     const auto* x = reinterpret_cast<const char*>(sqlite3_column_text(handle_, column));
-    return x == nullptr ? std::string{} : std::string{x, static_cast<std::size_t>(sqlite3_column_bytes(handle_, column))};
+    return x == nullptr
+               ? std::string{}
+               : std::string{x, static_cast<std::size_t>(sqlite3_column_bytes(handle_, column))};
   }
 
   [[nodiscard]] std::optional<bytes> blob_at(int column) const {
@@ -64,7 +72,9 @@ public:
     return bytes::copy_of({x, static_cast<std::size_t>(sqlite3_column_bytes(handle_, column))});
   }
 
-  [[nodiscard]] std::int64_t number_at(int column) const { return sqlite3_column_int64(handle_, column); }
+  [[nodiscard]] std::int64_t number_at(int column) const {
+    return sqlite3_column_int64(handle_, column);
+  }
 
 private:
   sqlite3_stmt* handle_ = nullptr;
@@ -175,7 +185,8 @@ outcome<std::unique_ptr<state_store>> state_store::open(const std::string& folde
   std::filesystem::create_directories(folder, ec);
   const auto file = (std::filesystem::path{folder} / "engine.sqlite").string();
   sqlite3* db = nullptr;
-  if (sqlite3_open(file.c_str(), &db) != SQLITE_OK || sqlite3_exec(db, schema, nullptr, nullptr, nullptr) != SQLITE_OK) {
+  if (sqlite3_open(file.c_str(), &db) != SQLITE_OK ||
+      sqlite3_exec(db, schema, nullptr, nullptr, nullptr) != SQLITE_OK) {
     auto why = broken(db, "can't open " + file);
     sqlite3_close(db);
     return why;
@@ -207,7 +218,8 @@ outcome<engine_state> state_store::load() {
     statement directory{db_, "select content from directory"};
     while (directory.row()) read_directory(json::parse(directory.text_at(0)), state);
   } catch (const std::exception& e) {
-    return failure{errc::malformed, std::string{"the data folder holds something else: "} + e.what()};
+    return failure{
+        errc::malformed, std::string{"the data folder holds something else: "} + e.what()};
   }
   return state;
 }
@@ -226,18 +238,21 @@ outcome<void> state_store::save(const engine_state& state, const state_changes& 
     const protocol::command* command = nullptr;
     if (const auto envoy = state.commands.find(key.envoy); envoy != state.commands.end())
       if (const auto at = envoy->second.find(key.instance); at != envoy->second.end())
-        if (const auto found = at->second.find(key.index); found != at->second.end()) command = &found->second;
+        if (const auto found = at->second.find(key.index); found != at->second.end())
+          command = &found->second;
     statement change{
         db_,
-        command != nullptr ? "insert or replace into commands values(?,?,?,?,?)"
-                           : "delete from commands where envoy=? and actor=? and generation=? and idx=?"};
+        command != nullptr
+            ? "insert or replace into commands values(?,?,?,?,?)"
+            : "delete from commands where envoy=? and actor=? and generation=? and idx=?"};
     change.text(1, key.envoy);
     change.text(2, key.instance.actor.view());
     change.number(3, key.instance.generation);
     change.number(4, key.index);
     if (command != nullptr) {
       const auto frame = protocol::encode(
-          protocol::to_envoy_commands{{{{key.instance.actor, key.instance.generation, key.index}, *command}}},
+          protocol::to_envoy_commands{
+              {{{key.instance.actor, key.instance.generation, key.index}, *command}}},
           wire::version_max);
       if (!frame) return frame.error();
       change.blob(5, *frame);

@@ -1,4 +1,5 @@
-// Keeps the engine's state in a SQLite file, so that a kill -9 loses nothing that anybody was told. Engine thread.
+// Keeps the engine's state in a SQLite file, so that a kill -9 loses nothing that anybody was told.
+// Engine thread.
 #pragma once
 
 #include <memory>
@@ -22,7 +23,8 @@ public:
 
   [[nodiscard]] outcome<engine_state> load();
 
-  /// Writes what changed, in one transaction. To be called before anything of it is told to anybody.
+  /// Writes what changed, in one transaction. To be called before anything of it is told to
+  /// anybody.
   outcome<void> save(const engine_state& state, const state_changes& changes);
 
 private:

@@ -47,9 +47,11 @@ url_target parse_target(std::string_view target) {
     const auto end = rest.find('&');
     const auto part = rest.substr(0, end);
     const auto equals = part.find('=');
-    const auto value = equals == std::string_view::npos ? std::string_view{} : part.substr(equals + 1);
+    const auto value =
+        equals == std::string_view::npos ? std::string_view{} : part.substr(equals + 1);
     if (!part.empty()) {
-      out.query.emplace_back(percent_decode(part.substr(0, equals), true), percent_decode(value, true));
+      out.query.emplace_back(
+          percent_decode(part.substr(0, equals), true), percent_decode(value, true));
     }
     rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 1);
   }

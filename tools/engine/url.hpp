@@ -9,7 +9,8 @@
 
 namespace nuncio::engine {
 
-/// A request target cut apart. `path` keeps its percent-encoding; query names and values are decoded.
+/// A request target cut apart. `path` keeps its percent-encoding; query names and values are
+/// decoded.
 struct url_target {
   std::string path;
   std::string raw_query;  ///< without the '?'

@@ -1,5 +1,6 @@
-// What the dev engine needs of a web server: HTTP requests with complete bodies, replies whole or in parts, WebSockets.
-// Everything runs on the server's one thread, except where it says otherwise. Boost stays behind web_server.cpp.
+// What the dev engine needs of a web server: HTTP requests with complete bodies, replies whole or
+// in parts, WebSockets. Everything runs on the server's one thread, except where it says otherwise.
+// Boost stays behind web_server.cpp.
 #pragma once
 
 #include <cstdint>

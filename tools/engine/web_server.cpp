@@ -1,6 +1,5 @@
-// The web server on Boost.Beast: the only file that includes Boost. One io_context, one thread, no locks.
-#include <utility>
-
+// The web server on Boost.Beast: the only file that includes Boost. One io_context, one thread, no
+// locks.
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -12,6 +11,7 @@
 #include <deque>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "web.hpp"
 
@@ -28,6 +28,7 @@ using boost::system::error_code;
 
 constexpr std::uint64_t request_body_limit = 64U << 20U;
 constexpr std::size_t socket_message_limit = 64U << 20U;
+constexpr std::size_t socket_queue_limit = 256U << 20U;  ///< unsent bytes before a peer is dropped
 constexpr auto tick_interval = std::chrono::milliseconds{5};
 
 std::string lower(std::string_view x) {
@@ -86,6 +87,8 @@ public:
 
   void send(bytes data, bool binary) override {
     if (ending_) return;
+    queued_bytes_ += data.size();
+    if (queued_bytes_ > socket_queue_limit) return drop_now();
     queue_.push_back({std::move(data), binary});
     write();
   }
@@ -151,8 +154,9 @@ private:
     if (ec == websocket::error::closed) {
       const auto& why = stream_.reason();
       const bool coded = why.code != websocket::close_code::none;
-      told(coded ? std::optional<std::uint16_t>{why.code} : std::optional<std::uint16_t>{1005},
-           std::string{why.reason.data(), why.reason.size()});
+      told(
+          coded ? std::optional<std::uint16_t>{why.code} : std::optional<std::uint16_t>{1005},
+          std::string{why.reason.data(), why.reason.size()});
     } else {
       told(std::nullopt, "");
     }
@@ -164,6 +168,7 @@ private:
       writing_ = true;
       current_ = std::move(queue_.front());
       queue_.pop_front();
+      queued_bytes_ -= current_.data.size();
       stream_.binary(current_.binary);
       stream_.async_write(
           asio::buffer(current_.data.data(), current_.data.size()),
@@ -182,6 +187,12 @@ private:
     }
   }
 
+  /// The peer does not take what it is sent.
+  void drop_now() {
+    reset_now(true);
+    report_end();
+  }
+
   /// For ends of our own making: a read that would report them may not be under way.
   void report_end() {
     asio::post(stream_.get_executor(), [self = shared_from_this()] {
@@ -195,6 +206,7 @@ private:
   std::deque<message> queue_;
   message current_;
   std::optional<websocket::close_reason> close_with_;
+  std::size_t queued_bytes_ = 0;
   bool writing_ = false;
   bool ending_ = false;
   bool drop_when_flushed_ = false;
@@ -218,11 +230,12 @@ public:
     parser_.emplace();
     parser_->body_limit(request_body_limit);
     ++exchange_;
-    http::async_read(socket_, buffer_, *parser_, [self = shared_from_this()](error_code ec, std::size_t) {
-      if (ec == http::error::body_limit) return self->refuse_body();
-      if (ec) return end_socket(self->socket_, false);
-      self->dispatch();
-    });
+    http::async_read(
+        socket_, buffer_, *parser_, [self = shared_from_this()](error_code ec, std::size_t) {
+          if (ec == http::error::body_limit) return self->refuse_body();
+          if (ec) return end_socket(self->socket_, false);
+          self->dispatch();
+        });
   }
 
   void reset_now(bool by_reset) override { end_socket(socket_, by_reset); }
@@ -269,7 +282,9 @@ private:
     }
 
   private:
-    [[nodiscard]] bool live() const { return session_->exchange_ == exchange_ && session_->socket_.is_open(); }
+    [[nodiscard]] bool live() const {
+      return session_->exchange_ == exchange_ && session_->socket_.is_open();
+    }
 
     std::shared_ptr<http_session> session_;
     std::uint64_t exchange_;
@@ -323,7 +338,8 @@ private:
           if (self->exchange_ != exchange || self->finished_) return;
           error_code peek;
           if (!ec && self->socket_.available(peek) > 0) return;
-          if (const auto current = self->current_.lock(); current && current->on_gone) current->on_gone();
+          if (const auto current = self->current_.lock(); current && current->on_gone)
+            current->on_gone();
         });
   }
 
@@ -331,7 +347,8 @@ private:
     std::string out = "HTTP/1.1 " + std::to_string(reply.status) + " ";
     const auto reason = http::obsolete_reason(http::int_to_status(reply.status));
     out.append(reason.data(), reason.size()).append("\r\n");
-    for (const auto& h : reply.headers) out.append(h.name).append(": ").append(h.value).append("\r\n");
+    for (const auto& h : reply.headers)
+      out.append(h.name).append(": ").append(h.value).append("\r\n");
     if (!keep_alive_) out += "connection: close\r\n";
     return out;
   }
@@ -429,7 +446,8 @@ struct web_server::implementation {
   std::thread thread;
 };
 
-web_server::web_server(web_handler& handler) : implementation_(std::make_unique<implementation>(handler)) {}
+web_server::web_server(web_handler& handler)
+    : implementation_(std::make_unique<implementation>(handler)) {}
 
 web_server::~web_server() { stop(true); }
 
@@ -445,7 +463,8 @@ outcome<std::uint16_t> web_server::start(const std::string& address, std::uint16
   if (!ec) me.acceptor.listen(1024, ec);
   if (ec) {
     return failure{
-        errc::unreachable, "can't listen on " + address + " port " + std::to_string(port) + ": " + ec.message()};
+        errc::unreachable,
+        "can't listen on " + address + " port " + std::to_string(port) + ": " + ec.message()};
   }
   me.accept();
   me.tick();
@@ -454,7 +473,9 @@ outcome<std::uint16_t> web_server::start(const std::string& address, std::uint16
   return bound;
 }
 
-void web_server::post(std::function<void()> work) { asio::post(implementation_->context, std::move(work)); }
+void web_server::post(std::function<void()> work) {
+  asio::post(implementation_->context, std::move(work));
+}
 
 void web_server::stop(bool by_reset) {
   auto& me = *implementation_;
