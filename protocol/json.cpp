@@ -1,11 +1,11 @@
-// Derives JSON in both directions from the descriptions of wire.hpp. nlohmann's header is included here only.
-#include <nuncio/json.hpp>
-
+// Derives JSON in both directions from the descriptions of wire.hpp. nlohmann's header is included
+// here only.
 #include <fmt/format.h>
 
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <nuncio/bare.hpp>
+#include <nuncio/json.hpp>
 
 namespace nuncio::protocol {
 namespace {
@@ -42,7 +42,9 @@ json render(const T& x, std::uint16_t version) {
   } else if constexpr (std::is_arithmetic_v<T>) {
     return x;
   } else if constexpr (wire::enum_type<T>) {
-    return wire_enum(x).values[static_cast<std::size_t>(x)];
+    const auto number = static_cast<std::size_t>(x);
+    const auto& values = wire_enum(x).values;
+    return number < values.size() ? json(values[number]) : json(number);
   } else if constexpr (std::is_same_v<T, bytes>) {
     return to_hex(x.span());
   } else if constexpr (std::is_same_v<T, text> || std::is_same_v<T, actor_id>) {
@@ -165,7 +167,7 @@ private:
     for (std::size_t i = 0; good && i < digits.size(); ++i) {
       const auto nibble = hex_digits.find(digits[i]);
       good = nibble != std::string_view::npos;
-      if (good) out[i / 2] = static_cast<std::uint8_t>(out[i / 2] << 4U | nibble);
+      if (good) out[i / 2] = static_cast<std::uint8_t>(std::size_t{out[i / 2]} << 4U | nibble);
     }
     if (good) return out;
     fail("expected an even number of lower-case hex digits");
@@ -179,8 +181,8 @@ private:
       inside(fmt::to_string(i), [&] {
         if (!from[i].is_array() || from[i].size() != 2) return fail("expected [key, value]");
         auto& [k, v] = x.entries.emplace_back();
-        get(from[i][0], k);
-        get(from[i][1], v);
+        inside("0", [&, &key = k] { get(from[i][0], key); });
+        inside("1", [&, &value = v] { get(from[i][1], value); });
       });
     }
     std::vector<std::string_view> keys;
@@ -248,17 +250,47 @@ std::string print(const T& x, std::uint16_t version) {
   return render(x, version).dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+// Finds a name that stands twice in one object, where the library would keep the last.
+class twice_finder {
+public:
+  bool operator()(int depth, json::parse_event_t event, json& x) {
+    const auto level = static_cast<std::size_t>(depth);
+    if (event == json::parse_event_t::object_start) {
+      if (names_.size() <= level + 1) names_.resize(level + 2);
+      names_[level + 1].clear();
+    } else if (event == json::parse_event_t::key) {
+      auto& seen = names_[level];
+      const auto& name = x.get_ref<const std::string&>();
+      if (std::find(seen.begin(), seen.end(), name) != seen.end()) found_ = name;
+      seen.push_back(name);
+    }
+    return true;
+  }
+
+  [[nodiscard]] const std::optional<std::string>& found() const { return found_; }
+
+private:
+  std::vector<std::vector<std::string>> names_;  // by depth
+  std::optional<std::string> found_;
+};
+
 template <class T>
 outcome<T> parse(std::string_view line, std::uint16_t version) {
+  if (version < wire::version_min || version > wire::version_max)
+    return failure{
+        errc::unsupported_version, fmt::format("protocol version {} is not spoken", version)};
   json tree;
+  twice_finder twice;
   try {
-    tree = json::parse(line);
+    tree = json::parse(line, std::ref(twice));
   } catch (const json::exception& e) {
     const auto* syntax = dynamic_cast<const json::parse_error*>(&e);
     return failure{
         errc::malformed,
         fmt::format("offset {}: not JSON: {}", syntax != nullptr ? syntax->byte : 0, e.what())};
   }
+  if (twice.found())
+    return failure{errc::malformed, fmt::format("'{}' stands twice in one object", *twice.found())};
   json_reader reader{version};
   outcome<T> x{T{}};
   reader.get(tree, *x);

@@ -57,8 +57,7 @@ outcome<std::vector<std::uint8_t>> encode_any(
   bare::writer writer{out, version};
   writer.put(x);
   if (writer.error() != nullptr) {
-    const auto code = std::string_view{writer.error()}.starts_with("not valid") ? errc::malformed
-                                                                                : errc::not_in_version;
+    const auto code = writer.error_is_of_version() ? errc::not_in_version : errc::malformed;
     return failure{
         code, fmt::format("{}: {} (version {})", writer.error_at(), writer.error(), version)};
   }

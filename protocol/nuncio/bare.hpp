@@ -41,6 +41,23 @@ constexpr std::size_t wire_bytes_min() {
   }
 }
 
+/// Whether a key stands twice in `x`.
+template <class K, class V>
+bool has_duplicate(const wire::map_of<K, V>& x) {
+  const auto n = x.entries.size();
+  if (n <= 16) {
+    for (std::size_t i = 1; i < n; ++i)
+      for (std::size_t j = 0; j < i; ++j)
+        if (x.entries[i].first == x.entries[j].first) return true;
+    return false;
+  }
+  std::vector<std::string_view> keys;
+  keys.reserve(n);
+  for (const auto& [k, v] : x.entries) keys.push_back(k);
+  std::sort(keys.begin(), keys.end());
+  return std::adjacent_find(keys.begin(), keys.end()) != keys.end();
+}
+
 /// Whether alternative `A` of a union exists at `version`.
 template <class A>
 constexpr bool alive(std::uint16_t version) {
@@ -54,8 +71,11 @@ public:
   /// Appends to `out`, which may already hold a prefix.
   writer(std::vector<std::uint8_t>& out, std::uint16_t version) : out_(out), version_(version) {}
 
-  /// Why the value can't be said at this version; null when it was written. The bytes are worthless after an error.
+  /// Why the value can't be written; null when it was. The bytes are worthless after an error.
   [[nodiscard]] const char* error() const { return error_; }
+
+  /// After an error: whether another version could say it.
+  [[nodiscard]] bool error_is_of_version() const { return of_version_; }
 
   /// The name of the type that `error` is about.
   [[nodiscard]] std::string_view error_at() const { return error_at_; }
@@ -67,12 +87,14 @@ public:
     } else if constexpr (std::is_arithmetic_v<T>) {
       raw(&x, sizeof x);
     } else if constexpr (wire::enum_type<T>) {
+      if (static_cast<std::size_t>(x) >= wire_enum(x).values.size())
+        malformed("unknown enum value", wire_enum(x).name);
       put_uint(static_cast<std::uint64_t>(x));
     } else if constexpr (std::is_same_v<T, bytes>) {
       put_uint(x.size());
       raw(x.data(), x.size());
     } else if constexpr (std::is_same_v<T, text> || std::is_same_v<T, actor_id>) {
-      if (!is_utf8(x.view())) fail("not valid UTF-8", "str");
+      if (!is_utf8(x.view())) malformed("not valid UTF-8", "str");
       put_uint(x.view().size());
       raw(x.view().data(), x.view().size());
     } else if constexpr (wire::fixed_type<T>) {
@@ -84,6 +106,7 @@ public:
       put_uint(x.size());
       for (const auto& y : x) put(y);
     } else if constexpr (wire::map_type<T>) {
+      if (has_duplicate(x)) malformed("duplicate map key", "map");
       put_uint(x.entries.size());
       for (const auto& [k, v] : x.entries) {
         put(k);
@@ -96,7 +119,7 @@ public:
         if (f.when.covers(version_)) {
           put(x.*(f.member));
         } else if (!f.when.droppable && !(x.*(f.member) == T{}.*(f.member))) {
-          fail("field is not in this protocol version", f.name);
+          missing("field is not in this protocol version", f.name);
         }
       });
     } else if constexpr (wire::union_type<T>) {
@@ -116,7 +139,7 @@ private:
         [&](const auto& y) {
           using alternative = std::remove_cvref_t<decltype(y)>;
           if (!alive<alternative>(version_))
-            return fail("message is not in this protocol version", alternative::wire.name);
+            return missing("message is not in this protocol version", alternative::wire.name);
           put_uint(tag);
           put(y);
         },
@@ -132,20 +155,28 @@ private:
   }
 
   void raw(const void* from, std::size_t n) {
+    // A body fills the room exactly and would be moved again for the byte that follows it.
+    if (n >= 256 && out_.capacity() - out_.size() < n) out_.reserve(out_.size() + n + 256);
     const auto* p = static_cast<const std::uint8_t*>(from);
     out_.insert(out_.end(), p, p + n);
   }
 
-  void fail(const char* why, std::string_view at) {
+  void malformed(const char* why, std::string_view at) { fail(why, at, false); }
+
+  void missing(const char* why, std::string_view at) { fail(why, at, true); }
+
+  void fail(const char* why, std::string_view at, bool of_version) {
     if (error_ != nullptr) return;
     error_ = why;
     error_at_ = at;
+    of_version_ = of_version;
   }
 
   std::vector<std::uint8_t>& out_;
   std::uint16_t version_;
   const char* error_ = nullptr;
   std::string_view error_at_;
+  bool of_version_ = false;
 };
 
 // -- reader -------------------------------------------------------------------
@@ -245,22 +276,6 @@ private:
       get(v);
     }
     if (error_ == nullptr && has_duplicate(x)) fail_at("duplicate map key", start);
-  }
-
-  template <class K, class V>
-  static bool has_duplicate(const wire::map_of<K, V>& x) {
-    const auto n = x.entries.size();
-    if (n <= 16) {
-      for (std::size_t i = 1; i < n; ++i)
-        for (std::size_t j = 0; j < i; ++j)
-          if (x.entries[i].first == x.entries[j].first) return true;
-      return false;
-    }
-    std::vector<std::string_view> keys;
-    keys.reserve(n);
-    for (const auto& [k, v] : x.entries) keys.push_back(k);
-    std::sort(keys.begin(), keys.end());
-    return std::adjacent_find(keys.begin(), keys.end()) != keys.end();
   }
 
   template <class T, std::size_t... Is>

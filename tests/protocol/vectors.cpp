@@ -1,4 +1,5 @@
-// Reads the vectors and converts hex; the JSON library parses files here, never the values under test.
+// Reads the vectors and converts hex; the JSON library parses files here, never the values under
+// test.
 #include "protocol/vectors.hpp"
 
 #include <cstdio>

@@ -1,4 +1,5 @@
-// Every vector of the reference codec, byte for byte in both directions, and every way to spoil one.
+// Every vector of the reference codec, byte for byte in both directions, and every way to spoil
+// one.
 #include "protocol/vectors.hpp"
 
 #include <doctest/doctest.h>
