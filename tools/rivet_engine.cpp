@@ -1,0 +1,232 @@
+// See rivet_engine.hpp.
+#include "rivet_engine.hpp"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <vector>
+
+#include "engine_client.hpp"
+
+extern char** environ;
+
+namespace nuncio {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using std::chrono::steady_clock;
+
+constexpr int port_tries_max = 3;
+
+/// Three ports that are free now; held together so that they differ.
+std::array<std::uint16_t, 3> free_ports() {
+  std::array<std::uint16_t, 3> out{};
+  std::array<int, 3> held{};
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    held[i] = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof at;
+    auto* address = reinterpret_cast<sockaddr*>(&at);
+    if (::bind(held[i], address, size) == 0 && ::getsockname(held[i], address, &size) == 0)
+      out[i] = ntohs(at.sin_port);
+  }
+  for (const int fd : held)
+    if (fd >= 0) ::close(fd);
+  return out;
+}
+
+std::vector<std::string> child_environment(bool streaming) {
+  std::vector<std::string> out;
+  for (char** at = environ; *at != nullptr; ++at)
+    if (!std::string_view{*at}.starts_with("RIVET_")) out.emplace_back(*at);
+  out.emplace_back("RIVET__TELEMETRY__ENABLED=false");
+  // Without it the engine sheds load on a small machine, and creates and wakes stall for seconds.
+  out.emplace_back("RIVET__RUNTIME__WORKER_CPU_MAX=64000");
+  if (streaming) {
+    out.emplace_back("RIVET__FEATURES__GUARD_GATEWAY_V3__MODE=on");
+    out.emplace_back("RIVET__FEATURES__GUARD_GATEWAY_V3__PERCENTAGE=100");
+  }
+  return out;
+}
+
+json settings_of(const std::array<std::uint16_t, 3>& ports, const fs::path& data) {
+  return {
+      {"guard", {{"port", ports[0]}}},
+      {"api_peer", {{"port", ports[1]}}},
+      {"metrics", {{"port", ports[2]}}},
+      {"file_system", {{"path", data.string()}}},
+      {"telemetry", {{"enabled", false}}},
+      {"topology",
+       {{"datacenter_label", 1},
+        {"datacenters",
+         {{"default",
+           {{"datacenter_label", 1},
+            {"is_leader", true},
+            {"public_url", fmt::format("http://127.0.0.1:{}", ports[0])},
+            {"peer_url", fmt::format("http://127.0.0.1:{}", ports[1])}}}}}}}};
+}
+
+std::vector<char*> pointers(std::vector<std::string>& xs) {
+  std::vector<char*> out;
+  for (auto& x : xs) out.push_back(x.data());
+  out.push_back(nullptr);
+  return out;
+}
+
+}  // namespace
+
+rivet_engine::rivet_engine(rivet_engine_options options) : options_(std::move(options)) {
+  if (options_.binary.empty())
+    if (const char* named = std::getenv("NUNCIO_RIVET_ENGINE")) options_.binary = named;
+  folder_ = options_.folder;
+}
+
+rivet_engine::~rivet_engine() {
+  kill();
+  std::error_code ignored;
+  if (folder_is_ours_) fs::remove_all(folder_, ignored);
+}
+
+std::string rivet_engine::endpoint() const { return fmt::format("http://127.0.0.1:{}", ports_[0]); }
+
+outcome<void> rivet_engine::start() {
+  if (running()) return {};
+  if (options_.binary.empty())
+    return failure{
+        errc::invalid_argument,
+        "no rivet-engine: set NUNCIO_RIVET_ENGINE to its path (tools/dev engine fetches it and "
+        "prints the path)"};
+  if (::access(options_.binary.c_str(), X_OK) != 0)
+    return failure{
+        errc::invalid_argument, "NUNCIO_RIVET_ENGINE=" + options_.binary + " can't be executed"};
+  if (folder_.empty()) {
+    auto pattern = (fs::temp_directory_path() / "nuncio-engine-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr)
+      return failure{errc::internal, "no temporary folder: " + pattern};
+    folder_ = pattern;
+    folder_is_ours_ = true;
+  }
+  std::error_code ec;
+  fs::create_directories(folder_ / "data", ec);
+  if (ec) return failure{errc::internal, folder_.string() + ": " + ec.message()};
+
+  // Between our look and the engine's bind another process may take a port: then once more with
+  // others.
+  for (int tried = 1;; ++tried) {
+    if (!started_before_) ports_ = free_ports();
+    if (auto spawned = spawn(); !spawned) return spawned;
+    const engine_client client{{.endpoint = endpoint(), .timeout = std::chrono::seconds{2}}};
+    const auto end = steady_clock::now() + options_.start_limit;
+    while (running() && steady_clock::now() < end) {
+      if (client.health()) {
+        started_before_ = true;
+        return {};
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds{50});
+    }
+    if (running()) {
+      kill();
+      return failure{errc::timed_out, "rivet-engine is not healthy in time:\n" + log_tail()};
+    }
+    if (started_before_ || tried == port_tries_max)
+      return failure{errc::internal, "rivet-engine ended at its start:\n" + log_tail()};
+  }
+}
+
+outcome<void> rivet_engine::spawn() {
+  const auto config = folder_ / "engine.json";
+  std::ofstream{config} << settings_of(ports_, folder_ / "data").dump(2) << '\n';
+  const int log = ::open(log_file().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (log < 0 || nothing < 0) return failure{errc::internal, "can't open " + log_file().string()};
+  // All that allocates happens before fork: other threads may hold the allocator's lock.
+  std::vector<std::string> arguments{options_.binary, "--config", config.string(), "start"};
+  auto environment = child_environment(options_.streaming);
+  auto argv = pointers(arguments);
+  auto envp = pointers(environment);
+  const auto parent = ::getpid();
+  child_ = ::fork();
+  if (child_ == 0) {
+    ::setpgid(0, 0);
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(127);
+    sigset_t none;
+    sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    ::dup2(nothing, 0);
+    ::dup2(log, 1);
+    ::dup2(log, 2);
+    ::execve(argv[0], argv.data(), envp.data());
+    ::_exit(127);
+  }
+  const int why = errno;
+  ::close(log);
+  ::close(nothing);
+  if (child_ < 0) return failure{errc::internal, std::string{"fork: "} + std::strerror(why)};
+  return {};
+}
+
+bool rivet_engine::reap(std::chrono::milliseconds limit) {
+  const auto end = steady_clock::now() + limit;
+  while (child_ > 0) {
+    int status = 0;
+    const auto seen = ::waitpid(child_, &status, WNOHANG);
+    if (seen == child_ || (seen < 0 && errno == ECHILD)) child_ = -1;
+    if (child_ < 0) break;
+    if (steady_clock::now() >= end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  }
+  return true;
+}
+
+bool rivet_engine::running() { return !reap(std::chrono::milliseconds{0}); }
+
+void rivet_engine::stop() {
+  if (!running()) return;
+  ::kill(child_, SIGTERM);
+  ::kill(child_, SIGCONT);
+  if (!reap(options_.stop_limit)) kill();
+}
+
+void rivet_engine::kill() {
+  if (!running()) return;
+  ::kill(child_, SIGKILL);
+  reap(std::chrono::seconds{10});
+}
+
+void rivet_engine::freeze() {
+  if (running()) ::kill(child_, SIGSTOP);
+}
+
+void rivet_engine::thaw() {
+  if (running()) ::kill(child_, SIGCONT);
+}
+
+std::string rivet_engine::log_tail(std::size_t bytes_max) const {
+  std::ifstream in{log_file(), std::ios::binary | std::ios::ate};
+  if (!in) return "(no log)";
+  const auto size = static_cast<std::size_t>(in.tellg());
+  const auto from = size > bytes_max ? size - bytes_max : 0;
+  in.seekg(static_cast<std::streamoff>(from));
+  std::string out(size - from, '\0');
+  in.read(out.data(), static_cast<std::streamsize>(out.size()));
+  return out;
+}
+
+}  // namespace nuncio

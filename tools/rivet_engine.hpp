@@ -1,0 +1,67 @@
+// The real Rivet engine as a child process on free loopback ports with a data folder of its own:
+// start, stop, kill, freeze, start again. For tests and the demo. One owner, one thread at a time;
+// the child ends with the thread that started it, at the latest. Ctrl-C at a terminal does not
+// reach it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <nuncio/outcome.hpp>
+#include <string>
+
+namespace nuncio {
+
+struct rivet_engine_options {
+  std::string binary{};  ///< empty: NUNCIO_RIVET_ENGINE
+  std::string folder{};  ///< for data, settings and log; empty: a temporary one, removed at the end
+  bool streaming = false;  ///< the streaming gateway instead of the buffered one
+  std::chrono::milliseconds start_limit{std::chrono::seconds{60}};
+  std::chrono::milliseconds stop_limit{std::chrono::seconds{15}};  ///< then SIGKILL
+};
+
+class rivet_engine {
+public:
+  explicit rivet_engine(rivet_engine_options options = {});
+  /// Kills what still runs.
+  ~rivet_engine();
+  rivet_engine(const rivet_engine&) = delete;
+  rivet_engine& operator=(const rivet_engine&) = delete;
+
+  /// Starts it and waits for /health. After stop() or kill(): the same ports and data.
+  /// @returns errc::invalid_argument (no binary) | timed_out | internal, with the log's last lines
+  outcome<void> start();
+  /// SIGTERM, and waits for its end.
+  void stop();
+  /// SIGKILL, and waits for its end.
+  void kill();
+  /// SIGSTOP and SIGCONT.
+  void freeze();
+  void thaw();
+
+  [[nodiscard]] bool running();
+
+  [[nodiscard]] std::uint16_t port() const { return ports_[0]; }
+
+  [[nodiscard]] std::string endpoint() const;
+
+  [[nodiscard]] std::filesystem::path log_file() const { return folder_ / "engine.log"; }
+
+  [[nodiscard]] std::string log_tail(std::size_t bytes_max = 2000) const;
+
+private:
+  outcome<void> spawn();
+  bool reap(std::chrono::milliseconds limit);
+
+  rivet_engine_options options_;
+  std::filesystem::path folder_;
+  bool folder_is_ours_ = false;
+  std::array<std::uint16_t, 3> ports_{};  ///< gateway and API, peer, metrics
+  pid_t child_ = -1;
+  bool started_before_ = false;
+};
+
+}  // namespace nuncio
