@@ -1,5 +1,6 @@
-// Folds processed checkpoints into the highest index for each (actor, generation) until a frame takes them. Pure; owned
-// by the ack actor. Decides nothing, and loses all with the connection: the replay says what to ack again (I8).
+// Folds processed checkpoints into the highest index for each (actor, generation) until a frame
+// takes them. Pure; owned by the ack actor. Decides nothing, and loses all with the connection: the
+// replay says what to ack again (I8).
 #pragma once
 
 #include <nuncio/clock.hpp>
@@ -30,7 +31,8 @@ public:
   /// The frame of the last poll_transmit has been handed to the kernel.
   void handle_written(epoch connection);
 
-  /// The next frame, or none: one frame is in flight at a time, so that acks coalesce while the link is busy.
+  /// The next frame, or none: one frame is in flight at a time, so that acks coalesce while the
+  /// link is busy.
   [[nodiscard]] std::optional<protocol::to_rivet_ack_commands> poll_transmit();
 
   [[nodiscard]] std::size_t pending() const { return pending_.size(); }

@@ -1,5 +1,6 @@
-// The one record of the highest command index processed for each actor's newest generation: the replay filter, and
-// what acks are made of. Pure; owned by ingress. Must never forget an entry that the engine might still replay.
+// The one record of the highest command index processed for each actor's newest generation: the
+// replay filter, and what acks are made of. Pure; owned by ingress. Must never forget an entry that
+// the engine might still replay.
 //
 // Inputs: handle_*, admit. Outputs: poll_planned_reconnect, poll_timeout, stats.
 #pragma once
@@ -17,16 +18,22 @@ enum class verdict : std::uint8_t {
   fresh,       ///< run it
   duplicate,   ///< index not above the last processed one: ack again, run nothing
   superseded,  ///< of an older generation than the newest seen: ack, run nothing
-  expired,     ///< a Start that the engine has given up by now: ack, end an older instance, answer Stopped(Error)
+  expired,     ///< a Start that the engine has given up by now: ack, end an older instance, answer
+               ///< Stopped(Error)
 };
 
 struct ledger_options {
   /// Heap that entries may take, in bytes.
   std::size_t bytes_max = 64UL << 20U;
-  /// How long a proven entry of a gone actor is kept: the engine may retry an activity that stores a command again.
+  /// How long a proven entry of a gone actor is kept: the engine may retry an activity that stores
+  /// a command again.
   duration forget_after = std::chrono::minutes{10};
-  /// The engine gives a Start up after 30 s without Running (docs/protocol.md F.3); ours ends 2 s earlier.
+  /// The engine gives a Start up after 30 s without Running (docs/protocol.md F.3); ours ends 2 s
+  /// earlier.
   duration start_limit = std::chrono::seconds{28};
+  /// At bytes_max too, a proven entry is kept this long after its last command: the engine's whole
+  /// start limit.
+  duration keep_min = std::chrono::seconds{30};
 };
 
 struct ledger_stats {
@@ -37,10 +44,10 @@ struct ledger_stats {
   std::uint64_t duplicates = 0;
   std::uint64_t superseded = 0;
   std::uint64_t expired = 0;
-  std::uint64_t gaps = 0;              ///< fresh indexes that skipped one or more
-  std::uint64_t forgotten = 0;         ///< proven entries dropped after forget_after
-  std::uint64_t dropped_at_cap = 0;    ///< proven entries dropped early because of bytes_max
-  std::uint64_t over_cap = 0;          ///< times that bytes_max was passed with nothing to drop
+  std::uint64_t gaps = 0;            ///< fresh indexes that skipped one or more
+  std::uint64_t forgotten = 0;       ///< proven entries dropped after forget_after
+  std::uint64_t dropped_at_cap = 0;  ///< proven entries dropped early because of bytes_max
+  std::uint64_t over_cap = 0;        ///< times that bytes_max was passed with nothing to drop
 };
 
 class command_ledger {
@@ -50,7 +57,8 @@ public:
   command_ledger(command_ledger&&) noexcept;
   command_ledger& operator=(command_ledger&&) noexcept;
 
-  /// Judges a command and records it before it returns (I2). Whatever the verdict: ack its checkpoint.
+  /// Judges a command and records it before it returns (I2). Whatever the verdict: ack its
+  /// checkpoint.
   /// @param start_age  for a Start: how old it is by the engine's clock; none for a Stop
   verdict admit(
       const protocol::actor_checkpoint& at,
@@ -58,24 +66,27 @@ public:
       epoch connection,
       time_point now);
 
-  /// The instance of `who` is gone: its entry may be forgotten once proven. Ignored unless `who` is the newest generation.
+  /// The instance of `who` is gone: its entry may be forgotten once proven. Ignored unless `who` is
+  /// the newest generation.
   void handle_gone(const actor_ref& who, time_point now);
 
   /// An instance of `who` lives here (fresh Start dispatched): its entry is kept.
   void handle_live(const actor_ref& who);
 
-  /// The replay of `connection` is complete: the engine's first Ping after Init. Entries of which nothing was re-sent
-  /// on it are proven.
+  /// The replay of `connection` is complete: the engine's first Ping after Init. Entries of which
+  /// nothing was re-sent on it are proven.
   void handle_barrier(epoch connection, time_point now);
 
-  /// Ingress stood still for more than a second, so that live commands may have been judged late: proof is fetched.
+  /// Ingress stood still for more than a second, so that live commands may have been judged late:
+  /// proof is fetched, and nothing is forgotten before the next barrier.
   void handle_stall(time_point now);
 
   /// Forgets what may be forgotten. Call when poll_timeout says so, and after any input.
   void expire(time_point now);
 
-  /// Whether the link should reconnect once by plan, so that a replay barrier proves what is unproven. True once for
-  /// each need; asked again only after the next barrier.
+  /// Whether the link should reconnect once by plan, so that a replay barrier proves what is
+  /// unproven. True once for each need; asked again only after the next barrier. Near bytes_max the
+  /// need is that entries could go that no barrier has proven yet.
   [[nodiscard]] bool poll_planned_reconnect(time_point now);
 
   /// When to call expire and poll_planned_reconnect though nothing happened.
@@ -84,7 +95,8 @@ public:
   /// The newest generation seen of an actor; none when it is not remembered.
   [[nodiscard]] std::optional<std::uint32_t> newest_generation(const actor_id& actor) const;
 
-  /// Highest index processed of (actor, generation); none when that generation is not the one remembered.
+  /// Highest index processed of (actor, generation); none when that generation is not the one
+  /// remembered.
   [[nodiscard]] std::optional<std::int64_t> last_index(const actor_ref& who) const;
 
   [[nodiscard]] const ledger_stats& stats() const;

@@ -1,8 +1,10 @@
-// Numbers the events of every actor, keeps them as long as they may be needed, and says what to send on which
-// connection. Pure; owned by the outbox actor. No event goes twice on one connection; a generation gets one Stopped.
+// Numbers the events of every actor, keeps them as long as they may be needed, and says what to
+// send on which connection. Pure; owned by the outbox actor. No event goes twice on one connection;
+// a generation gets one Stopped.
 //
-// Indexes start at 250 and go up by 251: the engine acks events only once an index exceeds the last acked one by more
-// than 250, so every event but Stopped is acked at once if it was accepted (docs/protocol.md E).
+// Indexes start at 250 and go up by 251: the engine acks events only once an index exceeds the last
+// acked one by more than 250, so every event but Stopped is acked at once if it was accepted
+// (docs/protocol.md E).
 #pragma once
 
 #include <cstdint>
@@ -19,24 +21,31 @@ namespace nuncio {
 struct outbox_options {
   /// Events in one frame at most.
   std::size_t events_max = 512;
-  /// Connected time after the fence in which a Stopped is still kept: a read frame need not be a committed one.
+  /// Connected time after the fence in which a Stopped is still kept: a read frame need not be a
+  /// committed one.
   duration stopped_grace = std::chrono::minutes{5};
-  /// Heap for kept events. At the bound the oldest fenced Stopped goes first.
+  /// Heap for kept events. Over the bound the oldest fenced Stopped goes, then the oldest written
+  /// one, then the oldest unsent one: the engine waits for it until it gives the instance up by
+  /// itself.
   std::size_t bytes_max = 64UL << 20U;
+  /// A longer message of a Stopped is cut.
+  std::size_t message_bytes_max = 4096;
 };
 
 struct outbox_stats {
-  std::uint64_t actors = 0;       ///< (actor, generation) of which events are kept
-  std::uint64_t kept = 0;         ///< events kept
-  std::uint64_t sent = 0;         ///< events put into frames
-  std::uint64_t resent = 0;       ///< of these, on a later connection than their first
-  std::uint64_t acked = 0;        ///< events dropped because the engine acked them
-  std::uint64_t stopped = 0;      ///< Stopped events recorded
-  std::uint64_t forgotten = 0;    ///< Stopped dropped: superseded, or fenced and past their grace
+  std::uint64_t actors = 0;     ///< (actor, generation) of which events are kept
+  std::uint64_t kept = 0;       ///< events kept
+  std::uint64_t bytes = 0;      ///< estimated heap of actors and events
+  std::uint64_t sent = 0;       ///< events put into frames
+  std::uint64_t resent = 0;     ///< of these, on a later connection than their first
+  std::uint64_t acked = 0;      ///< events dropped because the engine acked them
+  std::uint64_t stopped = 0;    ///< Stopped events recorded
+  std::uint64_t forgotten = 0;  ///< Stopped dropped: superseded, or fenced and past their grace
   std::uint64_t dropped_at_cap = 0;
 };
 
-/// First and step of event indexes; the index of a Stopped for a generation of which nothing is remembered.
+/// First and step of event indexes; the index of a Stopped for a generation of which nothing is
+/// remembered.
 inline constexpr std::int64_t event_index_first = 250;
 inline constexpr std::int64_t event_index_step = 251;
 inline constexpr std::int64_t orphan_event_index = std::int64_t{1} << 53;
@@ -45,16 +54,22 @@ class event_outbox {
 public:
   explicit event_outbox(outbox_options options = {});
   ~event_outbox();
+  event_outbox(event_outbox&&) noexcept;
+  event_outbox& operator=(event_outbox&&) noexcept;
 
   // -- inputs from actors and ingress
   void handle_running(const actor_ref& who);
   void handle_intent(const actor_ref& who, protocol::actor_intent intent);
   void handle_alarm(const actor_ref& who, std::optional<std::int64_t> alarm_ms);
-  /// Ends the generation; a second Stopped for it is ignored. Events that Stopped makes pointless are dropped.
-  void handle_stopped(const actor_ref& who, protocol::stop_code code, std::optional<std::string> message);
-  /// A Stop for a generation of which nothing is known here: Stopped(OK) at orphan_event_index, unless one is kept.
+  /// Ends the generation; a second Stopped for it is ignored. Events that Stopped makes pointless
+  /// are dropped.
+  void handle_stopped(
+      const actor_ref& who, protocol::stop_code code, std::optional<std::string> message);
+  /// A Stop for a generation of which nothing is known here: Stopped(OK) at orphan_event_index,
+  /// unless one is kept.
   void handle_orphan_stop(const actor_ref& who);
   /// A newer generation than all up to `newest - 1` exists: their events no longer matter.
+  /// What an older generation says once a newer one has said something is ignored.
   void handle_superseded(const actor_id& actor, std::uint32_t newest);
 
   // -- inputs from the link
@@ -68,13 +83,15 @@ public:
   void expire(time_point now);
 
   // -- outputs: after every input poll all three until they have nothing
-  /// The next frame, or none; one is in flight at a time. On a new connection what is kept goes first, in order.
+  /// The next frame, or none; one is in flight at a time. On a new connection what is kept goes
+  /// first, in order.
   [[nodiscard]] std::optional<protocol::to_rivet_events> poll_transmit();
   /// The id of a fence to send behind what was written, or none.
   [[nodiscard]] std::optional<std::uint64_t> poll_fence();
   [[nodiscard]] std::optional<time_point> poll_timeout() const;
 
-  /// Whether the engine has acked any event since the process started: what the Running rule rests on.
+  /// Whether the engine has acked any event since the process started: what the Running rule rests
+  /// on.
   [[nodiscard]] bool engine_acks() const;
   [[nodiscard]] const outbox_stats& stats() const;
   [[nodiscard]] epoch connection() const;

@@ -1,5 +1,6 @@
-// What the engine's Pings tell: its clock mapped to ours, and how long we may act for its actors without hearing from
-// it. Pure; the link thread owns the lease (it checks it before each write), ingress owns a clock of its own.
+// What the engine's Pings tell: its clock mapped to ours, and how long we may act for its actors
+// without hearing from it. Pure; the link thread owns the lease (it checks it before each write),
+// ingress owns a clock of its own.
 #pragma once
 
 #include <nuncio/clock.hpp>
@@ -7,19 +8,29 @@
 
 namespace nuncio {
 
-/// Maps the engine's wall clock to the local clock by the smallest delay seen in the last ten minutes.
+/// Maps the engine's wall clock to the local clock by the smallest delay seen in the last five to
+/// ten minutes. Follows a clock that was set forward at once, one that was set back with the second
+/// Ping after.
 class engine_clock {
 public:
-  void handle_ping(engine_ms ts, time_point now);
+  /// @returns false when `ts` lies before that of an earlier Ping, so that it says nothing (yet)
+  bool handle_ping(engine_ms ts, time_point now);
   /// When `ts` was, on the local clock; none before the first Ping.
   [[nodiscard]] std::optional<time_point> to_local(engine_ms ts) const;
   /// How long ago `ts` was by the engine's clock; none before the first Ping. Never negative.
   [[nodiscard]] std::optional<duration> age(engine_ms ts, time_point now) const;
 
 private:
+  struct step {
+    engine_ms ts;
+    duration offset;
+  };
+
   // local - engine, smallest of the current and of the last window of five minutes
   std::optional<duration> current_, last_;
   time_point window_end_{};
+  std::optional<engine_ms> newest_;
+  std::optional<step> stepped_;  // the last Ping, if it came from the past
 };
 
 struct lease_options {
@@ -36,11 +47,15 @@ public:
 
   void handle_init(duration lost_threshold);
   void handle_ping(engine_ms ts, time_point now);
+
   /// None before the first Ping: nothing was promised yet.
   [[nodiscard]] std::optional<time_point> end() const { return end_; }
+
   [[nodiscard]] bool ended(time_point now) const { return end_ && now >= *end_; }
+
   /// The lease was found ended and acted upon; it starts anew with the next Ping.
   void handle_ended();
+
   [[nodiscard]] const engine_clock& clock() const { return clock_; }
 
 private:

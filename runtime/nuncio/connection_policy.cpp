@@ -1,0 +1,149 @@
+// See connection_policy.hpp: the delays, and what each way to end means (docs/protocol.md C.2).
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <nuncio/connection_policy.hpp>
+
+namespace nuncio {
+namespace {
+
+using end = connection_end::kind;
+using decision = reconnect_decision::kind;
+
+struct refusal {
+  std::string_view reason;
+  std::string_view advice;
+};
+
+constexpr std::array refusals{
+    refusal{
+        "ws.invalid_request",
+        "the engine refuses the connection's parameters: check --envoy-key (3 to 128 of A-Z a-z "
+        "0-9 _ -), "
+        "--protocol-version (2 to 8), --actors-version (a number) and --pool (at most 128 "
+        "characters)"},
+    refusal{"namespace.not_found", "the engine knows no such namespace: check --namespace"},
+    refusal{
+        "guard.websocket_not_supported",
+        "the engine takes no WebSocket at that path: check the path of --endpoint"},
+};
+
+std::string quoted(const connection_end& why) {
+  return why.reason.empty() ? std::string{} : " (" + why.reason + ")";
+}
+
+}  // namespace
+
+std::string_view close_code_of(std::string_view reason) {
+  return reason.substr(0, reason.find('#'));
+}
+
+connection_policy::connection_policy(connection_policy_options options)
+    : options_(options), random_(options.seed) {}
+
+epoch connection_policy::handle_dial() {
+  phase_ = phase::dialling;
+  return ++connection_;
+}
+
+void connection_policy::handle_open() { phase_ = phase::open; }
+
+bool connection_policy::handle_init() {
+  if (phase_ != phase::open) return false;
+  phase_ = phase::replaying;
+  return true;
+}
+
+bool connection_policy::handle_ping() {
+  if (phase_ != phase::replaying) return false;
+  phase_ = phase::live;
+  failures_ = 0;
+  was_live_ = true;
+  return true;
+}
+
+bool connection_policy::expects_messages() const {
+  return phase_ == phase::replaying || phase_ == phase::live;
+}
+
+duration connection_policy::jittered(duration x) {
+  std::uniform_int_distribution<std::int64_t> percent{70, 130};
+  return x / 100 * percent(random_);
+}
+
+duration connection_policy::next_delay() {
+  const auto doublings = std::min(failures_, 16U);
+  return jittered(
+      std::min(options_.first_delay * (std::int64_t{1} << doublings), options_.delay_max));
+}
+
+reconnect_decision connection_policy::handle_end(const connection_end& why) {
+  const bool first = failures_ == 0;
+  phase_ = phase::down;
+  const auto retry = [&](std::string message) {
+    return reconnect_decision{decision::retry, next_delay(), std::move(message)};
+  };
+  const auto retry_slowly = [&](std::string message) {
+    return reconnect_decision{decision::retry, jittered(options_.slow_delay), std::move(message)};
+  };
+  const auto refused = [](std::string message) {
+    return reconnect_decision{decision::refused, {}, std::move(message)};
+  };
+  const auto decide = [&]() -> reconnect_decision {
+    switch (why.what) {
+      case end::unreachable:
+        return retry("nobody answers at --endpoint" + quoted(why));
+      case end::tls_failed:
+        return (was_live_ ? retry(std::string{}) : retry_slowly(std::string{}));
+      case end::http_refused: {
+        const auto status = "HTTP status " + std::to_string(why.http_status);
+        if (why.http_status == 401 || why.http_status == 403)
+          return refused(status + ": the engine does not accept the token: check --token");
+        const bool passing = why.http_status >= 500 || why.http_status == 408 ||
+                             why.http_status == 425 || why.http_status == 429 ||
+                             why.http_status == 0;
+        // An endpoint that has worked is right: what stands in front of the engine is being
+        // changed.
+        if (passing || was_live_) return retry(status + " instead of a WebSocket" + quoted(why));
+        return refused(status + " instead of a WebSocket: check host and path of --endpoint");
+      }
+      case end::bad_target:
+        return refused("the engine's address can't be dialled: check --endpoint" + quoted(why));
+      case end::lost:
+        return retry("connection lost" + quoted(why));
+      case end::protocol:
+        return retry("the engine broke the protocol" + quoted(why));
+      case end::lease:
+        return retry("the lease ended");
+      case end::planned:
+        return first ? reconnect_decision{decision::retry, {}, "planned reconnect"}
+                     : retry("planned reconnect");
+      case end::closed:
+        break;
+    }
+    const auto code = close_code_of(why.reason);
+    if (code == "ws.eviction")
+      return {decision::evicted, {}, "another host connected with this envoy key" + quoted(why)};
+    for (const auto& x : refusals)
+      if (code == x.reason) return refused(std::string{x.advice} + quoted(why));
+    if (code == "ws.no_runner_config")
+      return retry_slowly("the engine knows no such pool: create it or check --pool" + quoted(why));
+    if (code == "ws.going_away" && first) {
+      std::uniform_int_distribution<std::int64_t> ms{0, 50};
+      return {
+          decision::retry,
+          std::chrono::milliseconds{ms(random_)},
+          "the engine is restarting" + quoted(why)};
+    }
+    return retry("closed with " + std::to_string(why.code) + quoted(why));
+  };
+  auto result = decide();
+  if (why.what == end::tls_failed)
+    result.message =
+        "no TLS with the engine: check --endpoint (http or https) and the certificate" +
+        quoted(why);
+  if (failures_ != std::numeric_limits<unsigned>::max()) ++failures_;
+  return result;
+}
+
+}  // namespace nuncio

@@ -1,0 +1,73 @@
+// See lease.hpp.
+#include <algorithm>
+#include <nuncio/lease.hpp>
+
+namespace nuncio {
+namespace {
+
+constexpr auto window = std::chrono::minutes{5};
+
+// `ts` comes from the wire: what would overflow nanoseconds is cut (year 2223).
+duration since_unix_epoch(engine_ms ts) {
+  constexpr engine_ms ts_max = 8'000'000'000'000;
+  return std::chrono::milliseconds{std::clamp<engine_ms>(ts, 0, ts_max)};
+}
+
+}  // namespace
+
+bool engine_clock::handle_ping(engine_ms ts, time_point now) {
+  const duration offset = now.time_since_epoch() - since_unix_epoch(ts);
+  if (newest_ && ts < *newest_ && !(stepped_ && ts >= stepped_->ts)) {
+    // One Ping from the past may be anything; a second one that goes on from it is a clock that was
+    // set back.
+    stepped_ = step{ts, offset};
+    return false;
+  }
+  if (stepped_ && ts < *newest_) {
+    current_ = std::min(stepped_->offset, offset);
+    last_.reset();
+    window_end_ = now + window;
+  } else {
+    if (now >= window_end_) {
+      last_ = now >= window_end_ + window ? std::nullopt : current_;
+      current_.reset();
+      window_end_ = now + window;
+    }
+    current_ = current_ ? std::min(*current_, offset) : offset;
+  }
+  stepped_.reset();
+  newest_ = ts;
+  return true;
+}
+
+std::optional<time_point> engine_clock::to_local(engine_ms ts) const {
+  if (!current_) return std::nullopt;
+  const auto offset = last_ ? std::min(*current_, *last_) : *current_;
+  return time_point{since_unix_epoch(ts) + offset};
+}
+
+std::optional<duration> engine_clock::age(engine_ms ts, time_point now) const {
+  const auto then = to_local(ts);
+  if (!then) return std::nullopt;
+  return std::max(duration::zero(), now - *then);
+}
+
+void lease::handle_init(duration lost_threshold) {
+  constexpr duration usual = std::chrono::seconds{15};
+  lost_threshold_ = lost_threshold > duration::zero()
+                        ? std::min<duration>(lost_threshold, std::chrono::hours{24})
+                        : usual;
+}
+
+void lease::handle_ping(engine_ms ts, time_point now) {
+  if (!clock_.handle_ping(ts, now)) return;
+  // A threshold too short for the margins still leaves a quarter of itself, or no actor could ever
+  // run.
+  const auto length =
+      std::max(lost_threshold_ - options_.margin - options_.end_limit, lost_threshold_ / 4);
+  end_ = *clock_.to_local(ts) + length;
+}
+
+void lease::handle_ended() { end_.reset(); }
+
+}  // namespace nuncio
