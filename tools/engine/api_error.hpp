@@ -38,4 +38,12 @@ inline http_reply gateway_error(
   return reply;
 }
 
+inline http_reply actor_not_found() {
+  return gateway_error(404, "actor", "not_found", "The actor does not exist or was destroyed.");
+}
+
+inline http_reply internal_error() {
+  return gateway_error(500, "core", "internal_error", "An internal error occurred");
+}
+
 }  // namespace nuncio::engine

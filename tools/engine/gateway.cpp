@@ -13,41 +13,11 @@ namespace {
 
 using abort_kind = protocol::http_stream_abort_reason_kind;
 
-constexpr std::size_t waiting_bytes_max = 4U << 20U;
-
 fixed4 random_word(std::mt19937_64& random) {
   fixed4 out;
   const auto word = random();
   for (unsigned i = 0; i < out.size(); ++i) out[i] = static_cast<std::uint8_t>(word >> (8 * i));
   return out;
-}
-
-http_reply actor_not_found() {
-  return gateway_error(404, "actor", "not_found", "The actor does not exist or was destroyed.");
-}
-
-http_reply internal_error() {
-  return gateway_error(500, "core", "internal_error", "An internal error occurred");
-}
-
-/// CLIENT keys: elements joined with '/', escaped.
-std::string key_of(std::string_view elements) {
-  if (elements.empty()) return "/";
-  std::string out;
-  bool first = true;
-  while (true) {
-    const auto comma = elements.find(',');
-    const auto element = elements.substr(0, comma);
-    if (!first) out += '/';
-    first = false;
-    if (element.empty()) out += "\\0";
-    for (const char c : element) {
-      if (c == '\\' || c == '/') out += '\\';
-      out += c;
-    }
-    if (comma == std::string_view::npos) return out;
-    elements.remove_prefix(comma + 1);
-  }
 }
 
 wire::map_of<text, text> headers_for_actor(const http_request& request, const std::string& ray) {
@@ -81,109 +51,6 @@ gateway::~gateway() {
     if (x->responder) x->responder->on_gone = nullptr, x->responder->on_drained = nullptr;
     if (x->socket) x->socket->on_message = nullptr, x->socket->on_close = nullptr;
   }
-}
-
-// -- routes -----------------------------------------------------------------------
-
-gateway::route gateway::resolve(const std::string& target, millis now) {
-  const auto cut = parse_target(target);
-  const std::string_view after =
-      std::string_view{cut.path}.substr(std::string_view{"/gateway/"}.size());
-  const auto slash = after.find('/');
-  auto name = std::string{after.substr(0, slash)};
-  const auto rest =
-      slash == std::string_view::npos ? std::string{"/"} : std::string{after.substr(slash)};
-  for (const auto& [key, value] : cut.query)
-    if (key.starts_with("rvt-")) return resolve_query(percent_decode(name), cut, rest, now);
-  if (const auto at = name.find('@'); at != std::string::npos) name.resize(at);
-  name = percent_decode(name);
-  route out;
-  if (!is_id(name)) {
-    out.refused = internal_error();
-    return out;
-  }
-  out.actor = actor_id{name};
-  out.path = cut.raw_query.empty() ? rest : rest + "?" + cut.raw_query;
-  const auto* a = core_.find(out.actor);
-  if (a == nullptr || a->phase == actor_phase::destroyed) out.refused = actor_not_found();
-  return out;
-}
-
-gateway::route gateway::resolve_query(
-    const std::string& name, const url_target& target, const std::string& rest, millis now) {
-  static constexpr std::string_view known[] = {
-      "rvt-namespace",
-      "rvt-method",
-      "rvt-runner",
-      "rvt-pool",
-      "rvt-key",
-      "rvt-input",
-      "rvt-region",
-      "rvt-crash-policy",
-      "rvt-token",
-      "rvt-skip-ready-wait"};
-  route out;
-  const auto invalid = [&](const std::string& why) {
-    out.refused = gateway_error(400, "guard", "query_invalid_params", why);
-    return out;
-  };
-  for (const auto& [key, value] : target.query)
-    if (key.starts_with("rvt-") &&
-        std::find(std::begin(known), std::end(known), key) == std::end(known)) {
-      return invalid("unknown parameter " + key);
-    }
-  const auto* ns = target.find("rvt-namespace");
-  const auto* method = target.find("rvt-method");
-  if (ns == nullptr || method == nullptr || (*method != "get" && *method != "getOrCreate")) {
-    return invalid("rvt-namespace and rvt-method (get or getOrCreate) are required");
-  }
-  if (!core_.state().namespaces.contains(*ns)) {
-    out.refused = gateway_error(400, "namespace", "not_found", "The namespace does not exist.");
-    return out;
-  }
-  const auto* elements = target.find("rvt-key");
-  const auto key = key_of(elements == nullptr ? "" : *elements);
-  const auto* a = core_.find_by_key(*ns, name, key);
-  if (a == nullptr && *method == "getOrCreate") {
-    const auto* pool =
-        target.find("rvt-runner") != nullptr ? target.find("rvt-runner") : target.find("rvt-pool");
-    if (pool == nullptr) {
-      out.refused =
-          gateway_error(400, "guard", "query_missing_pool", "getOrCreate needs rvt-runner");
-      return out;
-    }
-    if (!core_.state().pools.contains({*ns, *pool})) {
-      out.refused = gateway_error(
-          400,
-          "actor",
-          "no_runner_config_configured",
-          "No runner config with name '" + *pool + "'");
-      return out;
-    }
-    create_request wanted{*ns, name, key, *pool, {}};
-    if (const auto* input = target.find("rvt-input"))
-      if (const auto decoded = base64_decode(*input))
-        wanted.input = bytes{std::string_view{*decoded}};
-    a = &core_.create(wanted, now);
-  }
-  if (a == nullptr) {
-    out.refused = actor_not_found();
-    return out;
-  }
-  out.actor = a->id;
-  out.path = rest;
-  char separator = '?';
-  std::string_view query = target.raw_query;
-  while (!query.empty()) {
-    const auto end = query.find('&');
-    const auto part = query.substr(0, end);
-    if (!part.starts_with("rvt-")) {
-      out.path.append(1, separator).append(part);
-      separator = '&';
-    }
-    query = end == std::string_view::npos ? std::string_view{} : query.substr(end + 1);
-  }
-  return out;
 }
 
 // -- a new exchange ---------------------------------------------------------------
@@ -567,63 +434,6 @@ void gateway::on_response_chunk(exchange& x, const protocol::to_rivet_response_c
   if (!chunk.finish) return;
   x.responder->end();
   finish(x);
-}
-
-// -- WebSockets ----------------------------------------------------------------------
-
-void gateway::client_message(exchange& x, bytes data, bool binary) {
-  if (x.at == stage::done) return;
-  if (x.opened) {
-    tell(x, protocol::to_envoy_web_socket_message{std::move(data), binary});
-    return;
-  }
-  x.waiting_bytes += data.size();
-  if (x.waiting_bytes > waiting_bytes_max) {
-    x.socket->close(1011, "guard.websocket_buffer_full#" + random_id(random_));
-    finish(x);
-    return;
-  }
-  x.waiting.emplace_back(std::move(data), binary);
-}
-
-void gateway::client_closed(
-    exchange& x, std::optional<std::uint16_t> code, const std::string& reason) {
-  if (x.at == stage::done) return;
-  protocol::to_envoy_web_socket_close close{1011, text{"ws.downstream_closed"}};
-  if (code && *code == 1005) {
-    close = {1000, std::nullopt};
-  } else if (code) {
-    close.code = *code;
-    close.reason = reason.empty() ? std::optional<text>{} : std::optional<text>{text{reason}};
-  }
-  if (x.at == stage::waiting_response) tell(x, std::move(close));
-  finish(x);
-}
-
-void gateway::handle_socket(
-    exchange& x, const protocol::to_rivet_tunnel_message& message, millis now) {
-  const auto& kind = message.message_kind;
-  if (std::holds_alternative<protocol::to_rivet_web_socket_open>(kind)) {
-    if (x.opened) return;
-    x.opened = true;
-    x.deadline = 0;
-    for (auto& [data, binary] : x.waiting)
-      tell(x, protocol::to_envoy_web_socket_message{std::move(data), binary});
-    x.waiting.clear();
-  } else if (const auto* m = std::get_if<protocol::to_rivet_web_socket_message>(&kind)) {
-    if (x.opened) x.socket->send(m->data, m->binary);
-  } else if (const auto* close = std::get_if<protocol::to_rivet_web_socket_close>(&kind)) {
-    if (!x.opened) {
-      attempt_failed(x, now);
-      return;
-    }
-    tell(x, protocol::to_envoy_web_socket_close{1000, std::nullopt});
-    const auto reason = close->reason
-                            ? close->reason->str()
-                            : (close->code ? std::string{} : "ws.closed#" + random_id(random_));
-    x.socket->close(close->code.value_or(1000), reason);
-    finish(x);
-  }
 }
 
 }  // namespace nuncio::engine
