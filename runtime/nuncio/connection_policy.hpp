@@ -27,14 +27,14 @@ struct connection_end {
   } what;
   int http_status = 0;
   std::uint16_t code = 0;
-  std::string reason;  ///< of a close frame: "group.code#ray"
+  std::string reason{};  ///< of a close frame: "group.code#ray"
 };
 
 /// What to do after a connection ended.
 struct reconnect_decision {
   enum class kind : std::uint8_t { retry, evicted, refused } what;
-  duration after{};     ///< with retry
-  std::string message;  ///< what to log; with refused it names the setting to change
+  duration after{};       ///< with retry
+  std::string message{};  ///< what to log; with refused it names the setting to change
 };
 
 struct connection_policy_options {

@@ -301,7 +301,8 @@ void event_outbox::handle_acked(const protocol::to_envoy_ack_events& acks) {
         x.drop(r, s);
         ++x.stats.acked;
       }
-    if (!r.kept[running] && !r.kept[intent] && !r.kept[alarm]) x.drop(r, ask);
+    const bool settled = !r.kept[running] && !r.kept[intent] && !r.kept[alarm];
+    if (r.kept[ask] && (settled || r.kept[ask]->index <= at.index)) x.drop(r, ask);
   }
 }
 

@@ -1,0 +1,70 @@
+// Acks: folded, bounded, and gone with their connection.
+#include <doctest/doctest.h>
+
+#include <nuncio/ack_aggregator.hpp>
+#include <string>
+#include <vector>
+
+using namespace nuncio;
+using points = std::vector<protocol::actor_checkpoint>;
+
+namespace {
+
+points one(std::int64_t index, std::uint32_t generation = 1) {
+  return {{actor_id{"a"}, generation, index}};
+}
+
+}  // namespace
+
+TEST_CASE(
+    "I7 re-ack: checkpoints fold to the highest of each generation while a frame is in flight") {
+  ack_aggregator x;
+  x.handle_link_up(1);
+  CHECK(!x.poll_transmit());
+  x.handle_processed(1, one(1));
+  CHECK(x.poll_transmit());
+  x.handle_processed(1, one(2));
+  x.handle_processed(1, one(1));
+  x.handle_processed(1, one(1, 2));
+  CHECK(!x.poll_transmit());
+  x.handle_written(1);
+  const auto frame = x.poll_transmit();
+  REQUIRE(frame);
+  CHECK(frame->last_command_checkpoints.size() == 2);
+  for (const auto& c : frame->last_command_checkpoints)
+    CHECK(c.index == (c.generation == 1 ? 2 : 1));
+  CHECK(x.pending() == 0);
+}
+
+TEST_CASE("I8 one truth: what is pending dies with its connection") {
+  ack_aggregator x;
+  x.handle_link_up(1);
+  x.handle_processed(1, one(1));
+  x.handle_link_down();
+  CHECK(x.pending() == 0);
+  x.handle_processed(1, one(1));
+  CHECK(x.pending() == 0);
+  x.handle_processed(2, one(1));  // ingress was faster than the word that the link is up
+  CHECK(!x.poll_transmit());
+  x.handle_link_up(2);
+  x.handle_processed(1, one(9));
+  const auto frame = x.poll_transmit();
+  REQUIRE(frame);
+  CHECK(frame->last_command_checkpoints == one(1));
+  x.handle_written(1);
+  x.handle_processed(2, one(2));
+  CHECK(!x.poll_transmit());
+}
+
+TEST_CASE("I13 backpressure: a burst leaves in frames of limited size") {
+  ack_aggregator x;
+  x.handle_link_up(1);
+  for (int i = 0; i < 3000; ++i) x.handle_processed(1, points{{actor_id{std::to_string(i)}, 1, 1}});
+  std::size_t sent = 0;
+  while (const auto frame = x.poll_transmit()) {
+    CHECK(frame->last_command_checkpoints.size() <= 1400);
+    sent += frame->last_command_checkpoints.size();
+    x.handle_written(1);
+  }
+  CHECK(sent == 3000);
+}
