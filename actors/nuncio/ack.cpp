@@ -1,0 +1,48 @@
+// See ack.hpp.
+#include <caf/others.hpp>
+#include <nuncio/ack.hpp>
+
+namespace nuncio {
+
+ack::ack(
+    caf::actor_config& cfg,
+    std::shared_ptr<link_port> link,
+    std::shared_ptr<counters> counts,
+    ack_options options)
+    : event_based_actor(cfg), link_(std::move(link)), counts_(std::move(counts)), pending_(options) {}
+
+caf::behavior ack::make_behavior() {
+  set_default_handler(caf::drop);
+  return {
+      [this](const internal::link_up& x) {
+        pending_.handle_link_up(x.connection);
+        flush();
+      },
+      [this](const internal::link_down&) {
+        pending_.handle_link_down();
+        flush();
+      },
+      [this](const internal::processed& x) {
+        pending_.handle_processed(x.connection, x.checkpoints);
+        flush();
+      },
+      [this](const internal::link_written& x) {
+        pending_.handle_written(x.connection);
+        flush();
+      },
+  };
+}
+
+void ack::flush() {
+  while (auto frame = pending_.poll_transmit()) {
+    counts_->acks_sent.fetch_add(frame->last_command_checkpoints.size());
+    counts_->ack_frames.fetch_add(1);
+    // A link that is lost by now makes the engine replay, and the replay is acked again (I7).
+    const auto sent =
+        link_->send(frame_class::ack, pending_.connection(), protocol::to_rivet{std::move(*frame)});
+    if (!sent) pending_.handle_link_down();
+  }
+  counts_->acks_pending.store(pending_.pending());
+}
+
+}  // namespace nuncio

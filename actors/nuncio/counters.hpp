@@ -1,0 +1,74 @@
+// What a host counts. `counters` is written by its actors, each number by one of them; `host_stats` is the plain value
+// that users read.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <nuncio/command_ledger.hpp>
+#include <nuncio/event_outbox.hpp>
+#include <nuncio/link.hpp>
+
+namespace nuncio {
+
+struct ingress_stats {
+  std::uint64_t commands = 0;       ///< commands received, replays included
+  std::uint64_t dispatched = 0;     ///< fresh commands carried out
+  std::uint64_t starts = 0;         ///< of these, Starts
+  std::uint64_t stops = 0;          ///< of these, Stops
+  std::uint64_t orphan_stops = 0;   ///< Stops for a generation of which nothing was known
+  std::uint64_t barriers = 0;       ///< replay barriers passed
+  std::uint64_t planned_reconnects = 0;
+  std::uint64_t instances = 0;      ///< instances now, down ones that wait for the engine included
+  std::uint64_t actors_started = 0;
+  std::uint64_t actors_failed = 0;
+  std::uint64_t actors_abandoned = 0;  ///< ignored exit
+  std::uint64_t requests = 0;          ///< HTTP requests handed to actors
+  std::uint64_t requests_open = 0;
+  std::uint64_t requests_rejected = 0;  ///< answered 503 at a bound
+  std::uint64_t requests_aborted = 0;   ///< left to the next generation
+  std::uint64_t requests_replaced = 0;  ///< a repeated start of a live exchange
+  std::uint64_t sockets_refused = 0;
+};
+
+/// All of a host's counters at one moment.
+struct host_stats {
+  ingress_stats ingress;
+  ledger_stats ledger;
+  outbox_stats outbox;
+  link_stats link;
+  std::uint64_t acks_sent = 0;      ///< checkpoints put into frames
+  std::uint64_t ack_frames = 0;
+  std::uint64_t acks_pending = 0;
+  std::uint64_t responses = 0;      ///< HTTP responses handed to the link
+  bool engine_acks_events = false;  ///< the engine has acked an event: the rule "Running not acked" is in force
+};
+
+/// Snapshots that each actor publishes after it has dealt with a message; readers copy under a short lock.
+template <class T>
+class published {
+public:
+  void set(const T& x) {
+    const std::lock_guard guard{mutex_};
+    value_ = x;
+  }
+
+  [[nodiscard]] T get() const {
+    const std::lock_guard guard{mutex_};
+    return value_;
+  }
+
+private:
+  mutable std::mutex mutex_;
+  T value_{};
+};
+
+struct counters {
+  published<ingress_stats> ingress;
+  published<ledger_stats> ledger;
+  published<outbox_stats> outbox;
+  std::atomic<bool> engine_acks = false;
+  std::atomic<std::uint64_t> acks_sent = 0, ack_frames = 0, acks_pending = 0, responses = 0;
+};
+
+}  // namespace nuncio

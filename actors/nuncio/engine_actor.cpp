@@ -1,0 +1,246 @@
+// Translates between CAF messages and the tunnel; see engine_actor.hpp.
+#include <fmt/format.h>
+
+#include <caf/actor_system.hpp>
+#include <caf/others.hpp>
+#include <nuncio/counters.hpp>
+#include <nuncio/engine_actor.hpp>
+
+namespace nuncio {
+namespace {
+
+// The constructor of a user's class gets only what the user gives it, so the context reaches the base this way.
+thread_local std::shared_ptr<const instance_context> under_construction;
+
+thread_local bool handling = false;
+
+struct handling_scope {
+  handling_scope() { handling = true; }
+  ~handling_scope() { handling = false; }
+  handling_scope(const handling_scope&) = delete;
+  handling_scope& operator=(const handling_scope&) = delete;
+};
+
+const std::shared_ptr<const instance_context>& unhosted() {
+  static const auto none = std::make_shared<const instance_context>();
+  return none;
+}
+
+http_response plain(std::uint16_t status, std::string body) {
+  return {
+      .status = status,
+      .headers = {{"content-type", "text/plain; charset=utf-8"}},
+      .body = std::move(body)};
+}
+
+// Whether a name or value may stand in an HTTP header; the engine answers 500 without a reason if not.
+bool is_header_name(std::string_view x) {
+  constexpr std::string_view marks = "!#$%&'*+-.^_`|~";
+  return !x.empty() && std::all_of(x.begin(), x.end(), [&](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || marks.find(c) != marks.npos;
+  });
+}
+
+bool is_header_value(std::string_view x) {
+  return std::none_of(x.begin(), x.end(), [](char c) {
+    const auto u = static_cast<unsigned char>(c);
+    return (u < 0x20 && c != '\t') || u == 0x7f;
+  });
+}
+
+// Why `x` can't be sent as it is; empty if it can.
+std::string fault_of(const http_response& x, std::size_t body_bytes_max) {
+  if (x.status < 100 || x.status > 999)
+    return fmt::format("the handler answered with status {}, which is not one of 100 to 999", x.status);
+  if (x.body.size() > body_bytes_max)
+    return fmt::format(
+        "the response body has {} bytes, the engine takes at most {}", x.body.size(), body_bytes_max);
+  for (const auto& [name, value] : x.headers)
+    if (!is_header_name(name) || !is_header_value(value))
+      return fmt::format("the response header '{}' is not valid HTTP", name.view());
+  return {};
+}
+
+}  // namespace
+
+namespace internal {
+
+construction_scope::construction_scope(std::shared_ptr<const instance_context> context) {
+  under_construction = std::move(context);
+}
+
+construction_scope::~construction_scope() { under_construction.reset(); }
+
+void deliver(const caf::actor& instance, http_request request) {
+  const auto ticket = request.ticket;
+  const auto id = caf::message_id{ticket}.with_normal_priority();
+  auto* const target = caf::actor_cast<caf::abstract_actor*>(instance);
+  target->enqueue(
+      caf::actor_cast<caf::strong_actor_ptr>(instance),
+      id,
+      caf::make_message(std::move(request)),
+      nullptr);
+}
+
+bool on_instance_thread() { return handling; }
+
+std::string describe(const std::exception_ptr& e) {
+  try {
+    std::rethrow_exception(e);
+  } catch (const std::exception& x) {
+    return x.what();
+  } catch (...) {
+    return "an exception that is no std::exception";
+  }
+}
+
+}  // namespace internal
+
+engine_actor::engine_actor(caf::actor_config& cfg)
+    : event_based_actor(cfg), context_(under_construction ? under_construction : unhosted()) {
+  set_default_handler(caf::drop);
+  set_exception_handler([this](caf::scheduled_actor*, std::exception_ptr& e) -> caf::error {
+    failure_ = internal::describe(e);
+    return caf::sec::runtime_error;
+  });
+  if (hosted()) attach_functor([this](const caf::error& reason) { handle_down(reason); });
+}
+
+engine_actor::~engine_actor() = default;
+
+void engine_actor::initialize() {
+  event_based_actor::initialize();
+  initialized_ = true;
+  if (!hosted()) return;
+  const auto& self = context_->start.self;
+  caf::anon_send(context_->ingress, internal::instance_started{self});
+  if (sleep_early_) caf::anon_send(context_->ingress, internal::sleep_called{self});
+  if (destroy_early_) caf::anon_send(context_->ingress, internal::destroy_called{self});
+}
+
+void engine_actor::sleep() {
+  if (!hosted()) return quit();
+  if (!initialized_) {
+    sleep_early_ = true;
+    return;
+  }
+  caf::anon_send(context_->ingress, internal::sleep_called{context_->start.self});
+}
+
+void engine_actor::destroy() {
+  if (!hosted()) return quit();
+  if (!initialized_) {
+    destroy_early_ = true;
+    return;
+  }
+  caf::anon_send(context_->ingress, internal::destroy_called{context_->start.self});
+}
+
+caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
+  using caf::invoke_message_result;
+  if (!hosted()) return event_based_actor::consume(x);
+  const handling_scope scope;
+  if (x.mid.is_response()) {
+    if (x.mid.request_id().integer_value() % caf::message_id::default_async_value <
+        internal::ticket_first)
+      return event_based_actor::consume(x);
+    handle_response(x);
+    return invoke_message_result::consumed;
+  }
+  auto& content = x.content();
+  if (content.match_elements<internal::attempt_cancelled>()) {
+    begun_.erase(content.get_as<internal::attempt_cancelled>(0).ticket);
+    return invoke_message_result::consumed;
+  }
+  if (content.match_elements<stop_command>()) {
+    if (!has_behavior() || !current_behavior()(content)) quit();
+    return invoke_message_result::consumed;
+  }
+  if (x.mid.is_request() && content.match_elements<http_request>()) {
+    const auto& request = content.get_as<http_request>(0);
+    const auto ticket = request.ticket;
+    begun_[ticket] = {request.exchange, request.first_index};
+    const auto result = event_based_actor::consume(x);
+    if (result == invoke_message_result::skipped) begun_.erase(ticket);
+    return result;
+  }
+  return event_based_actor::consume(x);
+}
+
+bool engine_actor::handle_response(caf::mailbox_element& x) {
+  const auto ticket = x.mid.request_id().with_normal_priority().integer_value() &
+                      caf::message_id::request_id_mask;
+  auto& content = x.content();
+  if (content.match_elements<http_response>()) {
+    respond(ticket, content.get_mutable_as<http_response>(0));
+  } else if (content.match_elements<caf::error>()) {
+    const auto& error = content.get_as<caf::error>(0);
+    if (error == caf::sec::unexpected_message) {
+      respond(ticket, plain(404, "this actor has no handler for HTTP requests\n"));
+    } else {
+      respond(ticket, plain(500, system().render(error) + "\n"));
+    }
+  } else {
+    respond(ticket, plain(500, "the handler answered with something that is no http_response\n"));
+  }
+  return true;
+}
+
+void engine_actor::respond(std::uint64_t ticket, http_response response) {
+  const auto at = begun_.find(ticket);
+  if (at == begun_.end()) return;  // replaced, aborted, or answered twice
+  const auto to = at->second;
+  begun_.erase(at);
+  respond_to(to, ticket, std::move(response));
+  caf::anon_send(context_->ingress, internal::attempt_done{to.exchange, ticket});
+}
+
+void engine_actor::respond_to(const attempt& to, std::uint64_t, http_response response) {
+  if (auto fault = fault_of(response, context_->response_bytes_max); !fault.empty()) {
+    log_to(
+        context_->log,
+        log_level::error,
+        "a response can't be sent; the client gets 500",
+        {{"actor", context_->start.self.actor.str()}, {"reason", fault}});
+    response = plain(500, fault + "\n");
+  }
+  protocol::to_rivet_response_start start;
+  start.status = response.status;
+  start.headers.entries = std::move(response.headers);
+  if (!response.body.empty()) start.body = response.body;
+  const auto send = [&](protocol::to_rivet_response_start what) {
+    return context_->link->send(
+        context_->gate,
+        protocol::to_rivet_tunnel_message{
+            {to.exchange.gateway, to.exchange.request, to.index}, std::move(what)});
+  };
+  auto sent = send(std::move(start));
+  if (!sent && sent.error().code != errc::cancelled) {
+    // Too much is queued, or the text was not UTF-8: a small answer says so instead of none.
+    auto why = plain(sent.error().code == errc::queue_full ? 503 : 500, sent.error().message + "\n");
+    sent = send({why.status, {std::move(why.headers)}, why.body, false});
+  }
+  context_->counts->responses.fetch_add(1, std::memory_order_relaxed);
+}
+
+void engine_actor::handle_down(const caf::error& reason) {
+  internal::instance_down down{context_->start.self, {}, {}};
+  // Quitting and being forgotten mean sleep; anything else is a failure that is reported with its text.
+  const auto quits = !reason || reason == caf::exit_reason::normal ||
+                     reason == caf::exit_reason::unreachable;
+  if (!failure_.empty())
+    down.error = failure_;
+  else if (!quits)
+    down.error = system().render(reason);
+  for (const auto& [ticket, to] : begun_) {
+    respond_to(
+        to,
+        ticket,
+        plain(500, down.error.empty() ? std::string{"the actor ended before it answered\n"} : down.error + "\n"));
+    down.answered.push_back({to.exchange, ticket});
+  }
+  begun_.clear();
+  caf::anon_send(context_->ingress, std::move(down));
+}
+
+}  // namespace nuncio

@@ -1,0 +1,107 @@
+// The front door: hosts engine actors inside your own CAF application.
+//
+//   nuncio::host host{sys, {.endpoint = "http://127.0.0.1:6420", .pool = "game"}};
+//   host.serve("counter", counter);
+//   if (auto started = host.start(); !started) …
+//   host.stop();
+//
+// A host owns one link to the engine under one envoy key; a process may have several. Its methods may be called from any
+// thread. It should end before the actor system does (declare it after the system); if the system goes first, the host
+// ends itself, without a word to the engine.
+#pragma once
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/event_based_actor.hpp>
+#include <caf/stateful_actor.hpp>
+#include <chrono>
+#include <memory>
+#include <nuncio/counters.hpp>
+#include <nuncio/engine_actor.hpp>
+#include <nuncio/factory.hpp>
+#include <nuncio/log.hpp>
+#include <nuncio/outcome.hpp>
+#include <string>
+
+namespace nuncio {
+
+struct host_options {
+  std::string endpoint = "http://127.0.0.1:6420";  ///< of the engine: http, https, ws or wss
+  std::string namespace_name = "default";          ///< must exist
+  std::string pool = "default";                    ///< created if it is missing
+  std::string token{};                             ///< empty: none
+  /// Names this host towards the engine. Empty (right for all but tests): random for each host, since an engine would
+  /// take a new process under an old key for the old one (docs/protocol.md C.5).
+  std::string envoy_key{};
+  std::uint32_t actors_version = 1;  ///< of the hosted code; the engine places actors on the highest connected one
+  std::uint16_t protocol_version = 8;  ///< 3 to 8, not 7
+  std::chrono::milliseconds drain_timeout{std::chrono::seconds{30}};  ///< what stop() gives actors to sleep or move
+  std::chrono::milliseconds stop_grace{std::chrono::seconds{15}};  ///< from stop_command to the actor's forced end
+  std::size_t requests_max = 256;  ///< HTTP requests that one actor may have waiting or open; above it 503
+  bool ingress_detached = true;    ///< a thread of its own, so that no actor can hold the engine's messages up
+  ledger_options ledger{};
+  websocket_options socket{};
+  lease_options lease{};
+  connection_policy_options policy{};
+  log_sink log{};                    ///< called from any thread; empty: silent
+  std::function<void()> on_ready{};  ///< the first replay barrier has passed; on a thread of the host, must not block
+};
+
+/// Sets CAF's scheduler as engine actors need it: shared queue, at least two threads, at most 50 messages in a row, so
+/// that a busy actor holds others up for a millisecond instead of seconds (docs/caf_and_libwebsockets.md). With CAF's
+/// defaults everything works, but latency under load can't be promised.
+void recommended(caf::actor_system_config& config);
+
+class host {
+public:
+  host(caf::actor_system& system, host_options options);
+  /// Stops if that has not been done.
+  ~host();
+  host(const host&) = delete;
+  host& operator=(const host&) = delete;
+
+  /// Serves a function actor, `behavior f(engine_actor*, args...)` or with `stateful_actor<S, engine_actor>*`, under
+  /// `name`. Before start() only. `args` are copied for each instance.
+  template <class F, class... Args>
+  void serve(std::string name, F f, Args... args) {
+    add(std::move(name), internal::function_factory(std::move(f), std::move(args)...));
+  }
+
+  /// Serves a class derived from engine_actor, constructed as `T(caf::actor_config&, args...)`.
+  template <class T, class... Args>
+  void serve(std::string name, Args... args) {
+    add(std::move(name), internal::class_factory<T>(std::move(args)...));
+  }
+
+  /// Checks the options and begins to connect; does not wait for the engine.
+  /// @returns errc::invalid_argument naming the option, or refused when called twice or after stop()
+  outcome<void> start();
+
+  /// Drains and ends: actors sleep or move, within drain_timeout; then closes the link. Waits until that is done; from
+  /// one of its own engine actors it only begins. Idempotent, at any time.
+  void stop();
+
+  /// Ends at once: actors are ended without a word to the engine, which brings them up elsewhere when it notices.
+  void abort();
+
+  /// start(), then waits for SIGINT or SIGTERM and stop()s; a second signal ends at once.
+  /// @returns an exit status: 0 done, 1 failed, 2 a wrong option, 3 refused by the engine or evicted
+  int run_until_signal();
+
+  /// Why the host ended by itself (evicted, refused), if it did.
+  [[nodiscard]] std::optional<failure> ended() const;
+
+  /// Waits until the host has ended by itself, at most `limit`.
+  std::optional<failure> wait_ended(std::chrono::milliseconds limit) const;
+
+  [[nodiscard]] host_stats stats() const;
+  [[nodiscard]] const std::string& envoy_key() const;
+
+private:
+  void add(std::string name, internal::factory make);
+
+  struct impl;
+  std::shared_ptr<impl> impl_;
+};
+
+}  // namespace nuncio

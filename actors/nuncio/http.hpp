@@ -1,0 +1,44 @@
+// HTTP as a handler sees it: a request with its complete body, and the response to it. Values that share memory; any
+// thread may read, copies are cheap.
+#pragma once
+
+#include <cstdint>
+#include <nuncio/bytes.hpp>
+#include <nuncio/ids.hpp>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace nuncio {
+
+using http_headers = wire::map_of<text, text>;
+
+/// A request that the engine routed to this actor. HTTP is at least once: the gateway repeats a request whose attempt
+/// failed before its response began, under the same `exchange`.
+struct http_request {
+  text method;  ///< as the client sent it, such as "GET"
+  text path;    ///< begins with '/', percent-encoded, with the query
+  http_headers headers;  ///< names in lower case, each once
+  bytes body;            ///< complete; empty if there is none
+  exchange_id exchange;  ///< the same for each repetition: for handlers that deduplicate
+  std::uint64_t ticket = 0;       ///< this attempt, unique in the process
+  std::uint16_t first_index = 0;  ///< of the messages that answer it: the host has sent that many already
+
+  /// The value of a header; `name` in lower case.
+  [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const {
+    if (const auto* value = headers.find(name)) return value->view();
+    return std::nullopt;
+  }
+
+  /// The path without the query.
+  [[nodiscard]] std::string_view path_only() const { return path.view().substr(0, path.view().find('?')); }
+};
+
+struct http_response {
+  std::uint16_t status = 200;  ///< 100 to 999
+  std::vector<std::pair<text, text>> headers{};
+  bytes body{};  ///< up to the engine's maxResponsePayloadSize (20 MiB by default)
+};
+
+}  // namespace nuncio

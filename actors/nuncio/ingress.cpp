@@ -1,0 +1,476 @@
+// Ingress: commands, lifecycle and time. Its tunnel half stands in ingress_tunnel.cpp.
+#include <fmt/format.h>
+
+#include <caf/send.hpp>
+#include <nuncio/ingress.hpp>
+
+namespace nuncio {
+
+using lifecycle::input;
+using lifecycle::state;
+using namespace std::chrono_literals;
+
+namespace {
+
+// A message that waited longer than this between link and ingress may have been judged late (docs/design.md, ledger).
+constexpr duration stall_limit = 1s;
+
+std::string_view reason_name(protocol::stop_actor_reason x) {
+  return protocol::wire_enum(x).values[static_cast<std::size_t>(x)];
+}
+
+}  // namespace
+
+ingress::ingress(
+    caf::actor_config& cfg, ingress_options options, caf::actor ack, caf::actor outbox)
+    : event_based_actor(cfg),
+      options_(std::move(options)),
+      ack_(std::move(ack)),
+      outbox_(std::move(outbox)),
+      ledger_(options_.ledger),
+      limiter_(options_.log),
+      own_gate_(std::make_shared<output_gate>(0)) {}
+
+caf::behavior ingress::make_behavior() {
+  using namespace internal;
+  set_default_handler(caf::drop);
+  options_.link->greet(options_.greeting, false);
+  return {
+      [this](inbound_batch& x) { handle_inbound(x); },
+      [this](const link_up& x) {
+        connection_ = x.connection;
+        barrier_passed_ = false;
+        held_.clear();
+      },
+      [this](const link_down&) { held_.clear(); },
+      [this](const internal::lease_ended&) {
+        apply_to_all(input::lease_ended, "the engine was not heard of for too long");
+        after_input();
+      },
+      [this](const link_final& x) { handle_final(x.why); },
+      [this](const instance_spawned& x) {
+        auto* at = find(x.who);
+        if (at == nullptr) return caf::anon_send_exit(x.handle, caf::exit_reason::kill);
+        at->handle = x.handle;
+        if (at->state == state::stopping) caf::anon_send(x.handle, stop_command{at->reason});
+        if (at->state == state::ending || at->state == state::ending_silently)
+          caf::anon_send_exit(x.handle, caf::exit_reason::kill);
+      },
+      [this](const instance_started& x) {
+        apply(x.who, input::started);
+        after_input();
+      },
+      [this](const sleep_called& x) {
+        apply(x.who, input::sleep_called);
+        after_input();
+      },
+      [this](const destroy_called& x) {
+        apply(x.who, input::destroy_called);
+        after_input();
+      },
+      [this](const attempt_done& x) { forget_attempt(x.exchange, x.ticket); },
+      [this](const instance_down& x) {
+        for (const auto& each : x.answered) forget_attempt(each.exchange, each.ticket);
+        apply(x.who, x.error.empty() ? input::quit : input::failed, x.error);
+        after_input();
+      },
+      [this](const drain& x) {
+        handle_drain(x.deadline);
+        after_input();
+      },
+      [this](const drained&) { options_.link->close(); },  // handle_final follows
+      [this](const tick& x) { handle_tick(x.serial); },
+  };
+}
+
+void ingress::on_exit() {
+  // The host is over: whoever is left loses its outputs and is ended without a word to the engine.
+  for (auto& [id, place] : slots_) {
+    if (!place.current || !place.current->handle) continue;
+    place.current->gate->open.store(false);
+    caf::anon_send_exit(place.current->handle, caf::exit_reason::kill);
+  }
+  slots_.clear();
+  routes_.clear();
+  ack_ = nullptr;
+  outbox_ = nullptr;
+  options_ = {};
+}
+
+// -- from the link ----------------------------------------------------------------
+
+void ingress::handle_inbound(inbound_batch& batch) {
+  const auto now = options_.now();
+  if (batch.term != term_) {
+    term_ = batch.term;
+    own_gate_ = std::make_shared<output_gate>(term_);
+  }
+  if (now - batch.received > stall_limit) ledger_.handle_stall(now);
+  for (auto& message : batch.messages) {
+    if (auto* tunnel = std::get_if<protocol::to_envoy_tunnel_message>(&message)) {
+      handle_tunnel(*tunnel);
+    } else if (auto* commands = std::get_if<protocol::to_envoy_commands>(&message)) {
+      handle_commands(*commands);
+    } else if (const auto* ping = std::get_if<protocol::to_envoy_ping>(&message)) {
+      handle_ping(ping->ts);
+    } else if (const auto* acks = std::get_if<protocol::to_envoy_ack_events>(&message)) {
+      handle_acked_events(*acks);
+    } else if (const auto* init = std::get_if<protocol::to_envoy_init>(&message)) {
+      response_bytes_max_ = init->metadata.max_response_payload_size;
+    }
+  }
+  options_.link->grant(batch.messages.size(), batch.bytes);
+  after_input();
+}
+
+void ingress::handle_commands(protocol::to_envoy_commands& frame) {
+  // The first replay of a process may hold Starts whose age can't be told before the first Ping, which follows at once.
+  if (!clock_.age(0, options_.now())) {
+    held_.push_back(std::move(frame));
+    return;
+  }
+  for (auto& command : frame.commands) handle_command(command);
+}
+
+void ingress::handle_command(protocol::command_wrapper& command) {
+  const auto now = options_.now();
+  const auto& at = command.checkpoint;
+  const actor_ref who{at.actor_id, at.generation};
+  auto* start = std::get_if<protocol::command_start_actor>(&command.inner);
+  std::optional<duration> age;
+  if (start != nullptr) age = clock_.age(start->config.create_ts, now);
+  const auto known = ledger_.newest_generation(who.actor);
+  ++stats_.commands;
+  const auto judged = ledger_.admit(at, age, connection_, now);  // I2: recorded before anything else
+  processed_.push_back(at);                                      // I7: whatever the verdict
+  if (judged == verdict::duplicate || judged == verdict::superseded) return;
+  if (known && *known < who.generation) {  // I11
+    say(internal::superseded{who.actor, who.generation});
+    if (const auto place = slots_.find(who.actor); place != slots_.end()) {
+      if (place->second.next && place->second.next->who.generation < who.generation)
+        place->second.next.reset();
+      if (place->second.current && place->second.current->who.generation < who.generation)
+        apply(place->second.current->who, input::superseded, "a newer generation exists");
+    }
+  }
+  if (judged == verdict::expired) {
+    limiter_.log(
+        now,
+        log_level::warning,
+        "a Start is too old to run",
+        {{"actor", who.actor.str()}, {"generation", fmt::to_string(who.generation)}});
+    say(internal::say_stopped{
+        who, protocol::stop_code::error, "the Start was older than the start limit when it arrived"});
+    ledger_.handle_gone(who, now);
+    return;
+  }
+  ++stats_.dispatched;
+  if (start != nullptr)
+    handle_start(who, *start);
+  else
+    handle_stop(who, std::get<protocol::command_stop_actor>(command.inner).reason);
+}
+
+void ingress::handle_start(const actor_ref& who, protocol::command_start_actor& start) {
+  ++stats_.starts;
+  ledger_.handle_live(who);
+  auto& place = slots_[who.actor];
+  auto made = std::make_unique<instance>();
+  made->who = who;
+  made->start = std::move(start);
+  made->term = term_;
+  ++stats_.instances;
+  set_alarm(who, input::start_limit, options_.start_limit);
+  if (place.current) {
+    if (place.next) --stats_.instances;
+    place.next = std::move(made);
+    return;
+  }
+  place.current = std::move(made);
+  apply(who, input::older_down);
+}
+
+void ingress::handle_stop(const actor_ref& who, protocol::stop_actor_reason reason) {
+  ++stats_.stops;
+  auto* x = find(who);
+  if (x == nullptr) {
+    ++stats_.orphan_stops;
+    say(internal::answer_orphan_stop{who});
+    ledger_.handle_gone(who, options_.now());
+    return;
+  }
+  x->reason = reason;
+  apply(who, input::accepted);  // the engine only stops what it accepted
+  apply(
+      who,
+      reason == protocol::stop_actor_reason::lost ? input::lost_command : input::stop_command,
+      fmt::format("the engine ended it: {}", reason_name(reason)));
+}
+
+void ingress::handle_acked_events(const protocol::to_envoy_ack_events& acks) {
+  if (!acks.last_event_checkpoints.empty()) engine_acks_ = true;
+  for (const auto& at : acks.last_event_checkpoints)
+    if (at.index >= event_index_first) apply({at.actor_id, at.generation}, input::accepted);
+  say(acks);
+}
+
+void ingress::handle_ping(engine_ms ts) {
+  const auto now = options_.now();
+  clock_.handle_ping(ts, now);
+  for (auto& frame : std::exchange(held_, {}))
+    for (auto& command : frame.commands) handle_command(command);
+  if (barrier_passed_) return;
+  barrier_passed_ = true;
+  ++stats_.barriers;
+  ledger_.handle_barrier(connection_, now);
+  if (!std::exchange(ready_, true) && options_.on_ready) options_.on_ready();
+}
+
+void ingress::handle_final(const failure& why) {
+  if (std::exchange(over_, true)) return;
+  apply_to_all(input::evicted, why.message);
+  after_input();
+  if (options_.on_final) options_.on_final(why);
+  if (drain_asked_ && options_.on_done) options_.on_done();
+}
+
+void ingress::handle_drain(time_point deadline) {
+  if (draining_) {
+    drain_deadline_ = std::min(drain_deadline_, deadline);
+    return;
+  }
+  draining_ = true;
+  drain_deadline_ = deadline;
+  auto greeting = options_.greeting;
+  greeting.emplace_back(protocol::to_rivet_stopping{});
+  options_.link->greet(std::move(greeting), true);
+  for (auto& [id, place] : slots_)
+    if (place.current) set_alarm(place.current->who, input::drain, options_.drain_patience);
+  log_to(
+      options_.log,
+      log_level::info,
+      "draining",
+      {{"actors", fmt::to_string(slots_.size())}});
+}
+
+// -- lifecycle --------------------------------------------------------------------
+
+ingress::instance* ingress::find(const actor_ref& who) {
+  const auto at = slots_.find(who.actor);
+  if (at == slots_.end()) return nullptr;
+  if (at->second.current && at->second.current->who.generation == who.generation)
+    return at->second.current.get();
+  if (at->second.next && at->second.next->who.generation == who.generation)
+    return at->second.next.get();
+  return nullptr;
+}
+
+void ingress::apply(const actor_ref& who, input what, std::string why) {
+  auto* x = find(who);
+  if (x == nullptr) return;
+  const auto step = lifecycle::step(x->state, what);
+  if (!step) {
+    limiter_.log(
+        options_.now(),
+        log_level::error,
+        "an actor's lifecycle met what can't happen",
+        {{"actor", who.actor.str()},
+         {"state", std::string{to_string(x->state)}},
+         {"input", std::string{to_string(what)}}});
+    return;
+  }
+  x->state = step->to;
+  if (!why.empty() && x->why.empty()) x->why = std::move(why);
+  const auto does = [&](lifecycle::action a) { return (step->actions & a) != 0; };
+  if (does(lifecycle::cut)) x->gate->open.store(false);
+  if (does(lifecycle::tell_stop)) {
+    if (x->handle) caf::anon_send(x->handle, stop_command{x->reason});
+    set_alarm(who, input::stop_limit, options_.stop_grace);
+  }
+  if (does(lifecycle::exit)) {
+    abort_routes(*x);
+    if (x->handle) caf::anon_send_exit(x->handle, caf::exit_reason::kill);
+    set_alarm(who, input::end_limit, options_.end_limit);
+  }
+  if (does(lifecycle::abandon)) {
+    ++stats_.actors_abandoned;
+    log_to(
+        options_.log,
+        log_level::error,
+        "an actor ignores its end; going on without it",
+        {{"name", x->start.config.name.str()}, {"actor", who.actor.str()}});
+  }
+  if (does(lifecycle::say_running)) {
+    ++stats_.actors_started;
+    say(internal::say_running{who});
+    // The engine gives up what it has not accepted by its start limit (DESIGN: the outbox).
+    set_alarm(who, input::given_up, options_.start_limit);
+    if (draining_) set_alarm(who, input::drain, options_.drain_patience);
+  }
+  if (does(lifecycle::say_sleep) || does(lifecycle::say_destroy)) {
+    const auto sleep = does(lifecycle::say_sleep);
+    say(internal::say_intent{
+        who,
+        sleep ? protocol::actor_intent{protocol::actor_intent_sleep{}}
+              : protocol::actor_intent{protocol::actor_intent_stop{}}});
+  }
+  if (what == input::quit || what == input::failed) {
+    x->handle = nullptr;
+    abort_routes(*x);
+    if (!lifecycle::has_actor(x->state) && x->state != state::stopped)
+      set_alarm(who, input::deadline, options_.intent_limit);
+  }
+  if (what == input::failed && step->from != state::stopped) {
+    ++stats_.actors_failed;
+    limiter_.log(
+        options_.now(),
+        log_level::error,
+        "an actor failed",
+        {{"name", x->start.config.name.str()}, {"actor", who.actor.str()}, {"reason", x->why}});
+  }
+  if (does(lifecycle::stopped_ok)) say(internal::say_stopped{who, protocol::stop_code::ok, {}});
+  if (does(lifecycle::stopped_error)) say(internal::say_stopped{who, protocol::stop_code::error, x->why});
+  if (does(lifecycle::spawn)) spawn(*x);
+  else if (x->state == state::stopped) finish(who);
+}
+
+void ingress::apply_to_all(input what, const std::string& why) {
+  std::vector<actor_ref> all;
+  for (const auto& [id, place] : slots_) {
+    if (place.next) all.push_back(place.next->who);
+    if (place.current) all.push_back(place.current->who);
+  }
+  for (const auto& who : all) apply(who, what, why);
+}
+
+void ingress::spawn(instance& x) {
+  const auto who = x.who;
+  auto& config = x.start.config;
+  const auto factory = options_.factories.find(config.name.view());
+  if (factory == options_.factories.end()) {  // I12
+    return apply(
+        who, input::failed, fmt::format("no actor is served under the name '{}'", config.name.view()));
+  }
+  x.gate = std::make_shared<output_gate>(x.term);
+  auto context = std::make_shared<instance_context>();
+  context->start.self = who;
+  context->start.name = config.name;
+  context->start.key = config.key;
+  context->start.input = config.input;
+  context->start.created =
+      std::chrono::system_clock::time_point{std::chrono::milliseconds{config.create_ts}};
+  context->gate = x.gate;
+  context->link = options_.link;
+  context->counts = options_.counts;
+  context->ingress = caf::actor_cast<caf::actor>(this);
+  context->log = options_.log;
+  context->response_bytes_max = response_bytes_max_;
+  x.handle = factory->second(system(), context);
+}
+
+void ingress::finish(const actor_ref& who) {
+  const auto at = slots_.find(who.actor);
+  auto& place = at->second;
+  auto over = std::move(place.current && place.current->who == who ? place.current : place.next);
+  abort_routes(*over);
+  --stats_.instances;
+  ledger_.handle_gone(who, options_.now());
+  if (place.current) return;
+  if (!place.next) {
+    slots_.erase(at);
+    return;
+  }
+  place.current = std::move(place.next);
+  apply(place.current->who, input::older_down);
+}
+
+void ingress::say(internal::outbox_input what) { said_.push_back(std::move(what)); }
+
+// -- time ---------------------------------------------------------------------------
+
+void ingress::set_alarm(const actor_ref& who, input what, duration after) {
+  alarms_.emplace(options_.now() + after, alarm{who, what});
+}
+
+void ingress::handle_tick(std::uint64_t serial) {
+  if (serial != tick_serial_) return;
+  tick_at_.reset();
+  const auto now = options_.now();
+  while (!alarms_.empty() && alarms_.begin()->first <= now) {
+    const auto due = alarms_.begin()->second;
+    alarms_.erase(alarms_.begin());
+    const auto* x = find(due.who);
+    if (x == nullptr) continue;
+    switch (due.input) {
+      case input::given_up:
+        // In force only towards an engine that has acked an event of ours.
+        if (engine_acks_) apply(due.who, due.input, "the engine did not accept Running in time");
+        break;
+      case input::start_limit:
+        if (x->state == state::starting || x->state == state::queued)
+          apply(due.who, due.input, "the factory took longer than the start limit");
+        break;
+      case input::end_limit:
+        if (x->state == state::ending || x->state == state::ending_silently)
+          apply(due.who, due.input);
+        break;
+      case input::deadline:
+        if (!lifecycle::has_actor(x->state))
+          apply(due.who, due.input, "the engine did not answer an intent in time");
+        break;
+      case input::stop_limit:
+        apply(due.who, due.input, "the actor did not stop within its grace period");
+        break;
+      default: apply(due.who, due.input);
+    }
+  }
+  ledger_.expire(now);
+  if (draining_ && now >= drain_deadline_)
+    apply_to_all(input::deadline, "the host's drain deadline has passed");
+  after_input();
+}
+
+// Hands on what this input has produced, one message for each of ack and outbox, and sets the next tick.
+void ingress::after_input() {
+  if (!processed_.empty())
+    caf::anon_send(ack_, internal::processed{connection_, std::exchange(processed_, {})});
+  if (!said_.empty()) caf::anon_send(outbox_, internal::outbox_batch{std::exchange(said_, {})});
+  const auto now = options_.now();
+  if (ledger_.poll_planned_reconnect(now)) {
+    ++stats_.planned_reconnects;
+    log_to(options_.log, log_level::info, "reconnecting by plan to prove old ledger entries");
+    options_.link->reconnect();
+  }
+  check_drained();
+  std::optional<time_point> next;
+  const auto earlier = [&](std::optional<time_point> t) {
+    if (t) next = next ? std::min(*next, *t) : *t;
+  };
+  if (!alarms_.empty()) earlier(alarms_.begin()->first);
+  earlier(ledger_.poll_timeout());
+  if (draining_ && !slots_.empty() && drain_deadline_ > now) earlier(drain_deadline_);
+  if (next && (!tick_at_ || *next < *tick_at_)) {
+    tick_at_ = next;
+    const auto delay = std::max<duration>(*next - now, 1ms);
+    delayed_send(this, delay, internal::tick{++tick_serial_});
+  }
+  publish();
+}
+
+void ingress::check_drained() {
+  if (!draining_ || drain_asked_ || !slots_.empty()) return;
+  drain_asked_ = true;
+  if (over_) {  // nobody to tell
+    if (options_.on_done) options_.on_done();
+    return;
+  }
+  caf::anon_send(outbox_, internal::drain_outbox{caf::actor_cast<caf::actor>(this)});
+}
+
+void ingress::publish() {
+  stats_.requests_open = routes_.size();
+  options_.counts->ingress.set(stats_);
+  options_.counts->ledger.set(ledger_.stats());
+}
+
+}  // namespace nuncio

@@ -1,0 +1,166 @@
+// The actor that everything from the engine passes: the only owner of the command ledger, of the instances' lifecycles
+// and of the routes of exchanges. It forwards only fresh commands. One for each host, detached by default; it must never
+// wait for anybody.
+#pragma once
+
+#include <caf/event_based_actor.hpp>
+#include <deque>
+#include <map>
+#include <nuncio/command_ledger.hpp>
+#include <nuncio/counters.hpp>
+#include <nuncio/factory.hpp>
+#include <nuncio/internal_messages.hpp>
+#include <nuncio/lease.hpp>
+#include <nuncio/lifecycle.hpp>
+#include <nuncio/log_limiter.hpp>
+#include <unordered_map>
+#include <unordered_set>
+
+namespace nuncio {
+
+struct ingress_options {
+  internal::factories factories;
+  std::shared_ptr<link_port> link;
+  std::shared_ptr<counters> counts;
+  log_sink log;
+  std::function<time_point()> now = boot_clock::now;
+  ledger_options ledger;
+  /// From the engine's allocation of a generation to Running: 30 s less 2 s (docs/protocol.md F.3).
+  duration start_limit = std::chrono::seconds{28};
+  /// From stop_command to exit.
+  duration stop_grace = std::chrono::seconds{15};
+  /// From exit to being abandoned.
+  duration end_limit = std::chrono::seconds{2};
+  /// How long an intent may wait for the engine's Stop.
+  duration intent_limit = std::chrono::seconds{60};
+  /// After Stopping: how long an actor waits for its Stop before it asks for sleep itself.
+  duration drain_patience = std::chrono::seconds{1};
+  /// Attempts that one instance may have open or in its mailbox, and their bodies; above it 503.
+  std::size_t requests_max = 256;
+  std::size_t request_bytes_max = 64UL << 20U;
+  /// The same for all instances of the host together.
+  std::size_t host_requests_max = 16384;
+  std::size_t host_request_bytes_max = 512UL << 20U;
+  /// What every connection begins with.
+  std::vector<protocol::to_rivet> greeting;
+  /// Called on ingress's thread: the first replay barrier has passed; the link is over; the host is done.
+  std::function<void()> on_ready;
+  std::function<void(const failure&)> on_final;
+  std::function<void()> on_done;
+};
+
+class ingress final : public caf::event_based_actor {
+public:
+  ingress(caf::actor_config& cfg, ingress_options options, caf::actor ack, caf::actor outbox);
+
+  caf::behavior make_behavior() override;
+  const char* name() const override { return "nuncio.ingress"; }
+  void on_exit() override;
+
+private:
+  struct instance {
+    actor_ref who;
+    lifecycle::state state = lifecycle::state::queued;
+    protocol::command_start_actor start;
+    caf::actor handle;
+    std::shared_ptr<output_gate> gate;
+    std::string why;  ///< for Stopped(Error)
+    protocol::stop_actor_reason reason{};
+    std::uint64_t term = 0;
+    std::unordered_map<exchange_id, std::uint64_t> attempts;  ///< exchange -> ticket
+    std::size_t request_bytes = 0;
+  };
+
+  /// The instances of one actor: the one that lives, and the newer one that waits for its end.
+  struct actor_slot {
+    std::unique_ptr<instance> current;
+    std::unique_ptr<instance> next;
+  };
+
+  struct route {
+    actor_ref who;
+    std::uint64_t ticket = 0;
+    std::size_t charge = 0;
+    /// A request whose body comes in chunks and is not whole yet.
+    std::unique_ptr<http_request> partial;
+    std::vector<std::uint8_t> body;
+    std::uint64_t received = 0;
+  };
+
+  struct alarm {
+    actor_ref who;
+    lifecycle::input input;
+  };
+
+  // -- from the link
+  void handle_inbound(inbound_batch& batch);
+  void handle_commands(protocol::to_envoy_commands& frame);
+  void handle_command(protocol::command_wrapper& command);
+  void handle_start(const actor_ref& who, protocol::command_start_actor& start);
+  void handle_stop(const actor_ref& who, protocol::stop_actor_reason reason);
+  void handle_acked_events(const protocol::to_envoy_ack_events& acks);
+  void handle_ping(engine_ms ts);
+  void handle_final(const failure& why);
+  void handle_drain(time_point deadline);
+
+  // -- tunnel
+  void handle_tunnel(protocol::to_envoy_tunnel_message& message);
+  void handle_request_start(const protocol::message_id& id, protocol::to_envoy_request_start& start);
+  void handle_request_chunk(const exchange_id& id, protocol::to_envoy_request_chunk& chunk);
+  void deliver(instance& to, const exchange_id& id, route& r, http_request request);
+  void handle_request_abort(const exchange_id& id);
+  void forget_attempt(const exchange_id& id, std::uint64_t ticket);
+  void cancel_route(const exchange_id& id);
+  void abort_routes(instance& x);
+  void answer(const exchange_id& id, std::uint16_t index, protocol::to_rivet_tunnel_message_kind what);
+  void answer_status(const exchange_id& id, std::uint16_t status, std::string_view why);
+
+  // -- lifecycle
+  instance* find(const actor_ref& who);
+  instance* newest(const actor_id& actor);
+  void apply(const actor_ref& who, lifecycle::input input, std::string why = {});
+  void apply_to_all(lifecycle::input input, const std::string& why);
+  void spawn(instance& x);
+  void finish(const actor_ref& who);
+  void set_alarm(const actor_ref& who, lifecycle::input input, duration after);
+  void say(internal::outbox_input what);
+
+  // -- time
+  void handle_tick(std::uint64_t serial);
+  void after_input();
+  void publish();
+  void check_drained();
+
+  ingress_options options_;
+  caf::actor ack_;
+  caf::actor outbox_;
+  command_ledger ledger_;
+  engine_clock clock_;
+  log_limiter limiter_;
+  ingress_stats stats_;
+  std::unordered_map<actor_id, actor_slot> slots_;
+  std::unordered_map<exchange_id, route> routes_;
+  std::size_t request_bytes_ = 0;
+  /// Aborts that overtook their start: not executed when it comes. Bounded.
+  std::deque<exchange_id> aborted_early_;
+  std::multimap<time_point, alarm> alarms_;
+  std::vector<protocol::to_envoy_commands> held_;  ///< until the engine's clock is known
+  std::vector<protocol::actor_checkpoint> processed_;
+  std::vector<internal::outbox_input> said_;
+  std::shared_ptr<output_gate> own_gate_;  ///< for answers that are no instance's
+  epoch connection_ = 0;
+  std::uint64_t term_ = 0;
+  std::uint64_t next_ticket_ = internal::ticket_first;
+  std::uint64_t tick_serial_ = 0;
+  std::optional<time_point> tick_at_;
+  std::size_t response_bytes_max_ = 20'971'520;
+  bool barrier_passed_ = false;
+  bool ready_ = false;
+  bool engine_acks_ = false;
+  bool draining_ = false;
+  bool drain_asked_ = false;
+  bool over_ = false;
+  time_point drain_deadline_{};
+};
+
+}  // namespace nuncio

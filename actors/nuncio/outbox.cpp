@@ -1,0 +1,105 @@
+// See outbox.hpp.
+#include <algorithm>
+#include <caf/others.hpp>
+#include <caf/send.hpp>
+#include <nuncio/outbox.hpp>
+
+namespace nuncio {
+
+using namespace std::chrono_literals;
+
+outbox::outbox(
+    caf::actor_config& cfg,
+    std::shared_ptr<link_port> link,
+    std::shared_ptr<counters> counts,
+    std::function<time_point()> now,
+    outbox_options options)
+    : event_based_actor(cfg),
+      link_(std::move(link)),
+      counts_(std::move(counts)),
+      now_(std::move(now)),
+      events_(options) {}
+
+caf::behavior outbox::make_behavior() {
+  set_default_handler(caf::drop);
+  return {
+      [this](const internal::outbox_batch& x) {
+        for (const auto& what : x.inputs) handle(what);
+        flush();
+      },
+      [this](const internal::link_up& x) {
+        up_ = true;
+        in_flight_ = false;
+        events_.handle_link_up(x.connection, now_());
+        flush();
+      },
+      [this](const internal::link_down&) {
+        up_ = false;
+        in_flight_ = false;
+        events_.handle_link_down(now_());
+        flush();
+      },
+      [this](const internal::link_written& x) {
+        if (x.connection == events_.connection()) in_flight_ = false;
+        events_.handle_written(x.connection);
+        flush();
+      },
+      [this](const internal::link_fence& x) {
+        events_.handle_fence(x.connection, x.id, now_());
+        flush();
+      },
+      [this](const internal::drain_outbox& x) {
+        drain_reply_ = x.reply_to;
+        flush();
+      },
+      [this](const internal::tick& x) {
+        if (x.serial != tick_serial_) return;
+        tick_at_.reset();
+        events_.expire(now_());
+        flush();
+      },
+  };
+}
+
+void outbox::handle(const internal::outbox_input& what) {
+  struct visitor {
+    event_outbox& to;
+
+    void operator()(const internal::say_running& x) { to.handle_running(x.who); }
+
+    void operator()(const internal::say_intent& x) { to.handle_intent(x.who, x.intent); }
+
+    void operator()(const internal::say_stopped& x) {
+      std::optional<std::string> message;
+      if (!x.message.empty()) message = x.message;
+      to.handle_stopped(x.who, x.code, std::move(message));
+    }
+
+    void operator()(const internal::answer_orphan_stop& x) { to.handle_orphan_stop(x.who); }
+
+    void operator()(const internal::superseded& x) { to.handle_superseded(x.actor, x.newest); }
+
+    void operator()(const protocol::to_envoy_ack_events& x) { to.handle_acked(x); }
+  };
+  std::visit(visitor{events_}, what);
+}
+
+void outbox::flush() {
+  while (auto frame = events_.poll_transmit()) {
+    in_flight_ = true;
+    // A link that is lost by now says so with link_down, and all that is kept goes again on the next.
+    static_cast<void>(link_->send(
+        frame_class::events, events_.connection(), protocol::to_rivet{std::move(*frame)}));
+  }
+  while (const auto id = events_.poll_fence()) link_->fence(events_.connection(), *id);
+  if (drain_reply_ && up_ && !in_flight_)
+    caf::anon_send(std::exchange(drain_reply_, nullptr), internal::drained{});
+  if (const auto next = events_.poll_timeout(); next && (!tick_at_ || *next < *tick_at_)) {
+    tick_at_ = next;
+    delayed_send(this, std::max<duration>(*next - now_(), 1ms), internal::tick{++tick_serial_});
+  }
+  counts_->outbox.set(events_.stats());
+  counts_->engine_acks.store(events_.engine_acks());
+}
+
+}  // namespace nuncio

@@ -1,0 +1,586 @@
+// The link's thread: a thin shell around websocket, connection_policy and lease.
+#include <fmt/format.h>
+
+#include <cassert>
+#include <deque>
+#include <mutex>
+#include <nuncio/codec.hpp>
+#include <nuncio/link.hpp>
+
+namespace nuncio {
+namespace {
+
+using namespace std::chrono_literals;
+
+// How long written tunnel messages wait for others before a ping asks whether the engine has read them.
+constexpr duration confirm_interval = 100ms;
+
+struct outbound {
+  enum class kind : std::uint8_t { frame, tunnel, fence };
+
+  kind what = kind::frame;
+  frame_class frames = frame_class::ack;
+  epoch connection = 0;     // frame, fence: what it was queued for
+  std::uint64_t fence = 0;  // fence: its id
+  std::uint16_t version = 0;  // that `encoded` is in; 0 when it was spent
+  std::vector<std::uint8_t> encoded;
+  std::size_t charge = 0;  // bytes counted against the bound
+  protocol::to_rivet_tunnel_message message;  // tunnel: to encode again
+  std::shared_ptr<const output_gate> gate;
+};
+
+connection_end to_end(const websocket_gone& gone) {
+  using from = websocket_gone::kind;
+  using to = connection_end::kind;
+  const auto end = [&](to what) {
+    return connection_end{what, gone.http_status, gone.close_code, gone.reason};
+  };
+  switch (gone.what) {
+    case from::bad_target: return end(to::bad_target);
+    case from::name_not_found:
+    case from::connect_failed:
+    case from::handshake_timeout: return end(to::unreachable);
+    case from::tls_failed: return end(to::tls_failed);
+    case from::handshake_refused: return end(to::http_refused);
+    case from::closed_by_peer: return end(to::closed);
+    case from::too_large: return end(to::protocol);
+    case from::closed_by_us:
+    case from::lost: return end(to::lost);
+  }
+  return end(to::lost);
+}
+
+}  // namespace
+
+struct link::impl final : websocket_handler {
+  impl(link_listener& to, link_options opts)
+      : listener(to),
+        options(std::move(opts)),
+        policy(options.policy),
+        our_lease(options.lease),
+        socket(*this, options.socket) {}
+
+  // -- service thread: the connection -------------------------------------------
+
+  void dial() {
+    policy.handle_dial();
+    connection.store(policy.connection());
+    ++counters.dials;
+    const auto& t = options.target;
+    websocket_target to;
+    to.host = t.endpoint.host;
+    to.port = t.endpoint.port;
+    to.tls = t.endpoint.tls;
+    to.path_and_query = fmt::format(
+        "{}/envoys/connect?protocol_version={}&namespace={}&envoy_key={}&version={}&pool_name={}",
+        t.endpoint.path_prefix,
+        t.protocol_version,
+        percent_encoded(t.namespace_name),
+        percent_encoded(t.envoy_key),
+        t.actors_version,
+        percent_encoded(t.pool));
+    to.subprotocols = {"rivet"};
+    if (!t.token.empty()) to.subprotocols.push_back("rivet_token." + t.token);
+    end_reason.reset();
+    socket.connect(std::move(to));
+  }
+
+  void on_open(std::string_view) override {
+    policy.handle_open();
+    ++counters.connections;
+    {
+      const std::lock_guard guard{mutex};
+      take_incoming();
+      greeting_at = 0;
+      up.store(true);
+    }
+    carry_over();
+    listener.on_up(policy.connection());
+    socket.request_write();
+  }
+
+  void on_message(bytes payload, bool is_text) override {
+    if (broken()) return;
+    counters.bytes_in += payload.size();
+    ++counters.messages_in;
+    if (is_text) return;  // the engine sends none; nothing of ours depends on it
+    auto decoded = protocol::decode_to_envoy(payload, options.target.protocol_version);
+    if (!decoded) return refuse_frame(decoded.error().message, payload.size());
+    if (const auto* init = std::get_if<protocol::to_envoy_init>(&*decoded)) {
+      if (!policy.handle_init()) return refuse_frame("a second Init", payload.size());
+      our_lease.handle_init(std::chrono::milliseconds{init->metadata.envoy_lost_threshold});
+    } else if (!policy.expects_messages()) {
+      return refuse_frame(
+          fmt::format("{} came before Init", protocol::name_of(*decoded)), payload.size());
+    } else if (const auto* ping = std::get_if<protocol::to_envoy_ping>(&*decoded)) {
+      policy.handle_ping();
+      our_lease.handle_ping(ping->ts, boot_clock::now());
+      pong_due = ping->ts;
+      socket.request_write();
+      arm_timer();
+    }
+    batch_bytes += payload.size();
+    batch.push_back(std::move(*decoded));
+  }
+
+  void on_batch_end() override {
+    if (batch.empty()) return;
+    inbound_batch out{
+        policy.connection(), term.load(), std::move(batch), batch_bytes, boot_clock::now()};
+    batch.clear();
+    batch_bytes = 0;
+    const auto messages = held_messages.fetch_add(out.messages.size()) + out.messages.size();
+    const auto held = held_bytes.fetch_add(out.bytes) + out.bytes;
+    listener.on_inbound(std::move(out));
+    if (!paused && (messages > options.inbound_messages_max || held > options.inbound_bytes_max)) {
+      paused = true;
+      ++counters.reading_paused;
+      socket.pause_reading(true);
+      resume_if_granted();  // a grant may have come before `paused` was seen
+    }
+  }
+
+  void refuse_frame(std::string_view why, std::size_t size) {
+    ++counters.bad_frames;
+    log_to(
+        options.log,
+        log_level::error,
+        "the engine sent a frame that is no message; renewing the connection",
+        {{"reason", std::string{why}}, {"bytes", fmt::to_string(size)}});
+    end_connection(connection_end{connection_end::kind::protocol, 0, 0, std::string{why}});
+  }
+
+  // Whether this connection was given up. A planned end still reads and writes what it can.
+  [[nodiscard]] bool broken() const {
+    return end_reason && end_reason->what != connection_end::kind::planned;
+  }
+
+  // Ends the connection with a reset; on_gone follows with our reason instead of the socket's.
+  void end_connection(connection_end why) {
+    if (broken()) return;
+    end_reason = std::move(why);
+    socket.reset(end_reason->reason);
+  }
+
+  void on_pong(std::span<const std::uint8_t> payload) override {
+    std::uint64_t number = 0;
+    if (payload.size() != sizeof number) return;
+    std::memcpy(&number, payload.data(), sizeof number);
+    if (number != ping_number) return;
+    ping_out = false;
+    for (; !unconfirmed.empty() && unconfirmed.front().first <= number; unconfirmed.pop_front())
+      free_charge(unconfirmed.front().second.charge);
+    const auto id = std::exchange(fence_out, std::nullopt);
+    if (id) listener.on_fence(policy.connection(), *id);
+    if (!unconfirmed.empty()) arm_timer();
+    socket.request_write();
+  }
+
+  void on_gone(const websocket_gone& gone) override {
+    on_batch_end();
+    const auto old = policy.connection();
+    const auto was_up = up.exchange(false);
+    const auto why = end_reason ? *end_reason : to_end(gone);
+    end_reason.reset();
+    ping_out = false;
+    fence_out.reset();
+    pong_due.reset();
+    paused = false;
+    if (closing.load()) return finish({errc::cancelled, "closed"});
+    const auto decision = policy.handle_end(why);
+    if (decision.what == reconnect_decision::kind::evicted)
+      return finish({errc::evicted, decision.message});
+    if (decision.what == reconnect_decision::kind::refused)
+      return finish({errc::refused, decision.message});
+    if (was_up || policy.failures() <= 3 || policy.failures() % 20 == 0)
+      log_to(
+          options.log,
+          why.what == connection_end::kind::planned ? log_level::info : log_level::warning,
+          decision.message,
+          {{"retry_ms", fmt::to_string(std::chrono::ceil<std::chrono::milliseconds>(decision.after).count())},
+           {"failures", fmt::to_string(policy.failures())}});
+    dial_at = boot_clock::now() + decision.after;
+    listener.on_down(old, decision.message, decision.after);
+    arm_timer();
+  }
+
+  void finish(failure why) {
+    over.store(true);
+    socket.clear_timer();
+    dial_at.reset();
+    listener.on_final(why);
+  }
+
+  // -- service thread: writing ----------------------------------------------------
+
+  bool next_frame(websocket_frame& frame) override {
+    if (!check_lease() || broken()) return false;
+    if (pong_due) {
+      ++counters.pongs;
+      return fill(frame, encoded(protocol::to_rivet_pong{*std::exchange(pong_due, std::nullopt)}), 0);
+    }
+    {
+      const std::lock_guard guard{mutex};
+      if (greeting_at < greeting.size())
+        return fill(frame, encoded(greeting[greeting_at++]), 0);
+      take_incoming();
+    }
+    while (!queue.empty()) {
+      auto entry = std::move(queue.front());
+      if (entry.what == outbound::kind::fence) {
+        if (ping_out) {  // one ping at a time; its pong brings us back here
+          queue.front() = std::move(entry);
+          return false;
+        }
+        queue.pop_front();
+        if (entry.connection != policy.connection()) continue;
+        fence_out = entry.fence;
+        return ping(frame);
+      }
+      queue.pop_front();
+      if (!wanted(entry)) {
+        ++counters.discarded;
+        free_charge(entry.charge);
+        continue;
+      }
+      if (entry.what == outbound::kind::frame) {
+        const auto cookie = 1 + static_cast<std::uint64_t>(entry.frames);
+        free_charge(entry.charge);
+        return fill(frame, std::move(entry.encoded), cookie);
+      }
+      auto bytes_out = entry.version == options.target.protocol_version
+                           ? std::move(entry.encoded)
+                           : encoded(entry.message);
+      entry.version = 0;
+      entry.encoded = {};
+      if (bytes_out.empty()) {
+        free_charge(entry.charge);
+        continue;
+      }
+      unconfirmed.emplace_back(ping_number + 1, std::move(entry));
+      if (unconfirmed.size() == 1) {
+        confirm_at = boot_clock::now() + confirm_interval;
+        arm_timer();
+      }
+      return fill(frame, std::move(bytes_out), 0);
+    }
+    if (!unconfirmed.empty() && !ping_out && boot_clock::now() >= confirm_at) return ping(frame);
+    return false;
+  }
+
+  bool fill(websocket_frame& frame, std::vector<std::uint8_t> buffer, std::uint64_t cookie) {
+    frame.buffer = std::move(buffer);
+    frame.what = websocket_frame::kind::binary;
+    frame.cookie = cookie;
+    return true;
+  }
+
+  bool ping(websocket_frame& frame) {
+    ping_out = true;
+    ++ping_number;
+    confirm_at = boot_clock::now() + confirm_interval;
+    frame.buffer.assign(websocket_headroom + sizeof ping_number, 0);
+    std::memcpy(frame.buffer.data() + websocket_headroom, &ping_number, sizeof ping_number);
+    frame.what = websocket_frame::kind::ping;
+    frame.cookie = 0;
+    return true;
+  }
+
+  template <class T>
+  std::vector<std::uint8_t> encoded(const T& message) {
+    auto out = protocol::encode(
+        protocol::to_rivet{message}, options.target.protocol_version, websocket_headroom);
+    if (out) return std::move(*out);
+    log_to(
+        options.log, log_level::error, "dropped an outbound message", {{"reason", out.error().message}});
+    return {};
+  }
+
+  [[nodiscard]] bool wanted(const outbound& x) const {
+    if (x.what == outbound::kind::tunnel) return x.gate->open.load() && x.gate->term == term.load();
+    return x.connection == policy.connection();
+  }
+
+  void on_written(std::uint64_t cookie, std::size_t payload_bytes) override {
+    ++counters.frames_out;
+    counters.bytes_out += payload_bytes;
+    if (cookie != 0)
+      listener.on_written(policy.connection(), static_cast<frame_class>(cookie - 1));
+  }
+
+  // What the last connection may not have delivered comes first on the new one, in its order.
+  void carry_over() {
+    std::deque<outbound> kept;
+    const auto keep = [&](outbound& x) {
+      if (x.what == outbound::kind::tunnel && wanted(x)) {
+        ++counters.moved;
+        kept.push_back(std::move(x));
+      } else if (x.what != outbound::kind::fence && x.connection == policy.connection()) {
+        kept.push_back(std::move(x));
+      } else {
+        if (x.what != outbound::kind::fence) ++counters.discarded;
+        free_charge(x.charge);
+      }
+    };
+    for (auto& [number, x] : unconfirmed) keep(x);
+    for (auto& x : queue) keep(x);
+    unconfirmed.clear();
+    queue = std::move(kept);
+  }
+
+  void take_incoming() {  // with mutex held
+    for (auto& x : incoming) queue.push_back(std::move(x));
+    incoming.clear();
+  }
+
+  void free_charge(std::size_t charge) {
+    if (charge != 0) outbound_bytes.fetch_sub(charge);
+  }
+
+  // -- service thread: time -------------------------------------------------------
+
+  // I14: nothing leaves once the lease has ended, however long this process was frozen.
+  bool check_lease() {
+    if (!our_lease.ended(boot_clock::now())) return true;
+    our_lease.handle_ended();
+    ++counters.leases_ended;
+    term.fetch_add(1);
+    {
+      const std::lock_guard guard{mutex};
+      take_incoming();
+    }
+    for (auto& [number, x] : unconfirmed) free_charge(x.charge);
+    counters.discarded += queue.size() + unconfirmed.size();
+    unconfirmed.clear();
+    for (auto& x : queue) free_charge(x.charge);
+    queue.clear();
+    on_batch_end();
+    log_to(
+        options.log,
+        log_level::error,
+        "the lease ended: no Ping from the engine for too long; all actors are ended");
+    listener.on_lease_ended();
+    if (up.load()) end_connection({connection_end::kind::lease, 0, 0, "lease ended"});
+    return false;
+  }
+
+  void on_timer() override {
+    check_lease();
+    const auto now = boot_clock::now();
+    if (dial_at && now >= *dial_at && !over.load()) {
+      dial_at.reset();
+      if (closing.load()) return finish({errc::cancelled, "closed"});
+      dial();
+    }
+    if (up.load() && !unconfirmed.empty() && !ping_out && now >= confirm_at) socket.request_write();
+    arm_timer();
+  }
+
+  void arm_timer() {
+    if (over.load()) return;
+    std::optional<time_point> next = dial_at;
+    const auto earlier = [&](time_point t) { next = next ? std::min(*next, t) : t; };
+    if (our_lease.end()) earlier(*our_lease.end());
+    if (up.load() && !unconfirmed.empty() && !ping_out) earlier(confirm_at);
+    if (!next) return;
+    const auto left = std::max<duration>(*next - boot_clock::now(), 1ms);
+    socket.set_timer(std::chrono::duration_cast<websocket::clock::duration>(left));
+  }
+
+  void resume_if_granted() {
+    if (!paused) return;
+    if (held_messages.load() > options.inbound_messages_max / 2 ||
+        held_bytes.load() > options.inbound_bytes_max / 2)
+      return;
+    paused = false;
+    socket.pause_reading(false);
+  }
+
+  void on_wake() override {
+    if (!dialled) {
+      dialled = true;
+      return dial();
+    }
+    resume_if_granted();
+    if (over.load()) return;
+    if (closing.load()) {
+      if (up.load()) return socket.close(1000, "host is done");
+      if (dial_at) return finish({errc::cancelled, "closed"});
+      return socket.reset("closed");
+    }
+    if (reconnect_wanted.exchange(false) && up.load() && !end_reason) {
+      end_reason = connection_end{connection_end::kind::planned, 0, 0, "planned"};
+      socket.close(1000, "reconnect");
+      return;
+    }
+    if (up.load()) socket.request_write();
+  }
+
+  // -- any thread -------------------------------------------------------------------
+
+  // Queues and says whether the thread must be woken: only for the first entry of a burst.
+  void push(outbound x) {
+    bool first = false;
+    {
+      const std::lock_guard guard{mutex};
+      first = incoming.empty();
+      incoming.push_back(std::move(x));
+    }
+    if (first) socket.wake();
+  }
+
+  outcome<void> charge(std::size_t n) {
+    if (outbound_bytes.fetch_add(n) + n <= options.outbound_bytes_max) return {};
+    outbound_bytes.fetch_sub(n);
+    return failure{
+        errc::queue_full,
+        fmt::format("the outbound queue holds its most: {} bytes", options.outbound_bytes_max)};
+  }
+
+  link_listener& listener;
+  const link_options options;
+
+  // service thread
+  connection_policy policy;
+  lease our_lease;
+  std::deque<outbound> queue;
+  std::deque<std::pair<std::uint64_t, outbound>> unconfirmed;  // number of the ping that confirms it
+  std::vector<protocol::to_envoy> batch;
+  std::size_t batch_bytes = 0;
+  std::optional<connection_end> end_reason;
+  std::optional<engine_ms> pong_due;
+  std::optional<std::uint64_t> fence_out;
+  std::uint64_t ping_number = 0;
+  bool ping_out = false;
+  bool paused = false;
+  bool dialled = false;
+  time_point confirm_at{};
+  std::optional<time_point> dial_at;
+
+  // shared
+  mutable std::mutex mutex;
+  std::vector<outbound> incoming;
+  std::vector<protocol::to_rivet> greeting;
+  std::size_t greeting_at = 0;
+  std::atomic<epoch> connection = 0;
+  std::atomic<std::uint64_t> term = 1;
+  std::atomic<bool> up = false, closing = false, over = false, reconnect_wanted = false;
+  std::atomic<std::size_t> outbound_bytes = 0, held_messages = 0, held_bytes = 0;
+
+  struct {  // written by the service thread only
+    std::atomic<std::uint64_t> dials, connections, messages_in, bytes_in, frames_out, bytes_out,
+        pongs, discarded, moved, bad_frames, leases_ended, reading_paused;
+  } counters{};
+
+  websocket socket;  // last: its thread uses all of the above
+};
+
+link::link(link_listener& listener, link_options options)
+    : impl_(std::make_unique<impl>(listener, std::move(options))) {}
+
+link::~link() { stop(); }
+
+outcome<void> link::start() { return impl_->socket.start(); }
+
+void link::stop() { impl_->socket.stop(); }
+
+void link::close() {
+  impl_->closing.store(true);
+  impl_->socket.wake();
+}
+
+outcome<void> link::send(frame_class what, epoch connection, const protocol::to_rivet& message) {
+  auto& self = *impl_;
+  if (!self.up.load() || connection != self.connection.load())
+    return failure{errc::link_lost, "the connection is over"};
+  const auto version = self.options.target.protocol_version;
+  auto encoded = protocol::encode(message, version, websocket_headroom);
+  if (!encoded) return encoded.error();
+  outbound x;
+  x.frames = what;
+  x.connection = connection;
+  x.version = version;
+  // Acks and events are bounded by their actors (one frame in flight each); only storage can pile up.
+  if (what == frame_class::storage) {
+    if (auto charged = self.charge(encoded->size()); !charged) return charged;
+    x.charge = encoded->size();
+  }
+  x.encoded = std::move(*encoded);
+  self.push(std::move(x));
+  return {};
+}
+
+outcome<void> link::send(
+    std::shared_ptr<const output_gate> gate, protocol::to_rivet_tunnel_message message) {
+  auto& self = *impl_;
+  if (!gate->open.load()) return failure{errc::cancelled, "the instance has no outputs any more"};
+  outbound x;
+  x.what = outbound::kind::tunnel;
+  x.version = self.options.target.protocol_version;
+  protocol::to_rivet whole{std::move(message)};
+  auto encoded = protocol::encode(whole, x.version, websocket_headroom);
+  if (!encoded) return encoded.error();
+  if (auto charged = self.charge(encoded->size()); !charged) return charged;
+  x.charge = encoded->size();
+  x.encoded = std::move(*encoded);
+  x.message = std::move(std::get<protocol::to_rivet_tunnel_message>(whole));
+  x.gate = std::move(gate);
+  self.push(std::move(x));
+  return {};
+}
+
+void link::fence(epoch connection, std::uint64_t id) {
+  outbound x;
+  x.what = outbound::kind::fence;
+  x.connection = connection;
+  x.fence = id;
+  impl_->push(std::move(x));
+}
+
+void link::greet(std::vector<protocol::to_rivet> first, bool now) {
+  {
+    const std::lock_guard guard{impl_->mutex};
+    const auto sent_all = impl_->greeting_at >= impl_->greeting.size();
+    impl_->greeting = std::move(first);
+    impl_->greeting_at = now ? 0 : (sent_all ? impl_->greeting.size() : 0);
+  }
+  impl_->socket.wake();
+}
+
+void link::reconnect() {
+  impl_->reconnect_wanted.store(true);
+  impl_->socket.wake();
+}
+
+void link::grant(std::size_t messages, std::size_t size) {
+  impl_->held_messages.fetch_sub(messages);
+  const auto before = impl_->held_bytes.fetch_sub(size);
+  const auto& o = impl_->options;
+  const auto left = before - size;
+  // Only the grant that crosses a half wakes the thread.
+  const auto messages_left = impl_->held_messages.load();
+  const auto crossed = (before > o.inbound_bytes_max / 2 && left <= o.inbound_bytes_max / 2) ||
+                       (messages_left + messages > o.inbound_messages_max / 2 &&
+                        messages_left <= o.inbound_messages_max / 2);
+  if (crossed) impl_->socket.wake();
+}
+
+link_stats link::stats() const {
+  const auto& c = impl_->counters;
+  return {
+      .dials = c.dials,
+      .connections = c.connections,
+      .messages_in = c.messages_in,
+      .bytes_in = c.bytes_in,
+      .frames_out = c.frames_out,
+      .bytes_out = c.bytes_out,
+      .pongs = c.pongs,
+      .outbound_bytes = impl_->outbound_bytes,
+      .discarded = c.discarded,
+      .moved = c.moved,
+      .bad_frames = c.bad_frames,
+      .leases_ended = c.leases_ended,
+      .reading_paused = c.reading_paused};
+}
+
+}  // namespace nuncio

@@ -1,0 +1,116 @@
+// The link to the engine: one thread that owns the WebSocket, decodes what comes in, writes what is queued, answers
+// Pings, keeps the lease and dials again. It knows nothing of actors. Everything is handed over by value.
+//
+// A queued frame belongs to the connection that it was queued for and dies with it; tunnel messages are kept until the
+// engine is known to have read them, and move to the next connection.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nuncio/clock.hpp>
+#include <nuncio/connection_policy.hpp>
+#include <nuncio/engine_api.hpp>
+#include <nuncio/lease.hpp>
+#include <nuncio/link_port.hpp>
+#include <nuncio/log.hpp>
+#include <nuncio/messages.hpp>
+#include <nuncio/outcome.hpp>
+#include <nuncio/websocket.hpp>
+#include <string>
+#include <vector>
+
+namespace nuncio {
+
+/// Where the engine is and who we are towards it.
+struct link_target {
+  engine_endpoint endpoint;
+  std::string namespace_name = "default";
+  std::string pool = "default";
+  std::string envoy_key;  ///< 3 to 128 of [A-Za-z0-9_-]
+  std::string token;      ///< empty: none
+  std::uint32_t actors_version = 1;
+  std::uint16_t protocol_version = 8;
+};
+
+struct link_options {
+  link_target target;
+  websocket_options socket;
+  connection_policy_options policy;
+  lease_options lease;
+  /// Bodies and headers of queued and not yet confirmed outbound messages, in bytes.
+  std::size_t outbound_bytes_max = 64UL << 20U;
+  /// Inbound messages handed over and not granted back: over either bound the socket is not read.
+  std::size_t inbound_messages_max = 16384;
+  std::size_t inbound_bytes_max = 64UL << 20U;
+  log_sink log;
+};
+
+/// Messages of one turn of the socket, in order.
+struct inbound_batch {
+  epoch connection = 0;
+  std::uint64_t term = 0;  ///< lease term at receipt
+  std::vector<protocol::to_envoy> messages;
+  std::size_t bytes = 0;  ///< encoded size: to be granted back
+  time_point received{};
+};
+
+/// The owner's side; every method is called on the link's thread and must not block.
+class link_listener {
+public:
+  virtual ~link_listener() = default;
+  virtual void on_up(epoch connection) = 0;
+  virtual void on_inbound(inbound_batch batch) = 0;
+  /// The one frame of this class that was sent has been handed to the kernel.
+  virtual void on_written(epoch connection, frame_class what) = 0;
+  virtual void on_fence(epoch connection, std::uint64_t id) = 0;
+  virtual void on_down(epoch connection, std::string_view why, duration retry_after) = 0;
+  /// The engine may have given this host up: every instance has lost its outputs.
+  virtual void on_lease_ended() = 0;
+  /// The link is over and will not dial again: errc::evicted, refused, or cancelled after close().
+  virtual void on_final(const failure& why) = 0;
+};
+
+struct link_stats {
+  std::uint64_t dials = 0;
+  std::uint64_t connections = 0;
+  std::uint64_t messages_in = 0;
+  std::uint64_t bytes_in = 0;
+  std::uint64_t frames_out = 0;
+  std::uint64_t bytes_out = 0;
+  std::uint64_t pongs = 0;
+  std::uint64_t outbound_bytes = 0;    ///< queued or not yet confirmed
+  std::uint64_t discarded = 0;         ///< frames that died with their connection or whose gate had closed
+  std::uint64_t moved = 0;             ///< tunnel messages carried over to a later connection
+  std::uint64_t bad_frames = 0;        ///< inbound frames that did not decode or came before Init
+  std::uint64_t leases_ended = 0;
+  std::uint64_t reading_paused = 0;    ///< times that the inbound bound was reached
+};
+
+class link final : public link_port {
+public:
+  /// `listener` must outlive the link's thread.
+  link(link_listener& listener, link_options options);
+  ~link() override;
+
+  /// Starts the thread and the first dial.
+  outcome<void> start();
+  /// Ends the thread; what is queued is lost. Idempotent. Not from the link's thread.
+  void stop();
+  [[nodiscard]] link_stats stats() const;
+
+  void close() override;
+  outcome<void> send(frame_class what, epoch connection, const protocol::to_rivet& message) override;
+  outcome<void> send(
+      std::shared_ptr<const output_gate> gate,
+      protocol::to_rivet_tunnel_message message) override;
+  void fence(epoch connection, std::uint64_t id) override;
+  void greet(std::vector<protocol::to_rivet> first, bool now) override;
+  void reconnect() override;
+  void grant(std::size_t messages, std::size_t bytes) override;
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace nuncio

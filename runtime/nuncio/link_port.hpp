@@ -1,0 +1,49 @@
+// What actors need of a link, so that tests can put a fake in its place. All methods: any thread, never block.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <nuncio/clock.hpp>
+#include <nuncio/messages.hpp>
+#include <nuncio/outcome.hpp>
+#include <vector>
+
+namespace nuncio {
+
+/// Through which the tunnel messages of one instance leave. Closing it drops what is still queued. Shared by ingress
+/// (which closes it), the instance and the queue.
+struct output_gate {
+  explicit output_gate(std::uint64_t at_term) : term(at_term) {}
+
+  std::atomic<bool> open = true;
+  /// The lease term in which the instance was started: a later one ends it.
+  const std::uint64_t term;
+};
+
+/// What a frame is, which decides what becomes of it when the connection drops.
+enum class frame_class : std::uint8_t { ack, events, storage };
+
+class link_port {
+public:
+  virtual ~link_port() = default;
+
+  /// Sends what is queued, then a close frame; on_final(cancelled) follows within the socket's close_limit.
+  virtual void close() = 0;
+  /// Queues `message` for `connection`. @returns errc::link_lost when that is over, errc::not_in_version, ...
+  virtual outcome<void> send(
+      frame_class what, epoch connection, const protocol::to_rivet& message) = 0;
+  /// Queues a tunnel message of an instance. @returns errc::queue_full at the bound: nothing was queued.
+  virtual outcome<void> send(
+      std::shared_ptr<const output_gate> gate, protocol::to_rivet_tunnel_message message) = 0;
+  /// A WebSocket ping behind all that is queued; on_fence(id) when its pong is back. Dies with the connection.
+  virtual void fence(epoch connection, std::uint64_t id) = 0;
+  /// Messages to begin every later connection with; with `now` they go out on the present one too.
+  virtual void greet(std::vector<protocol::to_rivet> first, bool now) = 0;
+  /// Drops the connection on purpose and dials again at once: queued frames are flushed first.
+  virtual void reconnect() = 0;
+  /// Messages of that many, of that size, were dealt with.
+  virtual void grant(std::size_t messages, std::size_t bytes) = 0;
+};
+
+}  // namespace nuncio

@@ -1,0 +1,32 @@
+// How the libraries log: one sink in the host's options. It is called from any thread, must not block and must not throw.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace nuncio {
+
+enum class log_level : std::uint8_t { debug, info, warning, error };
+
+/// A named value that belongs to a message.
+struct log_field {
+  std::string_view name;
+  std::string value;
+};
+
+using log_sink = std::function<void(log_level, std::string_view message, std::span<const log_field>)>;
+
+/// Calls `sink` if there is one.
+inline void log_to(
+    const log_sink& sink,
+    log_level level,
+    std::string_view message,
+    std::initializer_list<log_field> fields = {}) {
+  if (sink) sink(level, message, {fields.begin(), fields.size()});
+}
+
+}  // namespace nuncio

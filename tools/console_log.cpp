@@ -1,0 +1,61 @@
+// See console_log.hpp.
+#include "console_log.hpp"
+
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <nlohmann/json.hpp>
+
+namespace nuncio {
+namespace {
+
+spdlog::level::level_enum level_of(log_level x) {
+  switch (x) {
+    case log_level::debug: return spdlog::level::debug;
+    case log_level::info: return spdlog::level::info;
+    case log_level::warning: return spdlog::level::warn;
+    case log_level::error: return spdlog::level::err;
+  }
+  return spdlog::level::info;
+}
+
+std::string_view name_of(log_level x) {
+  constexpr std::string_view names[] = {"debug", "info", "warning", "error"};
+  return names[static_cast<std::size_t>(x)];
+}
+
+}  // namespace
+
+log_sink console_log(const std::string& format) {
+  auto logger = std::make_shared<spdlog::logger>(
+      "nuncio", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  logger->set_pattern(format == "json" ? "%v" : "%H:%M:%S.%e %^%-7l%$ %v");
+  logger->flush_on(spdlog::level::debug);
+  if (format == "json")
+    return [logger](log_level level, std::string_view message, std::span<const log_field> fields) {
+      nlohmann::ordered_json line;
+      line["time_ms"] = std::chrono::duration_cast<std::chrono::milliseconds>(
+                            std::chrono::system_clock::now().time_since_epoch())
+                            .count();
+      line["level"] = name_of(level);
+      line["message"] = message;
+      for (const auto& f : fields) line[std::string{f.name}] = f.value;
+      logger->log(
+          level_of(level),
+          "{}",
+          line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    };
+  return [logger](log_level level, std::string_view message, std::span<const log_field> fields) {
+    std::string line{message};
+    for (const auto& f : fields) {
+      line += ' ';
+      line += f.name;
+      line += '=';
+      const auto quoted = f.value.find(' ') != f.value.npos;
+      line += quoted ? '"' + f.value + '"' : f.value;
+    }
+    logger->log(level_of(level), "{}", line);
+  };
+}
+
+}  // namespace nuncio

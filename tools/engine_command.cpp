@@ -1,0 +1,60 @@
+// `nuncio engine`: the embedded dev engine as a program.
+#include <fmt/format.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include "commands.hpp"
+#include "engine/dev_engine.hpp"
+
+namespace nuncio {
+namespace {
+
+struct engine_flags {
+  dev_engine_options options;
+  std::vector<std::string> faults;
+};
+
+int run_engine(engine_flags& flags) {
+  for (const auto& line : flags.faults) {
+    auto parsed = parse_fault(line);
+    if (!parsed) {
+      fmt::print(stderr, "nuncio engine: --fault {}: {}\n", line, parsed.error().message);
+      return 2;
+    }
+    flags.options.faults.push_back(*parsed);
+  }
+  // Blocked before the engine's thread exists, so that sigwait below is the only one to see them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  dev_engine engine{flags.options};
+  if (auto started = engine.start(); !started) {
+    fmt::print(stderr, "nuncio engine: {}\n", started.error().message);
+    return started.error().code == errc::invalid_argument ? 2 : 1;
+  }
+  fmt::print("ready: endpoint={}\n", engine.endpoint());
+  std::fflush(stdout);
+  int signal = 0;
+  sigwait(&signals, &signal);
+  engine.stop();
+  return 0;
+}
+
+}  // namespace
+
+void add_engine(CLI::App& app, int& status) {
+  auto flags = std::make_shared<engine_flags>();
+  flags->options.port = 6420;
+  auto& o = flags->options;
+  auto* command = app.add_subcommand("engine", "Run the embedded dev engine (development only)");
+  command->add_option("--port", o.port, "TCP port of API, gateway and envoys; 0 picks one")->capture_default_str();
+  command->add_option("--address", o.address, "Address to listen on")->capture_default_str();
+  command->add_option("--data", o.data, "Folder that keeps actors and commands; default: memory only");
+  command->add_flag("--streaming", o.streaming, "The streaming gateway instead of the buffered one");
+  command->add_option("--fault", flags->faults, "Misbehave, e.g. lose-acks:count=3 or drop:on=command; repeatable");
+  command->callback([flags, &status] { status = run_engine(*flags); });
+}
+
+}  // namespace nuncio

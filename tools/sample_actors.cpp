@@ -1,0 +1,95 @@
+// See sample_actors.hpp. Paths begin with /request, where stock clients send what is meant for a handler.
+#include "sample_actors.hpp"
+
+#include <fmt/format.h>
+
+#include <caf/all.hpp>
+#include <random>
+
+namespace nuncio {
+namespace {
+
+http_response plain(std::uint16_t status, std::string body) {
+  return {.status = status, .headers = {{"content-type", "text/plain"}}, .body = std::move(body)};
+}
+
+http_response no_route(const http_request& r) {
+  return plain(404, fmt::format("no route for {} {}\n", r.method.view(), r.path_only()));
+}
+
+struct count {
+  std::uint64_t n = 0;
+};
+
+caf::behavior counter(
+    caf::stateful_actor<count, engine_actor>* self, const std::shared_ptr<start_census>& census) {
+  census->count(self->start().self);
+  return {[self](const http_request& r) -> caf::result<http_response> {
+    if (r.method == "GET" && r.path_only() == "/request/count")
+      return plain(200, std::to_string(self->state.n));
+    if (r.method == "POST" && r.path_only() == "/request/increment")
+      return plain(200, std::to_string(++self->state.n));
+    return no_route(r);
+  }};
+}
+
+caf::behavior echo(engine_actor* self, const std::shared_ptr<start_census>& census) {
+  census->count(self->start().self);
+  return {[](const http_request& r) -> caf::result<http_response> {
+    http_response out{.status = 200, .headers = {}, .body = r.body};
+    if (const auto type = r.header("content-type"))
+      out.headers.emplace_back("content-type", std::string{*type});
+    return out;
+  }};
+}
+
+caf::behavior bench(engine_actor* self, const std::shared_ptr<start_census>& census) {
+  const auto starts = census->count(self->start().self);
+  std::random_device random;
+  const auto instance = fmt::format("{:08x}{:08x}", random(), random());
+  return {[=](const http_request& r) -> caf::result<http_response> {
+    if (r.path_only() == "/request/instance") {
+      auto out = plain(200, instance);
+      out.headers.emplace_back("x-starts", std::to_string(starts));
+      return out;
+    }
+    if (r.path_only() != "/request/bench") return no_route(r);
+    return http_response{.status = 200, .headers = {}, .body = r.body};
+  }};
+}
+
+}  // namespace
+
+std::uint64_t start_census::count(const actor_ref& who) {
+  const std::lock_guard guard{mutex_};
+  ++calls_;
+  const auto n = ++starts_[who];
+  if (n > 1) {
+    ++repeated_;
+    return n;
+  }
+  order_.push_back(who);
+  if (order_.size() > remembered_max) {
+    starts_.erase(order_.front());
+    order_.pop_front();
+  }
+  return n;
+}
+
+std::uint64_t start_census::repeated() const {
+  const std::lock_guard guard{mutex_};
+  return repeated_;
+}
+
+std::uint64_t start_census::calls() const {
+  const std::lock_guard guard{mutex_};
+  return calls_;
+}
+
+void serve_samples(host& to, const std::shared_ptr<start_census>& census) {
+  to.serve("counter", counter, census);
+  to.serve("echo", echo, census);
+  to.serve("bench", bench, census);
+}
+
+}  // namespace nuncio

@@ -1,0 +1,31 @@
+// The actors that `nuncio serve` and `nuncio demo` host: counter, echo and bench. Any CAF application may serve them.
+#pragma once
+
+#include <nuncio/host.hpp>
+
+namespace nuncio {
+
+/// Counts how often a factory was called for each (actor id, generation). It knows nothing of the ledger: more than one
+/// call is the bug that this project exists to prevent. The last 10,000 are remembered. Any thread.
+class start_census {
+public:
+  /// Remembers a call; returns how many there have been for this instance.
+  std::uint64_t count(const actor_ref& who);
+  /// Calls beyond the first, of all instances ever.
+  [[nodiscard]] std::uint64_t repeated() const;
+  [[nodiscard]] std::uint64_t calls() const;
+
+private:
+  static constexpr std::size_t remembered_max = 10'000;
+
+  mutable std::mutex mutex_;
+  std::unordered_map<actor_ref, std::uint64_t> starts_;
+  std::deque<actor_ref> order_;
+  std::uint64_t calls_ = 0;
+  std::uint64_t repeated_ = 0;
+};
+
+/// Serves `counter`, `echo` and `bench` on `to`.
+void serve_samples(host& to, const std::shared_ptr<start_census>& census);
+
+}  // namespace nuncio
