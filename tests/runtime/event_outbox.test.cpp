@@ -320,3 +320,15 @@ TEST_CASE("I10 events arrive: whatever is lost, in order, none twice on a connec
     for (const auto& who : must_stop) CHECK(engine[who] == stopped_at[who]);
   }
 }
+
+TEST_CASE("I10 events arrive: a drop in the middle of what is kept begins again with the first") {
+  event_outbox x{{.events_max = 1}};
+  x.handle_link_up(1, start);
+  x.handle_stopped(a1, stop_code::ok, {});
+  x.handle_orphan_stop(b1);
+  CHECK(send(x) == list{250});
+  x.handle_link_down(start);
+  x.handle_link_up(2, start);
+  CHECK(send(x) == list{250});
+  CHECK(send(x) == list{orphan_event_index});
+}
