@@ -128,6 +128,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
   }
 
   outcome<void> start() {
+    const std::lock_guard alone{starting};
     auto checked_options = checked();
     if (!checked_options) return checked_options.error();
     {
@@ -157,6 +158,9 @@ struct host::impl : std::enable_shared_from_this<impl> {
     };
     to.on_done = [self = weak_from_this()] {
       if (const auto x = self.lock()) x->set_done();
+    };
+    to.on_system_end = [self = weak_from_this()] {
+      if (const auto x = self.lock()) x->end(true);
     };
     to_actors.ack = system->spawn<ack, caf::hidden>(the_link, counts);
     to_actors.outbox = system->spawn<outbox, caf::hidden>(the_link, counts);
@@ -205,7 +209,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
     log_to(
         options.log,
         log_level::warning,
-        "the engine can't be reached; trying again",
+        "the pool can't be set up yet; trying again",
         {{"endpoint", options.endpoint}, {"reason", why.message}, {"retry_ms", fmt::to_string(retry.count())}});
     // One short-lived actor for each wait: the client's thread must not block.
     system->spawn<caf::hidden>([self = weak_from_this(), retry](caf::event_based_actor* timer) -> caf::behavior {
@@ -242,6 +246,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
   void stop(std::chrono::milliseconds limit) {
     bool drains = false;
     {
+      const std::lock_guard alone{starting};  // a start() on another thread is whole by then
       std::unique_lock guard{mutex};
       if (now_in == phase::stopped) return;
       if (now_in == phase::stopping) {
@@ -265,15 +270,23 @@ struct host::impl : std::enable_shared_from_this<impl> {
         return;
       }
       // Beyond the deadline actors get their end, the link its flush.
-      const auto all = limit + options.socket.close_limit + 3s;
+      const auto all = limit + options.socket.close_limit + 5s;
       std::unique_lock guard{mutex};
-      if (!changed.wait_for(guard, all, [&] { return done; }))
+      if (!changed.wait_for(guard, all, [&] { return done || now_in == phase::stopped; }))
         log_to(options.log, log_level::warning, "the drain did not end in time; ending all the same");
     }
-    end();
+    end(false);
   }
 
-  void end() {
+  /// @param system_over  the actor system is shutting down: no message may be left in a mailbox that nobody empties,
+  ///                     and all handles go
+  void end(bool system_over) {
+    const std::lock_guard alone{ending};
+    {
+      const std::lock_guard guard{mutex};
+      if (now_in == phase::stopped) return;
+      if (system_over && !final) final = failure{errc::cancelled, "the actor system ended before the host"};
+    }
     std::shared_ptr<http_client> last;
     {
       const std::lock_guard guard{mutex};
@@ -281,9 +294,9 @@ struct host::impl : std::enable_shared_from_this<impl> {
     }
     last.reset();  // no callback from here on
     the_link->stop();
-    caf::anon_send_exit(to_actors.ingress, caf::exit_reason::kill);
-    caf::anon_send_exit(to_actors.ack, caf::exit_reason::kill);
-    caf::anon_send_exit(to_actors.outbox, caf::exit_reason::kill);
+    if (!system_over)
+      for (const auto& x : {to_actors.ingress, to_actors.ack, to_actors.outbox})
+        caf::anon_send_exit(x, caf::exit_reason::kill);
     to_actors.ingress = to_actors.ack = to_actors.outbox = nullptr;
     {
       const std::lock_guard guard{mutex};
@@ -301,6 +314,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
   std::shared_ptr<http_client> client;
   std::optional<engine_api> api;
 
+  std::mutex starting, ending;
   mutable std::mutex mutex;
   mutable std::condition_variable changed;
   phase now_in = phase::idle;
