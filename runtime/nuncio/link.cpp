@@ -58,7 +58,13 @@ struct link::impl final : websocket_handler {
         options(std::move(opts)),
         policy(options.policy),
         our_lease(options.lease),
-        socket(*this, options.socket) {}
+        socket(*this, socket_options(options)) {}
+
+  static websocket_options socket_options(const link_options& from) {
+    auto to = from.socket;
+    to.tls = from.target.endpoint.tls;
+    return to;
+  }
 
   // -- service thread: the connection -------------------------------------------
 

@@ -176,7 +176,9 @@ struct websocket::impl {
     c.owner = this;
     c.target = std::move(target);
     c.protocols = joined(c.target.subprotocols);
-    if (auto why = refusal(c); !why.empty()) {
+    auto why = refusal(c);
+    if (why.empty() && c.target.tls && !options.tls) why = "TLS is off in this socket's options";
+    if (!why.empty()) {
       end(gone_kind::bad_target, std::move(why), false);
       return;
     }
@@ -597,7 +599,7 @@ outcome<void> websocket::start() {
   lws_context_creation_info info{};
   info.port = CONTEXT_PORT_NO_LISTEN;
   info.protocols = x.protocols;
-  info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+  if (x.options.tls) info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
   info.pt_serv_buf_size = io_bytes;
   info.max_http_header_data = 16 << 10;
   info.fd_limit_per_thread = fds_max;

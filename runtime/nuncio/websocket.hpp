@@ -44,6 +44,9 @@ struct websocket_options {
   std::size_t message_bytes_max = std::size_t{32} << 20;  ///< a longer inbound message: closed with 1009
   std::size_t fragment_bytes = std::size_t{256} << 10;    ///< outbound messages go in frames of at most this; 0: whole
 
+  /// Whether a target may ask for TLS. It loads the system's authorities (0.7 MB), which libwebsockets 4.1.6 does not
+  /// free when several objects live at once.
+  bool tls = true;
   std::optional<std::string> ca_file{};           ///< PEM, trusted besides the system's authorities
   std::optional<std::string> client_cert_file{};  ///< PEM, with client_key_file
   std::optional<std::string> client_key_file{};
