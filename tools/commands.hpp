@@ -9,5 +9,6 @@ namespace nuncio {
 void add_serve(CLI::App& app, int& status);
 void add_engine(CLI::App& app, int& status);
 void add_codec(CLI::App& app, int& status);
+void add_demo(CLI::App& app, int& status);
 
 }  // namespace nuncio

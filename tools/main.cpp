@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
     nuncio::add_serve(app, status);
     nuncio::add_engine(app, status);
     nuncio::add_codec(app, status);
+    nuncio::add_demo(app, status);
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
