@@ -12,11 +12,11 @@ namespace {
 // The constructor of a user's class gets only what the user gives it, so the context reaches the base this way.
 thread_local std::shared_ptr<const instance_context> under_construction;
 
-thread_local bool handling = false;
+thread_local const engine_actor* handling = nullptr;
 
 struct handling_scope {
-  handling_scope() { handling = true; }
-  ~handling_scope() { handling = false; }
+  explicit handling_scope(const engine_actor* x) { handling = x; }
+  ~handling_scope() { handling = nullptr; }
   handling_scope(const handling_scope&) = delete;
   handling_scope& operator=(const handling_scope&) = delete;
 };
@@ -61,6 +61,12 @@ std::string fault_of(const http_response& x, std::size_t body_bytes_max) {
   return {};
 }
 
+// Whether `x` marks the response to an HTTP request, which the instance asked itself (see deliver).
+bool answers_attempt(caf::message_id x) {
+  return x.is_response() &&
+         (x.integer_value() & caf::message_id::request_id_mask) >= internal::ticket_first;
+}
+
 }  // namespace
 
 namespace internal {
@@ -82,7 +88,7 @@ void deliver(const caf::actor& instance, http_request request) {
       nullptr);
 }
 
-bool on_instance_thread() { return handling; }
+bool on_instance_thread() { return handling != nullptr; }
 
 std::string describe(const std::exception_ptr& e) {
   try {
@@ -97,7 +103,9 @@ std::string describe(const std::exception_ptr& e) {
 }  // namespace internal
 
 engine_actor::engine_actor(caf::actor_config& cfg)
-    : event_based_actor(cfg), context_(under_construction ? under_construction : unhosted()) {
+    // Taken, not shared: what the user's constructor spawns in turn is no instance.
+    : event_based_actor(cfg),
+      context_(under_construction ? std::exchange(under_construction, nullptr) : unhosted()) {
   set_default_handler(caf::drop);
   set_exception_handler([this](caf::scheduled_actor*, std::exception_ptr& e) -> caf::error {
     failure_ = internal::describe(e);
@@ -108,14 +116,19 @@ engine_actor::engine_actor(caf::actor_config& cfg)
 
 engine_actor::~engine_actor() = default;
 
+template <class T>
+void engine_actor::tell_ingress(T what) {
+  internal::tell(*context_, std::move(what));
+}
+
 void engine_actor::initialize() {
   event_based_actor::initialize();
   initialized_ = true;
   if (!hosted()) return;
   const auto& self = context_->start.self;
-  caf::anon_send(context_->ingress, internal::instance_started{self});
-  if (sleep_early_) caf::anon_send(context_->ingress, internal::sleep_called{self});
-  if (destroy_early_) caf::anon_send(context_->ingress, internal::destroy_called{self});
+  tell_ingress(internal::instance_started{self});
+  if (sleep_early_) tell_ingress(internal::sleep_called{self});
+  if (destroy_early_) tell_ingress(internal::destroy_called{self});
 }
 
 void engine_actor::sleep() {
@@ -124,7 +137,7 @@ void engine_actor::sleep() {
     sleep_early_ = true;
     return;
   }
-  caf::anon_send(context_->ingress, internal::sleep_called{context_->start.self});
+  tell_ingress(internal::sleep_called{context_->start.self});
 }
 
 void engine_actor::destroy() {
@@ -133,23 +146,20 @@ void engine_actor::destroy() {
     destroy_early_ = true;
     return;
   }
-  caf::anon_send(context_->ingress, internal::destroy_called{context_->start.self});
+  tell_ingress(internal::destroy_called{context_->start.self});
 }
 
 caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
   using caf::invoke_message_result;
   if (!hosted()) return event_based_actor::consume(x);
-  const handling_scope scope;
-  if (x.mid.is_response()) {
-    if (x.mid.request_id().integer_value() % caf::message_id::default_async_value <
-        internal::ticket_first)
-      return event_based_actor::consume(x);
+  const handling_scope scope{this};
+  if (answers_attempt(x.mid)) {
     handle_response(x);
     return invoke_message_result::consumed;
   }
   auto& content = x.content();
   if (content.match_elements<internal::attempt_cancelled>()) {
-    begun_.erase(content.get_as<internal::attempt_cancelled>(0).ticket);
+    handle_cancelled(content.get_as<internal::attempt_cancelled>(0).ticket);
     return invoke_message_result::consumed;
   }
   if (content.match_elements<stop_command>()) {
@@ -159,15 +169,42 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
   if (x.mid.is_request() && content.match_elements<http_request>()) {
     const auto& request = content.get_as<http_request>(0);
     const auto ticket = request.ticket;
+    newest_ticket_ = std::max(newest_ticket_, ticket);
+    skipped_.erase(ticket);
+    if (cancelled_.erase(ticket) != 0) {
+      tell_ingress(internal::attempt_done{context_->start.self, request.exchange, ticket});
+      return invoke_message_result::consumed;
+    }
     begun_[ticket] = {request.exchange, request.first_index};
     const auto result = event_based_actor::consume(x);
-    if (result == invoke_message_result::skipped) begun_.erase(ticket);
+    if (result == invoke_message_result::skipped) {
+      begun_.erase(ticket);
+      skipped_.insert(ticket);
+    }
     return result;
   }
   return event_based_actor::consume(x);
 }
 
-bool engine_actor::handle_response(caf::mailbox_element& x) {
+// An answer that a handler of ours gives itself leaves at once: in the mailbox it would be lost when the next message ends
+// the actor. What a handler says after quit() is not taken: it ended its actor, which is answered 500.
+void engine_actor::enqueue(caf::mailbox_element_ptr what, caf::execution_unit* host) {
+  if (handling == this && answers_attempt(what->mid) && !getf(is_shutting_down_flag))
+    handle_response(*what);
+  else
+    event_based_actor::enqueue(std::move(what), host);
+}
+
+void engine_actor::handle_cancelled(std::uint64_t ticket) {
+  if (const auto at = begun_.find(ticket); at != begun_.end()) {
+    tell_ingress(internal::attempt_done{context_->start.self, at->second.exchange, ticket});
+    begun_.erase(at);
+  } else if (ticket > newest_ticket_ || skipped_.contains(ticket)) {
+    cancelled_.insert(ticket);  // this message is urgent and has overtaken its request
+  }
+}
+
+void engine_actor::handle_response(caf::mailbox_element& x) {
   const auto ticket = x.mid.request_id().with_normal_priority().integer_value() &
                       caf::message_id::request_id_mask;
   auto& content = x.content();
@@ -183,7 +220,6 @@ bool engine_actor::handle_response(caf::mailbox_element& x) {
   } else {
     respond(ticket, plain(500, "the handler answered with something that is no http_response\n"));
   }
-  return true;
 }
 
 void engine_actor::respond(std::uint64_t ticket, http_response response) {
@@ -192,7 +228,7 @@ void engine_actor::respond(std::uint64_t ticket, http_response response) {
   const auto to = at->second;
   begun_.erase(at);
   respond_to(to, ticket, std::move(response));
-  caf::anon_send(context_->ingress, internal::attempt_done{to.exchange, ticket});
+  tell_ingress(internal::attempt_done{context_->start.self, to.exchange, ticket});
 }
 
 void engine_actor::respond_to(const attempt& to, std::uint64_t, http_response response) {
@@ -237,10 +273,10 @@ void engine_actor::handle_down(const caf::error& reason) {
         to,
         ticket,
         plain(500, down.error.empty() ? std::string{"the actor ended before it answered\n"} : down.error + "\n"));
-    down.answered.push_back({to.exchange, ticket});
+    down.answered.push_back({context_->start.self, to.exchange, ticket});
   }
   begun_.clear();
-  caf::anon_send(context_->ingress, std::move(down));
+  tell_ingress(std::move(down));
 }
 
 }  // namespace nuncio

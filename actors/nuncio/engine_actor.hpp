@@ -9,12 +9,15 @@
 // crash, and only destroy() destroys. Messages of other CAF actors are handled like in any CAF actor.
 #pragma once
 
+#include <caf/actor_cast.hpp>
 #include <caf/event_based_actor.hpp>
+#include <caf/send.hpp>
 #include <memory>
 #include <nuncio/internal_messages.hpp>
 #include <nuncio/start_info.hpp>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace nuncio {
 
@@ -26,7 +29,8 @@ struct instance_context {
   std::shared_ptr<const output_gate> gate;
   std::shared_ptr<link_port> link;
   std::shared_ptr<counters> counts;
-  caf::actor ingress;
+  /// Weak: a user's handle to an ended actor must not keep the host's detached actor, for which the system's end waits.
+  caf::actor_addr ingress;
   log_sink log;
   std::size_t response_bytes_max = 20'971'520;  ///< the engine's maxResponsePayloadSize
 };
@@ -52,6 +56,9 @@ public:
 
   void initialize() override;
 
+  using caf::event_based_actor::enqueue;
+  void enqueue(caf::mailbox_element_ptr what, caf::execution_unit* host) override;
+
 protected:
   caf::invoke_message_result consume(caf::mailbox_element& x) override;
 
@@ -63,11 +70,17 @@ private:
 
   void respond(std::uint64_t ticket, http_response response);
   void respond_to(const attempt& to, std::uint64_t ticket, http_response response);
-  bool handle_response(caf::mailbox_element& x);
+  void handle_response(caf::mailbox_element& x);
+  void handle_cancelled(std::uint64_t ticket);
+  template <class T>
+  void tell_ingress(T what);
   void handle_down(const caf::error& reason);
 
   std::shared_ptr<const instance_context> context_;
   std::unordered_map<std::uint64_t, attempt> begun_;  ///< by ticket: handed to a handler, not answered
+  std::unordered_set<std::uint64_t> cancelled_;       ///< before they were handed to a handler
+  std::unordered_set<std::uint64_t> skipped_;         ///< put back by a handler that awaits something else
+  std::uint64_t newest_ticket_ = 0;
   std::string failure_;                               ///< what the exception said
   bool initialized_ = false;
   bool sleep_early_ = false;
@@ -90,6 +103,12 @@ public:
 
 /// Hands `request` to the instance as a CAF request whose response comes back to the instance itself.
 void deliver(const caf::actor& instance, http_request request);
+
+/// Sends `what` to the instance's ingress, if that still lives.
+template <class T>
+void tell(const instance_context& context, T what) {
+  if (const auto to = caf::actor_cast<caf::actor>(context.ingress)) caf::anon_send(to, std::move(what));
+}
 
 /// Whether this thread is running a handler of a hosted engine actor.
 bool on_instance_thread();

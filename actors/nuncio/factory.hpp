@@ -9,6 +9,7 @@
 #include <nuncio/engine_actor.hpp>
 #include <string>
 #include <tuple>
+#include <type_traits>
 
 namespace nuncio::internal {
 
@@ -18,18 +19,53 @@ using factory = std::function<caf::actor(
 
 using factories = std::map<std::string, factory, std::less<>>;
 
+/// Runs `spawn`, and with it the user's code, in a short-lived actor of its own.
+template <class Spawn>
+void spawn_apart(
+    caf::actor_system& sys, const std::shared_ptr<const instance_context>& context, Spawn spawn) {
+  sys.spawn<caf::hidden>([spawn = std::move(spawn), context](caf::event_based_actor* self) {
+    const auto& who = context->start.self;
+    try {
+      const construction_scope scope{context};
+      tell(*context, instance_spawned{who, spawn(self->system())});
+    } catch (...) {
+      tell(*context, instance_down{who, describe(std::current_exception()), {}});
+    }
+  });
+}
+
+/// Whether constructing the actor `T`, of a function, runs no code of the user that could throw: it has no state, or one
+/// that is plain.
+template <class T>
+consteval bool constructs_plainly() {
+  if constexpr (requires(T& x) { x.state; })
+    return std::is_nothrow_default_constructible_v<std::remove_reference_t<decltype(std::declval<T&>().state)>>;
+  else
+    return true;
+}
+
+template <class F, class Args>
+caf::actor spawn_function(caf::actor_system& sys, const F& f, const Args& args) {
+  return std::apply(
+      [&](const auto&... xs) {
+        return caf::actor_cast<caf::actor>(sys.template spawn<caf::hidden>(f, xs...));
+      },
+      args);
+}
+
 /// A function: `behavior f(engine_actor*, args...)` or with stateful_actor<S, engine_actor>*. It runs in the actor.
 template <class F, class... Args>
 factory function_factory(F f, Args... args) {
   return [f, args = std::make_tuple(std::move(args)...)](
              caf::actor_system& sys,
              const std::shared_ptr<const instance_context>& context) -> caf::actor {
-    return std::apply(
-        [&](const auto&... xs) {
-          const construction_scope scope{context};
-          return sys.spawn<caf::hidden>(f, xs...);
-        },
-        args);
+    if constexpr (constructs_plainly<caf::infer_impl_from_fun_t<F>>()) {
+      const construction_scope scope{context};
+      return spawn_function(sys, f, args);
+    } else {
+      spawn_apart(sys, context, [f, args](caf::actor_system& to) { return spawn_function(to, f, args); });
+      return nullptr;
+    }
   };
 }
 
@@ -40,20 +76,12 @@ factory class_factory(Args... args) {
   return [args = std::make_tuple(std::move(args)...)](
              caf::actor_system& sys,
              const std::shared_ptr<const instance_context>& context) -> caf::actor {
-    sys.spawn<caf::hidden>([args, context](caf::event_based_actor* self) {
-      const auto& who = context->start.self;
-      try {
-        auto handle = std::apply(
-            [&](const auto&... xs) {
-              const construction_scope scope{context};
-              return self->system().template spawn<T, caf::hidden>(xs...);
-            },
-            args);
-        caf::anon_send(context->ingress, instance_spawned{who, caf::actor_cast<caf::actor>(handle)});
-      } catch (...) {
-        caf::anon_send(
-            context->ingress, instance_down{who, describe(std::current_exception()), {}});
-      }
+    spawn_apart(sys, context, [args](caf::actor_system& to) {
+      return std::apply(
+          [&](const auto&... xs) {
+            return caf::actor_cast<caf::actor>(to.template spawn<T, caf::hidden>(xs...));
+          },
+          args);
     });
     return nullptr;
   };

@@ -245,8 +245,8 @@ struct host::impl : std::enable_shared_from_this<impl> {
 
   void stop(std::chrono::milliseconds limit) {
     bool drains = false;
+    { const std::lock_guard alone{starting}; }  // a start() on another thread is whole by then
     {
-      const std::lock_guard alone{starting};  // a start() on another thread is whole by then
       std::unique_lock guard{mutex};
       if (now_in == phase::stopped) return;
       if (now_in == phase::stopping) {

@@ -34,6 +34,15 @@ ingress::ingress(
 caf::behavior ingress::make_behavior() {
   using namespace internal;
   set_default_handler(caf::drop);
+  // This actor's thread would keep ~actor_system waiting for ever. CAF ends its own actors before it waits.
+  spawn_serv_ = caf::actor_cast<caf::actor_addr>(system().spawn_serv());
+  monitor(spawn_serv_);
+  set_down_handler([this](const caf::down_msg& x) {
+    if (x.source != spawn_serv_) return;
+    system_over_ = true;
+    if (options_.on_system_end) options_.on_system_end();
+    quit();
+  });
   options_.link->greet(options_.greeting, false);
   return {
       [this](inbound_batch& x) { handle_inbound(x); },
@@ -51,6 +60,7 @@ caf::behavior ingress::make_behavior() {
       [this](const instance_spawned& x) {
         auto* at = find(x.who);
         if (at == nullptr) return caf::anon_send_exit(x.handle, caf::exit_reason::kill);
+        if (!lifecycle::has_actor(at->state)) return;  // it is down already
         at->handle = x.handle;
         if (at->state == state::stopping) caf::anon_send(x.handle, stop_command{at->reason});
         if (at->state == state::ending || at->state == state::ending_silently)
@@ -68,9 +78,12 @@ caf::behavior ingress::make_behavior() {
         apply(x.who, input::destroy_called);
         after_input();
       },
-      [this](const attempt_done& x) { forget_attempt(x.exchange, x.ticket); },
+      [this](const attempt_done& x) {
+        forget_attempt(x);
+        publish();
+      },
       [this](const instance_down& x) {
-        for (const auto& each : x.answered) forget_attempt(each.exchange, each.ticket);
+        for (const auto& each : x.answered) forget_attempt(each);
         apply(x.who, x.error.empty() ? input::quit : input::failed, x.error);
         after_input();
       },
@@ -88,9 +101,12 @@ void ingress::on_exit() {
   for (auto& [id, place] : slots_) {
     if (!place.current || !place.current->handle) continue;
     place.current->gate->open.store(false);
-    caf::anon_send_exit(place.current->handle, caf::exit_reason::kill);
+    // Without a scheduler to run it, dropping the last handle ends an actor, while a message would keep it.
+    if (!system_over_) caf::anon_send_exit(place.current->handle, caf::exit_reason::kill);
   }
+  if (!system_over_) demonitor(spawn_serv_);
   slots_.clear();
+  alarms_.clear();
   routes_.clear();
   ack_ = nullptr;
   outbox_ = nullptr;
@@ -148,9 +164,9 @@ void ingress::handle_command(protocol::command_wrapper& command) {
     say(internal::superseded{who.actor, who.generation});
     if (const auto place = slots_.find(who.actor); place != slots_.end()) {
       if (place->second.next && place->second.next->who.generation < who.generation)
-        place->second.next.reset();
+        apply(actor_ref{place->second.next->who}, input::superseded);
       if (place->second.current && place->second.current->who.generation < who.generation)
-        apply(place->second.current->who, input::superseded, "a newer generation exists");
+        apply(actor_ref{place->second.current->who}, input::superseded, "a newer generation exists");
     }
   }
   if (judged == verdict::expired) {
@@ -180,14 +196,10 @@ void ingress::handle_start(const actor_ref& who, protocol::command_start_actor& 
   made->start = std::move(start);
   made->term = term_;
   ++stats_.instances;
+  auto& free = place.current ? place.next : place.current;
+  free = std::move(made);
   set_alarm(who, input::start_limit, options_.start_limit);
-  if (place.current) {
-    if (place.next) --stats_.instances;
-    place.next = std::move(made);
-    return;
-  }
-  place.current = std::move(made);
-  apply(who, input::older_down);
+  if (!place.next) apply(who, input::older_down);
 }
 
 void ingress::handle_stop(const actor_ref& who, protocol::stop_actor_reason reason) {
@@ -200,11 +212,11 @@ void ingress::handle_stop(const actor_ref& who, protocol::stop_actor_reason reas
     return;
   }
   x->reason = reason;
-  apply(who, input::accepted);  // the engine only stops what it accepted
-  apply(
-      who,
-      reason == protocol::stop_actor_reason::lost ? input::lost_command : input::stop_command,
-      fmt::format("the engine ended it: {}", reason_name(reason)));
+  if (x->state != state::queued) apply(who, input::accepted);  // the engine only stops what it accepted
+  if (reason == protocol::stop_actor_reason::lost)
+    apply(who, input::lost_command, fmt::format("the engine ended it: {}", reason_name(reason)));
+  else
+    apply(who, input::stop_command);
 }
 
 void ingress::handle_acked_events(const protocol::to_envoy_ack_events& acks) {
@@ -280,7 +292,8 @@ void ingress::apply(const actor_ref& who, input what, std::string why) {
     return;
   }
   x->state = step->to;
-  if (!why.empty() && x->why.empty()) x->why = std::move(why);
+  // The first reason of those that change anything is what the engine is told.
+  if (step->to != step->from && !why.empty() && x->why.empty()) x->why = std::move(why);
   const auto does = [&](lifecycle::action a) { return (step->actions & a) != 0; };
   if (does(lifecycle::cut)) x->gate->open.store(false);
   if (does(lifecycle::tell_stop)) {
@@ -362,10 +375,14 @@ void ingress::spawn(instance& x) {
   context->gate = x.gate;
   context->link = options_.link;
   context->counts = options_.counts;
-  context->ingress = caf::actor_cast<caf::actor>(this);
+  context->ingress = caf::actor_cast<caf::actor_addr>(this);
   context->log = options_.log;
   context->response_bytes_max = response_bytes_max_;
-  x.handle = factory->second(system(), context);
+  try {
+    x.handle = factory->second(system(), context);
+  } catch (...) {  // what the user gave is copied or constructed here
+    apply(who, input::failed, internal::describe(std::current_exception()));
+  }
 }
 
 void ingress::finish(const actor_ref& who) {
@@ -373,6 +390,7 @@ void ingress::finish(const actor_ref& who) {
   auto& place = at->second;
   auto over = std::move(place.current && place.current->who == who ? place.current : place.next);
   abort_routes(*over);
+  for (const auto& each : over->alarms) alarms_.erase(each);
   --stats_.instances;
   ledger_.handle_gone(who, options_.now());
   if (place.current) return;
@@ -389,7 +407,7 @@ void ingress::say(internal::outbox_input what) { said_.push_back(std::move(what)
 // -- time ---------------------------------------------------------------------------
 
 void ingress::set_alarm(const actor_ref& who, input what, duration after) {
-  alarms_.emplace(options_.now() + after, alarm{who, what});
+  if (auto* x = find(who)) x->alarms.push_back(alarms_.emplace(options_.now() + after, alarm{who, what}));
 }
 
 void ingress::handle_tick(std::uint64_t serial) {
@@ -398,8 +416,9 @@ void ingress::handle_tick(std::uint64_t serial) {
   const auto now = options_.now();
   while (!alarms_.empty() && alarms_.begin()->first <= now) {
     const auto due = alarms_.begin()->second;
+    auto* x = find(due.who);
+    if (x != nullptr) std::erase(x->alarms, alarms_.begin());
     alarms_.erase(alarms_.begin());
-    const auto* x = find(due.who);
     if (x == nullptr) continue;
     switch (due.input) {
       case input::given_up:
@@ -427,6 +446,8 @@ void ingress::handle_tick(std::uint64_t serial) {
   ledger_.expire(now);
   if (draining_ && now >= drain_deadline_)
     apply_to_all(input::deadline, "the host's drain deadline has passed");
+  // What outbox could not hand over by now, with the engine away, is not waited for.
+  if (drain_asked_ && !over_ && now >= drain_deadline_ + options_.end_limit) options_.link->close();
   after_input();
 }
 
@@ -448,7 +469,11 @@ void ingress::after_input() {
   };
   if (!alarms_.empty()) earlier(alarms_.begin()->first);
   earlier(ledger_.poll_timeout());
-  if (draining_ && !slots_.empty() && drain_deadline_ > now) earlier(drain_deadline_);
+  if (draining_ && !over_) {
+    const auto close_at = drain_deadline_ + options_.end_limit;
+    if (!slots_.empty() && drain_deadline_ > now) earlier(drain_deadline_);
+    else if (close_at > now) earlier(close_at);
+  }
   if (next && (!tick_at_ || *next < *tick_at_)) {
     tick_at_ = next;
     const auto delay = std::max<duration>(*next - now, 1ms);
@@ -464,7 +489,7 @@ void ingress::check_drained() {
     if (options_.on_done) options_.on_done();
     return;
   }
-  caf::anon_send(outbox_, internal::drain_outbox{caf::actor_cast<caf::actor>(this)});
+  caf::anon_send(outbox_, internal::drain_outbox{caf::actor_cast<caf::actor_addr>(this)});
 }
 
 void ingress::publish() {

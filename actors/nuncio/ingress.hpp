@@ -47,6 +47,8 @@ struct ingress_options {
   std::function<void()> on_ready;
   std::function<void(const failure&)> on_final;
   std::function<void()> on_done;
+  /// The actor system is shutting down under the host: nothing may hold ingress any longer once this has returned.
+  std::function<void()> on_system_end;
 };
 
 class ingress final : public caf::event_based_actor {
@@ -58,6 +60,13 @@ public:
   void on_exit() override;
 
 private:
+  struct alarm {
+    actor_ref who;
+    lifecycle::input input;
+  };
+
+  using alarm_map = std::multimap<time_point, alarm>;
+
   struct instance {
     actor_ref who;
     lifecycle::state state = lifecycle::state::queued;
@@ -68,7 +77,10 @@ private:
     protocol::stop_actor_reason reason{};
     std::uint64_t term = 0;
     std::unordered_map<exchange_id, std::uint64_t> attempts;  ///< exchange -> ticket
+    /// Ticket -> body of attempts that were replaced or aborted, but still take a place in the instance's mailbox.
+    std::unordered_map<std::uint64_t, std::size_t> cancelled;
     std::size_t request_bytes = 0;
+    std::vector<alarm_map::iterator> alarms;
   };
 
   /// The instances of one actor: the one that lives, and the newer one that waits for its end.
@@ -85,11 +97,6 @@ private:
     std::unique_ptr<http_request> partial;
     std::vector<std::uint8_t> body;
     std::uint64_t received = 0;
-  };
-
-  struct alarm {
-    actor_ref who;
-    lifecycle::input input;
   };
 
   // -- from the link
@@ -109,11 +116,12 @@ private:
   void handle_request_chunk(const exchange_id& id, protocol::to_envoy_request_chunk& chunk);
   void deliver(instance& to, const exchange_id& id, route& r, http_request request);
   void handle_request_abort(const exchange_id& id);
-  void forget_attempt(const exchange_id& id, std::uint64_t ticket);
+  void forget_attempt(const internal::attempt_done& what);
   void cancel_route(const exchange_id& id);
   void abort_routes(instance& x);
   void answer(const exchange_id& id, std::uint16_t index, protocol::to_rivet_tunnel_message_kind what);
-  void answer_status(const exchange_id& id, std::uint16_t status, std::string_view why);
+  void answer_status(
+      const exchange_id& id, std::uint16_t index, std::uint16_t status, std::string_view why);
 
   // -- lifecycle
   instance* find(const actor_ref& who);
@@ -141,9 +149,10 @@ private:
   std::unordered_map<actor_id, actor_slot> slots_;
   std::unordered_map<exchange_id, route> routes_;
   std::size_t request_bytes_ = 0;
+  std::size_t cancelled_ = 0;  ///< of all instances
   /// Aborts that overtook their start: not executed when it comes. Bounded.
   std::deque<exchange_id> aborted_early_;
-  std::multimap<time_point, alarm> alarms_;
+  alarm_map alarms_;
   std::vector<protocol::to_envoy_commands> held_;  ///< until the engine's clock is known
   std::vector<protocol::actor_checkpoint> processed_;
   std::vector<internal::outbox_input> said_;
@@ -160,6 +169,8 @@ private:
   bool draining_ = false;
   bool drain_asked_ = false;
   bool over_ = false;
+  bool system_over_ = false;
+  caf::actor_addr spawn_serv_;
   time_point drain_deadline_{};
 };
 

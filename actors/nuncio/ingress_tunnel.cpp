@@ -66,19 +66,19 @@ void ingress::handle_request_start(
     to = find({start.actor_id, *start.actor_generation});
   }
   if (to == nullptr || to->state == state::ending || to->state == state::ending_silently ||
-      (!lifecycle::has_actor(to->state) && to->state != state::queued)) {
+      !lifecycle::has_actor(to->state)) {
     ++stats_.requests_aborted;
     return answer(exchange, 0, protocol::to_rivet_response_abort{});
   }
   const auto who = to->who;
   apply(who, input::accepted);  // requests come only for what the engine accepted
   const auto size = start.body ? start.body->size() : 0;
-  if (to->attempts.size() >= options_.requests_max ||
+  if (to->attempts.size() + to->cancelled.size() >= options_.requests_max ||
       to->request_bytes + size > options_.request_bytes_max ||
-      routes_.size() >= options_.host_requests_max ||
+      routes_.size() + cancelled_ >= options_.host_requests_max ||
       request_bytes_ + size > options_.host_request_bytes_max) {
     ++stats_.requests_rejected;
-    return answer_status(exchange, 503, "this actor has too many requests waiting");
+    return answer_status(exchange, 0, 503, "this actor has too many requests waiting");
   }
   http_request request;
   request.method = std::move(start.method);
@@ -110,7 +110,7 @@ void ingress::deliver(instance& to, const exchange_id&, route&, http_request req
   // Not spawned yet: the engine sends no requests before Running, so this is an engine that does not keep its word.
   const auto id = request.exchange;
   cancel_route(id);
-  answer(id, 0, protocol::to_rivet_response_abort{});
+  answer(id, request.first_index, protocol::to_rivet_response_abort{});
 }
 
 void ingress::handle_request_chunk(
@@ -121,6 +121,7 @@ void ingress::handle_request_chunk(
   auto* to = find(r.who);
   if (to == nullptr) return cancel_route(id);
   const auto size = chunk.body.size();
+  const auto index = static_cast<std::uint16_t>(r.received);
   const auto too_large = r.body.size() + size > joined_body_bytes_max;
   if (too_large || to->request_bytes + size > options_.request_bytes_max ||
       request_bytes_ + size > options_.host_request_bytes_max) {
@@ -128,6 +129,7 @@ void ingress::handle_request_chunk(
     cancel_route(id);
     return answer_status(
         id,
+        index,
         too_large ? 413 : 503,
         too_large ? "the request body is larger than this host takes"
                   : "this actor has too many requests waiting");
@@ -157,25 +159,38 @@ void ingress::handle_request_abort(const exchange_id& id) {
   if (aborted_early_.size() > aborted_early_max) aborted_early_.pop_front();
 }
 
-void ingress::forget_attempt(const exchange_id& id, std::uint64_t ticket) {
-  const auto at = routes_.find(id);
-  if (at == routes_.end() || at->second.ticket != ticket) return;
-  if (auto* x = find(at->second.who)) {
-    x->attempts.erase(id);
-    x->request_bytes -= at->second.charge;
+void ingress::forget_attempt(const internal::attempt_done& what) {
+  auto* x = find(what.who);
+  if (x == nullptr) return;  // with the instance its attempts are gone
+  if (const auto cancelled = x->cancelled.find(what.ticket); cancelled != x->cancelled.end()) {
+    x->request_bytes -= cancelled->second;
+    request_bytes_ -= cancelled->second;
+    x->cancelled.erase(cancelled);
+    --cancelled_;
+    return;
   }
+  const auto at = routes_.find(what.exchange);
+  if (at == routes_.end() || at->second.ticket != what.ticket) return;
+  x->attempts.erase(what.exchange);
+  x->request_bytes -= at->second.charge;
   request_bytes_ -= at->second.charge;
   routes_.erase(at);
 }
 
-// The attempt is over without an answer: what its handler says is dropped.
+// The attempt is over without an answer: what its handler says is dropped. It counts against the bounds until the
+// instance has dropped it, else starts and aborts in turn would fill the mailbox of a slow actor.
 void ingress::cancel_route(const exchange_id& id) {
   const auto at = routes_.find(id);
   if (at == routes_.end()) return;
+  const auto who = at->second.who;
   const auto ticket = at->second.ticket;
-  if (auto* x = find(at->second.who); x != nullptr && x->handle && !at->second.partial)
-    caf::anon_send(x->handle, internal::attempt_cancelled{ticket});
-  forget_attempt(id, ticket);
+  auto* x = find(who);
+  if (x == nullptr || !x->handle || at->second.partial) return forget_attempt({who, id, ticket});
+  x->attempts.erase(id);
+  x->cancelled.emplace(ticket, at->second.charge);
+  ++cancelled_;
+  routes_.erase(at);
+  caf::anon_send<caf::message_priority::high>(x->handle, internal::attempt_cancelled{ticket});
 }
 
 // What no handler has answered goes back to the gateway, which asks the next generation.
@@ -190,6 +205,9 @@ void ingress::abort_routes(instance& x) {
     ++stats_.requests_aborted;
     answer(id, index, protocol::to_rivet_response_abort{});
   }
+  for (const auto& [ticket, charge] : x.cancelled) request_bytes_ -= charge;
+  cancelled_ -= x.cancelled.size();
+  x.cancelled.clear();
   x.request_bytes = 0;
 }
 
@@ -205,12 +223,13 @@ void ingress::answer(
         {{"reason", sent.error().message}});
 }
 
-void ingress::answer_status(const exchange_id& id, std::uint16_t status, std::string_view why) {
+void ingress::answer_status(
+    const exchange_id& id, std::uint16_t index, std::uint16_t status, std::string_view why) {
   protocol::to_rivet_response_start start;
   start.status = status;
   start.headers.entries = {{"content-type", "text/plain; charset=utf-8"}};
   start.body = bytes{fmt::format("{}\n", why)};
-  answer(id, 0, std::move(start));
+  answer(id, index, std::move(start));
 }
 
 }  // namespace nuncio

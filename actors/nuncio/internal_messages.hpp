@@ -2,6 +2,7 @@
 #pragma once
 
 #include <caf/actor.hpp>
+#include <caf/actor_addr.hpp>
 #include <caf/allowed_unsafe_message_type.hpp>
 #include <nuncio/http.hpp>
 #include <nuncio/link.hpp>
@@ -65,8 +66,9 @@ struct destroy_called {
   actor_ref who;
 };
 
-/// An attempt was answered, or needs no answer any more.
+/// An attempt was answered, or needs no answer any more: it takes no place in the instance any longer.
 struct attempt_done {
+  actor_ref who;
   exchange_id exchange;
   std::uint64_t ticket = 0;
 };
@@ -129,7 +131,7 @@ struct outbox_batch {
 
 /// Answered by `drained` to ingress as soon as all that is kept has been handed to the kernel.
 struct drain_outbox {
-  caf::actor reply_to;
+  caf::actor_addr reply_to;  // weak: nothing but its owners may keep a detached actor
 };
 
 struct drained {};

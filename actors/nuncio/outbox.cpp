@@ -92,8 +92,10 @@ void outbox::flush() {
         frame_class::events, events_.connection(), protocol::to_rivet{std::move(*frame)}));
   }
   while (const auto id = events_.poll_fence()) link_->fence(events_.connection(), *id);
-  if (drain_reply_ && up_ && !in_flight_)
-    caf::anon_send(std::exchange(drain_reply_, nullptr), internal::drained{});
+  if (drain_reply_ && up_ && !in_flight_) {
+    const auto to = caf::actor_cast<caf::actor>(std::exchange(drain_reply_, nullptr));
+    if (to) caf::anon_send(to, internal::drained{});
+  }
   if (const auto next = events_.poll_timeout(); next && (!tick_at_ || *next < *tick_at_)) {
     tick_at_ = next;
     delayed_send(this, std::max<duration>(*next - now_(), 1ms), internal::tick{++tick_serial_});

@@ -34,7 +34,7 @@ private:
   std::shared_ptr<counters> counts_;
   std::function<time_point()> now_;
   event_outbox events_;
-  caf::actor drain_reply_;
+  caf::actor_addr drain_reply_;
   bool up_ = false;
   bool in_flight_ = false;
   std::uint64_t tick_serial_ = 0;
