@@ -1,0 +1,261 @@
+// How actors begin and end, and what the engine is told of it: the table of docs/api.md, row by row.
+#include <doctest/doctest.h>
+
+#include "actors/sample_actors.hpp"
+
+using namespace nuncio;
+using namespace nuncio::test;
+using reason = protocol::stop_actor_reason;
+using strings = std::vector<std::string>;
+
+namespace {
+
+struct fixture : hosted {
+  actor_ref a = instance_of("a");
+
+  fixture() { host.boot(); }
+
+  void begin(std::string_view name = "echo") {
+    host.start_accepted(a, name);
+    host.clear();
+  }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(fixture, "quit() is sleep: the intent first, Stopped(OK) only after the engine's Stop") {
+  begin();
+  host.request(a, 1, "GET", "/quit");
+  CHECK(host.lines() == strings{"1 #0 500 the actor ended before it answered\n", "event a/1:501 intent sleep"});
+  CHECK(p->ended == 1);
+  CHECK(host.stats().instances == 1);
+  host.clear();
+  host.stop(a);
+  CHECK(host.lines() == strings{"ack a/1:2", "event a/1:752 stopped ok"});
+  CHECK(host.stats().instances == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "quit() before Running was acked: no intent until then") {
+  host.start(a, "quitter");
+  CHECK(host.lines() == strings{"ack a/1:1", "event a/1:250 running"});
+  host.pass(5s);
+  CHECK(host.lines().size() == 2);
+  host.clear();
+  host.accept(a);
+  CHECK(host.lines() == strings{"event a/1:501 intent sleep"});
+  host.stop(a);
+  CHECK(host.lines().back() == "event a/1:752 stopped ok");
+}
+
+TEST_CASE_FIXTURE(fixture, "an intent that the engine never answers ends with Stopped(Error)") {
+  begin();
+  host.request(a, 1, "GET", "/quit");
+  host.clear();
+  host.pass(61s);
+  CHECK(host.lines() == strings{"event a/1:752 stopped error: the engine did not answer an intent in time"});
+  CHECK(host.stats().instances == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "sleep() asks the engine and goes on until told to stop") {
+  begin("stubborn");
+  host.request(a, 1, "GET", "/sleep");
+  host.request(a, 2, "POST", "/");
+  CHECK(host.lines() == strings{"1 #0 200 0", "event a/1:501 intent sleep", "2 #0 200 1"});
+  CHECK(p->ended == 0);
+  host.clear();
+  host.stop(a);
+  CHECK(p->told == std::vector{reason::sleep_intent});
+  CHECK(host.lines() == strings{"ack a/1:2"});
+  caf::anon_send(p->selves[0], std::string{"quit"});
+  host.settle();
+  CHECK(host.lines().back() == "event a/1:752 stopped ok");
+}
+
+TEST_CASE_FIXTURE(fixture, "sleep() before the actor is initialized") {
+  host.start(a, "sleepy");
+  CHECK(host.lines() == strings{"ack a/1:1", "event a/1:250 running"});
+  host.accept(a);
+  CHECK(host.lines().back() == "event a/1:501 intent sleep");
+}
+
+TEST_CASE_FIXTURE(fixture, "destroy() is the only call that destroys") {
+  begin();
+  host.request(a, 1, "GET", "/destroy");
+  CHECK(host.lines() == strings{"1 #0 200 0", "event a/1:501 intent stop"});
+  host.clear();
+  host.stop(a, reason::stop_intent);
+  CHECK(host.lines() == strings{"ack a/1:2", "event a/1:752 stopped ok"});
+}
+
+TEST_CASE_FIXTURE(fixture, "destroy() before Running was acked waits for it") {
+  host.start(a, "stubborn");
+  caf::anon_send(p->selves[0], std::string{"destroy"});
+  host.settle();
+  CHECK(host.lines().size() == 2);
+  host.accept(a);
+  CHECK(host.lines().back() == "event a/1:501 intent stop");
+}
+
+TEST_CASE_FIXTURE(fixture, "an exception: 500 with its text, then Stopped(Error, text)") {
+  begin();
+  host.request(a, 1, "GET", "/throw");
+  CHECK(host.lines() == strings{"1 #0 500 boom\n", "event a/1:501 stopped error: boom"});
+  CHECK(host.stats().actors_failed == 1);
+  CHECK(host.stats().instances == 0);
+  CHECK(host.log_text().find("boom") != std::string::npos);
+  // The engine starts the next generation with the next request.
+  host.clear();
+  host.start_accepted(instance_of("a", 2));
+  host.request(instance_of("a", 2), 2);
+  CHECK(host.lines().back() == "2 #0 200 0");
+}
+
+TEST_CASE_FIXTURE(fixture, "an exception that is no std::exception") {
+  begin();
+  host.request(a, 1, "GET", "/throw-int");
+  CHECK(host.lines() == strings{
+      "1 #0 500 an exception that is no std::exception\n",
+      "event a/1:501 stopped error: an exception that is no std::exception"});
+}
+
+TEST_CASE_FIXTURE(fixture, "an exception while another request waits for its promise: both are answered 500") {
+  begin();
+  host.request(a, 1, "GET", "/later");
+  host.request(a, 2, "GET", "/throw");
+  auto lines = host.lines();
+  std::sort(lines.begin(), lines.end() - 1);
+  CHECK(lines == strings{"1 #0 500 boom\n", "2 #0 500 boom\n", "event a/1:501 stopped error: boom"});
+}
+
+TEST_CASE_FIXTURE(fixture, "quit with an error is a failure") {
+  begin();
+  host.request(a, 1, "GET", "/quit-error");
+  REQUIRE(host.lines().size() == 2);
+  CHECK(host.lines()[0].starts_with("1 #0 500 "));
+  CHECK(host.lines()[0].find("fed up") != std::string::npos);
+  CHECK(host.lines()[1].starts_with("event a/1:501 stopped error: "));
+  CHECK(host.lines()[1].find("fed up") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(fixture, "an exception in a message of another actor") {
+  begin("stubborn");
+  caf::anon_send(p->selves[0], std::string{"throw"});
+  host.settle();
+  CHECK(host.lines() == strings{"event a/1:501 stopped error: in a message"});
+}
+
+TEST_CASE_FIXTURE(fixture, "an actor that fails before Running was acked is reported at once") {
+  host.start(a, "stubborn");
+  host.clear();
+  caf::anon_send(p->selves[0], std::string{"throw"});
+  host.settle();
+  CHECK(host.lines() == strings{"event a/1:501 stopped error: in a message"});
+}
+
+TEST_CASE_FIXTURE(fixture, "an actor that fails while stopping") {
+  begin("stubborn");
+  host.stop(a);
+  caf::anon_send(p->selves[0], std::string{"throw"});
+  host.settle();
+  CHECK(host.lines() == strings{"ack a/1:2", "event a/1:501 stopped error: in a message"});
+}
+
+TEST_CASE_FIXTURE(fixture, "I12 nothing silent: unknown name") {
+  host.start(a, "nobody");
+  CHECK(host.lines() ==
+        strings{"ack a/1:1", "event a/1:250 stopped error: no actor is served under the name 'nobody'"});
+  CHECK(host.stats().instances == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "I12 nothing silent: a function's factory throws") {
+  host.start(a, "broken");
+  CHECK(host.lines() == strings{"ack a/1:1", "event a/1:250 stopped error: no luck"});
+}
+
+TEST_CASE_FIXTURE(fixture, "I12 nothing silent: a class's constructor throws") {
+  host.start(a, "full room");
+  CHECK(host.lines() == strings{"ack a/1:1", "event a/1:250 stopped error: the room is full"});
+  CHECK(host.stats().instances == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "I12 nothing silent: a state's constructor throws") {
+  host.start(a, "broken state");
+  CHECK(host.lines() == strings{"ack a/1:1", "event a/1:250 stopped error: no state today"});
+  host.start_accepted(instance_of("b"));  // ingress goes on
+  host.request(instance_of("b"), 1);
+  CHECK(host.lines().back() == "1 #0 200 0");
+}
+
+TEST_CASE_FIXTURE(fixture, "a failing actor leaves others unaffected, and its log lines are limited") {
+  host.start_accepted(instance_of("b"));
+  for (auto i = 0; i < 50; ++i) host.start(instance_of(fmt::format("x{}", i)), "broken");
+  CHECK(host.log.size() <= 12);
+  host.clear();
+  host.request(instance_of("b"), 1, "POST");
+  CHECK(host.lines() == strings{"1 #0 200 1"});
+}
+
+TEST_CASE_FIXTURE(fixture, "the class form is told who it is") {
+  begin("room");
+  host.request(a, 1, "GET", "/x");
+  CHECK(host.lines() == strings{"1 #0 200 /x a 1"});
+  host.stop(a);
+  CHECK(host.lines().back() == "event a/1:501 stopped ok");
+}
+
+TEST_CASE_FIXTURE(fixture, "a Stop while the factory runs") {
+  host.deliver(protocol::to_envoy_commands{
+      {host.start_command(a, "room"), sim_host::stop_command_for(a, reason::destroy)}});
+  CHECK(host.lines() == strings{"ack a/1:2", "event a/1:250 stopped ok"});
+  CHECK(host.stats().instances == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "going away and destroy stop an actor, lost ends it with Stopped(Error)") {
+  begin();
+  host.stop(a, reason::going_away);
+  CHECK(host.lines() == strings{"ack a/1:2", "event a/1:501 stopped ok"});
+  host.start_accepted(instance_of("b"));
+  host.clear();
+  host.stop(instance_of("b"), reason::lost);
+  CHECK(host.lines() == strings{"ack b/1:2", "event b/1:501 stopped error: the engine ended it: LOST"});
+  CHECK(p->ended == 2);
+}
+
+TEST_CASE_FIXTURE(fixture, "a Stop for an unknown generation: Stopped(OK) above any counter") {
+  host.stop(instance_of("z", 3), reason::lost);
+  CHECK(host.lines() == strings{"ack z/3:2", "event z/3:9007199254740992 stopped ok"});
+  CHECK(host.stats().orphan_stops == 1);
+  host.clear();
+  host.stop(instance_of("z", 3), reason::lost);
+  CHECK(host.lines() == strings{"ack z/3:2"});
+}
+
+TEST_CASE_FIXTURE(fixture, "an expired Start is acked, ends the older generation and is answered with Stopped(Error)") {
+  begin();
+  host.command(host.start_command(instance_of("a", 2), "echo", 1, 29s));
+  CHECK(host.ledger().expired == 1);
+  CHECK(p->factories == 1);
+  CHECK(p->ended == 1);
+  CHECK(host.lines() == strings{
+      "ack a/2:1",
+      "event a/2:250 stopped error: the Start was older than the start limit when it arrived"});
+  CHECK(host.stats().instances == 0);
+  // A little younger, it runs.
+  host.command(host.start_command(instance_of("b"), "echo", 1, 27s));
+  CHECK(p->factories == 2);
+}
+
+TEST_CASE_FIXTURE(fixture, "the replay of a first connection waits for the engine's clock") {
+  sim_host fresh;
+  fresh.serve("echo", tally, p);
+  fresh.boot(false);
+  fresh.open();
+  fresh.deliver(protocol::to_envoy_commands{
+      {fresh.start_command(instance_of("old"), "echo", 1, 29s), fresh.start_command(instance_of("new"))}});
+  CHECK(fresh.lines().empty());
+  fresh.ping();
+  CHECK(p->factories == 1);
+  CHECK(fresh.ledger().expired == 1);
+  CHECK(fresh.counts->acks_sent == 2);
+  p->selves.clear();
+}

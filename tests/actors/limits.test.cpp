@@ -1,0 +1,255 @@
+// Generations, time limits, the lease, eviction and drain.
+#include <doctest/doctest.h>
+
+#include "actors/sample_actors.hpp"
+
+using namespace nuncio;
+using namespace nuncio::test;
+using reason = protocol::stop_actor_reason;
+using strings = std::vector<std::string>;
+
+namespace {
+
+struct fixture : hosted {
+  actor_ref a = instance_of("a");
+  int finals = 0;
+  int dones = 0;
+
+  fixture() {
+    host.options().on_final = [this](const failure&) { ++finals; };
+    host.options().on_done = [this] { ++dones; };
+    host.boot();
+  }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(fixture, "I11 generations: a newer one ends the older and starts when that is down") {
+  host.start_accepted(a);
+  host.clear();
+  host.start(instance_of("a", 2));
+  CHECK(p->factories == 2);
+  CHECK(p->ended == 1);
+  // Nothing of the older one is said any more.
+  CHECK(host.lines() == strings{"ack a/2:1", "event a/2:250 running"});
+  CHECK(host.stats().instances == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "I11 generations: queued until the older is down; a still newer one replaces it") {
+  host.start_accepted(a);
+  host.clear();
+  // All in one frame: the older one has had no chance to end in between.
+  host.deliver(protocol::to_envoy_commands{
+      {host.start_command(instance_of("a", 2)), host.start_command(instance_of("a", 3)), host.start_command(instance_of("a", 4))}});
+  CHECK(p->factories == 2);
+  CHECK(p->ended == 1);
+  CHECK(host.stats().instances == 1);
+  host.accept(instance_of("a", 4));
+  host.request(instance_of("a", 4), 1, "POST");
+  CHECK(host.lines().back() == "1 #0 200 1");
+  const auto lines = host.lines();
+  CHECK(std::count(lines.begin(), lines.end(), "event a/4:250 running") == 1);
+  CHECK(std::none_of(lines.begin(), lines.end(), [](const auto& x) { return x.starts_with("event a/2") || x.starts_with("event a/3"); }));
+}
+
+TEST_CASE_FIXTURE(fixture, "I11 generations: a request for a newer one ends the older instance") {
+  host.start_accepted(a);
+  host.clear();
+  host.request(instance_of("a", 2), 1);
+  CHECK(p->ended == 1);
+  CHECK(host.lines() == strings{"1 #0 abort"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a Stop for a queued generation") {
+  host.start_accepted(a);
+  host.clear();
+  host.deliver(protocol::to_envoy_commands{
+      {host.start_command(instance_of("a", 2)), sim_host::stop_command_for(instance_of("a", 2), reason::destroy)}});
+  CHECK(p->factories == 1);
+  CHECK(host.stats().instances == 0);
+  CHECK(host.lines() == strings{"ack a/2:2", "event a/2:250 stopped ok"});
+  CHECK(host.log_text().find("can't happen") == std::string::npos);
+}
+
+TEST_CASE_FIXTURE(fixture, "I11 generations: a Stop for a newer one than is known ends the older") {
+  host.start_accepted(a);
+  host.clear();
+  host.stop(instance_of("a", 2), reason::destroy);
+  CHECK(p->ended == 1);
+  CHECK(host.stats().instances == 0);
+  CHECK(host.lines() == strings{"ack a/2:2", "event a/2:9007199254740992 stopped ok"});
+}
+
+TEST_CASE_FIXTURE(fixture, "an actor that outlives its grace is ended with Stopped(Error)") {
+  host.start_accepted(a, "stubborn");
+  host.stop(a);
+  host.clear();
+  host.pass(16s);
+  CHECK(p->ended == 1);
+  CHECK(host.lines() ==
+        strings{"event a/1:501 stopped error: the actor did not stop within its grace period"});
+}
+
+TEST_CASE_FIXTURE(fixture, "an actor that ignores exit is abandoned after the limit, and named") {
+  host.start_accepted(a);
+  host.clear();
+  // Its next turn is taken out of the scheduler's list: like a handler that never returns.
+  caf::anon_send(p->selves[0], 1);
+  auto& jobs = host.sim.scheduler().jobs;
+  REQUIRE(jobs.size() == 1);
+  auto* const stuck = jobs.front();
+  jobs.clear();
+  host.stop(a);
+  host.start(instance_of("a", 2));  // waits
+  CHECK(p->factories == 1);
+  host.pass(3s);
+  CHECK(host.stats().actors_abandoned == 1);
+  CHECK(host.log_text().find("an actor ignores its end; going on without it name=echo actor=a") != std::string::npos);
+  CHECK(p->factories == 2);
+  CHECK(host.lines() == strings{"ack a/1:2", "ack a/2:1", "event a/2:250 running"});
+  // When it comes back to life it ends without a word.
+  host.clear();
+  jobs.push_back(stuck);
+  host.settle();
+  CHECK(p->ended == 1);
+  CHECK(host.lines().empty());
+}
+
+TEST_CASE_FIXTURE(fixture, "a factory slower than the start limit: Stopped(Error), the actor is ended") {
+  host.batch({protocol::to_envoy_commands{{host.start_command(a)}}});
+  auto& jobs = host.sim.scheduler().jobs;
+  while (jobs.size() == 1) host.sim.scheduler().try_run_once();
+  // Ingress has spawned the actor: its first turn, which runs the factory, waits.
+  caf::resumable* stuck = nullptr;
+  std::deque<caf::resumable*> rest;
+  for (auto* job : std::exchange(jobs, {}))
+    (stuck == nullptr && dynamic_cast<tally_actor*>(job) != nullptr ? stuck = job : (rest.push_back(job), job));
+  jobs = rest;
+  REQUIRE(stuck != nullptr);
+  host.settle();
+  CHECK(host.lines() == strings{"ack a/1:1"});
+  host.pass(31s);
+  CHECK(host.lines() == strings{
+      "ack a/1:1", "event a/1:250 stopped error: the factory took longer than the start limit"});
+  CHECK(host.stats().actors_abandoned == 1);
+  host.clear();
+  jobs.push_back(stuck);
+  host.settle();
+  CHECK(host.lines().empty());
+  CHECK(host.stats().instances == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "Running never acked ends an actor, but only towards an engine that acks") {
+  host.start(a);
+  host.pass(40s);
+  CHECK(p->ended == 0);
+  host.start_accepted(instance_of("b"));
+  host.start(instance_of("c"));
+  host.clear();
+  host.pass(30s);
+  CHECK(p->ended == 1);
+  CHECK(host.lines() ==
+        strings{"event c/1:501 stopped error: the engine did not accept Running in time"});
+  host.request(instance_of("b"), 1);
+  CHECK(host.lines().back() == "1 #0 200 0");
+}
+
+TEST_CASE_FIXTURE(fixture, "the lease's end ends every actor with Stopped(Error), never OK") {
+  host.start_accepted(a);
+  host.start_accepted(instance_of("b"), "stubborn");
+  host.start_accepted(instance_of("c"));
+  host.request(instance_of("c"), 1, "GET", "/quit");
+  host.cut();
+  host.clear();
+  host.to_ingress(internal::lease_ended{});
+  CHECK(p->ended == 3);
+  CHECK(host.stats().instances == 0);
+  host.connect();
+  const auto lines = host.lines();
+  auto events = lines;
+  std::erase_if(events, [](const auto& x) { return !x.starts_with("event") || x.find("stopped error") == x.npos; });
+  CHECK(events.size() == 3);
+  CHECK(std::none_of(lines.begin(), lines.end(), [](const auto& x) { return x.find("stopped ok") != x.npos; }));
+  host.to_ingress(internal::lease_ended{});  // nothing is left to end
+}
+
+TEST_CASE_FIXTURE(fixture, "an eviction ends all at once, without events") {
+  host.start_accepted(a);
+  host.start_accepted(instance_of("b"), "stubborn");
+  host.request(a, 1, "GET", "/later");
+  host.clear();
+  host.to_ingress(internal::link_final{{errc::evicted, "another host took over"}});
+  CHECK(p->ended == 2);
+  CHECK(host.stats().instances == 0);
+  CHECK(finals == 1);
+  const auto lines = host.lines();
+  CHECK(std::none_of(lines.begin(), lines.end(), [](const auto& x) { return x.starts_with("event"); }));
+  host.to_ingress(internal::link_final{{errc::evicted, "again"}});
+  CHECK(finals == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "drain: Stopping, actors stop, all is flushed, the link closes") {
+  host.start_accepted(a);
+  host.start_accepted(instance_of("b"), "stubborn");
+  host.clear();
+  host.to_ingress(internal::drain{host.sim.now() + 30s});
+  CHECK(host.lines() == strings{"stopping"});
+  CHECK(!host.link->closed);
+  host.stop(a, reason::going_away);
+  host.clear();
+  // b gets no Stop within a second: it asks for sleep itself.
+  host.pass(2s);
+  CHECK(host.lines() == strings{"event b/1:501 intent sleep"});
+  host.stop(instance_of("b"), reason::sleep_intent);
+  host.to_ingress(internal::drain{host.sim.now() + 10s});  // said again
+  CHECK(!host.link->closed);
+  caf::anon_send(p->selves[1], std::string{"quit"});
+  host.settle();
+  CHECK(host.lines().back() == "event b/1:752 stopped ok");
+  CHECK(host.link->closed);
+  host.to_ingress(internal::link_final{{errc::cancelled, "closed"}});
+  CHECK(finals == 1);
+  CHECK(dones == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "drain: every later connection begins with Stopping, a late Start sleeps") {
+  host.to_ingress(internal::drain{host.sim.now() + 30s});
+  REQUIRE(!host.link->greeting.empty());
+  CHECK(std::holds_alternative<protocol::to_rivet_stopping>(host.link->greeting.back()));
+}
+
+TEST_CASE_FIXTURE(fixture, "drain: at the deadline Stopped(Error)") {
+  host.start_accepted(a, "stubborn");
+  host.stop(a, reason::going_away);
+  host.to_ingress(internal::drain{host.sim.now() + 5s});
+  host.clear();
+  host.pass(6s);
+  CHECK(host.lines() == strings{"event a/1:501 stopped error: the host's drain deadline has passed"});
+  CHECK(host.link->closed);
+}
+
+TEST_CASE_FIXTURE(fixture, "drain: with the engine away it ends at the deadline all the same") {
+  host.start_accepted(a);
+  host.cut();
+  host.to_ingress(internal::drain{host.sim.now() + 5s});
+  host.pass(4s);
+  CHECK(!host.link->closed);
+  host.pass(4s);
+  CHECK(host.stats().instances == 0);
+  CHECK(host.link->closed);
+}
+
+TEST_CASE_FIXTURE(fixture, "ready once, with the first replay barrier") {
+  int ready = 0;
+  hosted x;
+  x.host.options().on_ready = [&] { ++ready; };
+  x.host.boot(false);
+  x.host.open();
+  CHECK(ready == 0);
+  x.host.ping();
+  x.host.ping();
+  x.host.cut();
+  x.host.connect();
+  CHECK(ready == 1);
+  CHECK(x.host.stats().barriers == 2);
+}

@@ -1,0 +1,290 @@
+// HTTP through the tunnel: which answer each request gets, once, and what bounds hold.
+#include <doctest/doctest.h>
+
+#include "actors/sample_actors.hpp"
+
+using namespace nuncio;
+using namespace nuncio::test;
+using reason = protocol::stop_actor_reason;
+using strings = std::vector<std::string>;
+
+namespace {
+
+ingress_options small() {
+  ingress_options x;
+  x.requests_max = 4;
+  x.request_bytes_max = 1000;
+  return x;
+}
+
+struct fixture : hosted {
+  actor_ref a = instance_of("a");
+
+  explicit fixture(ingress_options options = small()) : hosted(std::move(options)) {
+    host.boot();
+    host.start_accepted(a);
+    host.clear();
+  }
+
+  ~fixture() {
+    p->pending.clear();
+    CHECK(host.stats().requests_open <= 4);
+  }
+
+  void chunk(std::uint32_t n, std::uint16_t index, std::string body, bool finish) {
+    host.deliver(sim_host::tunnel(n, index, protocol::to_envoy_request_chunk{bytes{std::move(body)}, finish}));
+  }
+
+  void open_stream(std::uint32_t n) {
+    auto message = sim_host::request_message(a, n, "POST", "/echo");
+    std::get<protocol::to_envoy_request_start>(
+        std::get<protocol::to_envoy_tunnel_message>(message).message_kind)
+        .stream = true;
+    host.deliver(std::move(message));
+  }
+
+  void abort(std::uint32_t n) { host.deliver(sim_host::tunnel(n, 1, protocol::to_envoy_request_abort{})); }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(fixture, "what handlers return") {
+  host.request(a, 1, "POST", "/echo", "hello");
+  host.request(a, 2, "GET", "/status");
+  host.request(a, 3, "GET", "/error");
+  host.request(a, 4, "GET", "/bad-header");
+  host.request(a, 5, "GET", "/bad-value");
+  const auto lines = host.lines();
+  REQUIRE(lines.size() == 5);
+  CHECK(lines[0] == "1 #0 200 hello");
+  CHECK(lines[1].starts_with("2 #0 500 the handler answered with status 1234"));
+  CHECK(lines[2].starts_with("3 #0 500 "));
+  CHECK(lines[2].find("not today") != std::string::npos);
+  CHECK(lines[3].starts_with("4 #0 500 the response header 'a b'"));
+  CHECK(lines[4].starts_with("5 #0 500 the response header 'a'"));
+  CHECK(p->ended == 0);
+  CHECK(host.counts->responses == 5);
+  CHECK(host.stats().requests_open == 0);
+  CHECK(host.log_text().find("1234") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(fixture, "a response larger than the engine takes") {
+  host.request(a, 1, "GET", "/largest");
+  host.request(a, 2, "GET", "/large");
+  CHECK(host.lines()[0].size() == 20'971'520 + std::string_view{"1 #0 200 "}.size());
+  CHECK(host.lines()[1] == "2 #0 500 the response body has 20971521 bytes, the engine takes at most 20971520\n");
+}
+
+TEST_CASE_FIXTURE(fixture, "an actor without a handler for HTTP answers 404 and lives on") {
+  host.start_accepted(instance_of("d"), "deaf");
+  host.request(instance_of("d"), 1);
+  CHECK(host.lines().back() == "1 #0 404 this actor has no handler for HTTP requests\n");
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "a promise answered later, after others") {
+  host.request(a, 1, "GET", "/later");
+  host.request(a, 2);
+  CHECK(host.stats().requests_open == 1);
+  answer("at last", 202);
+  CHECK(host.lines() == strings{"2 #0 200 0", "1 #0 202 at last"});
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE("delegation to another actor") {
+  hosted x;
+  auto worker = (*x.host.sim).spawn([](caf::event_based_actor*) -> caf::behavior {
+    return {[](const std::string& path) { return http_response{.status = 200, .headers = {}, .body = "for " + path}; }};
+  });
+  x.host.serve("delegating", delegating, worker);
+  x.host.boot();
+  x.host.start_accepted(instance_of("a"), "delegating");
+  x.host.clear();
+  x.host.request(instance_of("a"), 1, "GET", "/x");
+  CHECK(x.host.lines() == strings{"1 #0 200 for /x"});
+  // A dead worker: an error, not silence.
+  caf::anon_send_exit(worker, caf::exit_reason::kill);
+  worker = nullptr;
+  x.host.settle();
+  x.host.request(instance_of("a"), 2);
+  CHECK(x.host.lines().back().starts_with("2 #0 500 "));
+  CHECK(x.host.stats().requests_open == 0);
+  x.host.options().factories.clear();
+}
+
+TEST_CASE_FIXTURE(fixture, "what is still in the mailbox is aborted, what was begun is answered 500, then Stopped") {
+  host.request(a, 1, "GET", "/later");
+  host.batch(
+      {sim_host::request_message(a, 2, "GET", "/throw"), sim_host::request_message(a, 3),
+       sim_host::request_message(a, 4)});
+  host.settle();
+  auto lines = host.lines();
+  REQUIRE(lines.size() == 5);
+  std::sort(lines.begin(), lines.begin() + 2);
+  std::sort(lines.begin() + 2, lines.begin() + 4);
+  CHECK(lines == strings{"1 #0 500 boom\n", "2 #0 500 boom\n", "3 #0 abort", "4 #0 abort",
+                         "event a/1:501 stopped error: boom"});
+  CHECK(host.stats().requests_aborted == 2);
+  CHECK(host.stats().requests_open == 0);
+  CHECK(p->seen.size() == 2);
+}
+
+TEST_CASE_FIXTURE(fixture, "what was answered before a crash keeps its answer") {
+  host.batch({sim_host::request_message(a, 1, "POST"), sim_host::request_message(a, 2, "GET", "/throw")});
+  host.settle();
+  CHECK(host.lines() == strings{"1 #0 200 1", "2 #0 500 boom\n", "event a/1:501 stopped error: boom"});
+}
+
+TEST_CASE_FIXTURE(fixture, "I13 backpressure: a flood is answered 503 at the bound, at once") {
+  for (auto n = 1U; n <= 4; ++n) host.request(a, n, "GET", "/later");
+  CHECK(host.lines().empty());
+  host.request(a, 5);
+  CHECK(host.lines() == strings{"5 #0 503 this actor has too many requests waiting\n"});
+  CHECK(host.stats().requests_rejected == 1);
+  // Others are unaffected, and a place is free once one is answered.
+  host.start_accepted(instance_of("b"));
+  host.request(instance_of("b"), 6);
+  CHECK(host.lines().back() == "6 #0 200 0");
+  answer("one");
+  host.request(a, 7);
+  CHECK(host.lines().back() == "7 #0 200 0");
+}
+
+TEST_CASE_FIXTURE(fixture, "I13 backpressure: bodies count too") {
+  host.request(a, 1, "POST", "/later", std::string(600, 'x'));
+  host.request(a, 2, "POST", "/later", std::string(600, 'x'));
+  CHECK(host.lines() == strings{"2 #0 503 this actor has too many requests waiting\n"});
+  answer("one");
+  host.request(a, 3, "POST", "/later", std::string(600, 'x'));
+  CHECK(p->seen.size() == 2);
+}
+
+TEST_CASE_FIXTURE(fixture, "I13 backpressure: starts and aborts to a busy actor don't get round the bound") {
+  // Nothing runs meanwhile: the actor is busy.
+  std::vector<protocol::to_envoy> flood;
+  for (auto n = 1U; n <= 100; ++n) {
+    flood.push_back(sim_host::request_message(a, n, "POST", "/", std::string(100, 'x')));
+    flood.push_back(sim_host::tunnel(n, 1, protocol::to_envoy_request_abort{}));
+  }
+  host.batch(std::move(flood));
+  host.settle();
+  CHECK(host.stats().requests_rejected == 96);
+  CHECK(p->seen.size() <= 4);
+  host.clear();
+  host.request(a, 200);
+  CHECK(host.lines().size() == 1);
+  CHECK(host.lines().back().starts_with("200 #0 200"));
+}
+
+TEST_CASE_FIXTURE(fixture, "a repeated start replaces the attempt, and the old answer is dropped") {
+  host.request(a, 1, "GET", "/later");
+  host.request(a, 1, "GET", "/later");
+  CHECK(host.stats().requests_replaced == 1);
+  REQUIRE(p->pending.size() == 2);
+  answer("old");
+  CHECK(host.lines().empty());
+  answer("new");
+  CHECK(host.lines() == strings{"1 #0 200 new"});
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "a repeated start while both are in the mailbox: answered once") {
+  host.batch({sim_host::request_message(a, 1, "POST"), sim_host::request_message(a, 1, "POST")});
+  host.settle();
+  CHECK(host.lines().size() == 1);
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "an abort drops the answer; one that overtakes its start keeps it from running") {
+  host.request(a, 1, "GET", "/later");
+  abort(1);
+  answer("too late");
+  CHECK(host.lines().empty());
+  CHECK(host.stats().requests_open == 0);
+  abort(2);
+  host.request(a, 2);
+  CHECK(host.lines().empty());
+  CHECK(p->seen.size() == 1);
+  host.request(a, 2);  // a new exchange under the same id runs
+  CHECK(host.lines() == strings{"2 #0 200 0"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a body in chunks is credited, joined and answered with the next index") {
+  open_stream(1);
+  CHECK(p->seen.empty());
+  chunk(1, 1, "one ", false);
+  chunk(1, 2, "two ", false);
+  chunk(1, 3, "three", true);
+  CHECK(host.lines() == strings{"1 #0 window 4", "1 #1 window 8", "1 #2 200 one two three"});
+  CHECK(host.stats().requests_open == 0);
+  chunk(1, 4, "more", false);  // of an exchange that is over
+  CHECK(host.lines().size() == 3);
+}
+
+TEST_CASE_FIXTURE(fixture, "a chunked body over the bound is refused with the exchange's next index") {
+  open_stream(1);
+  chunk(1, 1, std::string(600, 'x'), false);
+  chunk(1, 2, std::string(600, 'x'), false);
+  CHECK(host.lines() == strings{"1 #0 window 600", "1 #1 503 this actor has too many requests waiting\n"});
+  CHECK(host.stats().requests_open == 0);
+  host.request(a, 2, "POST", "/echo", std::string(900, 'y'));  // its bytes were given back
+  CHECK(host.lines().back() == "2 #0 200 " + std::string(900, 'y'));
+}
+
+TEST_CASE_FIXTURE(fixture, "an actor that ends with a body half here: aborted with the exchange's next index") {
+  open_stream(1);
+  chunk(1, 1, "half", false);
+  host.stop(a);
+  CHECK(host.lines() == strings{"1 #0 window 4", "ack a/1:2", "1 #1 abort", "event a/1:501 stopped ok"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a WebSocket is accepted and closed with 1011") {
+  host.deliver(sim_host::tunnel(1, 0, protocol::to_envoy_web_socket_open{a.actor, std::nullopt, "/", {}}));
+  CHECK(host.lines() == strings{"1 #0 socket open", "1 #1 socket close 1011"});
+  CHECK(host.stats().sockets_refused == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "requests for nobody, for an older generation, for the newest") {
+  host.request(instance_of("nobody"), 1);
+  host.request(instance_of("a", 0), 2);  // no generation named: the newest
+  CHECK(host.lines() == strings{"1 #0 abort", "2 #0 200 0"});
+  host.clear();
+  host.start_accepted(instance_of("a", 2));
+  host.clear();
+  host.request(instance_of("a", 1), 3);
+  host.request(instance_of("a", 2), 4);
+  CHECK(host.lines() == strings{"3 #0 abort", "4 #0 200 0"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a request means that Running was accepted") {
+  host.start(instance_of("b"));
+  host.request(instance_of("b"), 1, "GET", "/sleep");
+  CHECK(host.lines().back() == "event b/1:501 intent sleep");
+}
+
+TEST_CASE_FIXTURE(fixture, "an answer that finds the link's queue full becomes 503, if that fits") {
+  host.link->refuse_tunnel = failure{errc::queue_full, "full"};
+  host.request(a, 1);
+  CHECK(host.lines().empty());
+  CHECK(host.stats().requests_open == 0);
+  host.link->refuse_tunnel.reset();
+  host.request(a, 2);
+  CHECK(host.lines() == strings{"2 #0 200 0"});
+}
+
+TEST_CASE_FIXTURE(fixture, "exchanges survive a cut; the answer goes out afterwards") {
+  host.request(a, 1, "GET", "/later");
+  host.cut();
+  host.connect();
+  answer("after");
+  CHECK(host.lines().back() == "1 #0 200 after");
+}
+
+TEST_CASE_FIXTURE(fixture, "credits for the link come back for every batch") {
+  const auto messages = host.link->granted_messages;
+  const auto bytes = host.link->granted_bytes;
+  host.batch({sim_host::request_message(a, 1), sim_host::request_message(a, 2)});
+  host.settle();
+  CHECK(host.link->granted_messages == messages + 2);
+  CHECK(host.link->granted_bytes == bytes + 100);
+}

@@ -1,0 +1,71 @@
+// A link that goes nowhere: records what the actors of a host send, in order, and can refuse it. For tests on one thread.
+#pragma once
+
+#include <deque>
+#include <nuncio/link_port.hpp>
+#include <optional>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace nuncio::test {
+
+class fake_link final : public link_port {
+public:
+  /// What left, as the engine would see it.
+  struct frame {
+    epoch connection = 0;
+    std::variant<protocol::to_rivet, protocol::to_rivet_tunnel_message> content;
+  };
+
+  std::vector<frame> sent;
+  bool record = true;               ///< false: only count, for tests that look at the heap
+  std::uint64_t frames = 0;
+  epoch connection = 0;             ///< 0 while down
+  bool auto_written = true;         ///< false: nothing is ever reported as written
+  std::optional<failure> refuse_tunnel;  ///< what sending a tunnel message gives
+  std::vector<std::pair<epoch, frame_class>> to_report;  ///< written, not told yet
+  std::vector<std::pair<epoch, std::uint64_t>> fences;   ///< asked for, not told yet
+  std::vector<protocol::to_rivet> greeting;
+  std::size_t granted_messages = 0;
+  std::size_t granted_bytes = 0;
+  unsigned reconnects = 0;
+  bool closed = false;
+
+  void close() override { closed = true; }
+
+  outcome<void> send(
+      frame_class what, epoch on, const protocol::to_rivet& message) override {
+    if (on != connection || connection == 0) return failure{errc::link_lost, "the connection is over"};
+    ++frames;
+    if (record) sent.push_back({on, message});
+    if (auto_written) to_report.emplace_back(on, what);
+    return {};
+  }
+
+  outcome<void> send(
+      std::shared_ptr<const output_gate> gate, protocol::to_rivet_tunnel_message message) override {
+    if (gate && !gate->open) return failure{errc::cancelled, "the instance has ended"};
+    if (refuse_tunnel) return *refuse_tunnel;
+    ++frames;
+    if (record) sent.push_back({connection, std::move(message)});
+    return {};
+  }
+
+  void fence(epoch on, std::uint64_t id) override { fences.emplace_back(on, id); }
+
+  void greet(std::vector<protocol::to_rivet> first, bool now) override {
+    greeting = std::move(first);
+    if (now && connection != 0 && record)
+      for (const auto& x : greeting) sent.push_back({connection, x});
+  }
+
+  void reconnect() override { ++reconnects; }
+
+  void grant(std::size_t messages, std::size_t bytes) override {
+    granted_messages += messages;
+    granted_bytes += bytes;
+  }
+};
+
+}  // namespace nuncio::test
