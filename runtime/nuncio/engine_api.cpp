@@ -1,3 +1,4 @@
+// URLs, JSON and error texts of the engine's HTTP API; see engine_api.hpp.
 #include "nuncio/engine_api.hpp"
 
 #include <algorithm>

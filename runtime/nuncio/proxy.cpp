@@ -1,3 +1,4 @@
+// The rules of proxy.hpp: loopback addresses, no_proxy patterns, and the variables of the environment.
 #include "nuncio/proxy.hpp"
 
 #include <algorithm>
