@@ -42,6 +42,8 @@ struct connection_policy_options {
   duration delay_max = std::chrono::milliseconds{1600};
   /// Where retrying can help only after somebody acted (unknown pool): slower, and still for ever.
   duration slow_delay = std::chrono::seconds{5};
+  /// Before a planned reconnect: 100 ms between two deliveries of a Stopped(OK) were harmless.
+  duration planned_delay = std::chrono::milliseconds{150};
   std::uint64_t seed = 0;
 };
 

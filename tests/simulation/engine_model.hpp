@@ -1,0 +1,111 @@
+// The engine as docs/protocol.md D, E, F and M describe it, as far as commands, events and placement go: a pure model
+// that shares no code with the machines and none with the dev engine. Driven by the world; never looks into the host.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <nuncio/ids.hpp>
+#include <nuncio/messages.hpp>
+#include <string>
+#include <vector>
+
+#include "simulation/scheduler.hpp"
+
+namespace nuncio::simulation {
+
+enum class place : std::uint8_t {
+  starting,
+  running,
+  sleep_intent,
+  stop_intent,
+  going_away,
+  destroying,
+  sleeping,
+  waiting,  ///< for a host
+  elsewhere,
+  destroyed,
+};
+
+struct placed_actor {
+  actor_id id;
+  std::string name;
+  place at = place::sleeping;
+  std::uint32_t generation = 0;
+  std::int64_t next_command = 1, last_event = -1, last_acked = -1;
+  bool wake = false, delete_wanted = false, may_be_destroyed = false;
+  bool judging = false;
+  std::vector<protocol::event_wrapper> batch;
+  time_point last_push{};
+  time_point changed{};
+};
+
+struct engine_faults {
+  unsigned lose_push_permille = 0, duplicate_permille = 0, retry_permille = 0, delay_permille = 0;
+  bool elsewhere = false;
+};
+
+class engine_model {
+public:
+  struct ports {
+    std::function<void(protocol::to_envoy)> send;  ///< on the present connection
+    std::function<void()> drop;                    ///< closes the present connection
+    std::function<void(const actor_ref&)> placed_elsewhere;
+    std::function<void(const char* check, const std::string&)> violated;
+    std::function<void(int)> on_fault;  ///< 0 duplicate, 1 delay, 2 retry
+  };
+
+  engine_model(scheduler& time, chance& random, ports to)
+      : time_(time), random_(random), to_(std::move(to)) {}
+
+  // -- the connection
+  void handle_connected(std::uint64_t connection);
+  void handle_disconnected(std::uint64_t connection);
+  void handle_frame(std::uint64_t connection, const protocol::to_rivet& frame);
+  /// Killed and started again: what was read and not committed is lost.
+  void restart();
+
+  // -- its users
+  std::size_t create(std::string name);
+  /// A Stop that a predecessor's life left behind: the actor runs, as far as the engine knows.
+  void create_orphan(std::string name);
+  void request(std::size_t n);
+  void sleep(std::size_t n);
+  void destroy(std::size_t n);
+  void reschedule(std::size_t n);
+
+  [[nodiscard]] std::vector<placed_actor>& actors() { return actors_; }
+  [[nodiscard]] std::size_t stored() const { return stored_.size(); }
+  [[nodiscard]] std::string first_stored() const;
+  [[nodiscard]] engine_ms clock() const;
+
+  engine_faults faults;
+  duration ping_every = 3s;
+
+private:
+  using stored_commands = std::map<std::int64_t, protocol::command>;
+
+  placed_actor* find(const actor_id& id);
+  void move(placed_actor& a, place to);
+  void allocate(std::size_t n);
+  void stop(placed_actor& a, protocol::stop_actor_reason why, place next);
+  void store(placed_actor& a, protocol::command what);
+  void push(const protocol::actor_checkpoint& at);
+  void acknowledge(const protocol::actor_checkpoint& at);
+  void judge(std::size_t n);
+  void apply(std::size_t n, const protocol::event_wrapper& e, place before, bool& ended);
+  void ended(std::size_t n, bool destroyed, bool again);
+  void watch(std::size_t n, std::uint32_t generation);
+  void ping(std::uint64_t connection);
+
+  scheduler& time_;
+  chance& random_;
+  ports to_;
+  std::vector<placed_actor> actors_;
+  std::map<actor_id, std::size_t> index_;
+  std::map<actor_ref, stored_commands> stored_;
+  std::uint64_t connection_ = 0;  // 0: none
+  std::uint64_t life_ = 0;
+  time_point last_ping_{}, last_pong_{};
+};
+
+}  // namespace nuncio::simulation

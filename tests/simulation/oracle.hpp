@@ -1,0 +1,82 @@
+// Watches a simulated run from outside and knows nothing of the machines' insides: keeps its own record of what was
+// delivered, dispatched, acked and said, for ever, and throws `violated` when an invariant breaks.
+#pragma once
+
+#include <map>
+#include <nuncio/ids.hpp>
+#include <nuncio/messages.hpp>
+#include <set>
+#include <stdexcept>
+#include <string>
+
+#include "simulation/coverage.hpp"
+#include "simulation/scheduler.hpp"
+
+namespace nuncio::simulation {
+
+struct violated : std::runtime_error {
+  violated(const char* check, const std::string& what)
+      : std::runtime_error(std::string{check} + ": " + what) {}
+};
+
+class oracle {
+public:
+  explicit oracle(scheduler& time) : time_(time) {}
+
+  // -- what the engine delivered and the host did with it
+  void handle_delivered(const protocol::actor_checkpoint& at);
+  void handle_judged(row r, column c, const protocol::actor_checkpoint& at, epoch connection);
+  void handle_dispatched(const protocol::actor_checkpoint& at, std::optional<std::int64_t> in_ledger);
+  void handle_factory(const actor_ref& who);
+  void handle_actor_down(const actor_ref& who);
+  void handle_abandoned(const actor_ref& who);
+  /// This command can't be carried out: Stopped(Error) must follow unless a newer generation comes.
+  void handle_hopeless(const actor_ref& who);
+  void handle_output(const actor_ref& who);
+
+  // -- what the host queued for a connection
+  void handle_connection(epoch connection);
+  void handle_ack_frame(epoch connection, const protocol::to_rivet_ack_commands& frame);
+  void handle_event_frame(epoch connection, const protocol::to_rivet_events& frame);
+
+  // -- what the engine did elsewhere
+  /// It placed `who` on another host while `ours` (if any) could still act.
+  void handle_placed_elsewhere(const actor_ref& who, std::optional<actor_ref> ours);
+
+  void handle_fault(fault what);
+  /// Everything was quiet for long, and a barrier has passed.
+  void check_quiet() const;
+
+  [[nodiscard]] const coverage& seen() const { return seen_; }
+
+private:
+  struct owed {
+    std::int64_t highest = 0;
+    std::uint64_t judged = 0, acked = 0;
+    bool due = false;
+  };
+
+  struct said {
+    std::set<std::int64_t> indexes;  // all that were ever sent
+    epoch connection = 0;
+    std::set<std::int64_t> on_connection;
+    std::int64_t last_on_connection = 0;
+    std::int64_t stopped = 0;
+  };
+
+  scheduler& time_;
+  coverage seen_;
+  std::map<actor_ref, std::int64_t> delivered_, judged_, dispatched_;
+  std::map<actor_id, std::uint32_t> newest_dispatched_;
+  std::set<actor_ref> factories_;
+  std::map<actor_id, actor_ref> alive_;
+  std::map<actor_ref, owed> to_ack_;  // on the present connection
+  std::map<actor_ref, said> said_;
+  std::set<actor_ref> hopeless_;
+  std::map<actor_id, std::uint32_t> elsewhere_;
+  epoch connection_ = 0;
+  bool any_fault_ = false;
+  std::array<time_point, static_cast<std::size_t>(fault::faults)> fault_until_{};
+};
+
+}  // namespace nuncio::simulation

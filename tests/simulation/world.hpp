@@ -1,0 +1,22 @@
+// One simulated run: engine, host and the wire between them, a workload and its faults, all drawn from one seed.
+// Returns what went wrong, if anything. The same seed gives the same run on every machine.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "simulation/coverage.hpp"
+
+namespace nuncio::simulation {
+
+struct run_result {
+  std::string violation;  ///< empty when all held
+  coverage seen;
+  std::uint64_t steps = 0;
+  std::uint64_t connections = 0;
+  std::uint64_t generations = 0;
+};
+
+run_result run(std::uint64_t seed);
+
+}  // namespace nuncio::simulation
