@@ -195,7 +195,7 @@ struct link::impl final : websocket_handler {
     if (closing.load()) return finish({errc::cancelled, "closed"});
     const auto decision = policy.handle_end(why);
     if (decision.what == reconnect_decision::kind::evicted)
-      return finish({errc::evicted, decision.message});
+      return finish({errc::evicted, decision.message + "; this host's key was " + options.target.envoy_key});
     if (decision.what == reconnect_decision::kind::refused)
       return finish({errc::refused, decision.message});
     if (was_up || policy.failures() <= 3 || policy.failures() % 20 == 0)
