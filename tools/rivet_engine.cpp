@@ -82,6 +82,12 @@ json settings_of(const std::array<std::uint16_t, 3>& ports, const fs::path& data
             {"peer_url", fmt::format("http://127.0.0.1:{}", ports[1])}}}}}}}};
 }
 
+/// A new engine is healthy a moment before its namespace "default" exists.
+bool has_namespace(const engine_client& client) {
+  const auto reply = client.call({.target = "/namespaces?name=default"});
+  return reply && reply->status == 200 && reply->body.find("\"namespace_id\"") != std::string::npos;
+}
+
 std::vector<char*> pointers(std::vector<std::string>& xs) {
   std::vector<char*> out;
   for (auto& x : xs) out.push_back(x.data());
@@ -134,7 +140,7 @@ outcome<void> rivet_engine::start() {
     const engine_client client{{.endpoint = endpoint(), .timeout = std::chrono::seconds{2}}};
     const auto end = steady_clock::now() + options_.start_limit;
     while (running() && steady_clock::now() < end) {
-      if (client.health()) {
+      if (client.health() && has_namespace(client)) {
         started_before_ = true;
         return {};
       }
