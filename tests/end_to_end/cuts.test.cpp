@@ -1,0 +1,162 @@
+// The connection is cut under load: nobody is lost, everybody is answered.
+#include <algorithm>
+#include <atomic>
+#include <future>
+#include <mutex>
+
+#include "fixture.hpp"
+
+namespace nuncio::e2e {
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+// Clients that ask in turn, at `per_second` together, until told to end.
+class load {
+public:
+  load(const pool_client& client, std::vector<std::string> ids, unsigned per_second, unsigned clients) {
+    for (unsigned i = 0; i < clients; ++i)
+      threads_.emplace_back([this, &client, ids, i, gap = std::chrono::microseconds{1'000'000} * clients / per_second] {
+        auto next = clock::now();
+        for (auto n = i; !over_; ++n) {
+          std::this_thread::sleep_until(next);
+          next = std::max(next + gap, clock::now());
+          const auto reply = client.request(ids[n % ids.size()], "POST", "/request/bench", "x");
+          ++asked;
+          if (!reply)
+            note("no reply: " + reply.error().message);
+          else if (reply->status == 200)
+            ++answered;
+          else if (reply->body.empty())
+            note("status " + std::to_string(reply->status) + " without a reason");
+          else
+            ++refused;
+        }
+      });
+  }
+
+  ~load() { end(); }
+  load(const load&) = delete;
+  load& operator=(const load&) = delete;
+
+  void end() {
+    over_ = true;
+    for (auto& x : threads_)
+      if (x.joinable()) x.join();
+  }
+
+  std::atomic<std::uint64_t> asked = 0, answered = 0, refused = 0;
+
+  std::vector<std::string> unexplained() {
+    const std::lock_guard guard{mutex_};
+    return unexplained_;
+  }
+
+private:
+  void note(std::string why) {
+    const std::lock_guard guard{mutex_};
+    unexplained_.push_back(std::move(why));
+  }
+
+  std::atomic<bool> over_ = false;
+  std::mutex mutex_;
+  std::vector<std::string> unexplained_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace
+
+TEST_SUITE_BEGIN("cuts");
+
+TEST_CASE("six cuts within a minute under 200 requests/s: no actor lost, back within 3 s, every request answered") {
+  hosted_pool x;
+  std::vector<std::string> ids, instances;
+  for (int i = 0; i < 8; ++i) ids.push_back(x.client.create_running("bench"));
+  for (const auto& id : ids) instances.push_back(x.client.get(id, "/request/instance").body);
+
+  load requests{x.client, ids, 200, 16};
+  for (int i = 0; i < 6; ++i) {
+    // Spread over the better part of the minute, so that a backoff that is not reset would show.
+    std::this_thread::sleep_for(8s);
+    const auto from = clock::now();
+    const auto connections = x.proxy->records().size();
+    x.proxy->cut_towards_engine();
+    REQUIRE(x.proxy->await_barrier(connections + 1));
+    CHECK(clock::now() - from < 3s);
+  }
+  std::this_thread::sleep_for(2s);
+  requests.end();
+
+  for (const auto& why : requests.unexplained()) FAIL_CHECK(why);
+  MESSAGE(
+      "asked " << requests.asked.load() << ", answered " << requests.answered.load() << ", refused with a reason "
+               << requests.refused.load());
+  CHECK(requests.asked > 2500);
+  CHECK(requests.answered >= requests.asked * 99 / 100);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const auto after = x.client.get(ids[i], "/request/instance");
+    CHECK(after.body == instances[i]);
+    CHECK(after.header("x-starts") == "1");
+    CHECK(x.client.view(ids[i]).error.empty());
+  }
+  CHECK(x.host->factory_calls() == ids.size());
+  CHECK(x.backlog_drains());
+}
+
+TEST_CASE("a cut while a request is in flight: answered on the new connection") {
+  hosted_pool x;
+  const auto id = x.client.create_running("probe");
+  auto slow = std::async(std::launch::async, [&] { return x.client.get(id, "/slow?ms=1500"); });
+  REQUIRE(await([&] { return x.host->stats().ingress.requests_open == 1; }));
+  CHECK(x.proxy->cut_and_await().barrier);
+  CHECK(slow.wait_for(0s) == std::future_status::timeout);
+  const auto reply = slow.get();
+  CHECK(reply.status == 200);
+  CHECK(reply.header("x-generation") == "1");
+  CHECK(x.host->stats().ingress.requests == 1);
+}
+
+TEST_CASE("a response that was given while the connection was down reaches the client") {
+  hosted_pool x;
+  const auto id = x.client.create_running("probe");
+  auto slow = std::async(std::launch::async, [&] { return x.client.get(id, "/slow?ms=1000"); });
+  REQUIRE(await([&] { return x.host->stats().ingress.requests_open == 1; }));
+  x.proxy->refuse(true);
+  x.proxy->cut();
+  REQUIRE(await([&] { return x.host->stats().responses == 1; }));
+  x.proxy->refuse(false);
+  const auto reply = slow.get();
+  CHECK(reply.status == 200);
+  CHECK(reply.header("x-generation") == "1");
+}
+
+TEST_CASE("a request made while the connection is down is answered after it") {
+  hosted_pool x;
+  const auto id = x.client.create_running("probe");
+  x.client.post(id, "/increment");
+  x.proxy->refuse(true);
+  x.proxy->cut();
+  REQUIRE(await([&] { return x.proxy->last().ended; }));
+  auto waiting = std::async(std::launch::async, [&] { return x.client.get(id, "/n"); });
+  CHECK(waiting.wait_for(1s) == std::future_status::timeout);
+  x.proxy->refuse(false);
+  const auto reply = waiting.get();
+  CHECK(reply.status == 200);
+  CHECK(reply.body == "1");
+}
+
+TEST_CASE("an undecodable frame ends the connection, not the actors") {
+  hosted_pool x;
+  const auto id = x.client.create_running("counter");
+  x.client.post(id, "/request/increment");
+  const auto before = x.proxy->records().size();
+  x.proxy->inject_garbage();
+  REQUIRE(x.proxy->await_barrier(before + 1));
+  CHECK(x.host->stats().link.bad_frames == 1);
+  CHECK(x.client.post(id, "/request/increment").body == "2");
+  CHECK(x.host->factory_calls() == 1);
+}
+
+TEST_SUITE_END();
+
+}  // namespace nuncio::e2e

@@ -1,0 +1,81 @@
+// A host that ends in good order gives its actors away without losing them.
+#include <signal.h>
+
+#include "fixture.hpp"
+#include "process.hpp"
+
+namespace nuncio::e2e {
+
+TEST_SUITE_BEGIN("drain");
+
+TEST_CASE("SIGTERM drains `nuncio serve`: exit status 0, its actors move to the other host") {
+  auto& engine = shared_engine();
+  const auto pool = new_pool();
+  const pool_client client{engine, pool};
+  process first{serve_command(engine.endpoint(), pool)};
+  REQUIRE(first.await_line("ready"));
+  std::vector<std::string> ids, instances;
+  for (int i = 0; i < 4; ++i) ids.push_back(client.create_running("bench"));
+  for (const auto& id : ids) instances.push_back(client.get(id, "/request/instance").body);
+  process second{serve_command(engine.endpoint(), pool)};
+  REQUIRE(second.await_line("ready"));
+
+  first.signal(SIGTERM);
+  const auto status = first.await_exit(40s);
+  INFO(first.log());
+  REQUIRE(status.has_value());
+  CHECK(*status == 0);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const auto after = client.get(ids[i], "/request/instance");
+    CHECK(after.status == 200);
+    CHECK(after.body != instances[i]);
+    CHECK(after.header("x-starts") == "1");
+    CHECK(client.view(ids[i]).error.empty());
+  }
+  second.signal(SIGINT);
+  CHECK(second.await_exit(40s) == 0);
+}
+
+TEST_CASE("the last host drains too: its actors come back on the next one") {
+  auto& engine = shared_engine();
+  const auto pool = new_pool();
+  const pool_client client{engine, pool};
+  process first{serve_command(engine.endpoint(), pool)};
+  REQUIRE(first.await_line("ready"));
+  const auto id = client.create_running("bench");
+  const auto before = client.get(id, "/request/instance").body;
+  first.signal(SIGTERM);
+  const auto status = first.await_exit(40s);
+  INFO(first.log());
+  REQUIRE(status.has_value());
+  CHECK(*status == 0);
+  CHECK_FALSE(client.view(id).destroyed);
+
+  process second{serve_command(engine.endpoint(), pool)};
+  REQUIRE(second.await_line("ready"));
+  const auto after = client.get(id, "/request/instance");
+  CHECK(after.status == 200);
+  CHECK(after.body != before);
+  CHECK(after.header("x-starts") == "1");
+}
+
+TEST_CASE("stop() lets a request in flight end first") {
+  hosted_pool x;
+  const auto id = x.client.create_running("probe");
+  int status = 0;
+  std::thread client{[&] {
+    if (const auto reply = x.client.request(id, "GET", "/slow?ms=700")) status = reply->status;
+  }};
+  REQUIRE(await([&] { return x.host->stats().ingress.requests_open == 1; }));
+  // A host for what is repeated, should the drain not wait.
+  test_host next{{.endpoint = x.engine.endpoint(), .pool = x.pool}};
+  REQUIRE(next.await_ready());
+  x.host->stop();
+  client.join();
+  CHECK(status == 200);
+  CHECK(x.client.get(id, "/generation").body == "2");
+}
+
+TEST_SUITE_END();
+
+}  // namespace nuncio::e2e

@@ -1,0 +1,95 @@
+// See engine_under_test.hpp.
+#include "engine_under_test.hpp"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <string_view>
+
+#include "engine/dev_engine.hpp"
+#include "rivet_engine.hpp"
+
+namespace nuncio::e2e {
+namespace {
+
+std::unique_ptr<engine_under_test>& shared() {
+  static std::unique_ptr<engine_under_test> it;
+  return it;
+}
+
+}  // namespace
+
+engine_kind kind_under_test() {
+  const char* named = std::getenv("NUNCIO_E2E_ENGINE");
+  const std::string_view name = named != nullptr ? named : "dev";
+  if (name == "dev") return engine_kind::dev;
+  if (name == "rivet") return engine_kind::rivet;
+  std::fprintf(stderr, "NUNCIO_E2E_ENGINE is '%s': must be dev or rivet\n", named);
+  std::exit(2);
+}
+
+struct engine_under_test::impl {
+  ~impl() {
+    dev.reset();
+    std::error_code ignored;
+    if (!data.empty()) std::filesystem::remove_all(data, ignored);
+  }
+
+  std::optional<dev_engine> dev;
+  std::optional<rivet_engine> rivet;
+  std::string data;
+};
+
+engine_under_test::engine_under_test(engine_setup setup) : impl_(std::make_unique<impl>()) {
+  if (kind_under_test() == engine_kind::dev) {
+    dev_engine_options options;
+    options.streaming = setup.streaming;
+    if (setup.keep_data) {
+      auto pattern = (std::filesystem::temp_directory_path() / "nuncio-e2e-XXXXXX").string();
+      REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+      options.data = impl_->data = pattern;
+    }
+    impl_->dev.emplace(std::move(options));
+  } else {
+    impl_->rivet.emplace(rivet_engine_options{.streaming = setup.streaming});
+  }
+  restart();
+}
+
+engine_under_test::~engine_under_test() = default;
+
+void engine_under_test::kill() {
+  if (impl_->dev) impl_->dev->kill();
+  if (impl_->rivet) impl_->rivet->kill();
+}
+
+void engine_under_test::restart() {
+  if (impl_->dev) {
+    const auto started = impl_->dev->start();
+    if (!started) FAIL("no dev engine: " << started.error().message);
+  } else {
+    const auto started = impl_->rivet->start();
+    if (!started) FAIL("no rivet-engine: " << started.error().message);
+  }
+}
+
+std::uint16_t engine_under_test::port() const {
+  return impl_->dev ? impl_->dev->port() : impl_->rivet->port();
+}
+
+std::string engine_under_test::endpoint() const {
+  return impl_->dev ? impl_->dev->endpoint() : impl_->rivet->endpoint();
+}
+
+engine_under_test& shared_engine() {
+  if (!shared()) shared() = std::make_unique<engine_under_test>();
+  return *shared();
+}
+
+void end_shared_engine() { shared().reset(); }
+
+}  // namespace nuncio::e2e

@@ -1,0 +1,45 @@
+// The engine that NUNCIO_E2E_ENGINE names: the embedded dev engine in this process, or the real one as a child. Cases
+// see no difference; an engine that can't be had fails them. One thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace nuncio::e2e {
+
+enum class engine_kind : std::uint8_t { dev, rivet };
+
+/// From NUNCIO_E2E_ENGINE: "dev" (also when unset) or "rivet". Ends the program when it is anything else.
+engine_kind kind_under_test();
+
+struct engine_setup {
+  bool streaming = false;  ///< the streaming gateway
+  bool keep_data = false;  ///< what a kill must not lose; the real one always keeps it
+};
+
+class engine_under_test {
+public:
+  /// Starts; fails the case when it can't.
+  explicit engine_under_test(engine_setup setup = {});
+  ~engine_under_test();
+
+  /// As kill -9.
+  void kill();
+  /// After kill(), on the same port with the same data.
+  void restart();
+
+  [[nodiscard]] std::uint16_t port() const;
+  [[nodiscard]] std::string endpoint() const;
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+/// The buffered engine that cases of one run share; started at first use.
+engine_under_test& shared_engine();
+/// Before main ends.
+void end_shared_engine();
+
+}  // namespace nuncio::e2e

@@ -1,0 +1,75 @@
+// What is too much is refused clearly, and only there.
+#include <algorithm>
+#include <atomic>
+
+#include "fixture.hpp"
+
+namespace nuncio::e2e {
+
+TEST_SUITE_BEGIN("limits");
+
+TEST_CASE("a response over the engine's maximum: a clear 500 at once, the handler ran once") {
+  hosted_pool x;
+  const auto id = x.client.create_running("probe");
+  const auto from = std::chrono::steady_clock::now();
+  const auto reply = x.client.get(id, "/big?bytes=20971521");
+  CHECK(std::chrono::steady_clock::now() - from < 5s);
+  CHECK(reply.status == 500);
+  CHECK(reply.body.find("20971521") != std::string::npos);
+  CHECK(reply.body.find("20971520") != std::string::npos);
+  const auto calls = x.client.get(id, "/calls");
+  CHECK(calls.body == "1");
+  CHECK(calls.header("x-generation") == "1");
+}
+
+TEST_CASE("the largest response that the engine takes arrives") {
+  hosted_pool x;
+  const auto id = x.client.create_running("probe");
+  const auto reply = x.client.get(id, "/big?bytes=20971520");
+  CHECK(reply.status == 200);
+  CHECK(reply.body.size() == 20971520);
+}
+
+TEST_CASE("a flood to one slow actor: 503 beyond its bound, the others answer as before") {
+  hosted_pool x{{.requests_max = 16}};
+  const auto slow = x.client.create_running("probe");
+  const auto other = x.client.create_running("probe");
+  std::atomic<int> answered = 0, busy = 0, else_ = 0;
+  std::vector<std::thread> flood;
+  for (int i = 0; i < 64; ++i)
+    flood.emplace_back([&] {
+      const auto reply = x.client.request(slow, "GET", "/slow?ms=3000");
+      if (reply && reply->status == 200)
+        ++answered;
+      else if (reply && reply->status == 503)
+        ++busy;
+      else
+        ++else_;
+    });
+  CHECK(await([&] { return x.host->stats().ingress.requests_rejected == 48; }));
+  const auto from = std::chrono::steady_clock::now();
+  for (int i = 0; i < 50; ++i) CHECK(x.client.get(other, "/n").status == 200);
+  CHECK(std::chrono::steady_clock::now() - from < 3s);
+  for (auto& t : flood) t.join();
+  CHECK(answered == 16);
+  CHECK(busy == 48);
+  CHECK(else_ == 0);
+  CHECK(x.client.get(slow, "/n").status == 200);
+}
+
+TEST_CASE("a slow actor holds up nobody else") {
+  hosted_pool x;
+  const auto slow = x.client.create_running("probe");
+  const auto other = x.client.create_running("probe");
+  std::thread waits{[&] { CHECK(x.client.get(slow, "/slow?ms=2000").status == 200); }};
+  REQUIRE(await([&] { return x.host->stats().ingress.requests_open == 1; }));
+  const auto from = std::chrono::steady_clock::now();
+  CHECK(x.client.get(other, "/n").status == 200);
+  CHECK(x.client.get(slow, "/n").status == 200);
+  CHECK(std::chrono::steady_clock::now() - from < 1s);
+  waits.join();
+}
+
+TEST_SUITE_END();
+
+}  // namespace nuncio::e2e

@@ -1,0 +1,197 @@
+// See test_host.hpp.
+#include "test_host.hpp"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <caf/all.hpp>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <nuncio/host.hpp>
+#include <random>
+
+#include "sample_actors.hpp"
+
+namespace nuncio::e2e {
+namespace {
+
+struct shared_log {
+  void write(log_level level, std::string_view message, std::span<const log_field> fields) {
+    if (level == log_level::debug) return;
+    auto line = fmt::format("{} {}", static_cast<int>(level), message);
+    for (const auto& f : fields) line += fmt::format(" {}={}", f.name, f.value);
+    const std::lock_guard guard{mutex};
+    if (text.size() < 20'000) text += line + '\n';
+  }
+
+  std::mutex mutex;
+  std::string text;
+};
+
+struct probe_state {
+  std::uint64_t n = 0;
+  std::string instance;
+  std::uint64_t next_slow = 0;
+  bool told_to_stop = false;
+  std::map<std::uint64_t, caf::typed_response_promise<http_response>> slow{};
+};
+
+using probe_actor = caf::stateful_actor<probe_state, engine_actor>;
+
+http_response say(const probe_actor* self, std::string body) {
+  return {
+      .status = 200,
+      .headers =
+          {{"x-generation", std::to_string(self->start().self.generation)},
+           {"x-instance", self->state.instance}},
+      .body = std::move(body)};
+}
+
+std::uint64_t number_in(const http_request& r) {
+  const auto at = r.path.view().find('=');
+  return at == std::string_view::npos ? 0 : std::stoull(std::string{r.path.view().substr(at + 1)});
+}
+
+std::uint64_t digest(const bytes& x) {
+  std::uint64_t out = 14695981039346656037ULL;
+  for (const auto byte : x) out = (out ^ byte) * 1099511628211ULL;
+  return out;
+}
+
+caf::behavior probe(
+    probe_actor* self,
+    const std::shared_ptr<start_census>& census,
+    const std::shared_ptr<std::atomic<std::uint64_t>>& calls) {
+  census->count(self->start().self);
+  self->state.instance = fmt::format("{:08x}", std::random_device{}());
+  const auto end_slow = [self](std::uint64_t id) {
+    auto waiting = self->state.slow.extract(id);
+    if (!waiting.empty()) waiting.mapped().deliver(say(self, std::to_string(self->state.n)));
+    if (self->state.told_to_stop && self->state.slow.empty()) self->quit();
+  };
+  const auto stop = [self](const stop_command&) {
+    self->state.told_to_stop = true;
+    if (self->state.slow.empty()) self->quit();
+  };
+  const auto handle = [=](const http_request& r) -> caf::result<http_response> {
+    const auto path = r.path_only();
+    auto& n = self->state.n;
+    if (path == "/increment") ++n;
+    if (path == "/n" || path == "/increment") return say(self, std::to_string(n));
+    if (path == "/generation") return say(self, std::to_string(self->start().self.generation));
+    if (path == "/calls") return say(self, std::to_string(*calls));
+    if (path == "/digest")
+      return say(self, fmt::format("{} {:016x}", r.body.size(), digest(r.body)));
+    if (path == "/big") {
+      ++*calls;
+      return say(self, std::string(number_in(r), 'x'));
+    }
+    if (path == "/throw") {
+      ++*calls;
+      throw std::runtime_error{"probe threw on request"};
+    }
+    if (path == "/fail") return caf::make_error(caf::sec::runtime_error, "probe failed on request");
+    if (path == "/quit") self->quit();
+    if (path == "/sleep") self->sleep();
+    if (path == "/destroy") self->destroy();
+    if (path == "/quit-unanswered") {
+      auto never = self->make_response_promise<http_response>();
+      self->quit();
+      return never;
+    }
+    if (path == "/slow") {
+      const auto id = ++self->state.next_slow;
+      auto later = self->make_response_promise<http_response>();
+      self->state.slow.emplace(id, later);
+      self->delayed_send(self, std::chrono::milliseconds{number_in(r)}, id);
+      return later;
+    }
+    return say(self, "ok");
+  };
+  return {handle, end_slow, stop};
+}
+
+// Throws before there is a behavior.
+caf::behavior thrower(engine_actor*) { throw std::runtime_error{"the factory of thrower threw"}; }
+
+struct system_config : caf::actor_system_config {
+  system_config() { recommended(*this); }
+};
+
+}  // namespace
+
+struct test_host::impl {
+  explicit impl(host_setup setup) : system(config), the_host(system, options_of(std::move(setup))) {
+    serve_samples(the_host, census);
+    the_host.serve("probe", probe, census, calls);
+    the_host.serve("thrower", thrower);
+  }
+
+  host_options options_of(host_setup setup) {
+    host_options out;
+    out.endpoint = std::move(setup.endpoint);
+    out.pool = std::move(setup.pool);
+    out.namespace_name = std::move(setup.namespace_name);
+    out.envoy_key = std::move(setup.envoy_key);
+    out.protocol_version = setup.protocol_version;
+    out.requests_max = setup.requests_max;
+    out.drain_timeout = setup.drain_timeout;
+    out.log = [log = log](log_level level, std::string_view message, std::span<const log_field> fields) {
+      log->write(level, message, fields);
+    };
+    out.on_ready = [this] {
+      {
+        const std::lock_guard guard{mutex};
+        ready = true;
+      }
+      changed.notify_all();
+    };
+    return out;
+  }
+
+  std::shared_ptr<shared_log> log = std::make_shared<shared_log>();
+  std::shared_ptr<start_census> census = std::make_shared<start_census>();
+  std::shared_ptr<std::atomic<std::uint64_t>> calls = std::make_shared<std::atomic<std::uint64_t>>(0);
+  mutable std::mutex mutex;
+  mutable std::condition_variable changed;
+  bool ready = false;
+  system_config config;
+  caf::actor_system system;
+  host the_host;
+};
+
+test_host::test_host(host_setup setup) : impl_(std::make_unique<impl>(std::move(setup))) {
+  const auto started = impl_->the_host.start();
+  if (!started) FAIL("the host does not start: " << started.error().message);
+}
+
+test_host::~test_host() = default;
+
+bool test_host::await_ready(std::chrono::milliseconds limit) const {
+  std::unique_lock guard{impl_->mutex};
+  return impl_->changed.wait_for(guard, limit, [&] { return impl_->ready; });
+}
+
+std::optional<failure> test_host::await_end(std::chrono::milliseconds limit) const {
+  return impl_->the_host.wait_ended(limit);
+}
+
+void test_host::stop() { impl_->the_host.stop(); }
+
+void test_host::abort() { impl_->the_host.abort(); }
+
+host_stats test_host::stats() const { return impl_->the_host.stats(); }
+
+std::string test_host::envoy_key() const { return impl_->the_host.envoy_key(); }
+
+std::uint64_t test_host::factory_calls() const { return impl_->census->calls(); }
+
+std::uint64_t test_host::factory_calls_repeated() const { return impl_->census->repeated(); }
+
+std::string test_host::log() const {
+  const std::lock_guard guard{impl_->log->mutex};
+  return impl_->log->text;
+}
+
+}  // namespace nuncio::e2e

@@ -1,0 +1,56 @@
+// A host in this process with an actor system of its own, serving the sample actors, and `probe`, which does on request
+// what an actor can do wrong. CAF stays in test_host.cpp. Any thread.
+//
+// probe: GET /n, POST /increment, /quit, /quit-unanswered, /throw, /fail, /sleep, /destroy, GET /slow?ms=N,
+// GET /big?bytes=N, POST /digest, GET /generation, GET /calls (how often this process ran /big). Every answer carries
+// x-generation and x-instance. Told to stop, it answers what is open first.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <nuncio/counters.hpp>
+#include <nuncio/outcome.hpp>
+#include <optional>
+#include <string>
+
+namespace nuncio::e2e {
+
+struct host_setup {
+  std::string endpoint;
+  std::string pool;
+  std::string namespace_name = "default";
+  std::string envoy_key{};
+  std::uint16_t protocol_version = 8;
+  std::size_t requests_max = 256;
+  std::chrono::milliseconds drain_timeout{std::chrono::seconds{10}};
+};
+
+class test_host {
+public:
+  explicit test_host(host_setup setup);
+  ~test_host();
+  test_host(const test_host&) = delete;
+  test_host& operator=(const test_host&) = delete;
+
+  /// The first replay barrier has passed.
+  bool await_ready(std::chrono::milliseconds limit = std::chrono::seconds{20}) const;
+  [[nodiscard]] std::optional<failure> await_end(
+      std::chrono::milliseconds limit = std::chrono::seconds{20}) const;
+  void stop();
+  void abort();
+
+  [[nodiscard]] host_stats stats() const;
+  [[nodiscard]] std::string envoy_key() const;
+  /// Factory calls, and those beyond the first for one (actor, generation): more than 0 is the bug of all bugs.
+  [[nodiscard]] std::uint64_t factory_calls() const;
+  [[nodiscard]] std::uint64_t factory_calls_repeated() const;
+  /// The host's log, for a failed case.
+  [[nodiscard]] std::string log() const;
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace nuncio::e2e
