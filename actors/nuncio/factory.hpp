@@ -23,15 +23,20 @@ using factories = std::map<std::string, factory, std::less<>>;
 template <class Spawn>
 void spawn_apart(
     caf::actor_system& sys, const std::shared_ptr<const instance_context>& context, Spawn spawn) {
-  sys.spawn<caf::hidden>([spawn = std::move(spawn), context](caf::event_based_actor* self) {
-    const auto& who = context->start.self;
-    try {
-      const construction_scope scope{context};
-      tell(*context, instance_spawned{who, spawn(self->system())});
-    } catch (...) {
-      tell(*context, instance_down{who, describe(std::current_exception()), {}});
-    }
-  });
+  // The context is an argument because CAF 0.17 binds a reference to null for a function actor without arguments, of which
+  // UBSan would tell the user (docs/caf_and_libwebsockets.md).
+  sys.spawn<caf::hidden>(
+      [spawn = std::move(spawn)](
+          caf::event_based_actor* self, const std::shared_ptr<const instance_context>& of) {
+        const auto& who = of->start.self;
+        try {
+          const construction_scope scope{of};
+          tell(*of, instance_spawned{who, spawn(self->system())});
+        } catch (...) {
+          tell(*of, instance_down{who, describe(std::current_exception()), {}});
+        }
+      },
+      context);
 }
 
 /// Whether constructing the actor `T`, of a function, runs no code of the user that could throw: it has no state, or one
@@ -46,6 +51,11 @@ consteval bool constructs_plainly() {
 
 template <class F, class Args>
 caf::actor spawn_function(caf::actor_system& sys, const F& f, const Args& args) {
+  if constexpr (std::tuple_size_v<Args> == 0) {
+    using self_pointer = caf::infer_impl_from_fun_t<F>*;
+    return caf::actor_cast<caf::actor>(
+        sys.spawn<caf::hidden>([](self_pointer self, F body) { return body(self); }, f));  // as in spawn_apart
+  }
   return std::apply(
       [&](const auto&... xs) {
         return caf::actor_cast<caf::actor>(sys.template spawn<caf::hidden>(f, xs...));

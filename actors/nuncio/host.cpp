@@ -212,14 +212,16 @@ struct host::impl : std::enable_shared_from_this<impl> {
         "the pool can't be set up yet; trying again",
         {{"endpoint", options.endpoint}, {"reason", why.message}, {"retry_ms", fmt::to_string(retry.count())}});
     // One short-lived actor for each wait: the client's thread must not block.
-    system->spawn<caf::hidden>([self = weak_from_this(), retry](caf::event_based_actor* timer) -> caf::behavior {
-      timer->delayed_send(timer, retry, internal::tick{});
-      return {[self, retry, timer](const internal::tick&) {
-        if (const auto x = self.lock())
-          x->ensure_pool(std::min<std::chrono::milliseconds>(retry * 2, 5s));
-        timer->quit();
-      }};
-    });
+    system->spawn<caf::hidden>(
+        [retry](caf::event_based_actor* timer, const std::weak_ptr<impl>& self) -> caf::behavior {
+          timer->delayed_send(timer, retry, internal::tick{});
+          return {[self, retry, timer](const internal::tick&) {
+            if (const auto x = self.lock())
+              x->ensure_pool(std::min<std::chrono::milliseconds>(retry * 2, 5s));
+            timer->quit();
+          }};
+        },
+        weak_from_this());
   }
 
   void set_final(const failure& why) {

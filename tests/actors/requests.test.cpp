@@ -93,9 +93,13 @@ TEST_CASE_FIXTURE(fixture, "a promise answered later, after others") {
 
 TEST_CASE("delegation to another actor") {
   hosted x;
-  auto worker = (*x.host.sim).spawn([](caf::event_based_actor*) -> caf::behavior {
-    return {[](const std::string& path) { return http_response{.status = 200, .headers = {}, .body = "for " + path}; }};
-  });
+  auto worker = (*x.host.sim).spawn(
+      [](caf::event_based_actor*, const std::string& prefix) -> caf::behavior {
+        return {[prefix](const std::string& path) {
+          return http_response{.status = 200, .headers = {}, .body = prefix + path};
+        }};
+      },
+      std::string{"for "});
   x.host.serve("delegating", delegating, worker);
   x.host.boot();
   x.host.start_accepted(instance_of("a"), "delegating");
