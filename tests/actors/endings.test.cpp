@@ -221,7 +221,7 @@ TEST_CASE_FIXTURE(fixture, "going away and destroy stop an actor, lost ends it w
   CHECK(p->ended == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "a Stop for an unknown generation: Stopped(OK) above any counter") {
+TEST_CASE_FIXTURE(fixture, "I12 nothing silent: a Stop for an unknown generation: Stopped(OK) above any counter") {
   host.stop(instance_of("z", 3), reason::lost);
   CHECK(host.lines() == strings{"ack z/3:2", "event z/3:9007199254740992 stopped ok"});
   CHECK(host.stats().orphan_stops == 1);
@@ -230,7 +230,7 @@ TEST_CASE_FIXTURE(fixture, "a Stop for an unknown generation: Stopped(OK) above 
   CHECK(host.lines() == strings{"ack z/3:2"});
 }
 
-TEST_CASE_FIXTURE(fixture, "an expired Start is acked, ends the older generation and is answered with Stopped(Error)") {
+TEST_CASE_FIXTURE(fixture, "I12 nothing silent: an expired Start is acked, ends the older generation and is answered with Stopped(Error)") {
   begin();
   host.command(host.start_command(instance_of("a", 2), "echo", 1, 29s));
   CHECK(host.ledger().expired == 1);

@@ -139,7 +139,7 @@ TEST_CASE_FIXTURE(fixture, "a factory slower than the start limit: Stopped(Error
   CHECK(host.stats().instances == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "Running never acked ends an actor, but only towards an engine that acks") {
+TEST_CASE_FIXTURE(fixture, "I14 single writer: Running never acked ends an actor, but only towards an engine that acks") {
   host.start(a);
   host.pass(40s);
   CHECK(p->ended == 0);
@@ -154,7 +154,7 @@ TEST_CASE_FIXTURE(fixture, "Running never acked ends an actor, but only towards 
   CHECK(host.lines().back() == "1 #0 200 0");
 }
 
-TEST_CASE_FIXTURE(fixture, "the lease's end ends every actor with Stopped(Error), never OK") {
+TEST_CASE_FIXTURE(fixture, "I14 single writer: the lease's end ends every actor with Stopped(Error), never OK") {
   host.start_accepted(a);
   host.start_accepted(instance_of("b"), "stubborn");
   host.start_accepted(instance_of("c"));
@@ -173,7 +173,7 @@ TEST_CASE_FIXTURE(fixture, "the lease's end ends every actor with Stopped(Error)
   host.to_ingress(internal::lease_ended{});  // nothing is left to end
 }
 
-TEST_CASE_FIXTURE(fixture, "an eviction ends all at once, without events") {
+TEST_CASE_FIXTURE(fixture, "I14 single writer: an eviction ends all at once, without events") {
   host.start_accepted(a);
   host.start_accepted(instance_of("b"), "stubborn");
   host.request(a, 1, "GET", "/later");

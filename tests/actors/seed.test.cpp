@@ -16,7 +16,7 @@ struct fixture : hosted {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(fixture, "same-index replay") {
+TEST_CASE_FIXTURE(fixture, "I1 fresh only: same-index replay") {
   const auto a = instance_of("a");
   host.start(a);
   CHECK(host.lines() == strings{"ack a/1:1", "event a/1:250 running"});
@@ -38,7 +38,7 @@ TEST_CASE_FIXTURE(fixture, "same-index replay") {
   CHECK(host.counts->acks_sent == 1 + 10'000 + 20);
 }
 
-TEST_CASE_FIXTURE(fixture, "stale lower index") {
+TEST_CASE_FIXTURE(fixture, "I1 fresh only: stale lower index") {
   const auto a = instance_of("a");
   host.start_accepted(a);
   host.stop(a, reason::sleep_intent, 5);
@@ -52,10 +52,12 @@ TEST_CASE_FIXTURE(fixture, "stale lower index") {
   CHECK(host.lines() == strings{"ack a/1:1", "ack a/1:2", "ack a/1:5"});
 }
 
-TEST_CASE_FIXTURE(fixture, "monotonic processing") {
+TEST_CASE_FIXTURE(fixture, "I1 fresh only: monotonic processing") {
   const auto a = instance_of("a");
   host.deliver(protocol::to_envoy_commands{
-      {host.start_command(a), sim_host::stop_command_for(a), host.start_command(a),
+      {host.start_command(a),
+       sim_host::stop_command_for(a),
+       host.start_command(a),
        sim_host::stop_command_for(a)}});
   CHECK(host.stats().dispatched == 2);
   CHECK(host.ledger().duplicates == 2);
@@ -65,7 +67,7 @@ TEST_CASE_FIXTURE(fixture, "monotonic processing") {
   CHECK(host.counts->acks_sent == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "per-actor isolation") {
+TEST_CASE_FIXTURE(fixture, "I1 fresh only: per-actor isolation") {
   host.start_accepted(instance_of("a"));
   host.start_accepted(instance_of("b"));
   host.request(instance_of("a"), 1, "POST", "/");
@@ -73,12 +75,13 @@ TEST_CASE_FIXTURE(fixture, "per-actor isolation") {
   host.stop(instance_of("b"));
   host.start(instance_of("b"));  // replayed
   host.request(instance_of("a"), 2);
-  CHECK(host.lines() == strings{"ack b/1:2", "event b/1:501 stopped ok", "ack b/1:1", "2 #0 200 1"});
+  CHECK(
+      host.lines() == strings{"ack b/1:2", "event b/1:501 stopped ok", "ack b/1:1", "2 #0 200 1"});
   CHECK(p->factories == 2);
   CHECK(p->ended == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "per-generation isolation") {
+TEST_CASE_FIXTURE(fixture, "I11 generations: per-generation isolation") {
   host.start_accepted(instance_of("a", 1));
   host.stop(instance_of("a", 1));
   host.clear();
@@ -86,7 +89,7 @@ TEST_CASE_FIXTURE(fixture, "per-generation isolation") {
   CHECK(p->factories == 2);
   CHECK(host.lines() == strings{"ack a/2:1", "event a/2:250 running"});
   host.clear();
-  host.stop(instance_of("a", 1));   // replay of the older generation
+  host.stop(instance_of("a", 1));  // replay of the older generation
   host.start(instance_of("a", 1));
   CHECK(host.ledger().superseded == 2);
   CHECK(p->factories == 2);
@@ -94,7 +97,8 @@ TEST_CASE_FIXTURE(fixture, "per-generation isolation") {
   CHECK(host.lines() == strings{"ack a/1:2", "ack a/1:1"});
 }
 
-TEST_CASE_FIXTURE(fixture, "Start replay on a live actor: state and in-flight request intact") {
+TEST_CASE_FIXTURE(
+    fixture, "I4 no clobber: Start replay on a live actor: state and in-flight request intact") {
   const auto a = instance_of("a");
   host.start_accepted(a);
   host.request(a, 1, "POST", "/");
@@ -110,7 +114,7 @@ TEST_CASE_FIXTURE(fixture, "Start replay on a live actor: state and in-flight re
   CHECK(host.lines() == strings{"ack a/1:1", "2 #0 201 late", "3 #0 200 2"});
 }
 
-TEST_CASE_FIXTURE(fixture, "Start replay on a stopped actor") {
+TEST_CASE_FIXTURE(fixture, "I3 no resurrection: Start replay on a stopped actor") {
   const auto a = instance_of("a");
   host.start_accepted(a);
   host.stop(a);
@@ -124,7 +128,7 @@ TEST_CASE_FIXTURE(fixture, "Start replay on a stopped actor") {
   CHECK(host.lines() == strings{"event a/1:501 stopped ok", "ack a/1:2"});
 }
 
-TEST_CASE_FIXTURE(fixture, "Stop replay") {
+TEST_CASE_FIXTURE(fixture, "I7 re-ack: Stop replay") {
   const auto a = instance_of("a");
   host.start_accepted(a, "stubborn");
   host.stop(a);
@@ -142,7 +146,9 @@ TEST_CASE_FIXTURE(fixture, "Stop replay") {
   CHECK(host.events().stopped == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "stopped actor acked after removal until the engine's store is empty") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "I5 acks complete: stopped actor acked after removal until the engine's store is empty") {
   const auto a = instance_of("a");
   host.start_accepted(a);
   host.stop(a, reason::destroy);

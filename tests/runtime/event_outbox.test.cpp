@@ -93,7 +93,9 @@ TEST_CASE("I9 bounded: an unacked event and its question do not grow with reconn
   }
 }
 
-TEST_CASE("One Stopped for each generation, never acked away, and what it makes pointless goes") {
+TEST_CASE(
+    "I10 events arrive: one Stopped for each generation, never acked away, and what it makes "
+    "pointless goes") {
   event_outbox x;
   x.handle_link_up(1, start);
   x.handle_running(a1);
@@ -120,7 +122,9 @@ TEST_CASE("A Stop for a generation of which nothing is known is answered above a
   CHECK(send(x) == list{std::int64_t{1} << 53});
 }
 
-TEST_CASE("A Stopped goes once it is fenced and its grace of connected time has passed") {
+TEST_CASE(
+    "I10 events arrive: a Stopped goes once it is fenced and its grace of connected time has "
+    "passed") {
   event_outbox x;
   x.handle_link_up(1, start);
   x.handle_stopped(a1, stop_code::error, "why");
