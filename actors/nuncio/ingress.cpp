@@ -29,16 +29,16 @@ ingress::ingress(
       outbox_(std::move(outbox)),
       ledger_(options_.ledger),
       limiter_(options_.log),
-      own_gate_(std::make_shared<output_gate>(0)) {}
+      own_gate_(std::make_shared<output_gate>(0)),
+      spawn_serv_(caf::actor_cast<caf::actor>(home_system().spawn_serv())) {}
 
 caf::behavior ingress::make_behavior() {
   using namespace internal;
   set_default_handler(caf::drop);
   // This actor's thread would keep ~actor_system waiting for ever. CAF ends its own actors before it waits.
-  spawn_serv_ = caf::actor_cast<caf::actor_addr>(system().spawn_serv());
   monitor(spawn_serv_);
   set_down_handler([this](const caf::down_msg& x) {
-    if (x.source != spawn_serv_) return;
+    if (x.source != spawn_serv_.address()) return;
     system_over_ = true;
     if (options_.on_system_end) options_.on_system_end();
     quit();
@@ -105,6 +105,7 @@ void ingress::on_exit() {
     if (!system_over_) caf::anon_send_exit(place.current->handle, caf::exit_reason::kill);
   }
   if (!system_over_) demonitor(spawn_serv_);
+  spawn_serv_ = nullptr;
   slots_.clear();
   alarms_.clear();
   routes_.clear();

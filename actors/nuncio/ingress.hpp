@@ -170,7 +170,7 @@ private:
   bool drain_asked_ = false;
   bool over_ = false;
   bool system_over_ = false;
-  caf::actor_addr spawn_serv_;
+  caf::actor spawn_serv_;  ///< ends with the system, perhaps before this actor's thread has even begun
   time_point drain_deadline_{};
 };
 
