@@ -54,7 +54,9 @@ TEST_CASE("an engine that is not there at first: the host waits and becomes read
   CHECK_FALSE(host.await_end(0ms).has_value());
   CHECK(host.log().find("trying again") != std::string::npos);
   engine.restart();
-  REQUIRE(host.await_ready());
+  const auto ready = host.await_ready(90s);  // after a kill -9 the real engine may refuse new pools with 500 for half a minute
+  INFO(host.log());
+  REQUIRE(ready);
   const pool_client client{engine, pool};
   CHECK(client.get(client.create_running("counter"), "/request/count").body == "0");
   host.abort();
