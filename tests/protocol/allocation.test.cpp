@@ -23,17 +23,18 @@ void* count_and_allocate(std::size_t n) {
 
 }  // namespace
 
-void* operator new(std::size_t n) { return count_and_allocate(n); }
+// Not inlined: g++ 12 takes one half inlined without the other for a mismatch.
+[[gnu::noinline]] void* operator new(std::size_t n) { return count_and_allocate(n); }
 
-void* operator new[](std::size_t n) { return count_and_allocate(n); }
+[[gnu::noinline]] void* operator new[](std::size_t n) { return count_and_allocate(n); }
 
-void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
 
-void operator delete[](void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete[](void* p) noexcept { std::free(p); }
 
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
 
-void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
 
 namespace nuncio::test {
 namespace {
