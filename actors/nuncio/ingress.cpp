@@ -424,7 +424,10 @@ void ingress::handle_tick(std::uint64_t serial) {
     switch (due.input) {
       case input::given_up:
         // In force only towards an engine that has acked an event of ours.
-        if (engine_acks_) apply(due.who, due.input, "the engine did not accept Running in time");
+        if (engine_acks_)
+          apply(due.who, due.input, "the engine did not accept Running in time");
+        else  // the rule may come into force yet
+          set_alarm(due.who, due.input, options_.start_limit);
         break;
       case input::start_limit:
         if (x->state == state::starting || x->state == state::queued)

@@ -237,7 +237,10 @@ void host_model::fire(const alarm& due) {
   if (x == nullptr) return;
   switch (due.what) {
     case input::given_up:
-      if (engine_acks_) apply(due.who, due.what, "Running was not accepted in time");
+      if (engine_acks_)
+        apply(due.who, due.what, "Running was not accepted in time");
+      else
+        set_alarm(due.who, due.what, time_.now() + start_limit);
       break;
     case input::start_limit:
       if (x->state == state::starting || x->state == state::queued)
