@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <nuncio/lifecycle.hpp>
 #include <string>
+#include <string_view>
 
 namespace nuncio::simulation {
 
@@ -42,6 +43,9 @@ enum class fault : std::uint8_t {
 };
 
 column column_of(lifecycle::state x);
+
+std::string_view to_string(row r);
+std::string_view to_string(column c);
 
 class coverage {
 public:

@@ -12,6 +12,22 @@ namespace {
 constexpr auto start_timeout = 30s;
 constexpr auto lost_threshold = 15s;
 
+std::string_view to_string(place x) {
+  switch (x) {
+    case place::waiting: return "waiting for a host";
+    case place::elsewhere: return "elsewhere";
+    case place::starting: return "starting";
+    case place::running: return "running";
+    case place::sleep_intent: return "told to sleep";
+    case place::stop_intent: return "told to stop";
+    case place::going_away: return "told to go away";
+    case place::destroying: return "told to end for good";
+    case place::sleeping: return "sleeping";
+    case place::destroyed: return "destroyed";
+  }
+  return "?";
+}
+
 bool hosted(place x) {
   return x == place::running || x == place::sleep_intent || x == place::stop_intent ||
          x == place::going_away || x == place::destroying;
@@ -36,11 +52,13 @@ placed_actor* engine_model::find(const actor_id& id) {
 void engine_model::move(placed_actor& a, place to) {
   a.at = to;
   a.changed = time_.now();
+  time_.trace("engine  {}:{} is {}", a.id.str(), a.generation, to_string(to));
 }
 
 // -- the connection ---------------------------------------------------------------
 
 void engine_model::handle_connected(std::uint64_t connection) {
+  time_.trace("engine  connection {}", connection);
   connection_ = connection;
   last_pong_ = time_.now();
   protocol::to_envoy_init init;
@@ -123,12 +141,15 @@ void engine_model::acknowledge(const protocol::actor_checkpoint& at) {
           push(at);
         });
   }
+  time_.trace("engine  {}:{}#{} acked", at.actor_id.str(), at.generation, at.index);
   all.erase(all.begin(), all.upper_bound(at.index));
   if (all.empty()) stored_.erase(it);
 }
 
 void engine_model::store(placed_actor& a, protocol::command what) {
   const protocol::actor_checkpoint at{a.id, a.generation, a.next_command++};
+  time_.trace(
+      "engine  {}:{}#{} {}", a.id.str(), a.generation, at.index, what.index() == 0 ? "Start" : "Stop");
   stored_[{a.id, a.generation}][at.index] = std::move(what);
   auto delay = random_.between(0ms, 20ms);
   if (random_.permille(faults.delay_permille)) {
@@ -221,6 +242,22 @@ void engine_model::allocate(std::size_t n) {
 void engine_model::stop(placed_actor& a, stop_actor_reason why, place next) {
   move(a, next);
   store(a, protocol::command_stop_actor{why});
+  const auto n = index_.at(a.id);
+  time_.after(faults.stop_threshold, side::engine, [this, n, generation = a.generation, next] {
+    auto& x = actors_[n];
+    if (x.generation != generation || x.at != next) return;
+    store(x, protocol::command_stop_actor{stop_actor_reason::lost});
+    ended(n, next == place::destroying, false);
+  });
+}
+
+void engine_model::supersede(std::size_t n, bool lost) {
+  auto& a = actors_[n];
+  if (a.at != place::starting && !hosted(a.at)) return;
+  if (a.delete_wanted || connection_ == 0) return;
+  const auto usual = std::exchange(faults.lose_push_permille, lost ? 1000 : faults.lose_push_permille);
+  allocate(n);
+  faults.lose_push_permille = usual;
 }
 
 void engine_model::request(std::size_t n) {

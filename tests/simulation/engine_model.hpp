@@ -42,6 +42,8 @@ struct placed_actor {
 struct engine_faults {
   unsigned lose_push_permille = 0, duplicate_permille = 0, retry_permille = 0, delay_permille = 0;
   bool elsewhere = false;
+  /// How long a Stop may go unanswered before the engine says Stop(LOST).
+  duration stop_threshold = 30min;
 };
 
 class engine_model {
@@ -72,6 +74,9 @@ public:
   void sleep(std::size_t n);
   void destroy(std::size_t n);
   void reschedule(std::size_t n);
+  /// Gives the present generation up without a Stop and starts the next here; when `lost`, only a
+  /// replay brings that Start.
+  void supersede(std::size_t n, bool lost);
 
   [[nodiscard]] std::vector<placed_actor>& actors() { return actors_; }
   [[nodiscard]] std::size_t stored() const { return stored_.size(); }

@@ -295,7 +295,8 @@ void host_model::live_on(std::shared_ptr<body> self) {
   });
   plan(20, [this, self] {
     to_ingress([this, who = self->who] {
-      if (find(who)) said_.emplace_back(said_alarm{who, 2'000'000'000'000});
+      const auto* x = find(who);
+      if (x && *x->gate) said_.emplace_back(said_alarm{who, 2'000'000'000'000});
     });
   });
 }

@@ -28,6 +28,7 @@ void oracle::handle_delivered(const protocol::actor_checkpoint& at) { raise(deli
 void oracle::handle_judged(
     row r, column c, const protocol::actor_checkpoint& at, epoch connection) {
   raise(judged_, at);
+  time_.trace("host    {} {}, actor {}", text_of(at), to_string(r), to_string(c));
   if (connection == connection_) {
     auto& x = to_ack_[ref_of(at)];
     x.highest = std::max(x.highest, at.index);
@@ -54,6 +55,7 @@ void oracle::handle_dispatched(
 }
 
 void oracle::handle_factory(const actor_ref& who) {
+  time_.trace("host    factory of {}", text_of(who));
   if (!factories_.insert(who).second)
     throw violated("I3 no resurrection", "the factory of " + text_of(who) + " was called twice");
   const auto [at, added] = alive_.try_emplace(who.actor, who);
@@ -63,6 +65,7 @@ void oracle::handle_factory(const actor_ref& who) {
 }
 
 void oracle::handle_actor_down(const actor_ref& who) {
+  time_.trace("host    {} is down", text_of(who));
   const auto at = alive_.find(who.actor);
   if (at != alive_.end() && at->second == who) alive_.erase(at);
 }

@@ -2,6 +2,8 @@
 // frozen like a stopped process or a busy thread. One thread; never reads a clock.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -52,6 +54,16 @@ enum class side : std::uint8_t { engine, link, ingress, ack, outbox, actors, sid
 class scheduler {
 public:
   [[nodiscard]] time_point now() const { return now_; }
+
+  /// Prints what happens, for a reader of one seed's run.
+  bool tracing = false;
+
+  template <class... Args>
+  void trace(fmt::format_string<Args...> text, Args&&... args) const {
+    if (!tracing) return;
+    const std::chrono::duration<double> seconds = now_.time_since_epoch();
+    fmt::print("{:11.6f} {}\n", seconds.count(), fmt::format(text, std::forward<Args>(args)...));
+  }
 
   void at(time_point when, side where, std::function<void()> what) {
     heap_.push_back({std::max(when, now_), ++serial_, where, std::move(what)});

@@ -10,12 +10,13 @@ namespace {
 
 class world {
 public:
-  explicit world(std::uint64_t seed)
+  world(std::uint64_t seed, bool tracing)
       : random_(seed),
         watch_(time_),
         wire_(time_, random_, watch_),
         engine_(time_, random_, engine_ports()),
         host_(time_, random_, watch_, draw_ledger(), host_ports()) {
+    time_.tracing = tracing;
     wire_.connect_to(engine_, host_);
   }
 
@@ -87,6 +88,9 @@ private:
     h = {some(15), some(8), some(30), some(30), some(30), some(15), some(30), some(10)};
     auto& e = engine_.faults;
     e.elsewhere = random_.percent(50);
+    // Where the engine gives up what lives, nothing may run elsewhere: the host can't know.
+    if (!e.elsewhere) supersedes_ = random_.percent(70) ? some(12) : 0;
+    if (!e.elsewhere && random_.percent(30)) e.stop_threshold = random_.between(200ms, 8s);
     if (has(fault::duplicate)) e.duplicate_permille = 20 + some(300);
     if (has(fault::delay)) {
       e.delay_permille = some(200);
@@ -123,10 +127,27 @@ private:
     }
     const auto n = random_.below(all.size());
     const auto x = random_.below(100);
-    if (x < 60) engine_.request(n);
+    if (random_.percent(supersedes_)) supersede(n);
+    else if (random_.permille(4)) engine_.create_orphan("known");
+    else if (x < 60) engine_.request(n);
     else if (x < 75) engine_.sleep(n);
     else if (x < 88) engine_.reschedule(n);
     else if (x < 94) engine_.destroy(n);
+  }
+
+  void supersede(std::size_t n) {
+    const bool lost = has(fault::cut) && random_.percent(30);
+    engine_.supersede(n, lost);
+    if (lost) {  // the Start is too old when it comes
+      watch_.handle_fault(fault::delay);
+      time_.after(random_.between(28s, 33s), side::engine, [this] {
+        watch_.handle_fault(fault::cut);
+        wire_.cut();
+      });
+    }
+    if (!has(fault::freeze) || !random_.percent(15)) return;
+    watch_.handle_fault(fault::freeze);
+    freeze_host(random_.between(28s, 40s));
   }
 
   void freeze_host(duration how_long) {
@@ -213,7 +234,8 @@ private:
         case place::sleeping:
         case place::destroyed:
         case place::elsewhere:
-          if (ours)
+          // Before the engine has acked any event the Running rule is not in force (docs/design.md).
+          if (ours && host_.engine_acks())
             throw violated(
                 "I14 single writer",
                 fmt::format(
@@ -258,7 +280,7 @@ private:
   wire wire_;
   engine_model engine_;
   host_model host_;
-  unsigned mask_ = 0;
+  unsigned mask_ = 0, supersedes_ = 0;
   duration busy_{};
   std::uint64_t actors_max_ = 1;
   time_point disturbed_until_{};
@@ -266,6 +288,6 @@ private:
 
 }  // namespace
 
-run_result run(std::uint64_t seed) { return world{seed}.go(); }
+run_result run(std::uint64_t seed, bool tracing) { return world{seed, tracing}.go(); }
 
 }  // namespace nuncio::simulation

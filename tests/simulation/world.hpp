@@ -17,6 +17,6 @@ struct run_result {
   std::uint64_t generations = 0;
 };
 
-run_result run(std::uint64_t seed);
+run_result run(std::uint64_t seed, bool tracing = false);
 
 }  // namespace nuncio::simulation
