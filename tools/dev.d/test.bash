@@ -104,8 +104,10 @@ end_to_end() {  # end_to_end PRESET
 prepared() {  # prepared PRESET TARGET: configured and built; a TARGET that does not exist means all
   local preset=$1 target=$2
   configure "$preset" >&2 || { book_failure "configuring preset $preset"; return 1; }
-  if [[ -n $target ]] && ! cmake --build "build/$preset" --target help | grep -q "^$target:"; then
-    target=''
+  if [[ -n $target ]]; then
+    local targets
+    targets=$(cmake --build "build/$preset" --target help)
+    grep -q "^$target:" <<<"$targets" || target=''
   fi
   build "$preset" ${target:+"$target"} >&2 || { book_failure "building preset $preset"; return 1; }
 }
