@@ -33,34 +33,6 @@ http_response plain(std::uint16_t status, std::string body) {
       .body = std::move(body)};
 }
 
-// Whether a name or value may stand in an HTTP header; the engine answers 500 without a reason if not.
-bool is_header_name(std::string_view x) {
-  constexpr std::string_view marks = "!#$%&'*+-.^_`|~";
-  return !x.empty() && std::all_of(x.begin(), x.end(), [&](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || marks.find(c) != marks.npos;
-  });
-}
-
-bool is_header_value(std::string_view x) {
-  return std::none_of(x.begin(), x.end(), [](char c) {
-    const auto u = static_cast<unsigned char>(c);
-    return (u < 0x20 && c != '\t') || u == 0x7f;
-  });
-}
-
-// Why `x` can't be sent as it is; empty if it can.
-std::string fault_of(const http_response& x, std::size_t body_bytes_max) {
-  if (x.status < 100 || x.status > 999)
-    return fmt::format("the handler answered with status {}, which is not one of 100 to 999", x.status);
-  if (x.body.size() > body_bytes_max)
-    return fmt::format(
-        "the response body has {} bytes, the engine takes at most {}", x.body.size(), body_bytes_max);
-  for (const auto& [name, value] : x.headers)
-    if (!is_header_name(name) || !is_header_value(value))
-      return fmt::format("the response header '{}' is not valid HTTP", name.view());
-  return {};
-}
-
 // Whether `x` marks the response to an HTTP request, which the instance asked itself (see deliver).
 bool answers_attempt(caf::message_id x) {
   return x.is_response() &&
@@ -175,7 +147,7 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
       tell_ingress(internal::attempt_done{context_->start.self, request.exchange, ticket});
       return invoke_message_result::consumed;
     }
-    begun_[ticket] = {request.exchange, request.first_index};
+    begun_[ticket] = {request.exchange, request.first_index, request.streams};
     const auto result = event_based_actor::consume(x);
     if (result == invoke_message_result::skipped) {
       begun_.erase(ticket);
@@ -227,36 +199,36 @@ void engine_actor::respond(std::uint64_t ticket, http_response response) {
   if (at == begun_.end()) return;  // replaced, aborted, or answered twice
   const auto to = at->second;
   begun_.erase(at);
-  respond_to(to, ticket, std::move(response));
-  tell_ingress(internal::attempt_done{context_->start.self, to.exchange, ticket});
+  if (respond_to(to, ticket, std::move(response)))
+    tell_ingress(internal::attempt_done{context_->start.self, to.exchange, ticket});
 }
 
-void engine_actor::respond_to(const attempt& to, std::uint64_t, http_response response) {
-  if (auto fault = fault_of(response, context_->response_bytes_max); !fault.empty()) {
+// @returns false if ingress sends the response, as the engine takes it, and closes the attempt itself
+bool engine_actor::respond_to(const exchange_position& to, std::uint64_t ticket, http_response response) {
+  context_->counts->responses.fetch_add(1, std::memory_order_relaxed);
+  http_exchange exchange{to, {.response_bytes_max = context_->response_bytes_max}};
+  protocol::to_rivet_response_start start;
+  start.status = response.status;
+  start.headers.entries = std::move(response.headers);
+  if (!response.body.empty()) start.body = std::move(response.body);
+  if (const auto good = exchange.respond(std::move(start)); !good)
     log_to(
         context_->log,
         log_level::error,
         "a response can't be sent; the client gets 500",
-        {{"actor", context_->start.self.actor.str()}, {"reason", fault}});
-    response = plain(500, fault + "\n");
+        {{"actor", context_->start.self.actor.str()}, {"reason", good.error().message}});
+  if (exchange.streaming()) {
+    tell_ingress(internal::response_waits{context_->start.self, ticket, std::move(exchange)});
+    return false;
   }
-  protocol::to_rivet_response_start start;
-  start.status = response.status;
-  start.headers.entries = std::move(response.headers);
-  if (!response.body.empty()) start.body = response.body;
-  const auto send = [&](protocol::to_rivet_response_start what) {
-    return context_->link->send(
-        context_->gate,
-        protocol::to_rivet_tunnel_message{
-            {to.exchange.gateway, to.exchange.request, to.index}, std::move(what)});
-  };
-  auto sent = send(std::move(start));
+  auto sent = context_->link->send(context_->gate, *exchange.poll_transmit());
   if (!sent && sent.error().code != errc::cancelled) {
     // Too much is queued, or the text was not UTF-8: a small answer says so instead of none.
-    auto why = plain(sent.error().code == errc::queue_full ? 503 : 500, sent.error().message + "\n");
-    sent = send({why.status, {std::move(why.headers)}, why.body, false});
+    http_exchange small{to};
+    small.refuse(sent.error().code == errc::queue_full ? 503 : 500, sent.error().message);
+    sent = context_->link->send(context_->gate, *small.poll_transmit());
   }
-  context_->counts->responses.fetch_add(1, std::memory_order_relaxed);
+  return true;
 }
 
 void engine_actor::handle_down(const caf::error& reason) {
@@ -269,10 +241,8 @@ void engine_actor::handle_down(const caf::error& reason) {
   else if (!quits)
     down.error = system().render(reason);
   for (const auto& [ticket, to] : begun_) {
-    respond_to(
-        to,
-        ticket,
-        plain(500, down.error.empty() ? std::string{"the actor ended before it answered\n"} : down.error + "\n"));
+    const auto why = down.error.empty() ? std::string_view{"the actor ended before it answered"} : down.error;
+    respond_to(to, ticket, plain(500, fmt::format("{}\n", why)));
     down.answered.push_back({context_->start.self, to.exchange, ticket});
   }
   begun_.clear();

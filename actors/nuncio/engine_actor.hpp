@@ -63,13 +63,8 @@ protected:
   caf::invoke_message_result consume(caf::mailbox_element& x) override;
 
 private:
-  struct attempt {
-    exchange_id exchange;
-    std::uint16_t index = 0;  ///< of the next message to the engine
-  };
-
   void respond(std::uint64_t ticket, http_response response);
-  void respond_to(const attempt& to, std::uint64_t ticket, http_response response);
+  bool respond_to(const exchange_position& to, std::uint64_t ticket, http_response response);
   void handle_response(caf::mailbox_element& x);
   void handle_cancelled(std::uint64_t ticket);
   template <class T>
@@ -77,11 +72,11 @@ private:
   void handle_down(const caf::error& reason);
 
   std::shared_ptr<const instance_context> context_;
-  std::unordered_map<std::uint64_t, attempt> begun_;  ///< by ticket: handed to a handler, not answered
-  std::unordered_set<std::uint64_t> cancelled_;       ///< before they were handed to a handler
-  std::unordered_set<std::uint64_t> skipped_;         ///< put back by a handler that awaits something else
+  std::unordered_map<std::uint64_t, exchange_position> begun_;  ///< by ticket: handed to a handler, not answered
+  std::unordered_set<std::uint64_t> cancelled_;  ///< before they were handed to a handler
+  std::unordered_set<std::uint64_t> skipped_;    ///< put back by a handler that awaits something else
   std::uint64_t newest_ticket_ = 0;
-  std::string failure_;                               ///< what the exception said
+  std::string failure_;  ///< what the exception said
   bool initialized_ = false;
   bool sleep_early_ = false;
   bool destroy_early_ = false;

@@ -24,6 +24,7 @@ struct http_request {
   exchange_id exchange;  ///< the same for each repetition: for handlers that deduplicate
   std::uint64_t ticket = 0;       ///< this attempt, unique in the process
   std::uint16_t first_index = 0;  ///< of the messages that answer it: the host has sent that many already
+  bool streams = false;           ///< the gateway takes a response in parts, against credits
 
   /// The value of a header; `name` in lower case.
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const {

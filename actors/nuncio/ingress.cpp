@@ -60,7 +60,7 @@ caf::behavior ingress::make_behavior() {
       [this](const instance_spawned& x) {
         auto* at = find(x.who);
         if (at == nullptr) return caf::anon_send_exit(x.handle, caf::exit_reason::kill);
-        if (!lifecycle::has_actor(at->state)) return;  // it is down already
+        if (!lifecycle::has_actor(at->state) || at->down) return;  // it is down already
         at->handle = x.handle;
         if (at->state == state::stopping) caf::anon_send(x.handle, stop_command{at->reason});
         if (at->state == state::ending || at->state == state::ending_silently)
@@ -82,9 +82,12 @@ caf::behavior ingress::make_behavior() {
         forget_attempt(x);
         publish();
       },
+      [this](response_waits& x) {
+        handle_response(x);
+        after_input();
+      },
       [this](const instance_down& x) {
-        for (const auto& each : x.answered) forget_attempt(each);
-        apply(x.who, x.error.empty() ? input::quit : input::failed, x.error);
+        handle_down(x);
         after_input();
       },
       [this](const drain& x) {
@@ -109,6 +112,7 @@ void ingress::on_exit() {
   slots_.clear();
   alarms_.clear();
   routes_.clear();
+  stalls_.clear();
   ack_ = nullptr;
   outbox_ = nullptr;
   options_ = {};
@@ -133,7 +137,7 @@ void ingress::handle_inbound(inbound_batch& batch) {
     } else if (const auto* acks = std::get_if<protocol::to_envoy_ack_events>(&message)) {
       handle_acked_events(*acks);
     } else if (const auto* init = std::get_if<protocol::to_envoy_init>(&message)) {
-      response_bytes_max_ = init->metadata.max_response_payload_size;
+      options_.http.response_bytes_max = init->metadata.max_response_payload_size;
     }
   }
   options_.link->grant(batch.messages.size(), batch.bytes);
@@ -344,8 +348,9 @@ void ingress::apply(const actor_ref& who, input what, std::string why) {
   }
   if (does(lifecycle::stopped_ok)) say(internal::say_stopped{who, protocol::stop_code::ok, {}});
   if (does(lifecycle::stopped_error)) say(internal::say_stopped{who, protocol::stop_code::error, x->why});
-  if (does(lifecycle::spawn)) spawn(*x);
-  else if (x->state == state::stopped) finish(who);
+  if (does(lifecycle::spawn)) return spawn(*x);
+  if (x->state == state::stopped) return finish(who);
+  if (x->down) count_as_down(who);
 }
 
 void ingress::apply_to_all(input what, const std::string& why) {
@@ -378,7 +383,7 @@ void ingress::spawn(instance& x) {
   context->counts = options_.counts;
   context->ingress = caf::actor_cast<caf::actor_addr>(this);
   context->log = options_.log;
-  context->response_bytes_max = response_bytes_max_;
+  context->response_bytes_max = options_.http.response_bytes_max;
   try {
     x.handle = factory->second(system(), context);
   } catch (...) {  // what the user gave is copied or constructed here
@@ -401,6 +406,25 @@ void ingress::finish(const actor_ref& who) {
   }
   place.current = std::move(place.next);
   apply(place.current->who, input::older_down);
+}
+
+// An actor that sleeps or stops must not cut a download that it has begun: it is down once its responses have gone out.
+void ingress::handle_down(const internal::instance_down& what) {
+  for (const auto& each : what.answered) forget_attempt(each);
+  auto* x = find(what.who);
+  if (x == nullptr || x->down) return;
+  x->down = what.error;
+  x->handle = nullptr;
+  if (x->responses == 0) return count_as_down(what.who);
+  abort_routes(*x, false);
+  set_alarm(what.who, input::quit, options_.response_grace);
+}
+
+void ingress::count_as_down(const actor_ref& who) {
+  auto* x = find(who);
+  if (x == nullptr || !x->down || x->responses != 0) return;
+  const auto error = *std::exchange(x->down, std::nullopt);
+  apply(who, error.empty() ? input::quit : input::failed, error);
 }
 
 void ingress::say(internal::outbox_input what) { said_.push_back(std::move(what)); }
@@ -444,9 +468,14 @@ void ingress::handle_tick(std::uint64_t serial) {
       case input::stop_limit:
         apply(due.who, due.input, "the actor did not stop within its grace period");
         break;
+      case input::quit:
+        abort_routes(*x);
+        count_as_down(due.who);
+        break;
       default: apply(due.who, due.input);
     }
   }
+  end_stalled(now);
   ledger_.expire(now);
   if (draining_ && now >= drain_deadline_)
     apply_to_all(input::deadline, "the host's drain deadline has passed");
@@ -472,6 +501,7 @@ void ingress::after_input() {
     if (t) next = next ? std::min(*next, *t) : *t;
   };
   if (!alarms_.empty()) earlier(alarms_.begin()->first);
+  if (!stalls_.empty()) earlier(stalls_.begin()->first);
   earlier(ledger_.poll_timeout());
   if (draining_ && !over_) {
     const auto close_at = drain_deadline_ + options_.end_limit;

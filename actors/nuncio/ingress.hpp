@@ -9,6 +9,7 @@
 #include <nuncio/command_ledger.hpp>
 #include <nuncio/counters.hpp>
 #include <nuncio/factory.hpp>
+#include <nuncio/http_exchange.hpp>
 #include <nuncio/internal_messages.hpp>
 #include <nuncio/lease.hpp>
 #include <nuncio/lifecycle.hpp>
@@ -41,6 +42,12 @@ struct ingress_options {
   /// The same for all instances of the host together.
   std::size_t host_requests_max = 16384;
   std::size_t host_request_bytes_max = 512UL << 20U;
+  http_exchange_options http;
+  /// How long a client may neither send of its request nor read of its response: as long as the gateway waits for the
+  /// beginning of a response (docs/protocol.md G.3).
+  duration stall_limit = std::chrono::minutes{5};
+  /// How long an actor that is down counts as alive because responses of it still wait for credit: within stop_grace.
+  duration response_grace = std::chrono::seconds{10};
   /// What every connection begins with.
   std::vector<protocol::to_rivet> greeting;
   /// Called on ingress's thread: the first replay barrier has passed; the link is over; the host is done.
@@ -80,6 +87,9 @@ private:
     /// Ticket -> body of attempts that were replaced or aborted, but still take a place in the instance's mailbox.
     std::unordered_map<std::uint64_t, std::size_t> cancelled;
     std::size_t request_bytes = 0;
+    std::size_t responses = 0;  ///< attempts that are answered and wait for credit
+    /// The CAF actor has ended, with this error, and is not counted as down while `responses` are going out.
+    std::optional<std::string> down;
     std::vector<alarm_map::iterator> alarms;
   };
 
@@ -89,15 +99,25 @@ private:
     std::unique_ptr<instance> next;
   };
 
+  using stall_map = std::multimap<time_point, exchange_id>;
+
   struct route {
+    route(http_exchange begun, const actor_ref& to, std::uint64_t attempt)
+        : exchange(std::move(begun)), who(to), ticket(attempt) {}
+
+    http_exchange exchange;
     actor_ref who;
-    std::uint64_t ticket = 0;
+    std::uint64_t ticket;
     std::size_t charge = 0;
-    /// A request whose body comes in chunks and is not whole yet.
+    /// The head of a request whose body comes in chunks and is not whole yet.
     std::unique_ptr<http_request> partial;
-    std::vector<std::uint8_t> body;
-    std::uint64_t received = 0;
+    bool responding = false;  ///< answered; the response waits for credit
+    // While the next word is the engine's: when it last said one, and when to look again.
+    time_point heard{};
+    std::optional<stall_map::iterator> stall;
   };
+
+  using route_map = std::unordered_map<exchange_id, route>;
 
   // -- from the link
   void handle_inbound(inbound_batch& batch);
@@ -113,15 +133,24 @@ private:
   // -- tunnel
   void handle_tunnel(protocol::to_envoy_tunnel_message& message);
   void handle_request_start(const protocol::message_id& id, protocol::to_envoy_request_start& start);
-  void handle_request_chunk(const exchange_id& id, protocol::to_envoy_request_chunk& chunk);
-  void deliver(instance& to, const exchange_id& id, route& r, http_request request);
+  void handle_request_chunk(
+      route_map::iterator at, std::uint16_t index, const protocol::to_envoy_request_chunk& chunk);
   void handle_request_abort(const exchange_id& id);
+  void handle_response(internal::response_waits& what);
+  void deliver(instance& to, route_map::iterator at, http_request request);
+  void advance(route_map::iterator at);
+  void transmit(http_exchange& exchange, const std::shared_ptr<output_gate>& gate);
+  outcome<void> send_answer(
+      protocol::to_rivet_tunnel_message message, const std::shared_ptr<output_gate>& gate);
+  [[nodiscard]] bool has_room(const instance& to, std::size_t more) const;
+  void charge(instance& to, route& r, std::size_t size);
+  void watch(route_map::iterator at);
+  void unwatch(route& r);
+  void end_stalled(time_point now);
   void forget_attempt(const internal::attempt_done& what);
-  void cancel_route(const exchange_id& id);
-  void abort_routes(instance& x);
-  void answer(const exchange_id& id, std::uint16_t index, protocol::to_rivet_tunnel_message_kind what);
-  void answer_status(
-      const exchange_id& id, std::uint16_t index, std::uint16_t status, std::string_view why);
+  void cancel_route(route_map::iterator at);
+  void abort_routes(instance& x, bool with_responses = true);
+  void erase(instance& x, route_map::iterator at);
 
   // -- lifecycle
   instance* find(const actor_ref& who);
@@ -130,6 +159,8 @@ private:
   void apply_to_all(lifecycle::input input, const std::string& why);
   void spawn(instance& x);
   void finish(const actor_ref& who);
+  void handle_down(const internal::instance_down& what);
+  void count_as_down(const actor_ref& who);
   void set_alarm(const actor_ref& who, lifecycle::input input, duration after);
   void say(internal::outbox_input what);
 
@@ -147,7 +178,8 @@ private:
   log_limiter limiter_;
   ingress_stats stats_;
   std::unordered_map<actor_id, actor_slot> slots_;
-  std::unordered_map<exchange_id, route> routes_;
+  route_map routes_;
+  stall_map stalls_;
   std::size_t request_bytes_ = 0;
   std::size_t cancelled_ = 0;  ///< of all instances
   /// Aborts that overtook their start: not executed when it comes. Bounded.
@@ -162,7 +194,6 @@ private:
   std::uint64_t next_ticket_ = internal::ticket_first;
   std::uint64_t tick_serial_ = 0;
   std::optional<time_point> tick_at_;
-  std::size_t response_bytes_max_ = 20'971'520;
   bool barrier_passed_ = false;
   bool ready_ = false;
   bool engine_acks_ = false;

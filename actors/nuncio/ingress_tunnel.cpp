@@ -1,4 +1,5 @@
-// Ingress: which exchange belongs to which instance. Bodies are joined here until they are whole, within the bounds.
+// Ingress: which exchange belongs to which instance. What is said in an exchange the exchange decides; here stand the
+// bounds, and who is asked.
 #include <fmt/format.h>
 
 #include <caf/send.hpp>
@@ -8,13 +9,13 @@ namespace nuncio {
 
 using lifecycle::input;
 using lifecycle::state;
+using abort_kind = protocol::http_stream_abort_reason_kind;
 
 namespace {
 
 // How many aborts that came before their start are remembered.
 constexpr std::size_t aborted_early_max = 1024;
-// Largest request body that is joined: the engine refuses larger ones itself (docs/protocol.md G.2).
-constexpr std::size_t joined_body_bytes_max = 20'971'520;
+constexpr std::string_view no_room = "this actor has too many requests waiting";
 
 }  // namespace
 
@@ -22,22 +23,34 @@ void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
   const auto& id = message.message_id;
   const exchange_id exchange{id.gateway_id, id.request_id};
   auto& kind = message.message_kind;
-  if (auto* start = std::get_if<protocol::to_envoy_request_start>(&kind)) {
-    handle_request_start(id, *start);
-  } else if (auto* chunk = std::get_if<protocol::to_envoy_request_chunk>(&kind)) {
-    handle_request_chunk(exchange, *chunk);
-  } else if (std::holds_alternative<protocol::to_envoy_request_abort>(kind)) {
-    handle_request_abort(exchange);
-  } else if (std::holds_alternative<protocol::to_envoy_web_socket_open>(kind)) {
+  if (auto* start = std::get_if<protocol::to_envoy_request_start>(&kind))
+    return handle_request_start(id, *start);
+  if (std::holds_alternative<protocol::to_envoy_request_abort>(kind))
+    return handle_request_abort(exchange);
+  if (std::holds_alternative<protocol::to_envoy_web_socket_open>(kind)) {
     // A refusal would be retried, so the socket is accepted and closed (docs/protocol.md G.6).
     ++stats_.sockets_refused;
-    answer(exchange, 0, protocol::to_rivet_web_socket_open{false});
-    answer(
-        exchange,
-        1,
-        protocol::to_rivet_web_socket_close{
-            std::uint16_t{1011}, text{"this host serves no WebSockets"}, false});
+    const protocol::to_rivet_web_socket_close no{1011, text{"this host serves no WebSockets"}, false};
+    auto sent = send_answer({{id.gateway_id, id.request_id, 0}, protocol::to_rivet_web_socket_open{false}}, own_gate_);
+    if (sent) sent = send_answer({{id.gateway_id, id.request_id, 1}, no}, own_gate_);
+    return;
   }
+  const auto at = routes_.find(exchange);
+  if (at == routes_.end()) return;  // over, or never ours
+  auto& r = at->second;
+  const auto who = r.who;
+  r.heard = options_.now();
+  if (const auto* chunk = std::get_if<protocol::to_envoy_request_chunk>(&kind)) {
+    handle_request_chunk(at, id.message_index, *chunk);
+  } else if (std::holds_alternative<protocol::to_envoy_request_body_cancel>(kind)) {
+    r.exchange.handle_body_cancel();
+    advance(at);
+  } else if (
+      const auto* update = std::get_if<protocol::to_envoy_response_body_window_update>(&kind)) {
+    r.exchange.handle_window_update(update->consumed_bytes);
+    advance(at);
+  }
+  count_as_down(who);
 }
 
 ingress::instance* ingress::newest(const actor_id& actor) {
@@ -54,10 +67,12 @@ void ingress::handle_request_start(
     aborted_early_.erase(early);
     return;
   }
-  if (routes_.contains(exchange)) {  // a repetition replaces the old attempt
-    ++stats_.requests_replaced;
-    cancel_route(exchange);
+  if (const auto old = routes_.find(exchange); old != routes_.end()) {
+    ++stats_.requests_replaced;  // a repetition replaces the old attempt
+    cancel_route(old);
   }
+  http_exchange begun{exchange, options_.http};
+  begun.handle_request_start(id.message_index, start);
   auto* to = newest(start.actor_id);
   if (to != nullptr && start.actor_generation) {
     // I11: a request for a newer generation ends the older instance; its Start is on the way.
@@ -65,98 +80,153 @@ void ingress::handle_request_start(
       apply(actor_ref{to->who}, input::superseded, "a newer generation exists");
     to = find({start.actor_id, *start.actor_generation});
   }
-  if (to == nullptr || to->state == state::ending || to->state == state::ending_silently ||
-      !lifecycle::has_actor(to->state)) {
+  if (to == nullptr || to->down || to->state == state::ending ||
+      to->state == state::ending_silently || !lifecycle::has_actor(to->state)) {
     ++stats_.requests_aborted;
-    return answer(exchange, 0, protocol::to_rivet_response_abort{});
+    begun.abort();
+    return transmit(begun, own_gate_);
   }
   const auto who = to->who;
   apply(who, input::accepted);  // requests come only for what the engine accepted
-  const auto size = start.body ? start.body->size() : 0;
   if (to->attempts.size() + to->cancelled.size() >= options_.requests_max ||
-      to->request_bytes + size > options_.request_bytes_max ||
-      routes_.size() + cancelled_ >= options_.host_requests_max ||
-      request_bytes_ + size > options_.host_request_bytes_max) {
+      routes_.size() + cancelled_ >= options_.host_requests_max || !has_room(*to, begun.held())) {
     ++stats_.requests_rejected;
-    return answer_status(exchange, 0, 503, "this actor has too many requests waiting");
+    begun.refuse(503, no_room);
+    return transmit(begun, own_gate_);
   }
   http_request request;
   request.method = std::move(start.method);
   request.path = std::move(start.path);
   request.headers = std::move(start.headers);
-  if (start.body) request.body = std::move(*start.body);
   request.exchange = exchange;
   request.ticket = next_ticket_++;
-  auto& r = routes_[exchange];
-  r.who = who;
-  r.ticket = request.ticket;
-  r.charge = size;
+  request.streams = start.response_stream;
+  const auto at = routes_.try_emplace(exchange, std::move(begun), who, request.ticket).first;
+  auto& r = at->second;
   to->attempts.emplace(exchange, r.ticket);
-  to->request_bytes += size;
-  request_bytes_ += size;
-  if (start.stream) {
-    r.partial = std::make_unique<http_request>(std::move(request));
-    return;
+  charge(*to, r, r.exchange.held());
+  if (auto body = r.exchange.poll_body()) {
+    request.body = std::move(*body);
+    return deliver(*to, at, std::move(request));
   }
-  deliver(*to, exchange, r, std::move(request));
+  r.partial = std::make_unique<http_request>(std::move(request));
+  watch(at);
+  advance(at);
 }
 
-void ingress::deliver(instance& to, const exchange_id&, route&, http_request request) {
+void ingress::deliver(instance& to, route_map::iterator at, http_request request) {
   ++stats_.requests;
-  if (to.handle) {
-    internal::deliver(to.handle, std::move(request));
-    return;
-  }
+  if (to.handle) return internal::deliver(to.handle, std::move(request));
   // Not spawned yet: the engine sends no requests before Running, so this is an engine that does not keep its word.
-  const auto id = request.exchange;
-  cancel_route(id);
-  answer(id, request.first_index, protocol::to_rivet_response_abort{});
+  at->second.exchange.abort();
+  advance(at);
 }
 
 void ingress::handle_request_chunk(
-    const exchange_id& id, protocol::to_envoy_request_chunk& chunk) {
-  const auto at = routes_.find(id);
-  if (at == routes_.end() || !at->second.partial) return;
+    route_map::iterator at, std::uint16_t index, const protocol::to_envoy_request_chunk& chunk) {
   auto& r = at->second;
   auto* to = find(r.who);
-  if (to == nullptr) return cancel_route(id);
-  const auto size = chunk.body.size();
-  const auto index = static_cast<std::uint16_t>(r.received);
-  const auto too_large = r.body.size() + size > joined_body_bytes_max;
-  if (too_large || to->request_bytes + size > options_.request_bytes_max ||
-      request_bytes_ + size > options_.host_request_bytes_max) {
+  if (to == nullptr || !r.partial) return;
+  if (!has_room(*to, chunk.body.size())) {
     ++stats_.requests_rejected;
-    cancel_route(id);
-    return answer_status(
-        id,
-        index,
-        too_large ? 413 : 503,
-        too_large ? "the request body is larger than this host takes"
-                  : "this actor has too many requests waiting");
+    r.exchange.refuse(503, no_room);
+    return advance(at);
   }
-  r.body.insert(r.body.end(), chunk.body.begin(), chunk.body.end());
-  r.charge += size;
-  to->request_bytes += size;
-  request_bytes_ += size;
-  if (!chunk.finish) {
-    // The window is a cumulative total (docs/protocol.md G.5); the index is shared by all messages of the exchange.
-    answer(
-        id,
-        static_cast<std::uint16_t>(r.received++),
-        protocol::to_rivet_request_body_window_update{r.body.size()});
-    return;
-  }
-  auto request = std::move(*r.partial);
-  r.partial.reset();
-  request.body = bytes{std::move(r.body)};
-  request.first_index = static_cast<std::uint16_t>(r.received);
-  deliver(*to, id, r, std::move(request));
+  r.exchange.handle_request_chunk(index, chunk);
+  charge(*to, r, r.exchange.held());
+  auto body = r.exchange.poll_body();
+  if (!body) return advance(at);
+  const auto request = std::exchange(r.partial, nullptr);
+  request->body = std::move(*body);
+  request->first_index = r.exchange.position().next_index;
+  unwatch(r);
+  deliver(*to, at, std::move(*request));
 }
 
 void ingress::handle_request_abort(const exchange_id& id) {
-  if (routes_.contains(id)) return cancel_route(id);
+  if (const auto at = routes_.find(id); at != routes_.end()) return cancel_route(at);
   aborted_early_.push_back(id);
   if (aborted_early_.size() > aborted_early_max) aborted_early_.pop_front();
+}
+
+// The rest of the exchange is between the engine and us: its actor may go on, or end.
+void ingress::handle_response(internal::response_waits& what) {
+  const auto id = what.exchange.position().exchange;
+  const auto at = routes_.find(id);
+  auto* to = find(what.who);
+  if (to == nullptr || at == routes_.end() || at->second.ticket != what.ticket)
+    return forget_attempt({what.who, id, what.ticket});
+  auto& r = at->second;
+  charge(*to, r, 0);
+  if (has_room(*to, what.exchange.held())) {
+    r.exchange = std::move(what.exchange);
+    charge(*to, r, r.exchange.held());
+    r.responding = true;
+    ++to->responses;
+    watch(at);
+  } else {
+    ++stats_.requests_rejected;
+    r.exchange.refuse(503, "too many responses of this actor wait for their clients");
+  }
+  advance(at);
+}
+
+// -- routes -------------------------------------------------------------------------
+
+// Sends what the exchange has to say; an exchange that is over goes.
+void ingress::advance(route_map::iterator at) {
+  auto* x = find(at->second.who);
+  if (x == nullptr) return;
+  transmit(at->second.exchange, x->gate);
+  if (at->second.exchange.done()) erase(*x, at);
+}
+
+void ingress::transmit(http_exchange& exchange, const std::shared_ptr<output_gate>& gate) {
+  while (auto message = exchange.poll_transmit())
+    if (const auto sent = send_answer(std::move(*message), gate); !sent)
+      exchange.abort(abort_kind::internal_error, sent.error().message);
+}
+
+bool ingress::has_room(const instance& to, std::size_t more) const {
+  return to.request_bytes + more <= options_.request_bytes_max &&
+         request_bytes_ + more <= options_.host_request_bytes_max;
+}
+
+// Bodies of requests and of responses that wait count alike.
+void ingress::charge(instance& to, route& r, std::size_t size) {
+  to.request_bytes += size - r.charge;
+  request_bytes_ += size - r.charge;
+  r.charge = size;
+}
+
+void ingress::watch(route_map::iterator at) {
+  auto& r = at->second;
+  r.heard = options_.now();
+  r.stall = stalls_.emplace(r.heard + options_.stall_limit, at->first);
+}
+
+void ingress::unwatch(route& r) {
+  if (r.stall) stalls_.erase(*r.stall);
+  r.stall.reset();
+}
+
+void ingress::end_stalled(time_point now) {
+  while (!stalls_.empty() && stalls_.begin()->first <= now) {
+    const auto at = routes_.find(stalls_.begin()->second);
+    auto& r = at->second;
+    unwatch(r);
+    if (r.heard + options_.stall_limit > now) {
+      r.stall = stalls_.emplace(r.heard + options_.stall_limit, at->first);
+      continue;
+    }
+    const auto who = r.who;
+    if (r.responding)
+      r.exchange.abort(abort_kind::cancelled, "the client has stopped reading");
+    else
+      r.exchange.refuse(408, "the request's body has stopped coming");
+    advance(at);
+    count_as_down(who);
+  }
 }
 
 void ingress::forget_attempt(const internal::attempt_done& what) {
@@ -170,66 +240,66 @@ void ingress::forget_attempt(const internal::attempt_done& what) {
     return;
   }
   const auto at = routes_.find(what.exchange);
-  if (at == routes_.end() || at->second.ticket != what.ticket) return;
-  x->attempts.erase(what.exchange);
-  x->request_bytes -= at->second.charge;
-  request_bytes_ -= at->second.charge;
+  if (at != routes_.end() && at->second.ticket == what.ticket) erase(*x, at);
+}
+
+void ingress::erase(instance& x, route_map::iterator at) {
+  auto& r = at->second;
+  charge(x, r, 0);
+  unwatch(r);
+  if (r.responding) --x.responses;
+  x.attempts.erase(at->first);
   routes_.erase(at);
 }
 
 // The attempt is over without an answer: what its handler says is dropped. It counts against the bounds until the
 // instance has dropped it, else starts and aborts in turn would fill the mailbox of a slow actor.
-void ingress::cancel_route(const exchange_id& id) {
-  const auto at = routes_.find(id);
-  if (at == routes_.end()) return;
+void ingress::cancel_route(route_map::iterator at) {
   const auto who = at->second.who;
   const auto ticket = at->second.ticket;
   auto* x = find(who);
-  if (x == nullptr || !x->handle || at->second.partial) return forget_attempt({who, id, ticket});
-  x->attempts.erase(id);
-  x->cancelled.emplace(ticket, at->second.charge);
-  ++cancelled_;
-  routes_.erase(at);
-  caf::anon_send<caf::message_priority::high>(x->handle, internal::attempt_cancelled{ticket});
+  if (x == nullptr) return;
+  const auto at_handler = x->handle && !at->second.partial && !at->second.responding;
+  if (at_handler) {
+    // Its charge moves from the route to the attempt.
+    x->cancelled.emplace(ticket, at->second.charge);
+    ++cancelled_;
+    at->second.charge = 0;
+    caf::anon_send<caf::message_priority::high>(x->handle, internal::attempt_cancelled{ticket});
+  }
+  erase(*x, at);
+  count_as_down(who);
 }
 
-// What no handler has answered goes back to the gateway, which asks the next generation.
-void ingress::abort_routes(instance& x) {
-  const auto all = std::exchange(x.attempts, {});
-  for (const auto& [id, ticket] : all) {
-    const auto at = routes_.find(id);
-    if (at == routes_.end() || at->second.ticket != ticket) continue;
-    const auto index = static_cast<std::uint16_t>(at->second.received);
-    request_bytes_ -= at->second.charge;
-    routes_.erase(at);
+// What no handler has answered goes back to the gateway, which asks the next generation; what it has not answered to the
+// end is cut.
+void ingress::abort_routes(instance& x, bool with_responses) {
+  for (auto next = x.attempts.begin(); next != x.attempts.end();) {
+    const auto at = routes_.find((next++)->first);
+    if (!with_responses && at->second.responding) continue;
     ++stats_.requests_aborted;
-    answer(id, index, protocol::to_rivet_response_abort{});
+    at->second.exchange.abort();
+    transmit(at->second.exchange, own_gate_);
+    erase(x, at);
   }
-  for (const auto& [ticket, charge] : x.cancelled) request_bytes_ -= charge;
+  for (const auto& [ticket, charge] : x.cancelled) {
+    x.request_bytes -= charge;
+    request_bytes_ -= charge;
+  }
   cancelled_ -= x.cancelled.size();
   x.cancelled.clear();
-  x.request_bytes = 0;
 }
 
-void ingress::answer(
-    const exchange_id& id, std::uint16_t index, protocol::to_rivet_tunnel_message_kind what) {
-  const auto sent =
-      options_.link->send(own_gate_, {{id.gateway, id.request, index}, std::move(what)});
-  if (!sent)
+outcome<void> ingress::send_answer(
+    protocol::to_rivet_tunnel_message message, const std::shared_ptr<output_gate>& gate) {
+  auto sent = options_.link->send(gate, std::move(message));
+  if (!sent && sent.error().code != errc::cancelled)
     limiter_.log(
         options_.now(),
         log_level::warning,
         "an answer of the host was lost",
         {{"reason", sent.error().message}});
-}
-
-void ingress::answer_status(
-    const exchange_id& id, std::uint16_t index, std::uint16_t status, std::string_view why) {
-  protocol::to_rivet_response_start start;
-  start.status = status;
-  start.headers.entries = {{"content-type", "text/plain; charset=utf-8"}};
-  start.body = bytes{fmt::format("{}\n", why)};
-  answer(id, index, std::move(start));
+  return sent;
 }
 
 }  // namespace nuncio

@@ -5,6 +5,7 @@
 #include <caf/actor_addr.hpp>
 #include <caf/allowed_unsafe_message_type.hpp>
 #include <nuncio/http.hpp>
+#include <nuncio/http_exchange.hpp>
 #include <nuncio/link.hpp>
 #include <nuncio/start_info.hpp>
 #include <string>
@@ -71,6 +72,13 @@ struct attempt_done {
   actor_ref who;
   exchange_id exchange;
   std::uint64_t ticket = 0;
+};
+
+/// An attempt was answered with more than the engine takes at once: ingress sends it as credit comes.
+struct response_waits {
+  actor_ref who;
+  std::uint64_t ticket = 0;
+  http_exchange exchange;
 };
 
 /// The CAF actor is down. All attempts that its handlers had begun are answered; `error` is empty
@@ -164,6 +172,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::instance_spawned)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::sleep_called)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::destroy_called)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::attempt_done)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::response_waits)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::instance_down)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::attempt_cancelled)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::processed)

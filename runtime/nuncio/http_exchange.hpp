@@ -1,14 +1,14 @@
 // One HTTP exchange with a client behind the engine: body chunks, credits and message indexes in
-// both directions; a complete body is its simplest use. Pure; owned by whoever answers. A repeated
-// RequestStart gets a new object. Nothing is sent after the end, and never a body byte that the
-// engine has not given credit for.
+// both directions; a complete body is its simplest use. Pure. A request's body is joined until it
+// is whole, a response's is cut into what the engine has given credit for. Owned by ingress until
+// the request is whole, then by whoever answers, at the position where ingress stopped; a repeated
+// RequestStart gets a new object, and an exchange that the engine aborts is simply dropped.
 //
-// Inputs: handle_* (engine), respond to abort (handler). Outputs, polled in this order until none
-// is left after every input: poll_request, poll_body (only with stream_request), poll_transmit.
+// Inputs: handle_* (engine), respond, refuse, abort (handler, host). Outputs, polled after every
+// input until none is left: poll_body, poll_transmit. Then, if done(), drop it.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <nuncio/messages_tunnel.hpp>
 #include <nuncio/outcome.hpp>
 #include <optional>
@@ -18,120 +18,116 @@
 namespace nuncio {
 
 struct http_exchange_options {
-  std::uint16_t protocol_version = 8;
-  /// The handler takes the body in parts; otherwise the whole request comes at once.
-  bool stream_request = false;
-  /// Longest complete request body; more is answered 413.
-  std::size_t body_bytes_max = std::size_t{20} << 20;
-  /// The engine's maxResponsePayloadSize: a longer complete body is answered 500.
-  std::size_t response_bytes_max = std::size_t{20} << 20;
-  /// Body bytes of a streamed response that wait here for credit at most.
-  std::size_t buffer_bytes_max = std::size_t{1} << 20;
+  /// Longest request body; more is answered 413. The engine refuses as much itself
+  /// (docs/protocol.md G.2).
+  std::size_t body_bytes_max = 20'971'520;
+  /// The engine's maxResponsePayloadSize: a longer response body is answered 500.
+  std::size_t response_bytes_max = 20'971'520;
 };
 
-/// Body bytes on the way without credit, in each direction, and the largest chunk that we send.
+/// Body bytes on the way without credit, in each direction, and the largest chunk that we send
+/// (docs/protocol.md G.5).
 inline constexpr std::uint64_t http_window_bytes = 1 << 20;
 inline constexpr std::size_t http_chunk_bytes_max = 65536;
+
+/// Where an exchange stands once its request is whole: all that whoever answers it must know.
+struct exchange_position {
+  exchange_id exchange;
+  std::uint16_t next_index = 0;  ///< of the next message to the engine
+  bool streams = false;          ///< the gateway takes chunks and counts credits
+};
 
 class http_exchange {
 public:
   explicit http_exchange(exchange_id id, http_exchange_options options = {})
-      : id_(id), options_(options) {}
+      : options_(options), id_(id) {}
 
-  // -- inputs from the engine
+  /// Goes on where another one's request became whole.
+  explicit http_exchange(const exchange_position& at, http_exchange_options options = {})
+      : options_(options),
+        id_(at.exchange),
+        index_(at.next_index),
+        streams_(at.streams),
+        body_state_(body::given) {}
 
-  void handle_request_start(protocol::to_envoy_request_start start);
-  void handle_request_chunk(const protocol::to_envoy_request_chunk& chunk);
-  /// The client or the engine gave up: nothing more is sent.
-  void handle_abort();
+  // -- inputs from the engine; `index` is the message's own
+
+  /// Takes the body out of `start`.
+  void handle_request_start(std::uint16_t index, protocol::to_envoy_request_start& start);
+  /// One that came before is ignored; when one is missing the body can't be whole any more, and the
+  /// exchange is aborted.
+  void handle_request_chunk(std::uint16_t index, const protocol::to_envoy_request_chunk& chunk);
   /// No more of the request's body comes.
   void handle_body_cancel();
   /// `total` bytes of the response's body have been taken since its beginning.
   void handle_window_update(std::uint64_t total);
 
-  // -- inputs from the handler
+  // -- inputs from whoever answers; all but the first are ignored
 
-  /// Answers at once. What can't be sent is answered 500, and the failure says why.
+  /// Answers. What the engine would not take is answered 500, and the failure says why.
   outcome<void> respond(protocol::to_rivet_response_start response);
-  /// Begins a response whose body follows by write_chunk; collected where the gateway takes no
-  /// stream.
-  outcome<void> start_response(std::uint16_t status, wire::map_of<text, text> headers);
-  /// @returns errc::queue_full when buffer_bytes_max is reached: write again after credit came; see
-  /// writable()
-  outcome<void> write_chunk(bytes part);
-  outcome<void> finish();
-  /// Ends without a response (the gateway may then repeat the request elsewhere) or cuts one that
+  /// Answers with a line of text instead of the handler, and stops an upload that still runs.
+  void refuse(std::uint16_t status, std::string_view why);
+  /// Ends without a response (the gateway may then repeat the request elsewhere), or cuts one that
   /// has begun.
-  void abort(protocol::http_stream_abort_reason_kind kind, std::string_view detail = {});
-  /// The handler failed: 500 if nothing was said yet, otherwise a cut response.
-  void fail(std::string_view why);
+  void abort(protocol::http_stream_abort_reason_kind kind = {}, std::string_view detail = {});
 
   // -- outputs
 
-  /// The request, once: whole with its joined body, or its head when the handler takes the body in
-  /// parts.
-  std::optional<protocol::to_envoy_request_start> poll_request();
-  /// The next part of the body; taking it gives the engine credit for as much.
-  std::optional<protocol::to_envoy_request_chunk> poll_body();
+  /// The request's body, once it is whole; empty if there is none.
+  std::optional<bytes> poll_body();
   std::optional<protocol::to_rivet_tunnel_message> poll_transmit();
 
   // -- getters
 
   /// Over: nothing is or will be sent any more.
-  [[nodiscard]] bool done() const {
-    return closed_ && control_.empty() && !head_ && body_.empty() && !finishing_;
+  [[nodiscard]] bool done() const { return answered_ && !head_ && !abort_ && !streaming_; }
+
+  /// A response's body waits for credit, or will when its first part has been sent.
+  [[nodiscard]] bool streaming() const { return streaming_; }
+
+  /// The request's body is still on its way.
+  [[nodiscard]] bool uploading() const { return body_state_ == body::coming && !answered_; }
+
+  /// Bytes of a body, of the request or the response, that are held here.
+  [[nodiscard]] std::size_t held() const {
+    return answered_ ? held_ : joined_.size() + whole_.size();
   }
 
-  /// The engine or the client gave up.
-  [[nodiscard]] bool cancelled() const { return cancelled_; }
-
-  /// A response was begun or the exchange aborted: a further one is refused.
-  [[nodiscard]] bool answered() const { return answered_ || closed_; }
-
-  /// Bytes that write_chunk takes now.
-  [[nodiscard]] std::size_t writable() const;
-
-  /// Index of the next message to the engine.
-  [[nodiscard]] std::uint16_t next_index() const { return index_; }
+  [[nodiscard]] exchange_position position() const { return {id_, index_, streams_}; }
 
 private:
-  [[nodiscard]] bool streams() const {
-    return request_ && request_->response_stream && options_.protocol_version >= 8;
-  }
+  enum class body : std::uint8_t { coming, whole, given };
 
-  [[nodiscard]] outcome<void> check_open() const;
-  void give_credit(bool all);
   void too_large();
-  void send_error(std::uint16_t status, std::string_view why);
-  void send_complete(protocol::to_rivet_response_start response);
-  void drop_buffers();
+  void send(protocol::to_rivet_response_start response);
 
-  exchange_id id_;
   http_exchange_options options_;
+  exchange_id id_;
+  std::uint16_t index_ = 0;    // of the next message to the engine
+  std::uint16_t inbound_ = 0;  // of the next message from it
+  bool streams_ = false;
 
   // the request
-  std::optional<protocol::to_envoy_request_start> request_;  // its body stays empty until whole
+  body body_state_ = body::coming;
   std::vector<std::uint8_t> joined_;
-  std::deque<protocol::to_envoy_request_chunk> parts_;
-  std::uint64_t received_ = 0, consumed_ = 0, credited_ = 0;
-  bool request_whole_ = false, request_given_ = false, body_refused_ = false;
+  bytes whole_;
+  std::uint64_t credited_ = 0;
+  bool cancel_body_ = false;
 
   // the response
-  std::deque<protocol::to_rivet_tunnel_message_kind> control_;  // goes before head and body
   std::optional<protocol::to_rivet_response_start> head_;
-  std::deque<bytes> body_;
-  std::size_t buffered_ = 0;
+  std::optional<protocol::http_stream_abort_reason> abort_;
+  bytes rest_;  // shares the response's memory: what is not sent yet
+  std::size_t held_ = 0;
   std::uint64_t sent_ = 0, acknowledged_ = 0;
-  std::uint16_t index_ = 0;
-  bool answered_ = false;    // respond, start_response
-  bool collecting_ = false;  // a response in parts for a gateway that takes none
-  bool finishing_ = false;   // a streamed response: its end follows the last byte
-  bool closed_ = false;      // nothing is added any more
-  bool cancelled_ = false;
+  bool answered_ = false;
+  bool streaming_ = false;  // the end has not been sent
 };
 
-/// Whether the engine takes this head: status 100 to 999, names lower-case tokens and unique,
-/// values visible ASCII.
-outcome<void> check_response_head(std::uint16_t status, const wire::map_of<text, text>& headers);
+/// Whether the engine takes this response: status 100 to 999, names tokens and unique, values
+/// visible ASCII, the body within `body_bytes_max`.
+outcome<void> check_response(
+    const protocol::to_rivet_response_start& response, std::size_t body_bytes_max);
 
 }  // namespace nuncio

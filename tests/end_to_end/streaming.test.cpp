@@ -26,7 +26,8 @@ TEST_CASE("streaming gateway: GET, POST, chunked uploads beyond the window, larg
   CHECK(x.client.post(echo, "/request/echo", "small").body == "small");
   CHECK(x.client.post(probe, "/increment").body == "1");
 
-  for (const std::size_t size : {std::size_t{1}, std::size_t{65536}, std::size_t{1048576}, std::size_t{3'500'000}}) {
+  for (const std::size_t size : {std::size_t{1}, std::size_t{65536}, std::size_t{1048576}, std::size_t{3'500'000},
+                                std::size_t{20'971'520}}) {
     CAPTURE(size);
     const auto body = patterned(size);
     for (const bool chunked : {false, true}) {

@@ -1,4 +1,4 @@
-// The HTTP exchange: joined and streamed bodies, credits, indexes, limits, and what ends it.
+// The HTTP exchange: joined and cut bodies, credits, indexes, limits, and what ends it.
 #include <doctest/doctest.h>
 
 #include <nuncio/http_exchange.hpp>
@@ -18,6 +18,13 @@ to_envoy_request_start request(bool stream, bool response_stream = true) {
   x.path = "/";
   x.stream = stream;
   x.response_stream = response_stream;
+  return x;
+}
+
+http_exchange begun(bool stream, bool response_stream = true, http_exchange_options options = {}) {
+  http_exchange x{id, options};
+  auto start = request(stream, response_stream);
+  x.handle_request_start(0, start);
   return x;
 }
 
@@ -42,70 +49,187 @@ const T& get(const to_rivet_tunnel_message& m) {
   return std::get<T>(m.message_kind);
 }
 
+/// Bytes of the response's body in what was sent.
+std::size_t sent_body(const std::vector<to_rivet_tunnel_message>& sent) {
+  std::size_t out = 0;
+  for (const auto& m : sent)
+    if (const auto* chunk = std::get_if<to_rivet_response_chunk>(&m.message_kind))
+      out += chunk->body.size();
+  return out;
+}
+
 }  // namespace
 
 TEST_CASE("A complete request is given once and answered by one message") {
   http_exchange x{id};
   auto start = request(false);
   start.body = filled(3);
-  x.handle_request_start(start);
-  const auto whole = x.poll_request();
+  x.handle_request_start(0, start);
+  CHECK(!start.body);
+  CHECK(!x.uploading());
+  const auto whole = x.poll_body();
   REQUIRE(whole);
-  CHECK(whole->body->size() == 3);
-  CHECK(!x.poll_request());
+  CHECK(whole->size() == 3);
+  CHECK(!x.poll_body());
+  CHECK(!x.done());
   CHECK(x.respond(response(5)).ok());
   CHECK(!x.respond(response(5)).ok());
   const auto sent = all(x);
   REQUIRE(sent.size() == 1);
   CHECK(get<to_rivet_response_start>(sent[0]).body->size() == 5);
+  CHECK(!get<to_rivet_response_start>(sent[0]).stream);
   CHECK(sent[0].message_id == message_id{id.gateway, id.request, 0});
   CHECK(x.done());
-  x.abort(http_stream_abort_reason_kind::cancelled);
+  x.abort();
+  x.refuse(500, "late");
   CHECK(all(x).empty());
 }
 
+TEST_CASE("A request without a body is whole at once") {
+  auto x = begun(false);
+  const auto whole = x.poll_body();
+  REQUIRE(whole);
+  CHECK(whole->empty());
+}
+
 TEST_CASE("I13 backpressure: request chunks are joined and credited in totals") {
-  for (const std::uint16_t version : {std::uint16_t{8}, std::uint16_t{6}}) {
-    http_exchange x{id, {.protocol_version = version}};
-    x.handle_request_start(request(true));
-    CHECK(!x.poll_request());
+  for (const bool credits : {true, false}) {
+    auto x = begun(true, credits);
+    CHECK(x.uploading());
+    CHECK(!x.poll_body());
     std::uint64_t credited = 0;
     std::uint16_t index = 0;
+    std::uint16_t part = 1;
     for (std::uint64_t sent = 0; sent < 5 << 20; sent += 65536) {
-      REQUIRE((version < 8 || sent + 65536 - credited <= http_window_bytes));
-      x.handle_request_chunk({filled(65536), false});
+      REQUIRE((!credits || sent + 65536 - credited <= http_window_bytes));
+      x.handle_request_chunk(part++, {filled(65536), false});
+      CHECK(x.held() == sent + 65536);
       for (const auto& m : all(x)) {
         CHECK(m.message_id.message_index == index++);
         CHECK(get<to_rivet_request_body_window_update>(m).consumed_bytes > credited);
         credited = get<to_rivet_request_body_window_update>(m).consumed_bytes;
       }
     }
-    CHECK((version == 8) == (index > 0));
-    x.handle_request_chunk({{}, true});
-    const auto whole = x.poll_request();
+    CHECK(credits == (index > 0));
+    x.handle_request_chunk(part++, {filled(7), true});
+    CHECK(all(x).empty());  // nobody waits for credit any more
+    const auto whole = x.poll_body();
     REQUIRE(whole);
-    CHECK(whole->body->size() == 5 << 20);
+    CHECK(whole->size() == (5 << 20) + 7);
+    CHECK(x.position().next_index == index);
+    CHECK(x.position().streams == credits);
   }
 }
 
+TEST_CASE("I13 backpressure: an engine that sends without credit is cut off") {
+  auto x = begun(true);
+  std::uint16_t part = 1;
+  for (int i = 0; i < 16; ++i) x.handle_request_chunk(part++, {filled(65536), false});
+  x.handle_request_chunk(part++, {filled(1), false});
+  const auto cut = all(x);
+  REQUIRE(cut.size() == 1);
+  CHECK(
+      get<to_rivet_response_abort>(cut[0]).reason.kind ==
+      http_stream_abort_reason_kind::internal_error);
+  CHECK(x.done());
+}
+
+TEST_CASE("A chunk that comes twice counts once, and one that is missing aborts the exchange") {
+  auto x = begun(true);
+  x.handle_request_chunk(1, {bytes{std::string{"one "}}, false});
+  x.handle_request_chunk(2, {bytes{std::string{"two"}}, false});
+  SUBCASE("twice") {
+    x.handle_request_chunk(1, {bytes{std::string{"one "}}, false});
+    x.handle_request_chunk(2, {bytes{std::string{"two"}}, true});
+    CHECK(x.uploading());
+    x.handle_request_chunk(3, {{}, true});
+    const auto whole = x.poll_body();
+    REQUIRE(whole);
+    CHECK(whole->view() == "one two");
+  }
+  SUBCASE("missing") {
+    x.handle_request_chunk(4, {{}, true});
+    const auto sent = all(x);
+    REQUIRE(sent.size() == 1);
+    CHECK(
+        get<to_rivet_response_abort>(sent[0]).reason.kind ==
+        http_stream_abort_reason_kind::internal_error);
+    CHECK(sent[0].message_id.message_index == 0);
+    CHECK(!x.poll_body());
+    CHECK(x.done());
+  }
+}
+
+TEST_CASE("Indexes of both sides wrap at 65536") {
+  auto x = begun(true);
+  for (std::uint32_t i = 1; i <= 70'000; ++i)
+    x.handle_request_chunk(static_cast<std::uint16_t>(i), {filled(1), i == 70'000});
+  const auto whole = x.poll_body();
+  REQUIRE(whole);
+  CHECK(whole->size() == 70'000);
+  http_exchange late{exchange_position{id, 65'535, true}};
+  CHECK(late.respond(response(http_window_bytes + 1)).ok());
+  const auto sent = all(late);
+  REQUIRE(sent.size() == 17);
+  CHECK(sent[0].message_id.message_index == 65'535);
+  CHECK(sent[16].message_id.message_index == 15);
+}
+
 TEST_CASE("A request that is too long is answered 413 and its upload stopped") {
-  http_exchange x{id, {.body_bytes_max = 100}};
-  x.handle_request_start(request(true));
-  x.handle_request_chunk({filled(101), false});
-  x.handle_request_chunk({filled(101), true});
-  CHECK(!x.poll_request());
+  auto x = begun(true, true, {.body_bytes_max = 100});
+  x.handle_request_chunk(1, {filled(100), false});
+  CHECK(x.uploading());
+  x.handle_request_chunk(2, {filled(1), false});
+  x.handle_request_chunk(3, {filled(1), true});
+  CHECK(!x.poll_body());
   const auto sent = all(x);
   REQUIRE(sent.size() == 2);
   get<to_rivet_request_body_cancel>(sent[0]);
   CHECK(get<to_rivet_response_start>(sent[1]).status == 413);
   CHECK(sent[1].message_id.message_index == 1);
   CHECK(x.done());
+
+  http_exchange complete{id, {.body_bytes_max = 100}};
+  auto start = request(false);
+  start.body = filled(101);
+  complete.handle_request_start(0, start);
+  CHECK(!complete.poll_body());
+  const auto answer = all(complete);
+  REQUIRE(answer.size() == 1);
+  CHECK(get<to_rivet_response_start>(answer[0]).status == 413);
+}
+
+TEST_CASE("An upload that its sender ends early is answered 400") {
+  auto x = begun(true);
+  x.handle_request_chunk(1, {filled(100), false});
+  x.handle_body_cancel();
+  const auto sent = all(x);
+  REQUIRE(sent.size() == 1);
+  CHECK(get<to_rivet_response_start>(sent[0]).status == 400);
+  CHECK(!x.poll_body());
+  CHECK(x.done());
+}
+
+TEST_CASE("A host may refuse an exchange at any time before its answer") {
+  auto x = begun(true);
+  x.refuse(503, "busy");
+  const auto sent = all(x);
+  REQUIRE(sent.size() == 2);
+  get<to_rivet_request_body_cancel>(sent[0]);
+  CHECK(get<to_rivet_response_start>(sent[1]).status == 503);
+  CHECK(get<to_rivet_response_start>(sent[1]).body->view() == "busy\n");
+
+  auto whole = begun(false);
+  whole.refuse(503, "busy");
+  CHECK(all(whole).size() == 1);
+  auto buffered = begun(true, false);  // a gateway that knows no cancelling
+  buffered.refuse(503, "busy");
+  CHECK(all(buffered).size() == 1);
 }
 
 TEST_CASE("What the engine would not take is answered 500") {
   const auto status_of = [](to_rivet_response_start r) {
-    http_exchange x{id, {.response_bytes_max = 1000}};
-    x.handle_request_start(request(false));
+    auto x = begun(false, true, {.response_bytes_max = 1000});
     CHECK(!x.respond(std::move(r)).ok());
     const auto sent = all(x);
     REQUIRE(sent.size() == 1);
@@ -123,128 +247,87 @@ TEST_CASE("What the engine would not take is answered 500") {
   auto twice = response(1);
   twice.headers.entries = {{"a", "1"}, {"A", "2"}};
   CHECK(status_of(twice) == 500);
+  CHECK(check_response(response(1000), 1000).ok());
 }
 
-TEST_CASE(
-    "I13 backpressure: a streamed response never exceeds the window, and its end comes once") {
-  http_exchange x{id};
-  x.handle_request_start(request(false));
-  CHECK(x.start_response(200, {}).ok());
-  std::uint64_t written = 0, sent = 0, credited = 0;
-  int refused = 0;
+TEST_CASE("I13 backpressure: a response never exceeds the window, and its end comes once") {
+  http_exchange x{exchange_position{id, 3, true}};
+  CHECK(x.respond(response(10'000'000)).ok());
+  CHECK(x.held() == 10'000'000);
+  std::uint64_t sent = 0, credited = 0;
   bool ended = false;
-  std::uint16_t index = 0;
-  while (!ended) {
-    if (written < 10'000'000) {
-      if (x.write_chunk(filled(100'000)).ok())
-        written += 100'000;
-      else
-        ++refused;
-    } else if (!x.answered() || x.writable() > 0) {
-      static_cast<void>(x.finish());
-    }
+  std::uint16_t index = 3;
+  while (!x.done()) {
     for (const auto& m : all(x)) {
       CHECK(m.message_id.message_index == index++);
-      if (const auto* chunk = std::get_if<to_rivet_response_chunk>(&m.message_kind)) {
-        CHECK(chunk->body.size() <= http_chunk_bytes_max);
-        sent += chunk->body.size();
-        CHECK(!ended);
-        ended = chunk->finish;
+      if (const auto* head = std::get_if<to_rivet_response_start>(&m.message_kind)) {
+        CHECK(head->stream);
+        CHECK(!head->body);
+        CHECK(index == 4);
+        continue;
       }
+      const auto& chunk = get<to_rivet_response_chunk>(m);
+      CHECK(chunk.body.size() <= http_chunk_bytes_max);
+      sent += chunk.body.size();
+      CHECK(!ended);
+      ended = chunk.finish;
     }
     REQUIRE(sent - credited <= http_window_bytes);
-    if (refused % 3 == 2 || written >= 10'000'000) x.handle_window_update(credited = sent);
+    REQUIRE((x.done() || sent - credited == http_window_bytes));
+    credited += (sent - credited) / 3;  // the client reads slowly
+    x.handle_window_update(credited);
   }
   CHECK(sent == 10'000'000);
-  CHECK(refused > 0);
-  CHECK(x.done());
+  CHECK(ended);
 }
 
-TEST_CASE("A gateway that takes no stream gets the collected body") {
-  http_exchange x{id};
-  x.handle_request_start(request(false, false));
-  CHECK(x.start_response(201, {}).ok());
-  CHECK(x.write_chunk(filled(10)).ok());
+TEST_CASE("I13 backpressure: a window update frees as many bytes as it says, no more, once") {
+  http_exchange x{exchange_position{id, 0, true}};
+  CHECK(x.respond(response(3 << 20)).ok());
+  CHECK(sent_body(all(x)) == http_window_bytes);
   CHECK(all(x).empty());
-  CHECK(x.write_chunk(filled(20)).ok());
-  CHECK(x.finish().ok());
+  x.handle_window_update(0);
+  CHECK(all(x).empty());
+  x.handle_window_update(100'000);
+  CHECK(sent_body(all(x)) == 100'000);
+  x.handle_window_update(100'000);  // again
+  x.handle_window_update(50'000);   // overtaken
+  CHECK(all(x).empty());
+  x.handle_window_update(100'001);
+  CHECK(sent_body(all(x)) == 1);
+  // For more than was ever sent: what was sent has been taken, the rest still needs credit.
+  x.handle_window_update(1 << 30);
+  CHECK(sent_body(all(x)) == http_window_bytes);
+  CHECK(all(x).empty());
+  CHECK(x.streaming());
+}
+
+TEST_CASE("A body of one window, or to a gateway that takes no stream, goes in one message") {
+  for (const auto& [bytes_n, streams, parts] :
+       {std::tuple{std::size_t{1} << 20, true, std::size_t{1}},
+        {(std::size_t{1} << 20) + 1, true, std::size_t{17}},
+        {std::size_t{20'971'520}, false, std::size_t{1}}}) {
+    CAPTURE(bytes_n);
+    http_exchange x{exchange_position{id, 0, streams}};
+    CHECK(x.respond(response(bytes_n)).ok());
+    CHECK(x.streaming() == (parts != 1));
+    CHECK(all(x).size() == parts);
+    CHECK(x.done() == (parts == 1));
+  }
+}
+
+TEST_CASE("An abort cuts a response that has begun, with one message") {
+  http_exchange x{exchange_position{id, 0, true}};
+  CHECK(x.respond(response(2 << 20)).ok());
+  CHECK(all(x).size() == 17);
+  x.abort(http_stream_abort_reason_kind::handler_error, "gone");
+  x.abort();
+  x.handle_window_update(1 << 20);
   const auto sent = all(x);
   REQUIRE(sent.size() == 1);
-  const auto& head = get<to_rivet_response_start>(sent[0]);
-  CHECK(head.body->size() == 30);
-  CHECK(!head.stream);
-  CHECK(head.status == 201);
-}
-
-TEST_CASE("A complete body above the window goes in credited parts where a stream is taken") {
-  http_exchange x{id};
-  x.handle_request_start(request(false));
-  CHECK(x.respond(response(3 << 20)).ok());
-  std::uint64_t sent = 0;
-  while (!x.done()) {
-    for (const auto& m : all(x))
-      if (const auto* c = std::get_if<to_rivet_response_chunk>(&m.message_kind))
-        sent += c->body.size();
-    x.handle_window_update(sent);
-  }
-  CHECK(sent == 3 << 20);
-}
-
-TEST_CASE("Nothing is sent after the engine gave up, and one message after we did") {
-  http_exchange x{id};
-  x.handle_request_start(request(true));
-  CHECK(x.start_response(200, {}).ok());
-  CHECK(x.write_chunk(filled(100)).ok());
-  SUBCASE("aborted by the engine") {
-    x.handle_abort();
-    CHECK(x.cancelled());
-    CHECK(x.write_chunk(filled(1)).error().code == errc::cancelled);
-    x.fail("late");
-    CHECK(all(x).empty());
-  }
-  SUBCASE("the handler failed mid-stream") {
-    CHECK(all(x).size() == 2);
-    x.fail("oops");
-    x.fail("oops");
-    const auto sent = all(x);
-    REQUIRE(sent.size() == 1);
-    CHECK(
-        get<to_rivet_response_abort>(sent[0]).reason.kind ==
-        http_stream_abort_reason_kind::handler_error);
-  }
+  CHECK(sent[0].message_id.message_index == 17);
+  CHECK(
+      get<to_rivet_response_abort>(sent[0]).reason.kind ==
+      http_stream_abort_reason_kind::handler_error);
   CHECK(x.done());
-}
-
-TEST_CASE("A handler may take the body in parts, with credit for what it took") {
-  http_exchange x{id, {.stream_request = true}};
-  x.handle_request_start(request(true));
-  CHECK(x.poll_request());
-  for (int i = 0; i < 16; ++i) x.handle_request_chunk({filled(65536), false});
-  CHECK(all(x).empty());
-  std::uint64_t taken = 0;
-  while (const auto part = x.poll_body()) taken += part->body.size();
-  CHECK(taken == http_window_bytes);
-  const auto sent = all(x);
-  REQUIRE(!sent.empty());
-  CHECK(get<to_rivet_request_body_window_update>(sent.back()).consumed_bytes == taken);
-  SUBCASE("an engine that sends without credit is cut off") {
-    for (int i = 0; i < 17; ++i) x.handle_request_chunk({filled(65536), false});
-    const auto cut = all(x);
-    REQUIRE(cut.size() == 1);
-    get<to_rivet_response_abort>(cut[0]);
-    CHECK(x.done());
-  }
-}
-
-TEST_CASE("Message indexes wrap at 65536") {
-  http_exchange x{id};
-  x.handle_request_start(request(false));
-  CHECK(x.start_response(200, {}).ok());
-  std::uint16_t last = 0;
-  for (std::uint64_t i = 0; i < 70'000; ++i) {
-    CHECK(x.write_chunk(filled(1)).ok());
-    for (const auto& m : all(x)) last = m.message_id.message_index;
-    x.handle_window_update(i + 1);
-  }
-  CHECK(last == static_cast<std::uint16_t>(70'000));
 }

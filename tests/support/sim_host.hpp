@@ -270,7 +270,12 @@ private:
 
   static std::string describe(const protocol::to_rivet_tunnel_message_kind& x) {
     if (const auto* start = std::get_if<protocol::to_rivet_response_start>(&x))
-      return fmt::format("{} {}", start->status, start->body ? start->body->view() : std::string_view{});
+      return fmt::format(
+          "{} {}", start->status,
+          start->stream ? "in parts" : start->body ? start->body->view() : std::string_view{});
+    if (const auto* part = std::get_if<protocol::to_rivet_response_chunk>(&x))
+      return fmt::format("chunk {}{}", part->body.size(), part->finish ? " end" : "");
+    if (std::holds_alternative<protocol::to_rivet_request_body_cancel>(x)) return "cancel body";
     if (std::holds_alternative<protocol::to_rivet_response_abort>(x)) return "abort";
     if (const auto* w = std::get_if<protocol::to_rivet_request_body_window_update>(&x))
       return fmt::format("window {}", w->consumed_bytes);
