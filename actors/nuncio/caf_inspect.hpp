@@ -1,0 +1,53 @@
+// CAF's form of whole protocol messages, so that they can be sent to other nodes, stored and printed as any message type
+// of CAF: the canonical bytes at the newest version, which knows every field, and JSON as text. Both come from the one
+// declaration of each type (messages.hpp). Pure; any thread.
+#pragma once
+
+#include <caf/deserializer.hpp>
+#include <caf/error.hpp>
+#include <caf/sec.hpp>
+#include <caf/serializer.hpp>
+#include <concepts>
+#include <nuncio/codec.hpp>
+#include <nuncio/json.hpp>
+#include <nuncio/wire.hpp>
+#include <string>
+#include <utility>
+
+namespace nuncio::protocol {
+
+template <class T>
+concept whole_message = std::same_as<T, to_rivet> || std::same_as<T, to_envoy>;
+
+/// What caf::deep_to_string and CAF's log show.
+template <whole_message T>
+std::string to_string(const T& x) {
+  return to_json(x, wire::version_max);
+}
+
+/// @returns sec::invalid_argument if a text of `x` is not UTF-8
+template <std::derived_from<caf::serializer> Inspector, whole_message T>
+caf::error inspect(Inspector& f, T& x) {
+  const auto encoded = encode(x, wire::version_max);
+  if (!encoded) return caf::make_error(caf::sec::invalid_argument, encoded.error().message);
+  std::string raw{encoded->begin(), encoded->end()};
+  return f(raw);
+}
+
+/// Total: whatever the source holds gives a value, or an error that leaves `x` as it was.
+/// @returns sec::invalid_argument with offset and reason if the bytes are not one whole message
+template <std::derived_from<caf::deserializer> Inspector, whole_message T>
+caf::error inspect(Inspector& f, T& x) {
+  std::string raw;
+  if (auto failed = f(raw)) return failed;
+  const auto store = [&](auto decoded) -> caf::error {
+    if (!decoded) return caf::make_error(caf::sec::invalid_argument, decoded.error().message);
+    x = std::move(*decoded);
+    return caf::none;
+  };
+  bytes frame{std::move(raw)};
+  if constexpr (std::same_as<T, to_rivet>) return store(decode_to_rivet(frame, wire::version_max));
+  else return store(decode_to_envoy(frame, wire::version_max));
+}
+
+}  // namespace nuncio::protocol
