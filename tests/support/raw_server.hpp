@@ -3,9 +3,11 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -33,8 +35,19 @@ public:
   [[nodiscard]] int index() const { return index_; }
 
   void close() {
+    SSL_free(std::exchange(ssl_, nullptr));
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));
   }
+
+  /// Speaks TLS from now on. @returns whether both sides agreed
+  bool start_tls(SSL_CTX* context) {
+    ::fcntl(fd_, F_SETFL, O_NONBLOCK);
+    ssl_ = SSL_new(context);
+    SSL_set_fd(ssl_, fd_);
+    return repeat([&] { return SSL_accept(ssl_); }) == 1;
+  }
+
+  [[nodiscard]] SSL* tls() const { return ssl_; }
 
   void reset() {
     const linger at_once{1, 0};
@@ -44,6 +57,12 @@ public:
 
   bool send(std::string_view data) {
     while (!data.empty()) {
+      if (ssl_ != nullptr) {
+        const auto n = repeat([&] { return SSL_write(ssl_, data.data(), static_cast<int>(data.size())); });
+        if (n <= 0) return false;
+        data.remove_prefix(static_cast<std::size_t>(n));
+        continue;
+      }
       if (!ready(POLLOUT)) return false;
       const auto n = ::send(fd_, data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       if (n < 0 && errno == EAGAIN) continue;
@@ -151,9 +170,25 @@ private:
     return false;
   }
 
+  // What a TLS call gives once it needs to wait for nothing.
+  template <class F>
+  int repeat(F call) {
+    for (;;) {
+      const int n = call();
+      const int why = n > 0 ? SSL_ERROR_NONE : SSL_get_error(ssl_, n);
+      if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) return n;
+      if (!ready(why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT)) return -1;
+    }
+  }
+
   bool fill() {
-    if (!ready(POLLIN)) return false;
     std::string piece(std::size_t{1} << 18, '\0');
+    if (ssl_ != nullptr) {
+      const auto n = repeat([&] { return SSL_read(ssl_, piece.data(), static_cast<int>(piece.size())); });
+      if (n > 0) buffer_.append(piece.data(), static_cast<std::size_t>(n));
+      return n > 0;
+    }
+    if (!ready(POLLIN)) return false;
     const auto n = ::recv(fd_, piece.data(), piece.size(), 0);
     if (n < 0) was_reset_ = true;
     if (n <= 0) return false;
@@ -163,6 +198,7 @@ private:
 
   int index_;
   int fd_;
+  SSL* ssl_ = nullptr;
   const std::atomic<bool>& stopping_;
   std::string buffer_;
   bool was_reset_ = false;

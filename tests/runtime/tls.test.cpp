@@ -1,0 +1,185 @@
+// TLS of both clients, against certificates made for the case: who is believed, who is not, and that a refusal says so.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <future>
+#include <nuncio/http_client.hpp>
+#include <nuncio/websocket.hpp>
+
+#include "certificates.hpp"
+#include "raw_server.hpp"
+#include "websocket_owner.hpp"
+
+using namespace nuncio;
+using namespace nuncio::test;
+using kind = websocket_gone::kind;
+
+namespace {
+
+constexpr auto here = "IP:127.0.0.1";
+
+struct fixture {
+  certificate authority = make_certificate("nuncio test authority", "");
+  pem_folder folder;
+  std::string ca_file = folder.write("ca.pem", *authority.x509);
+
+  [[nodiscard]] certificate signed_here() const { return make_certificate("server", here, &authority); }
+
+  [[nodiscard]] websocket_options options() const {
+    auto out = owner::quick();
+    out.ca_file = ca_file;
+    return out;
+  }
+};
+
+/// Takes WebSockets and sends each frame back.
+struct echo_server {
+  explicit echo_server(const certificate& own, const certificate* clients = nullptr)
+      : context(make_tls_context(own, clients)) {}
+
+  tls_context context;
+  std::atomic<int> agreed{0};
+  raw_server server{[this](raw_peer& p) {
+    if (!p.start_tls(context.get())) return;
+    ++agreed;
+    p.accept();
+    for (;;) {
+      const auto frame = p.read_frame();
+      if (frame.opcode < 0) return;
+      p.send(raw_peer::frame(frame.opcode, frame.payload, frame.final));
+    }
+  }};
+};
+
+websocket_gone refused(owner& o, std::uint16_t port) {
+  o.connect(port, {}, true);
+  const auto gone = o.await_gone();
+  CHECK(o.opened.empty());
+  CHECK(!gone.reason.empty());
+  CHECK_MESSAGE(gone.what == kind::tls_failed, to_string(gone.what), ": ", gone.reason);
+  return gone;
+}
+
+outcome<http_reply> fetch(http_client_options options, std::uint16_t port) {
+  http_client client{std::move(options)};
+  std::promise<outcome<http_reply>> done;
+  http_call call;
+  call.url = "https://127.0.0.1:" + std::to_string(port) + "/";
+  client.send(std::move(call), [&](outcome<http_reply> x) { done.set_value(std::move(x)); });
+  return done.get_future().get();
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(fixture, "TLS: an authority of one's own; messages of all sizes go both ways") {
+  const auto own = signed_here();
+  echo_server s{own};
+  owner o{options()};
+  o.connect(s.server.port(), {}, true);
+  REQUIRE(o.until([&] { return !o.opened.empty(); }));
+  for (const std::size_t size : {1UL, 70'000UL, 3'000'000UL}) {
+    CAPTURE(size);
+    const std::string payload(size, 'x');
+    const auto before = o.messages.size();
+    o.send(payload);
+    REQUIRE(o.until([&] { return o.messages.size() > before; }));
+    CHECK((o.messages.back().view() == payload));
+  }
+  o.run([&] { o.ws.close(1000, "bye"); });
+  CHECK(o.await_gone().what == kind::closed_by_us);
+}
+
+TEST_CASE_FIXTURE(fixture, "TLS: an authority that nobody knows is refused, and the next try is not hindered") {
+  const auto stranger = make_certificate("a stranger", "");
+  const auto own = make_certificate("server", here, &stranger);
+  echo_server s{own};
+  owner o{options()};
+  refused(o, s.server.port());
+  const auto good = signed_here();
+  echo_server right{good};
+  o.connect(right.server.port(), {}, true);
+  CHECK(o.until([&] { return !o.opened.empty(); }));
+}
+
+TEST_CASE_FIXTURE(fixture, "TLS: a certificate for another name is refused") {
+  const auto own = make_certificate("server", "DNS:example.org", &authority);
+  echo_server s{own};
+  owner o{options()};
+  refused(o, s.server.port());
+}
+
+TEST_CASE_FIXTURE(fixture, "TLS: a certificate that has expired, or is not valid yet, is refused") {
+  for (const auto& [from, to] : {std::pair{-7200L, -3600L}, {3600L, 7200L}}) {
+    const auto own = make_certificate("server", here, &authority, from, to);
+    echo_server s{own};
+    owner o{options()};
+    refused(o, s.server.port());
+  }
+}
+
+TEST_CASE_FIXTURE(fixture, "TLS: a certificate signed by itself is refused, unless that is allowed") {
+  const auto own = make_certificate("server", here);
+  echo_server s{own};
+  {
+    owner o;
+    refused(o, s.server.port());
+  }
+  auto lenient = owner::quick();
+  lenient.allow_self_signed = true;
+  owner o{lenient};
+  o.connect(s.server.port(), {}, true);
+  CHECK(o.until([&] { return !o.opened.empty(); }));
+}
+
+TEST_CASE_FIXTURE(fixture, "TLS: a server that wants a certificate gets it") {
+  const auto own = signed_here();
+  const auto client = make_certificate("host", "DNS:host", &authority);
+  echo_server s{own, &authority};
+  auto with = options();
+  with.client_cert_file = folder.write("client.pem", *client.x509);
+  with.client_key_file = folder.write("client.key", *client.key);
+  {
+    owner o{with};
+    o.connect(s.server.port(), {}, true);
+    CHECK(o.until([&] { return !o.opened.empty(); }));
+    CHECK(s.agreed == 1);
+  }
+  // Without one the connection ends before it opens.
+  owner o{options()};
+  o.connect(s.server.port(), {}, true);
+  o.await_gone();
+  CHECK(o.opened.empty());
+  CHECK(s.agreed == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "TLS: a handshake that never ends is given up") {
+  raw_server s{[](raw_peer& p) { p.wait_for_end(); }};
+  auto brief = options();
+  brief.connect_limit = 300ms;
+  owner o{brief};
+  o.connect(s.port(), {}, true);
+  const auto gone = o.await_gone();
+  CHECK_MESSAGE(gone.what == kind::handshake_timeout, to_string(gone.what), ": ", gone.reason);
+}
+
+TEST_CASE_FIXTURE(fixture, "TLS: the HTTP client believes the same authorities, and nobody else") {
+  const auto own = signed_here();
+  const auto context = make_tls_context(own);
+  raw_server s{[&](raw_peer& p) {
+    if (!p.start_tls(context.get())) return;
+    p.read_head();
+    p.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    p.wait_for_end();
+  }};
+  http_client_options known;
+  known.ca_file = ca_file;
+  const auto good = fetch(known, s.port());
+  REQUIRE_MESSAGE(good.ok(), to_string(good.ok() ? failure{} : good.error()));
+  CHECK(good->body == "ok");
+  const auto unknown = fetch({}, s.port());
+  REQUIRE(!unknown.ok());
+  CHECK(unknown.error().code == errc::refused);
+  http_client_options lenient;
+  lenient.allow_self_signed = true;
+  CHECK(fetch(lenient, s.port()).ok());
+}
