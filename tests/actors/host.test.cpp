@@ -102,6 +102,24 @@ TEST_CASE_FIXTURE(fixture, "stop from another thread, from two at once, and righ
   CHECK(within(20s));
 }
 
+TEST_CASE_FIXTURE(fixture, "stop from an actor of the same system, on its only worker") {
+  sys.reset();
+  cfg.set("scheduler.max-threads", std::size_t{1});
+  sys.emplace(cfg);
+  host h{*sys, options()};
+  REQUIRE(h.start());
+  std::promise<void> stopped;
+  sys->spawn(
+      [](caf::event_based_actor*, host* to_stop, std::promise<void>* done) {
+        to_stop->stop();
+        done->set_value();
+      },
+      &h,
+      &stopped);
+  CHECK(stopped.get_future().wait_for(10s) == std::future_status::ready);
+  CHECK(within(10s));
+}
+
 TEST_CASE_FIXTURE(fixture, "start and stop at the same moment") {
   for (auto i = 0; i < 20; ++i) {
     host h{*sys, options()};
