@@ -76,6 +76,20 @@ TEST_CASE("stop() lets a request in flight end first") {
   CHECK(x.client.get(id, "/generation").body == "2");
 }
 
+TEST_CASE("stop() from one of the host's own actors begins the drain; its owner ends it") {
+  hosted_pool x;
+  const auto id = x.client.create_running("stopper");
+  const auto other = x.client.create_running("probe");
+  test_host next{{.endpoint = x.engine.endpoint(), .pool = x.pool}};
+  REQUIRE(next.await_ready());
+  CHECK(x.client.get(id, "/stop").body == "1");
+  CHECK(await([&] { return x.host->stats().ingress.instances == 0; }));
+  x.host->stop();
+  CHECK(x.client.get(id, "/").body == "2");
+  CHECK(x.client.get(other, "/generation").body == "2");
+  CHECK(next.factory_calls() == 1);
+}
+
 TEST_SUITE_END();
 
 }  // namespace nuncio::e2e

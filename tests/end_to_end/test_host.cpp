@@ -115,6 +115,15 @@ caf::behavior probe(
 // Throws before there is a behavior.
 caf::behavior thrower(engine_actor*) { throw std::runtime_error{"the factory of thrower threw"}; }
 
+// Stops its own host from within a handler.
+caf::behavior stopper(engine_actor* self, host* own) {
+  return {[=](const http_request& r) {
+    if (r.path_only() == "/stop") own->stop();
+    return http_response{
+        .status = 200, .headers = {}, .body = std::to_string(self->start().self.generation)};
+  }};
+}
+
 struct system_config : caf::actor_system_config {
   system_config() { recommended(*this); }
 };
@@ -126,6 +135,7 @@ struct test_host::impl {
     serve_samples(the_host, census);
     the_host.serve("probe", probe, census, calls);
     the_host.serve("thrower", thrower);
+    the_host.serve("stopper", stopper, &the_host);
   }
 
   host_options options_of(host_setup setup) {
