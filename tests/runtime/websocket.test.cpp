@@ -4,9 +4,6 @@
 
 #include <doctest/doctest.h>
 
-#include <condition_variable>
-#include <cstring>
-#include <deque>
 #include <future>
 #include <mutex>
 
