@@ -130,6 +130,7 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
     return invoke_message_result::consumed;
   }
   auto& content = x.content();
+  if (content.match_elements<internal::launch>()) return invoke_message_result::consumed;
   if (content.match_elements<internal::attempt_cancelled>()) {
     handle_cancelled(content.get_as<internal::attempt_cancelled>(0).ticket);
     return invoke_message_result::consumed;

@@ -10,22 +10,29 @@
 #include <string>
 #include <tuple>
 #include <type_traits>
+#include <vector>
 
 namespace nuncio::internal {
 
-/// Spawns an instance; returns its handle, or null when `instance_spawned` or `instance_down` will tell.
+/// Spawns an instance; returns its handle, or null when `instance_spawned` or `instance_down` will tell. Nothing runs
+/// before the caller has sent `launch` to what the factory added to `launching`.
 using factory = std::function<caf::actor(
-    caf::actor_system&, const std::shared_ptr<const instance_context>&)>;
+    caf::actor_system&,
+    const std::shared_ptr<const instance_context>&,
+    std::vector<caf::actor>& launching)>;
 
 using factories = std::map<std::string, factory, std::less<>>;
 
 /// Runs `spawn`, and with it the user's code, in a short-lived actor of its own.
 template <class Spawn>
 void spawn_apart(
-    caf::actor_system& sys, const std::shared_ptr<const instance_context>& context, Spawn spawn) {
+    caf::actor_system& sys,
+    const std::shared_ptr<const instance_context>& context,
+    std::vector<caf::actor>& launching,
+    Spawn spawn) {
   // The context is an argument because CAF 0.17 binds a reference to null for a function actor without arguments, of which
   // UBSan would tell the user (docs/caf_and_libwebsockets.md).
-  sys.spawn<caf::hidden>(
+  launching.push_back(sys.spawn<caf::hidden + caf::lazy_init>(
       [spawn = std::move(spawn)](
           caf::event_based_actor* self, const std::shared_ptr<const instance_context>& of) {
         const auto& who = of->start.self;
@@ -36,7 +43,7 @@ void spawn_apart(
           tell(*of, instance_down{who, describe(std::current_exception()), {}});
         }
       },
-      context);
+      context));
 }
 
 /// Whether constructing the actor `T`, of a function, runs no code of the user that could throw: it has no state, or one
@@ -49,16 +56,16 @@ consteval bool constructs_plainly() {
     return true;
 }
 
-template <class F, class Args>
+template <caf::spawn_options Options, class F, class Args>
 caf::actor spawn_function(caf::actor_system& sys, const F& f, const Args& args) {
   if constexpr (std::tuple_size_v<Args> == 0) {
     using self_pointer = caf::infer_impl_from_fun_t<F>*;
     return caf::actor_cast<caf::actor>(
-        sys.spawn<caf::hidden>([](self_pointer self, F body) { return body(self); }, f));  // as in spawn_apart
+        sys.spawn<Options>([](self_pointer self, F body) { return body(self); }, f));  // as in spawn_apart
   }
   return std::apply(
       [&](const auto&... xs) {
-        return caf::actor_cast<caf::actor>(sys.template spawn<caf::hidden>(f, xs...));
+        return caf::actor_cast<caf::actor>(sys.template spawn<Options>(f, xs...));
       },
       args);
 }
@@ -68,12 +75,15 @@ template <class F, class... Args>
 factory function_factory(F f, Args... args) {
   return [f, args = std::make_tuple(std::move(args)...)](
              caf::actor_system& sys,
-             const std::shared_ptr<const instance_context>& context) -> caf::actor {
+             const std::shared_ptr<const instance_context>& context,
+             std::vector<caf::actor>& launching) -> caf::actor {
     if constexpr (constructs_plainly<caf::infer_impl_from_fun_t<F>>()) {
       const construction_scope scope{context};
-      return spawn_function(sys, f, args);
+      return launching.emplace_back(spawn_function<caf::hidden + caf::lazy_init>(sys, f, args));
     } else {
-      spawn_apart(sys, context, [f, args](caf::actor_system& to) { return spawn_function(to, f, args); });
+      spawn_apart(sys, context, launching, [f, args](caf::actor_system& to) {
+        return spawn_function<caf::hidden>(to, f, args);
+      });
       return nullptr;
     }
   };
@@ -85,8 +95,9 @@ template <class T, class... Args>
 factory class_factory(Args... args) {
   return [args = std::make_tuple(std::move(args)...)](
              caf::actor_system& sys,
-             const std::shared_ptr<const instance_context>& context) -> caf::actor {
-    spawn_apart(sys, context, [args](caf::actor_system& to) {
+             const std::shared_ptr<const instance_context>& context,
+             std::vector<caf::actor>& launching) -> caf::actor {
+    spawn_apart(sys, context, launching, [args](caf::actor_system& to) {
       return std::apply(
           [&](const auto&... xs) {
             return caf::actor_cast<caf::actor>(to.template spawn<T, caf::hidden>(xs...));

@@ -47,6 +47,7 @@ caf::behavior ingress::make_behavior() {
   return {
       [this](inbound_batch& x) { handle_inbound(x); },
       [this](const link_up& x) {
+        flush();  // what was processed on the last connection is not acked on this one
         connection_ = x.connection;
         barrier_passed_ = false;
         held_.clear();
@@ -80,7 +81,7 @@ caf::behavior ingress::make_behavior() {
       },
       [this](const attempt_done& x) {
         forget_attempt(x);
-        publish();
+        after_input();
       },
       [this](response_waits& x) {
         handle_response(x);
@@ -96,6 +97,7 @@ caf::behavior ingress::make_behavior() {
       },
       [this](const drained&) { options_.link->close(); },  // handle_final follows
       [this](const tick& x) { handle_tick(x.serial); },
+      [this](const internal::flush&) { flush(); },
   };
 }
 
@@ -201,10 +203,11 @@ void ingress::handle_start(const actor_ref& who, protocol::command_start_actor& 
   made->start = std::move(start);
   made->term = term_;
   ++stats_.instances;
+  auto& x = *made;
   auto& free = place.current ? place.next : place.current;
   free = std::move(made);
-  set_alarm(who, input::start_limit, options_.start_limit);
-  if (!place.next) apply(who, input::older_down);
+  set_alarm(x, input::start_limit, options_.start_limit);
+  if (!place.next) apply(x, input::older_down);
 }
 
 void ingress::handle_stop(const actor_ref& who, protocol::stop_actor_reason reason) {
@@ -246,7 +249,7 @@ void ingress::handle_ping(engine_ms ts) {
 void ingress::handle_final(const failure& why) {
   if (std::exchange(over_, true)) return;
   apply_to_all(input::evicted, why.message);
-  after_input();
+  flush();
   if (options_.on_final) options_.on_final(why);
   if (drain_asked_ && options_.on_done) options_.on_done();
 }
@@ -262,7 +265,7 @@ void ingress::handle_drain(time_point deadline) {
   greeting.emplace_back(protocol::to_rivet_stopping{});
   options_.link->greet(std::move(greeting), true);
   for (auto& [id, place] : slots_)
-    if (place.current) set_alarm(place.current->who, input::drain, options_.drain_patience);
+    if (place.current) set_alarm(*place.current, input::drain, options_.drain_patience);
   log_to(
       options_.log,
       log_level::info,
@@ -283,32 +286,36 @@ ingress::instance* ingress::find(const actor_ref& who) {
 }
 
 void ingress::apply(const actor_ref& who, input what, std::string why) {
-  auto* x = find(who);
-  if (x == nullptr) return;
-  const auto step = lifecycle::step(x->state, what);
+  if (auto* x = find(who)) apply(*x, what, std::move(why));
+}
+
+// `x` may be gone afterwards.
+void ingress::apply(instance& x, input what, std::string why) {
+  const auto& who = x.who;
+  const auto step = lifecycle::step(x.state, what);
   if (!step) {
     limiter_.log(
         options_.now(),
         log_level::error,
         "an actor's lifecycle met what can't happen",
         {{"actor", who.actor.str()},
-         {"state", std::string{to_string(x->state)}},
+         {"state", std::string{to_string(x.state)}},
          {"input", std::string{to_string(what)}}});
     return;
   }
-  x->state = step->to;
+  x.state = step->to;
   // The first reason of those that change anything is what the engine is told.
-  if (step->to != step->from && !why.empty() && x->why.empty()) x->why = std::move(why);
+  if (step->to != step->from && !why.empty() && x.why.empty()) x.why = std::move(why);
   const auto does = [&](lifecycle::action a) { return (step->actions & a) != 0; };
-  if (does(lifecycle::cut)) x->gate->open.store(false);
+  if (does(lifecycle::cut)) x.gate->open.store(false);
   if (does(lifecycle::tell_stop)) {
-    if (x->handle) caf::anon_send(x->handle, stop_command{x->reason});
-    set_alarm(who, input::stop_limit, options_.stop_grace);
+    if (x.handle) caf::anon_send(x.handle, stop_command{x.reason});
+    set_alarm(x, input::stop_limit, options_.stop_grace);
   }
   if (does(lifecycle::exit)) {
-    abort_routes(*x);
-    if (x->handle) caf::anon_send_exit(x->handle, caf::exit_reason::kill);
-    set_alarm(who, input::end_limit, options_.end_limit);
+    abort_routes(x);
+    if (x.handle) caf::anon_send_exit(x.handle, caf::exit_reason::kill);
+    set_alarm(x, input::end_limit, options_.end_limit);
   }
   if (does(lifecycle::abandon)) {
     ++stats_.actors_abandoned;
@@ -316,14 +323,14 @@ void ingress::apply(const actor_ref& who, input what, std::string why) {
         options_.log,
         log_level::error,
         "an actor ignores its end; going on without it",
-        {{"name", x->start.config.name.str()}, {"actor", who.actor.str()}});
+        {{"name", x.start.config.name.str()}, {"actor", who.actor.str()}});
   }
   if (does(lifecycle::say_running)) {
     ++stats_.actors_started;
     say(internal::say_running{who});
     // The engine gives up what it has not accepted by its start limit (DESIGN: the outbox).
-    set_alarm(who, input::given_up, options_.start_limit);
-    if (draining_) set_alarm(who, input::drain, options_.drain_patience);
+    set_alarm(x, input::given_up, options_.start_limit);
+    if (draining_) set_alarm(x, input::drain, options_.drain_patience);
   }
   if (does(lifecycle::say_sleep) || does(lifecycle::say_destroy)) {
     const auto sleep = does(lifecycle::say_sleep);
@@ -333,10 +340,10 @@ void ingress::apply(const actor_ref& who, input what, std::string why) {
               : protocol::actor_intent{protocol::actor_intent_stop{}}});
   }
   if (what == input::quit || what == input::failed) {
-    x->handle = nullptr;
-    abort_routes(*x);
-    if (!lifecycle::has_actor(x->state) && x->state != state::stopped)
-      set_alarm(who, input::deadline, options_.intent_limit);
+    x.handle = nullptr;
+    abort_routes(x);
+    if (!lifecycle::has_actor(x.state) && x.state != state::stopped)
+      set_alarm(x, input::deadline, options_.intent_limit);
   }
   if (what == input::failed && step->from != state::stopped) {
     ++stats_.actors_failed;
@@ -344,13 +351,13 @@ void ingress::apply(const actor_ref& who, input what, std::string why) {
         options_.now(),
         log_level::error,
         "an actor failed",
-        {{"name", x->start.config.name.str()}, {"actor", who.actor.str()}, {"reason", x->why}});
+        {{"name", x.start.config.name.str()}, {"actor", who.actor.str()}, {"reason", x.why}});
   }
   if (does(lifecycle::stopped_ok)) say(internal::say_stopped{who, protocol::stop_code::ok, {}});
-  if (does(lifecycle::stopped_error)) say(internal::say_stopped{who, protocol::stop_code::error, x->why});
-  if (does(lifecycle::spawn)) return spawn(*x);
-  if (x->state == state::stopped) return finish(who);
-  if (x->down) count_as_down(who);
+  if (does(lifecycle::stopped_error)) say(internal::say_stopped{who, protocol::stop_code::error, x.why});
+  if (does(lifecycle::spawn)) return spawn(x);
+  if (x.state == state::stopped) return finish(x);
+  if (x.down) count_as_down(x);
 }
 
 void ingress::apply_to_all(input what, const std::string& why) {
@@ -363,16 +370,15 @@ void ingress::apply_to_all(input what, const std::string& why) {
 }
 
 void ingress::spawn(instance& x) {
-  const auto who = x.who;
-  auto& config = x.start.config;
+    auto& config = x.start.config;
   const auto factory = options_.factories.find(config.name.view());
   if (factory == options_.factories.end()) {  // I12
     return apply(
-        who, input::failed, fmt::format("no actor is served under the name '{}'", config.name.view()));
+        x, input::failed, fmt::format("no actor is served under the name '{}'", config.name.view()));
   }
   x.gate = std::make_shared<output_gate>(x.term);
   auto context = std::make_shared<instance_context>();
-  context->start.self = who;
+  context->start.self = x.who;
   context->start.name = config.name;
   context->start.key = config.key;
   context->start.input = config.input;
@@ -385,27 +391,27 @@ void ingress::spawn(instance& x) {
   context->log = options_.log;
   context->response_bytes_max = options_.http.response_bytes_max;
   try {
-    x.handle = factory->second(system(), context);
+    x.handle = factory->second(system(), context, launching_);
   } catch (...) {  // what the user gave is copied or constructed here
-    apply(who, input::failed, internal::describe(std::current_exception()));
+    apply(x, input::failed, internal::describe(std::current_exception()));
   }
 }
 
-void ingress::finish(const actor_ref& who) {
-  const auto at = slots_.find(who.actor);
+void ingress::finish(instance& x) {
+  const auto at = slots_.find(x.who.actor);
   auto& place = at->second;
-  auto over = std::move(place.current && place.current->who == who ? place.current : place.next);
+  const auto over = std::move(place.current.get() == &x ? place.current : place.next);
   abort_routes(*over);
   for (const auto& each : over->alarms) alarms_.erase(each);
   --stats_.instances;
-  ledger_.handle_gone(who, options_.now());
+  ledger_.handle_gone(over->who, options_.now());
   if (place.current) return;
   if (!place.next) {
     slots_.erase(at);
     return;
   }
   place.current = std::move(place.next);
-  apply(place.current->who, input::older_down);
+  apply(*place.current, input::older_down);
 }
 
 // An actor that sleeps or stops must not cut a download that it has begun: it is down once its responses have gone out.
@@ -415,24 +421,25 @@ void ingress::handle_down(const internal::instance_down& what) {
   if (x == nullptr || x->down) return;
   x->down = what.error;
   x->handle = nullptr;
-  if (x->responses == 0) return count_as_down(what.who);
+  if (x->responses == 0) return count_as_down(*x);
   abort_routes(*x, false);
-  set_alarm(what.who, input::quit, options_.response_grace);
+  set_alarm(*x, input::quit, options_.response_grace);
 }
 
-void ingress::count_as_down(const actor_ref& who) {
-  auto* x = find(who);
-  if (x == nullptr || !x->down || x->responses != 0) return;
-  const auto error = *std::exchange(x->down, std::nullopt);
-  apply(who, error.empty() ? input::quit : input::failed, error);
+void ingress::count_as_down(instance& x) {
+  if (!x.down || x.responses != 0) return;
+  const auto error = *std::exchange(x.down, std::nullopt);
+  apply(x, error.empty() ? input::quit : input::failed, error);
 }
 
 void ingress::say(internal::outbox_input what) { said_.push_back(std::move(what)); }
 
 // -- time ---------------------------------------------------------------------------
 
-void ingress::set_alarm(const actor_ref& who, input what, duration after) {
-  if (auto* x = find(who)) x->alarms.push_back(alarms_.emplace(options_.now() + after, alarm{who, what}));
+void ingress::set_alarm(instance& x, input what, duration after) {
+  // Most alarms are of one length, so that the latest belongs at the end.
+  x.alarms.push_back(
+      alarms_.emplace_hint(alarms_.end(), options_.now() + after, alarm{&x, what}));
 }
 
 void ingress::handle_tick(std::uint64_t serial) {
@@ -440,39 +447,38 @@ void ingress::handle_tick(std::uint64_t serial) {
   tick_at_.reset();
   const auto now = options_.now();
   while (!alarms_.empty() && alarms_.begin()->first <= now) {
-    const auto due = alarms_.begin()->second;
-    auto* x = find(due.who);
-    if (x != nullptr) std::erase(x->alarms, alarms_.begin());
-    alarms_.erase(alarms_.begin());
-    if (x == nullptr) continue;
-    switch (due.input) {
+    const auto due = alarms_.begin();
+    auto& x = *due->second.of;
+    const auto what = due->second.input;
+    std::erase(x.alarms, due);
+    alarms_.erase(due);
+    switch (what) {
       case input::given_up:
         // In force only towards an engine that has acked an event of ours.
         if (engine_acks_)
-          apply(due.who, due.input, "the engine did not accept Running in time");
+          apply(x, what, "the engine did not accept Running in time");
         else  // the rule may come into force yet
-          set_alarm(due.who, due.input, options_.start_limit);
+          set_alarm(x, what, options_.start_limit);
         break;
       case input::start_limit:
-        if (x->state == state::starting || x->state == state::queued)
-          apply(due.who, due.input, "the factory took longer than the start limit");
+        if (x.state == state::starting || x.state == state::queued)
+          apply(x, what, "the factory took longer than the start limit");
         break;
       case input::end_limit:
-        if (x->state == state::ending || x->state == state::ending_silently)
-          apply(due.who, due.input);
+        if (x.state == state::ending || x.state == state::ending_silently) apply(x, what);
         break;
       case input::deadline:
-        if (!lifecycle::has_actor(x->state))
-          apply(due.who, due.input, "the engine did not answer an intent in time");
+        if (!lifecycle::has_actor(x.state))
+          apply(x, what, "the engine did not answer an intent in time");
         break;
       case input::stop_limit:
-        apply(due.who, due.input, "the actor did not stop within its grace period");
+        apply(x, what, "the actor did not stop within its grace period");
         break;
       case input::quit:
-        abort_routes(*x);
-        count_as_down(due.who);
+        abort_routes(x);
+        count_as_down(x);
         break;
-      default: apply(due.who, due.input);
+      default: apply(x, what);
     }
   }
   end_stalled(now);
@@ -484,8 +490,16 @@ void ingress::handle_tick(std::uint64_t serial) {
   after_input();
 }
 
-// Hands on what this input has produced, one message for each of ack and outbox, and sets the next tick.
+// What inputs have produced is handed on once all that already waits in the mailbox has been dealt with: one message for
+// each of ack and outbox, however many inputs there were.
 void ingress::after_input() {
+  if (!std::exchange(flush_asked_, true)) caf::anon_send(this, internal::flush{});
+}
+
+void ingress::flush() {
+  flush_asked_ = false;
+  // In one go: a worker that is woken for the first finds the others, instead of being woken for each.
+  for (const auto& x : std::exchange(launching_, {})) caf::anon_send(x, internal::launch{});
   if (!processed_.empty())
     caf::anon_send(ack_, internal::processed{connection_, std::exchange(processed_, {})});
   if (!said_.empty()) caf::anon_send(outbox_, internal::outbox_batch{std::exchange(said_, {})});

@@ -67,8 +67,10 @@ public:
   void on_exit() override;
 
 private:
+  struct instance;
+
   struct alarm {
-    actor_ref who;
+    instance* of;  ///< which erases its alarms before it goes
     lifecycle::input input;
   };
 
@@ -156,17 +158,19 @@ private:
   instance* find(const actor_ref& who);
   instance* newest(const actor_id& actor);
   void apply(const actor_ref& who, lifecycle::input input, std::string why = {});
+  void apply(instance& x, lifecycle::input input, std::string why = {});
   void apply_to_all(lifecycle::input input, const std::string& why);
   void spawn(instance& x);
-  void finish(const actor_ref& who);
+  void finish(instance& x);
   void handle_down(const internal::instance_down& what);
-  void count_as_down(const actor_ref& who);
-  void set_alarm(const actor_ref& who, lifecycle::input input, duration after);
+  void count_as_down(instance& x);
+  void set_alarm(instance& x, lifecycle::input input, duration after);
   void say(internal::outbox_input what);
 
   // -- time
   void handle_tick(std::uint64_t serial);
   void after_input();
+  void flush();
   void publish();
   void check_drained();
 
@@ -188,6 +192,8 @@ private:
   std::vector<protocol::to_envoy_commands> held_;  ///< until the engine's clock is known
   std::vector<protocol::actor_checkpoint> processed_;
   std::vector<internal::outbox_input> said_;
+  std::vector<caf::actor> launching_;  ///< spawned, not yet scheduled
+  bool flush_asked_ = false;
   std::shared_ptr<output_gate> own_gate_;  ///< for answers that are no instance's
   epoch connection_ = 0;
   std::uint64_t term_ = 0;

@@ -50,7 +50,7 @@ void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
     r.exchange.handle_window_update(update->consumed_bytes);
     advance(at);
   }
-  count_as_down(who);
+  if (auto* x = find(who)) count_as_down(*x);
 }
 
 ingress::instance* ingress::newest(const actor_id& actor) {
@@ -225,7 +225,7 @@ void ingress::end_stalled(time_point now) {
     else
       r.exchange.refuse(408, "the request's body has stopped coming");
     advance(at);
-    count_as_down(who);
+    if (auto* x = find(who)) count_as_down(*x);
   }
 }
 
@@ -255,9 +255,8 @@ void ingress::erase(instance& x, route_map::iterator at) {
 // The attempt is over without an answer: what its handler says is dropped. It counts against the bounds until the
 // instance has dropped it, else starts and aborts in turn would fill the mailbox of a slow actor.
 void ingress::cancel_route(route_map::iterator at) {
-  const auto who = at->second.who;
   const auto ticket = at->second.ticket;
-  auto* x = find(who);
+  auto* x = find(at->second.who);
   if (x == nullptr) return;
   const auto at_handler = x->handle && !at->second.partial && !at->second.responding;
   if (at_handler) {
@@ -268,7 +267,7 @@ void ingress::cancel_route(route_map::iterator at) {
     caf::anon_send<caf::message_priority::high>(x->handle, internal::attempt_cancelled{ticket});
   }
   erase(*x, at);
-  count_as_down(who);
+  count_as_down(*x);
 }
 
 // What no handler has answered goes back to the gateway, which asks the next generation; what it has not answered to the

@@ -90,6 +90,9 @@ struct instance_down {
 };
 
 // -- from ingress to an instance --------------------------------------------------
+/// The first message of what was spawned with lazy_init: says nothing, but gets it scheduled.
+struct launch {};
+
 /// The attempt was replaced or aborted: whatever the handler says is dropped.
 struct attempt_cancelled {
   std::uint64_t ticket = 0;
@@ -154,6 +157,9 @@ struct tick {
   std::uint64_t serial = 0;
 };
 
+/// All that was in the mailbox when it was sent has been dealt with.
+struct flush {};
+
 }  // namespace internal
 }  // namespace nuncio
 
@@ -174,6 +180,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::destroy_called)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::attempt_done)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::response_waits)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::instance_down)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::launch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::attempt_cancelled)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::processed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::outbox_batch)
@@ -181,3 +188,4 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::drain_outbox)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::drained)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::drain)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::flush)

@@ -107,7 +107,9 @@ TEST_CASE("I2 record first: the ledger holds a command before its actor is made"
   // Fails at once, in ingress itself: the first that can observe the command, and the entry must
   // outlive it.
   x.host.options().factories["failing"] =
-      [&](caf::actor_system&, const std::shared_ptr<const instance_context>&) -> caf::actor {
+      [&](caf::actor_system&,
+          const std::shared_ptr<const instance_context>&,
+          std::vector<caf::actor>&) -> caf::actor {
     ++made;
     throw std::runtime_error("no");
   };
