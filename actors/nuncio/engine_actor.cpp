@@ -207,6 +207,7 @@ void engine_actor::respond(std::uint64_t ticket, http_response response) {
 // @returns false if ingress sends the response, as the engine takes it, and closes the attempt itself
 bool engine_actor::respond_to(const exchange_position& to, std::uint64_t ticket, http_response response) {
   context_->counts->responses.fetch_add(1, std::memory_order_relaxed);
+  const std::shared_ptr<const output_gate> gate{context_, &context_->gate};
   http_exchange exchange{to, {.response_bytes_max = context_->response_bytes_max}};
   protocol::to_rivet_response_start start;
   start.status = response.status;
@@ -222,12 +223,12 @@ bool engine_actor::respond_to(const exchange_position& to, std::uint64_t ticket,
     tell_ingress(internal::response_waits{context_->start.self, ticket, std::move(exchange)});
     return false;
   }
-  auto sent = context_->link->send(context_->gate, *exchange.poll_transmit());
+  auto sent = context_->link->send(gate, *exchange.poll_transmit());
   if (!sent && sent.error().code != errc::cancelled) {
     // Too much is queued, or the text was not UTF-8: a small answer says so instead of none.
     http_exchange small{to};
     small.refuse(sent.error().code == errc::queue_full ? 503 : 500, sent.error().message);
-    sent = context_->link->send(context_->gate, *small.poll_transmit());
+    sent = context_->link->send(gate, *small.poll_transmit());
   }
   return true;
 }

@@ -25,8 +25,10 @@ struct counters;
 
 /// What connects an instance to its host; made by ingress.
 struct instance_context {
+  explicit instance_context(std::uint64_t term = 0) : gate(term) {}
+
   start_info start;
-  std::shared_ptr<const output_gate> gate;
+  output_gate gate;  ///< ingress closes it
   std::shared_ptr<link_port> link;
   std::shared_ptr<counters> counts;
   /// Weak: a user's handle to an ended actor must not keep the host's detached actor, for which the system's end waits.

@@ -29,7 +29,7 @@ ingress::ingress(
       outbox_(std::move(outbox)),
       ledger_(options_.ledger),
       limiter_(options_.log),
-      own_gate_(std::make_shared<output_gate>(0)),
+      own_gate_(std::make_shared<const output_gate>(0)),
       spawn_serv_(caf::actor_cast<caf::actor>(home_system().spawn_serv())) {}
 
 caf::behavior ingress::make_behavior() {
@@ -105,7 +105,7 @@ void ingress::on_exit() {
   // The host is over: whoever is left loses its outputs and is ended without a word to the engine.
   for (auto& [id, place] : slots_) {
     if (!place.current || !place.current->handle) continue;
-    place.current->gate->open.store(false);
+    place.current->context->gate.open.store(false);
     // Without a scheduler to run it, dropping the last handle ends an actor, while a message would keep it.
     if (!system_over_) caf::anon_send_exit(place.current->handle, caf::exit_reason::kill);
   }
@@ -126,7 +126,7 @@ void ingress::handle_inbound(inbound_batch& batch) {
   const auto now = options_.now();
   if (batch.term != term_) {
     term_ = batch.term;
-    own_gate_ = std::make_shared<output_gate>(term_);
+    own_gate_ = std::make_shared<const output_gate>(term_);
   }
   if (now - batch.received > stall_limit) ledger_.handle_stall(now);
   for (auto& message : batch.messages) {
@@ -200,8 +200,8 @@ void ingress::handle_start(const actor_ref& who, protocol::command_start_actor& 
   auto& place = slots_[who.actor];
   auto made = std::make_unique<instance>();
   made->who = who;
-  made->start = std::move(start);
-  made->term = term_;
+  made->context = make_context(who, std::move(start.config));
+  made->alarms.reserve(2);
   ++stats_.instances;
   auto& x = *made;
   auto& free = place.current ? place.next : place.current;
@@ -307,7 +307,7 @@ void ingress::apply(instance& x, input what, std::string why) {
   // The first reason of those that change anything is what the engine is told.
   if (step->to != step->from && !why.empty() && x.why.empty()) x.why = std::move(why);
   const auto does = [&](lifecycle::action a) { return (step->actions & a) != 0; };
-  if (does(lifecycle::cut)) x.gate->open.store(false);
+  if (does(lifecycle::cut)) x.context->gate.open.store(false);
   if (does(lifecycle::tell_stop)) {
     if (x.handle) caf::anon_send(x.handle, stop_command{x.reason});
     set_alarm(x, input::stop_limit, options_.stop_grace);
@@ -323,7 +323,7 @@ void ingress::apply(instance& x, input what, std::string why) {
         options_.log,
         log_level::error,
         "an actor ignores its end; going on without it",
-        {{"name", x.start.config.name.str()}, {"actor", who.actor.str()}});
+        {{"name", x.context->start.name.str()}, {"actor", who.actor.str()}});
   }
   if (does(lifecycle::say_running)) {
     ++stats_.actors_started;
@@ -351,7 +351,7 @@ void ingress::apply(instance& x, input what, std::string why) {
         options_.now(),
         log_level::error,
         "an actor failed",
-        {{"name", x.start.config.name.str()}, {"actor", who.actor.str()}, {"reason", x.why}});
+        {{"name", x.context->start.name.str()}, {"actor", who.actor.str()}, {"reason", x.why}});
   }
   if (does(lifecycle::stopped_ok)) say(internal::say_stopped{who, protocol::stop_code::ok, {}});
   if (does(lifecycle::stopped_error)) say(internal::say_stopped{who, protocol::stop_code::error, x.why});
@@ -369,29 +369,32 @@ void ingress::apply_to_all(input what, const std::string& why) {
   for (const auto& who : all) apply(who, what, why);
 }
 
+std::shared_ptr<instance_context> ingress::make_context(
+    const actor_ref& who, protocol::actor_config config) {
+  auto made = std::make_shared<instance_context>(term_);
+  made->start = {
+      .self = who,
+      .name = std::move(config.name),
+      .key = std::move(config.key),
+      .input = std::move(config.input),
+      .created = std::chrono::system_clock::time_point{std::chrono::milliseconds{config.create_ts}}};
+  made->link = options_.link;
+  made->counts = options_.counts;
+  made->ingress = caf::actor_cast<caf::actor_addr>(this);
+  made->log = options_.log;
+  made->response_bytes_max = options_.http.response_bytes_max;
+  return made;
+}
+
 void ingress::spawn(instance& x) {
-    auto& config = x.start.config;
-  const auto factory = options_.factories.find(config.name.view());
+  const auto name = x.context->start.name.view();
+  const auto factory = options_.factories.find(name);
   if (factory == options_.factories.end()) {  // I12
     return apply(
-        x, input::failed, fmt::format("no actor is served under the name '{}'", config.name.view()));
+        x, input::failed, fmt::format("no actor is served under the name '{}'", name));
   }
-  x.gate = std::make_shared<output_gate>(x.term);
-  auto context = std::make_shared<instance_context>();
-  context->start.self = x.who;
-  context->start.name = config.name;
-  context->start.key = config.key;
-  context->start.input = config.input;
-  context->start.created =
-      std::chrono::system_clock::time_point{std::chrono::milliseconds{config.create_ts}};
-  context->gate = x.gate;
-  context->link = options_.link;
-  context->counts = options_.counts;
-  context->ingress = caf::actor_cast<caf::actor_addr>(this);
-  context->log = options_.log;
-  context->response_bytes_max = options_.http.response_bytes_max;
   try {
-    x.handle = factory->second(system(), context, launching_);
+    x.handle = factory->second(system(), x.context, launching_);
   } catch (...) {  // what the user gave is copied or constructed here
     apply(x, input::failed, internal::describe(std::current_exception()));
   }

@@ -79,12 +79,10 @@ private:
   struct instance {
     actor_ref who;
     lifecycle::state state = lifecycle::state::queued;
-    protocol::command_start_actor start;
+    std::shared_ptr<instance_context> context;
     caf::actor handle;
-    std::shared_ptr<output_gate> gate;
     std::string why;  ///< for Stopped(Error)
     protocol::stop_actor_reason reason{};
-    std::uint64_t term = 0;
     std::unordered_map<exchange_id, std::uint64_t> attempts;  ///< exchange -> ticket
     /// Ticket -> body of attempts that were replaced or aborted, but still take a place in the instance's mailbox.
     std::unordered_map<std::uint64_t, std::size_t> cancelled;
@@ -93,6 +91,8 @@ private:
     /// The CAF actor has ended, with this error, and is not counted as down while `responses` are going out.
     std::optional<std::string> down;
     std::vector<alarm_map::iterator> alarms;
+
+    [[nodiscard]] std::shared_ptr<const output_gate> gate() const { return {context, &context->gate}; }
   };
 
   /// The instances of one actor: the one that lives, and the newer one that waits for its end.
@@ -141,9 +141,9 @@ private:
   void handle_response(internal::response_waits& what);
   void deliver(instance& to, route_map::iterator at, http_request request);
   void advance(route_map::iterator at);
-  void transmit(http_exchange& exchange, const std::shared_ptr<output_gate>& gate);
+  void transmit(http_exchange& exchange, const std::shared_ptr<const output_gate>& gate);
   outcome<void> send_answer(
-      protocol::to_rivet_tunnel_message message, const std::shared_ptr<output_gate>& gate);
+      protocol::to_rivet_tunnel_message message, const std::shared_ptr<const output_gate>& gate);
   [[nodiscard]] bool has_room(const instance& to, std::size_t more) const;
   void charge(instance& to, route& r, std::size_t size);
   void watch(route_map::iterator at);
@@ -160,6 +160,7 @@ private:
   void apply(const actor_ref& who, lifecycle::input input, std::string why = {});
   void apply(instance& x, lifecycle::input input, std::string why = {});
   void apply_to_all(lifecycle::input input, const std::string& why);
+  std::shared_ptr<instance_context> make_context(const actor_ref& who, protocol::actor_config config);
   void spawn(instance& x);
   void finish(instance& x);
   void handle_down(const internal::instance_down& what);
@@ -194,7 +195,7 @@ private:
   std::vector<internal::outbox_input> said_;
   std::vector<caf::actor> launching_;  ///< spawned, not yet scheduled
   bool flush_asked_ = false;
-  std::shared_ptr<output_gate> own_gate_;  ///< for answers that are no instance's
+  std::shared_ptr<const output_gate> own_gate_;  ///< for answers that are no instance's
   epoch connection_ = 0;
   std::uint64_t term_ = 0;
   std::uint64_t next_ticket_ = internal::ticket_first;

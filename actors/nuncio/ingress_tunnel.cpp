@@ -177,11 +177,11 @@ void ingress::handle_response(internal::response_waits& what) {
 void ingress::advance(route_map::iterator at) {
   auto* x = find(at->second.who);
   if (x == nullptr) return;
-  transmit(at->second.exchange, x->gate);
+  transmit(at->second.exchange, x->gate());
   if (at->second.exchange.done()) erase(*x, at);
 }
 
-void ingress::transmit(http_exchange& exchange, const std::shared_ptr<output_gate>& gate) {
+void ingress::transmit(http_exchange& exchange, const std::shared_ptr<const output_gate>& gate) {
   while (auto message = exchange.poll_transmit())
     if (const auto sent = send_answer(std::move(*message), gate); !sent)
       exchange.abort(abort_kind::internal_error, sent.error().message);
@@ -290,7 +290,7 @@ void ingress::abort_routes(instance& x, bool with_responses) {
 }
 
 outcome<void> ingress::send_answer(
-    protocol::to_rivet_tunnel_message message, const std::shared_ptr<output_gate>& gate) {
+    protocol::to_rivet_tunnel_message message, const std::shared_ptr<const output_gate>& gate) {
   auto sent = options_.link->send(gate, std::move(message));
   if (!sent && sent.error().code != errc::cancelled)
     limiter_.log(
