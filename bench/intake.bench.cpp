@@ -24,7 +24,15 @@ public:
   outcome<void> send(frame_class, epoch, const protocol::to_rivet&) override { return {}; }
 
   outcome<void> send(
-      std::shared_ptr<const output_gate>, protocol::to_rivet_tunnel_message) override {
+      std::shared_ptr<const output_gate>, epoch, const protocol::to_rivet&) override {
+    return {};
+  }
+
+  using link_port::send;
+  outcome<void> send(
+      std::shared_ptr<const output_gate>,
+      protocol::to_rivet_tunnel_message,
+      std::shared_ptr<output_meter>) override {
     return {};
   }
 

@@ -24,14 +24,82 @@ std::string to_hex(std::span<const std::uint8_t> xs) {
   return out;
 }
 
+class json_reader;
+
+// Records and unions are walked by tables of one row for each field or alternative: code of its own for each walk of
+// each of the two hundred types takes a compiler half a minute, and JSON is not on the way of a command.
+struct field_row {
+  std::string_view name;
+  wire::presence when;
+  json (*render)(const void* record, std::uint16_t version);
+  void (*get)(json_reader& reader, const json& from, void* record);
+};
+
+struct alternative_row {
+  std::string_view name;
+  json (*render)(const void* alternative, std::uint16_t version);
+  void (*get)(json_reader& reader, const json& from, void* variant);  // makes it the alternative first
+};
+
+template <class T, std::size_t I>
+json render_field(const void* record, std::uint16_t version);
+template <class T, std::size_t I>
+void get_field(json_reader& reader, const json& from, void* record);
 template <class T>
-bool has_fields(std::uint16_t version) {
-  bool any = false;
-  wire::for_each_field<T>([&](const auto& f) { any = any || f.when.covers(version); });
-  return any;
+json render_erased(const void* x, std::uint16_t version);
+template <class T, std::size_t I>
+void get_alternative(json_reader& reader, const json& from, void* variant);
+
+template <class T, std::size_t... Is>
+constexpr std::array<field_row, sizeof...(Is)> make_fields(std::index_sequence<Is...>) {
+  return {field_row{
+      std::get<Is>(T::wire.fields).name,
+      std::get<Is>(T::wire.fields).when,
+      render_field<T, Is>,
+      get_field<T, Is>}...};
+}
+
+template <class T, std::size_t... Is>
+constexpr std::array<alternative_row, sizeof...(Is)> make_alternatives(std::index_sequence<Is...>) {
+  return {alternative_row{
+      std::variant_alternative_t<Is, T>::wire.name,
+      render_erased<std::variant_alternative_t<Is, T>>,
+      get_alternative<T, Is>}...};
+}
+
+template <class T>
+constexpr auto fields_of =
+    make_fields<T>(std::make_index_sequence<std::tuple_size_v<decltype(T::wire.fields)>>{});
+
+template <class T>
+constexpr auto alternatives_of = make_alternatives<T>(std::make_index_sequence<std::variant_size_v<T>>{});
+
+bool has_fields(std::span<const field_row> fields, std::uint16_t version) {
+  return std::any_of(
+      fields.begin(), fields.end(), [&](const auto& f) { return f.when.covers(version); });
 }
 
 // -- value to JSON ------------------------------------------------------------
+
+json render_record(std::span<const field_row> fields, const void* x, std::uint16_t version) {
+  if (!has_fields(fields, version)) return json{};
+  auto out = json::object();
+  for (const auto& f : fields)
+    if (f.when.covers(version)) out.emplace(f.name, f.render(x, version));
+  return out;
+}
+
+json render_alternative(const alternative_row& row, const void* x, std::uint16_t version) {
+  auto out = json::object();
+  out.emplace("tag", row.name);
+  out.emplace("val", row.render(x, version));
+  return out;
+}
+
+template <class T>
+const void* address_in(const T& variant) {
+  return std::visit([](const auto& x) -> const void* { return &x; }, variant);
+}
 
 template <class T>
 json render(const T& x, std::uint16_t version) {
@@ -65,22 +133,20 @@ json render(const T& x, std::uint16_t version) {
   } else if constexpr (wire::newtype_type<T>) {
     return render(x.*(T::wire.member), version);
   } else if constexpr (wire::record_type<T>) {
-    if (!has_fields<T>(version)) return json{};
-    auto out = json::object();
-    wire::for_each_field<T>([&](const auto& f) {
-      if (f.when.covers(version)) out[std::string{f.name}] = render(x.*(f.member), version);
-    });
-    return out;
+    return render_record(fields_of<T>, &x, version);
   } else {
-    return std::visit(
-        [&](const auto& y) {
-          auto out = json::object();
-          out["tag"] = std::remove_cvref_t<decltype(y)>::wire.name;
-          out["val"] = render(y, version);
-          return out;
-        },
-        x);
+    return render_alternative(alternatives_of<T>[x.index()], address_in(x), version);
   }
+}
+
+template <class T>
+json render_erased(const void* x, std::uint16_t version) {
+  return render(*static_cast<const T*>(x), version);
+}
+
+template <class T, std::size_t I>
+json render_field(const void* record, std::uint16_t version) {
+  return render(static_cast<const T*>(record)->*(std::get<I>(T::wire.fields).member), version);
 }
 
 // -- JSON to value ------------------------------------------------------------
@@ -127,9 +193,9 @@ public:
     } else if constexpr (wire::newtype_type<T>) {
       get(from, x.*(T::wire.member));
     } else if constexpr (wire::record_type<T>) {
-      get_record(from, x);
+      get_record(from, T::wire.name, fields_of<T>, &x);
     } else {
-      get_union(from, x, std::make_index_sequence<std::variant_size_v<T>>{});
+      get_union(from, alternatives_of<T>, &x);
     }
   }
 
@@ -191,38 +257,33 @@ private:
     if (std::adjacent_find(keys.begin(), keys.end()) != keys.end()) fail("duplicate map key");
   }
 
-  template <class T>
-  void get_record(const json& from, T& x) {
-    if (from.is_null() && !has_fields<T>(version_)) return;
-    if (!from.is_object()) return fail(fmt::format("expected {} as an object", T::wire.name));
+  void get_record(
+      const json& from, std::string_view name, std::span<const field_row> fields, void* x) {
+    if (from.is_null() && !has_fields(fields, version_)) return;
+    if (!from.is_object()) return fail(fmt::format("expected {} as an object", name));
     std::size_t known = 0;
-    wire::for_each_field<T>([&](const auto& f) {
-      const auto at = from.find(std::string{f.name});
+    for (const auto& f : fields) {
+      const auto at = from.find(f.name);
       if (at != from.end()) {
         ++known;
-        inside(f.name, [&] { get(*at, x.*(f.member)); });
+        inside(f.name, [&] { f.get(*this, *at, x); });
       } else if (f.when.covers(version_)) {
-        fail(fmt::format("{} lacks '{}'", T::wire.name, f.name));
+        fail(fmt::format("{} lacks '{}'", name, f.name));
       }
-    });
+    }
     if (error_.empty() && known != from.size())
-      fail(fmt::format("{} has a field that it does not know", T::wire.name));
+      fail(fmt::format("{} has a field that it does not know", name));
   }
 
-  template <class T, std::size_t... Is>
-  void get_union(const json& from, T& x, std::index_sequence<Is...>) {
+  void get_union(const json& from, std::span<const alternative_row> alternatives, void* x) {
     if (!from.is_object() || from.size() != 2 || !from.contains("tag") || !from.contains("val") ||
         !from["tag"].is_string())
       return fail("expected {\"tag\", \"val\"}");
     const auto& tag = from["tag"].get_ref<const std::string&>();
-    bool found = false;
-    const auto attempt = [&]<std::size_t I>() {
-      if (found || std::variant_alternative_t<I, T>::wire.name != tag) return;
-      found = true;
-      inside("val", [&] { get(from["val"], x.template emplace<I>()); });
-    };
-    (attempt.template operator()<Is>(), ...);
-    if (!found) fail(fmt::format("unknown tag '{}'", tag));
+    const auto row = std::find_if(
+        alternatives.begin(), alternatives.end(), [&](const auto& a) { return a.name == tag; });
+    if (row == alternatives.end()) return fail(fmt::format("unknown tag '{}'", tag));
+    inside("val", [&] { row->get(*this, from["val"], x); });
   }
 
   template <class F>
@@ -243,6 +304,16 @@ private:
   std::string path_;
   std::string error_;
 };
+
+template <class T, std::size_t I>
+void get_field(json_reader& reader, const json& from, void* record) {
+  reader.get(from, static_cast<T*>(record)->*(std::get<I>(T::wire.fields).member));
+}
+
+template <class T, std::size_t I>
+void get_alternative(json_reader& reader, const json& from, void* variant) {
+  reader.get(from, static_cast<T*>(variant)->template emplace<I>());
+}
 
 template <class T>
 std::string print(const T& x, std::uint16_t version) {

@@ -1,4 +1,4 @@
-// The actors that `nuncio serve` and `nuncio demo` host: counter, echo and bench. Any CAF application may serve them.
+// The actors that `nuncio serve` and `nuncio demo` host: counter, echo, bench and probe. Any CAF application may serve them.
 #pragma once
 
 #include <nuncio/host.hpp>
@@ -25,7 +25,7 @@ private:
   std::uint64_t repeated_ = 0;
 };
 
-/// Serves `counter`, `echo` and `bench` on `to`.
+/// Serves `counter`, `echo`, `bench` and `probe` on `to`.
 void serve_samples(host& to, const std::shared_ptr<start_census>& census);
 
 }  // namespace nuncio

@@ -35,12 +35,16 @@ caf::behavior ack::make_behavior() {
 
 void ack::flush() {
   while (auto frame = pending_.poll_transmit()) {
-    counts_->acks_sent.fetch_add(frame->last_command_checkpoints.size());
-    counts_->ack_frames.fetch_add(1);
+    const auto checkpoints = frame->last_command_checkpoints.size();
     // A link that is lost by now makes the engine replay, and the replay is acked again (I7).
     const auto sent =
         link_->send(frame_class::ack, pending_.connection(), protocol::to_rivet{std::move(*frame)});
-    if (!sent) pending_.handle_link_down();
+    if (!sent) {
+      pending_.handle_link_down();
+      break;
+    }
+    counts_->acks_sent.fetch_add(checkpoints);
+    counts_->ack_frames.fetch_add(1);
   }
   counts_->acks_pending.store(pending_.pending());
 }

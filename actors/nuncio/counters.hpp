@@ -2,12 +2,16 @@
 // that users read.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <bit>
 #include <cstdint>
 #include <mutex>
 #include <nuncio/command_ledger.hpp>
 #include <nuncio/event_outbox.hpp>
 #include <nuncio/link.hpp>
+#include <nuncio/storage_requests.hpp>
+#include <type_traits>
 
 namespace nuncio {
 
@@ -27,16 +31,33 @@ struct ingress_stats {
   std::uint64_t requests_open = 0;
   std::uint64_t requests_rejected = 0;  ///< answered 503 at a bound
   std::uint64_t requests_aborted = 0;   ///< left to the next generation
+  std::uint64_t requests_late = 0;      ///< answered 504: their actor did not answer in time
   std::uint64_t requests_replaced = 0;  ///< a repeated start of a live exchange
-  std::uint64_t sockets_refused = 0;
+  std::uint64_t sockets = 0;            ///< client WebSockets handed to actors
+  std::uint64_t sockets_open = 0;
+  std::uint64_t sockets_refused = 0;    ///< at a bound, not accepted in time, or for an actor that ends
+  std::uint64_t sockets_flooded = 0;    ///< closed because more came than their actor could take
+  std::uint64_t socket_messages = 0;    ///< handed to actors
 };
 
-/// All of a host's counters at one moment.
+/// Adds a struct that is nothing but std::uint64_t numbers, each to its own.
+template <class T>
+void add(T& sum, const T& more) {
+  static_assert(std::has_unique_object_representations_v<T> && sizeof(T) % sizeof(std::uint64_t) == 0);
+  using numbers = std::array<std::uint64_t, sizeof(T) / sizeof(std::uint64_t)>;
+  auto all = std::bit_cast<numbers>(sum);
+  const auto each = std::bit_cast<numbers>(more);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] += each[i];
+  sum = std::bit_cast<T>(all);
+}
+
+/// All of a host's counters at one moment, of all its links together.
 struct host_stats {
   ingress_stats ingress;
   ledger_stats ledger;
   outbox_stats outbox;
   link_stats link;
+  storage_stats storage;
   std::uint64_t acks_sent = 0;      ///< checkpoints put into frames
   std::uint64_t ack_frames = 0;
   std::uint64_t acks_pending = 0;
@@ -67,6 +88,7 @@ struct counters {
   published<ingress_stats> ingress;
   published<ledger_stats> ledger;
   published<outbox_stats> outbox;
+  published<storage_stats> storage;
   std::atomic<bool> engine_acks = false;
   std::atomic<std::uint64_t> acks_sent = 0, ack_frames = 0, acks_pending = 0, responses = 0;
 };

@@ -5,6 +5,12 @@
 #include <caf/others.hpp>
 #include <nuncio/counters.hpp>
 #include <nuncio/engine_actor.hpp>
+#include <nuncio/instance_sockets.hpp>
+#include <nuncio/instance_streams.hpp>
+#include <nuncio/kv.hpp>
+#include <nuncio/sql.hpp>
+#include <nuncio/sqlite.hpp>
+#include <nuncio/storage_error.hpp>
 
 namespace nuncio {
 namespace {
@@ -12,13 +18,23 @@ namespace {
 // The constructor of a user's class gets only what the user gives it, so the context reaches the base this way.
 thread_local std::shared_ptr<const instance_context> under_construction;
 
-thread_local const engine_actor* handling = nullptr;
+thread_local engine_actor* handling = nullptr;
 
 struct handling_scope {
-  explicit handling_scope(const engine_actor* x) { handling = x; }
+  explicit handling_scope(engine_actor* x) { handling = x; }
   ~handling_scope() { handling = nullptr; }
   handling_scope(const handling_scope&) = delete;
   handling_scope& operator=(const handling_scope&) = delete;
+};
+
+// What a turn asks of storage leaves when the turn ends.
+struct turn_scope {
+  explicit turn_scope(internal::storage_client& x) : storage(x) {}
+  ~turn_scope() { storage.flush(); }
+  turn_scope(const turn_scope&) = delete;
+  turn_scope& operator=(const turn_scope&) = delete;
+
+  internal::storage_client& storage;
 };
 
 const std::shared_ptr<const instance_context>& unhosted() {
@@ -49,15 +65,14 @@ construction_scope::construction_scope(std::shared_ptr<const instance_context> c
 
 construction_scope::~construction_scope() { under_construction.reset(); }
 
-void deliver(const caf::actor& instance, http_request request) {
-  const auto ticket = request.ticket;
+void deliver(const caf::actor& instance, std::uint64_t ticket, caf::message what) {
   const auto id = caf::message_id{ticket}.with_normal_priority();
   auto* const target = caf::actor_cast<caf::abstract_actor*>(instance);
-  target->enqueue(
-      caf::actor_cast<caf::strong_actor_ptr>(instance),
-      id,
-      caf::make_message(std::move(request)),
-      nullptr);
+  target->enqueue(caf::actor_cast<caf::strong_actor_ptr>(instance), id, std::move(what), nullptr);
+}
+
+instance_sockets* sockets_of_this_thread(const instance_context* context) {
+  return handling != nullptr && handling->context_.get() == context ? handling->sockets_.get() : nullptr;
 }
 
 bool on_instance_thread() { return handling != nullptr; }
@@ -77,7 +92,8 @@ std::string describe(const std::exception_ptr& e) {
 engine_actor::engine_actor(caf::actor_config& cfg)
     // Taken, not shared: what the user's constructor spawns in turn is no instance.
     : event_based_actor(cfg),
-      context_(under_construction ? std::exchange(under_construction, nullptr) : unhosted()) {
+      context_(under_construction ? std::exchange(under_construction, nullptr) : unhosted()),
+      storage_(*this, context_) {
   set_default_handler(caf::drop);
   set_exception_handler([this](caf::scheduled_actor*, std::exception_ptr& e) -> caf::error {
     failure_ = internal::describe(e);
@@ -93,12 +109,34 @@ void engine_actor::tell_ingress(T what) {
   internal::tell(*context_, std::move(what));
 }
 
+kv_store engine_actor::kv() { return kv_store::of_user(storage_); }
+
+sql_client engine_actor::sql() { return sql_client{storage_}; }
+
+caf::expected<sqlite> engine_actor::open_sqlite() { return open_sqlite({}); }
+
+caf::expected<sqlite> engine_actor::open_sqlite(const sqlite_options& options) {
+  const auto refused = [](std::string_view why) {
+    return make_error(storage_failure{errc::refused, fmt::format("open_sqlite: {}", why), false, {}});
+  };
+  if (!hosted()) return refused("this actor was not spawned by a host");
+  if (!getf(is_detached_flag))
+    return refused(
+        "it waits for the engine, which an actor on the scheduler's shared threads must not; serve this one as detached");
+  const auto in_use = storage_.use_local_database();
+  if (!in_use) return refused("the database is open already");
+  return sqlite::open(
+      [in_use, client = &storage_](storage_call call) { return client->wait_for(std::move(call)); }, options);
+}
+
 void engine_actor::initialize() {
+  const turn_scope turn{storage_};
   event_based_actor::initialize();
   initialized_ = true;
   if (!hosted()) return;
   const auto& self = context_->start.self;
   tell_ingress(internal::instance_started{self});
+  if (self.generation > 1) recall_alarm();
   if (sleep_early_) tell_ingress(internal::sleep_called{self});
   if (destroy_early_) tell_ingress(internal::destroy_called{self});
 }
@@ -125,6 +163,7 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
   using caf::invoke_message_result;
   if (!hosted()) return event_based_actor::consume(x);
   const handling_scope scope{this};
+  const turn_scope turn{storage_};
   if (answers_attempt(x.mid)) {
     handle_response(x);
     return invoke_message_result::consumed;
@@ -136,6 +175,9 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
     return invoke_message_result::consumed;
   }
   if (content.match_elements<stop_command>()) {
+    const auto reason = content.get_as<stop_command>(0).reason;
+    destroyed_ = reason == protocol::stop_actor_reason::destroy ||
+                 reason == protocol::stop_actor_reason::stop_intent;
     if (!has_behavior() || !current_behavior()(content)) quit();
     return invoke_message_result::consumed;
   }
@@ -148,7 +190,11 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
       tell_ingress(internal::attempt_done{context_->start.self, request.exchange, ticket});
       return invoke_message_result::consumed;
     }
-    begun_[ticket] = {request.exchange, request.first_index, request.streams};
+    begun_[ticket] = request.position;
+    if (request.streamed) {  // its parts follow
+      if (!streams_) streams_ = std::make_unique<internal::instance_streams>(this);
+      static_cast<void>(streams_->at(ticket, request.position));
+    }
     const auto result = event_based_actor::consume(x);
     if (result == invoke_message_result::skipped) {
       begun_.erase(ticket);
@@ -156,6 +202,10 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
     }
     return result;
   }
+  if (const auto result = consume_socket(x)) return *result;
+  if (const auto result = consume_stream(x)) return *result;
+  if (const auto result = consume_lifecycle(x)) return *result;
+  if (x.sender && x.sender != ctrl()) talked_ = context_->now();
   return event_based_actor::consume(x);
 }
 
@@ -169,9 +219,9 @@ void engine_actor::enqueue(caf::mailbox_element_ptr what, caf::execution_unit* h
 }
 
 void engine_actor::handle_cancelled(std::uint64_t ticket) {
-  if (const auto at = begun_.find(ticket); at != begun_.end()) {
-    tell_ingress(internal::attempt_done{context_->start.self, at->second.exchange, ticket});
-    begun_.erase(at);
+  const auto streamed = streams_ && streams_->handle_cancelled(ticket);
+  if (begun_.erase(ticket) != 0 || (streamed && !skipped_.contains(ticket))) {
+    tell_ingress(internal::attempt_done{context_->start.self, {}, ticket});
   } else if (ticket > newest_ticket_ || skipped_.contains(ticket)) {
     cancelled_.insert(ticket);  // this message is urgent and has overtaken its request
   }
@@ -181,6 +231,11 @@ void engine_actor::handle_response(caf::mailbox_element& x) {
   const auto ticket = x.mid.request_id().with_normal_priority().integer_value() &
                       caf::message_id::request_id_mask;
   auto& content = x.content();
+  if (sockets_) {
+    const auto* const error =
+        content.match_elements<caf::error>() ? &content.get_as<caf::error>(0) : nullptr;
+    if (sockets_->handle_answer(ticket, error)) return;
+  }
   if (content.match_elements<http_response>()) {
     respond(ticket, content.get_mutable_as<http_response>(0));
   } else if (content.match_elements<caf::error>()) {
@@ -188,7 +243,7 @@ void engine_actor::handle_response(caf::mailbox_element& x) {
     if (error == caf::sec::unexpected_message) {
       respond(ticket, plain(404, "this actor has no handler for HTTP requests\n"));
     } else {
-      respond(ticket, plain(500, system().render(error) + "\n"));
+      respond(ticket, plain(500, describe(system(), error) + "\n"));
     }
   } else {
     respond(ticket, plain(500, "the handler answered with something that is no http_response\n"));
@@ -200,15 +255,19 @@ void engine_actor::respond(std::uint64_t ticket, http_response response) {
   if (at == begun_.end()) return;  // replaced, aborted, or answered twice
   const auto to = at->second;
   begun_.erase(at);
-  if (respond_to(to, ticket, std::move(response)))
+  if (respond_to(exchange_of(ticket, to), ticket, std::move(response)))
     tell_ingress(internal::attempt_done{context_->start.self, to.exchange, ticket});
 }
 
+http_exchange engine_actor::exchange_of(std::uint64_t ticket, const exchange_position& at) {
+  if (streams_)
+    if (const auto x = streams_->find(ticket)) return streams_->take(x);
+  return http_exchange{at, {.response_bytes_max = context_->response_bytes_max}};
+}
+
 // @returns false if ingress sends the response, as the engine takes it, and closes the attempt itself
-bool engine_actor::respond_to(const exchange_position& to, std::uint64_t ticket, http_response response) {
+bool engine_actor::respond_to(http_exchange exchange, std::uint64_t ticket, http_response response) {
   context_->counts->responses.fetch_add(1, std::memory_order_relaxed);
-  const std::shared_ptr<const output_gate> gate{context_, &context_->gate};
-  http_exchange exchange{to, {.response_bytes_max = context_->response_bytes_max}};
   protocol::to_rivet_response_start start;
   start.status = response.status;
   start.headers.entries = std::move(response.headers);
@@ -223,12 +282,16 @@ bool engine_actor::respond_to(const exchange_position& to, std::uint64_t ticket,
     tell_ingress(internal::response_waits{context_->start.self, ticket, std::move(exchange)});
     return false;
   }
-  auto sent = context_->link->send(gate, *exchange.poll_transmit());
-  if (!sent && sent.error().code != errc::cancelled) {
+  while (auto message = exchange.poll_transmit()) {
+    const auto sent = context_->link->send(gate(), std::move(*message));
+    if (sent || sent.error().code == errc::cancelled) continue;
     // Too much is queued, or the text was not UTF-8: a small answer says so instead of none.
-    http_exchange small{to};
+    auto at = exchange.position();
+    --at.next_index;
+    http_exchange small{at};
     small.refuse(sent.error().code == errc::queue_full ? 503 : 500, sent.error().message);
-    sent = context_->link->send(gate, *small.poll_transmit());
+    static_cast<void>(context_->link->send(gate(), *small.poll_transmit()));
+    break;
   }
   return true;
 }
@@ -241,14 +304,17 @@ void engine_actor::handle_down(const caf::error& reason) {
   if (!failure_.empty())
     down.error = failure_;
   else if (!quits)
-    down.error = system().render(reason);
-  for (const auto& [ticket, to] : begun_) {
-    const auto why = down.error.empty() ? std::string_view{"the actor ended before it answered"} : down.error;
-    respond_to(to, ticket, plain(500, fmt::format("{}\n", why)));
-    down.answered.push_back({context_->start.self, to.exchange, ticket});
-  }
+    down.error = describe(system(), reason);
+  const auto why = down.error.empty() ? std::string_view{"the actor ended before it answered"} : down.error;
+  for (const auto& [ticket, to] : begun_)
+    if (respond_to(exchange_of(ticket, to), ticket, plain(500, fmt::format("{}\n", why))))
+      down.answered.push_back({context_->start.self, to.exchange, ticket});
   begun_.clear();
+  if (streams_) streams_->handle_down(why, down.answered);
+  if (sockets_) sockets_->handle_down(destroyed_);
+  down.storing = storage_.used();
   tell_ingress(std::move(down));
+  storage_.end();
 }
 
 }  // namespace nuncio

@@ -11,28 +11,55 @@
 
 #include <caf/actor_cast.hpp>
 #include <caf/event_based_actor.hpp>
+#include <caf/expected.hpp>
 #include <caf/send.hpp>
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <nuncio/internal_messages.hpp>
+#include <nuncio/serve_options.hpp>
 #include <nuncio/start_info.hpp>
+#include <nuncio/storage_client.hpp>
+#include <nuncio/stream.hpp>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 namespace nuncio {
 
 struct counters;
+class kv_store;
+class sql_client;
+class sqlite;
+struct sqlite_options;
+
+struct instance_context;
+
+namespace internal {
+
+class instance_sockets;
+class instance_streams;
+
+/// The sockets of the instance with this context, if this thread is running one of its handlers.
+instance_sockets* sockets_of_this_thread(const instance_context* context);
+
+}  // namespace internal
 
 /// What connects an instance to its host; made by ingress.
 struct instance_context {
   explicit instance_context(std::uint64_t term = 0) : gate(term) {}
 
   start_info start;
+  std::shared_ptr<const serve_options> serving;  ///< how its name is served; never null in a hosted instance
   output_gate gate;  ///< ingress closes it
   std::shared_ptr<link_port> link;
   std::shared_ptr<counters> counts;
   /// Weak: a user's handle to an ended actor must not keep the host's detached actor, for which the system's end waits.
   caf::actor_addr ingress;
+  caf::actor_addr storage;  ///< weak for the same reason
+  protocol::preloaded_kv preloaded;
+  std::function<time_point()> now = boot_clock::now;
   log_sink log;
   std::size_t response_bytes_max = 20'971'520;  ///< the engine's maxResponsePayloadSize
 };
@@ -53,8 +80,49 @@ public:
   /// Asks the engine to destroy this actor with its data for good: the only call that does.
   void destroy();
 
+  /// Has `alarm_due` sent to this actor at `at`, which wakes it if it sleeps then. Replaces the alarm that was set before;
+  /// survives sleep and crash.
+  void set_alarm(std::chrono::system_clock::time_point at);
+  void clear_alarm();
+  [[nodiscard]] std::optional<std::chrono::system_clock::time_point> alarm_at() const { return alarm_at_; }
+
+  /// While a copy of what it returns lives, wherever, this actor does not fall asleep because it is idle.
+  [[nodiscard]] std::shared_ptr<const void> keep_awake();
+
+  /// Key-value storage that outlives this instance; see nuncio/kv.hpp.
+  [[nodiscard]] kv_store kv();
+
+  /// SQL that the engine executes in this actor's database; see nuncio/sql.hpp.
+  [[nodiscard]] sql_client sql();
+
+  /// Opens this actor's database on its own thread; waits for the engine. See nuncio/sqlite.hpp.
+  /// @returns errc::refused unless the actor was served as detached, or when it is open already; or why it can't be read
+  [[nodiscard]] caf::expected<sqlite> open_sqlite();
+  [[nodiscard]] caf::expected<sqlite> open_sqlite(const sqlite_options& options);
+
   /// Whether a host runs this actor.
   [[nodiscard]] bool hosted() const { return context_->link != nullptr; }
+
+  // -- for the runtime
+  [[nodiscard]] const instance_context& context() const { return *context_; }
+  [[nodiscard]] const std::shared_ptr<const instance_context>& shared_context() const { return context_; }
+  [[nodiscard]] std::shared_ptr<const output_gate> gate() const { return {context_, &context_->gate}; }
+
+  // -- bodies bit by bit; see stream.hpp
+  /// Begins the response to `r` with this status and these headers; its body is written through the handle. What the
+  /// handler returns is not sent.
+  body_writer stream(const http_request& r, http_response head);
+  void on_writable(const body_writer& to, writable_handler handler);
+  /// Has `handler` called with each part of the request's body; with the whole of it if it came whole.
+  body_reader on_body(const http_request& r, part_handler handler);
+
+  // -- WebSockets; see socket.hpp
+  /// Those that are open now.
+  [[nodiscard]] std::vector<connection> sockets() const;
+
+  /// Sends to all that are open; the message is made once and shared.
+  void broadcast(text message);
+  void broadcast(bytes message, bool binary = true);
 
   void initialize() override;
 
@@ -65,18 +133,37 @@ protected:
   caf::invoke_message_result consume(caf::mailbox_element& x) override;
 
 private:
+  friend internal::instance_sockets* internal::sockets_of_this_thread(const instance_context*);
+
   void respond(std::uint64_t ticket, http_response response);
-  bool respond_to(const exchange_position& to, std::uint64_t ticket, http_response response);
+  bool respond_to(http_exchange exchange, std::uint64_t ticket, http_response response);
+  http_exchange exchange_of(std::uint64_t ticket, const exchange_position& at);
   void handle_response(caf::mailbox_element& x);
+  std::optional<caf::invoke_message_result> consume_lifecycle(caf::mailbox_element& x);
+  void recall_alarm();
+  void arm_alarm();
+  void handle_idle_probe();
+  std::optional<caf::invoke_message_result> consume_stream(caf::mailbox_element& x);
+  std::optional<caf::invoke_message_result> consume_socket(caf::mailbox_element& x);
+  void arm_socket_tick();
   void handle_cancelled(std::uint64_t ticket);
   template <class T>
   void tell_ingress(T what);
   void handle_down(const caf::error& reason);
 
   std::shared_ptr<const instance_context> context_;
+  internal::storage_client storage_;
+  std::unique_ptr<internal::instance_streams> streams_;  ///< none before the first
   std::unordered_map<std::uint64_t, exchange_position> begun_;  ///< by ticket: handed to a handler, not answered
   std::unordered_set<std::uint64_t> cancelled_;  ///< before they were handed to a handler
   std::unordered_set<std::uint64_t> skipped_;    ///< put back by a handler that awaits something else
+  std::unique_ptr<internal::instance_sockets> sockets_;  ///< none before the first
+  bool socket_tick_armed_ = false;
+  bool destroyed_ = false;  ///< told to stop for good
+  std::optional<std::chrono::system_clock::time_point> alarm_at_;
+  std::uint64_t alarm_serial_ = 0;
+  std::shared_ptr<const void> awake_;  ///< of which others hold copies
+  time_point talked_{};                ///< when another actor last sent a message
   std::uint64_t newest_ticket_ = 0;
   std::string failure_;  ///< what the exception said
   bool initialized_ = false;
@@ -98,8 +185,8 @@ public:
   construction_scope& operator=(const construction_scope&) = delete;
 };
 
-/// Hands `request` to the instance as a CAF request whose response comes back to the instance itself.
-void deliver(const caf::actor& instance, http_request request);
+/// Hands `what` to the instance as a CAF request whose response comes back to the instance itself, under `ticket`.
+void deliver(const caf::actor& instance, std::uint64_t ticket, caf::message what);
 
 /// Sends `what` to the instance's ingress, if that still lives.
 template <class T>

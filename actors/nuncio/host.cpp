@@ -1,16 +1,15 @@
-// Puts the parts together: link, ingress, ack, outbox; their beginning and their end.
+// The beginning and the end of a host: bundles, the pool, signals.
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <caf/all.hpp>
 #include <condition_variable>
 #include <mutex>
-#include <nuncio/ack.hpp>
+#include <nuncio/bundle.hpp>
 #include <nuncio/host.hpp>
-#include <nuncio/ingress.hpp>
-#include <nuncio/outbox.hpp>
 #include <random>
 #include <thread>
 
@@ -19,6 +18,9 @@ namespace nuncio {
 using namespace std::chrono_literals;
 
 namespace {
+
+// More ingresses than that help no machine.
+constexpr std::size_t links_max = 64;
 
 std::string random_key() {
   std::random_device random;
@@ -34,37 +36,6 @@ outcome<void> check_key(std::string_view key) {
       errc::invalid_argument,
       fmt::format("envoy_key '{}': must be 3 to 128 of letters, digits, '-' and '_'", key)};
 }
-
-// Hands what the link's thread says to the actors.
-struct bridge final : link_listener {
-  caf::actor ingress, ack, outbox;
-
-  void on_up(epoch connection) override { to_all(internal::link_up{connection}); }
-
-  void on_inbound(inbound_batch batch) override { caf::anon_send(ingress, std::move(batch)); }
-
-  void on_written(epoch connection, frame_class what) override {
-    if (what == frame_class::ack) caf::anon_send(ack, internal::link_written{connection, what});
-    if (what == frame_class::events) caf::anon_send(outbox, internal::link_written{connection, what});
-  }
-
-  void on_fence(epoch connection, std::uint64_t id) override {
-    caf::anon_send(outbox, internal::link_fence{connection, id});
-  }
-
-  void on_down(epoch connection, std::string_view why, duration) override {
-    to_all(internal::link_down{connection, std::string{why}});
-  }
-
-  void on_lease_ended() override { caf::anon_send(ingress, internal::lease_ended{}); }
-
-  void on_final(const failure& why) override { caf::anon_send(ingress, internal::link_final{why}); }
-
-  template <class T>
-  void to_all(const T& x) {
-    for (const auto& to : {ingress, ack, outbox}) caf::anon_send(to, x);
-  }
-};
 
 // Signals reach a process, not an object: one eventfd for all.
 int signal_fd() {
@@ -82,11 +53,13 @@ extern "C" void handle_signal(int) {
 void recommended(caf::actor_system_config& config) {
 #if CAF_VERSION < 1800
   config.set("scheduler.policy", caf::atom("sharing"));
-  config.set("scheduler.max-threads", std::max<std::size_t>(2, std::thread::hardware_concurrency()));
+  config.set(
+      "scheduler.max-threads", std::max<std::size_t>(2, std::thread::hardware_concurrency()));
   config.set("scheduler.max-throughput", std::size_t{50});
 #else
   config.set("caf.scheduler.policy", "sharing");
-  config.set("caf.scheduler.max-threads", std::max<std::size_t>(2, std::thread::hardware_concurrency()));
+  config.set(
+      "caf.scheduler.max-threads", std::max<std::size_t>(2, std::thread::hardware_concurrency()));
   config.set("caf.scheduler.max-throughput", std::size_t{50});
 #endif
 }
@@ -95,33 +68,45 @@ struct host::impl : std::enable_shared_from_this<impl> {
   enum class phase : std::uint8_t { idle, running, stopping, stopped };
 
   impl(caf::actor_system& sys, host_options opts) : system(&sys), options(std::move(opts)) {
-    if (options.envoy_key.empty()) options.envoy_key = random_key();
+    const auto& fixed = options.envoy_key;
+    for (std::size_t i = 0; i < std::clamp<std::size_t>(options.links, 1, links_max); ++i) {
+      if (fixed.empty())
+        keys.push_back(random_key());
+      else
+        keys.push_back(options.links < 2 ? fixed : fmt::format("{}-{}", fixed, i + 1));
+    }
   }
 
   outcome<link_options> checked() const {
-    auto endpoint = parse_endpoint(options.endpoint);
-    if (!endpoint) return endpoint.error();
-    if (auto key = check_key(options.envoy_key); !key) return key.error();
+    auto where = parse_endpoint(options.endpoint);
+    if (!where) return where.error();
+    if (options.links < 1 || options.links > links_max)
+      return failure{
+          errc::invalid_argument,
+          fmt::format("links {}: must be 1 to {}", options.links, links_max)};
+    for (const auto& key : keys)
+      if (auto good = check_key(key); !good) return good.error();
     if (options.pool.empty() || options.pool.size() > 128)
       return failure{errc::invalid_argument, "pool: must have 1 to 128 characters"};
     if (options.namespace_name.empty())
       return failure{errc::invalid_argument, "namespace_name: must not be empty"};
     const auto v = options.protocol_version;
-    if (v < wire::version_min || v > wire::version_max || v == 7)
+    if (v != 0 && !speaks_protocol_version(v))
       return failure{
           errc::invalid_argument,
-          fmt::format("protocol_version {}: must be 3, 4, 5, 6 or 8", v)};
+          fmt::format("protocol_version {}: must be 3, 4, 5, 6 or 8, or 0 to ask the engine", v)};
+    if (auto good = check(options.tls); !good) return good.error();
+    if (!options.token_from)
+      if (auto token = parse_token(options.token); !token) return token.error();
     link_options out;
-    out.target.endpoint = *endpoint;
+    out.target.endpoint = *where;
     out.target.namespace_name = options.namespace_name;
     out.target.pool = options.pool;
-    out.target.envoy_key = options.envoy_key;
-    out.target.token = options.token;
+    out.target.token_renewable = options.token_from != nullptr;
     out.target.actors_version = options.actors_version;
-    out.target.protocol_version = v;
     out.socket = options.socket;
+    out.socket.trust = options.tls;
     out.policy = options.policy;
-    if (out.policy.seed == 0) out.policy.seed = std::random_device{}();
     out.lease = options.lease;
     out.log = options.log;
     return out;
@@ -131,93 +116,178 @@ struct host::impl : std::enable_shared_from_this<impl> {
     const std::lock_guard alone{starting};
     auto checked_options = checked();
     if (!checked_options) return checked_options.error();
+    if (auto token = read_token(); !token) return token.error();
     {
       const std::lock_guard guard{mutex};
       if (now_in != phase::idle)
         return failure{errc::refused, "this host was started or stopped before"};
       now_in = phase::running;
     }
-    the_link = std::make_shared<link>(to_actors, *checked_options);
-    engine_access access{checked_options->target.endpoint, options.namespace_name, options.token};
+    const auto for_ingress = ingress_side();
+    std::vector<std::unique_ptr<bundle>> made;
+    for (const auto& key : keys) {
+      bundle_options of;
+      of.link = *checked_options;
+      of.ingress = for_ingress;
+      of.storage.namespace_name = options.namespace_name;
+      of.storage.limits = options.storage;
+      of.ingress_detached = options.ingress_detached;
+      of.link.target.envoy_key = key;
+      if (of.link.policy.seed == 0) of.link.policy.seed = std::random_device{}();
+      of.on_ask = [self = weak_from_this(), i = made.size()] {
+        if (const auto x = self.lock()) x->answer_link(i);
+      };
+      made.push_back(std::make_unique<bundle>(*system, std::move(of)));
+    }
+    {
+      const std::lock_guard guard{mutex};
+      bundles = std::move(made);
+    }
+    endpoint = checked_options->target.endpoint;
+    internal::serve_directory to;
+    for (const auto& each : bundles) to.ingresses.push_back(each->ingress_address());
+    caf::anon_send(the_directory(), std::move(to));
+    client = std::make_shared<http_client>(http_client_options{.tls = options.tls});
+    prepare(100ms);
+    return {};
+  }
+
+  caf::actor the_directory() {
+    const std::lock_guard guard{mutex};
+    if (!directory && now_in != phase::stopped) directory = internal::spawn_directory(*system);
+    return directory;
+  }
+
+  outcome<std::string> read_token() {
+    const std::lock_guard alone{token_mutex};
+    return options.token_from ? options.token_from() : parse_token(options.token);
+  }
+
+  [[nodiscard]] engine_access access(std::string token) const {
+    return {endpoint, options.namespace_name, std::move(token)};
+  }
+
+  // What the engine is to be dialled with, as far as is known now: the token as it is, the version
+  // as the engine says. `then` is called once, perhaps at once.
+  void ask_terms(std::function<void(outcome<dial_terms>)> then) {
+    auto token = read_token();
+    if (!token) return then(token.error());
+    if (options.protocol_version != 0) {
+      dialled_version = options.protocol_version;
+      return then(dial_terms{options.protocol_version, std::move(*token)});
+    }
+    std::shared_ptr<http_client> kept;
+    {
+      const std::lock_guard guard{mutex};
+      kept = client;
+    }
+    if (!kept) return then(failure{errc::cancelled, "the host is over"});
+    engine_api{*kept, access(*token)}.get_metadata(
+        [self = weak_from_this(), token = *token, then = std::move(then)](
+            outcome<engine_metadata> said) {
+          if (!said) return then(said.error());
+          auto version = choose_protocol_version(said->envoy_protocol_version);
+          if (!version) return then(version.error());
+          if (const auto x = self.lock()) x->dialled_version = *version;
+          then(dial_terms{*version, token});
+        });
+  }
+
+  // A link's word is answered on whatever thread knows.
+  void answer_link(std::size_t i) {
+    ask_terms([self = weak_from_this(), i](outcome<dial_terms> terms) {
+      if (const auto x = self.lock()) x->bundles[i]->renew(std::move(terms));
+    });
+  }
+
+  ingress_options ingress_side() {
     ingress_options to;
     to.factories = std::move(factories);
-    to.link = the_link;
-    to.counts = counts;
     to.log = options.log;
     to.ledger = options.ledger;
     to.stop_grace = options.stop_grace;
     to.requests_max = options.requests_max;
     protocol::to_rivet_metadata metadata;
     metadata.prepopulate_actor_names.emplace();
-    for (const auto& [name, make] : to.factories)
+    for (const auto& [name, from] : to.factories)
       metadata.prepopulate_actor_names->entries.emplace_back(name, protocol::actor_name{"{}"});
     to.greeting.emplace_back(std::move(metadata));
-    to.on_ready = options.on_ready;
-    to.on_final = [self = weak_from_this()](const failure& why) {
+    const auto self = weak_from_this();
+    to.on_ready = [self] {
+      if (const auto x = self.lock()) x->count_ready();
+    };
+    to.on_final = [self](const failure& why) {
       if (const auto x = self.lock()) x->set_final(why);
     };
-    to.on_done = [self = weak_from_this()] {
-      if (const auto x = self.lock()) x->set_done();
+    to.on_done = [self] {
+      if (const auto x = self.lock()) x->count_done();
     };
-    to.on_system_end = [self = weak_from_this()] {
+    to.on_system_end = [self] {
       if (const auto x = self.lock()) x->end(true);
     };
-    to_actors.ack = system->spawn<ack, caf::hidden>(the_link, counts);
-    to_actors.outbox = system->spawn<outbox, caf::hidden>(the_link, counts);
-    to_actors.ingress =
-        options.ingress_detached
-            ? system->spawn<ingress, caf::hidden + caf::detached>(
-                  std::move(to), to_actors.ack, to_actors.outbox)
-            : system->spawn<ingress, caf::hidden>(std::move(to), to_actors.ack, to_actors.outbox);
-    client = std::make_shared<http_client>();
-    api.emplace(*client, access);
-    ensure_pool(100ms);
-    return {};
+    return to;
   }
 
-  // Asks for the pool until the engine answers, then lets the link dial.
-  void ensure_pool(std::chrono::milliseconds retry) {
+  // Asks the engine until it answers, then lets the links dial.
+  void prepare(std::chrono::milliseconds retry) {
+    {
+      const std::lock_guard guard{mutex};
+      if (now_in != phase::running) return;
+    }
+    ask_terms([self = weak_from_this(), retry](outcome<dial_terms> terms) {
+      const auto x = self.lock();
+      if (!x) return;
+      if (!terms) return x->prepared(terms.error(), retry);
+      x->ensure_pool(std::move(*terms), retry);
+    });
+  }
+
+  void ensure_pool(dial_terms terms, std::chrono::milliseconds retry) {
     std::shared_ptr<http_client> kept;
     {
       const std::lock_guard guard{mutex};
       if (now_in != phase::running) return;
       kept = client;
     }
-    api->ensure_pool(options.pool, [self = weak_from_this(), retry](outcome<bool> made) {
-      const auto x = self.lock();
-      if (!x) return;
-      x->pool_answered(std::move(made), retry);
-    });
+    engine_api{*kept, access(terms.token)}.ensure_pool(
+        options.pool, [self = weak_from_this(), terms, retry](outcome<bool> made) {
+          const auto x = self.lock();
+          if (!x) return;
+          if (!made) return x->prepared(made.error(), retry);
+          if (*made)
+            log_to(
+                x->options.log, log_level::info, "created the pool", {{"pool", x->options.pool}});
+          x->prepared(terms, retry);
+        });
   }
 
-  void pool_answered(outcome<bool> made, std::chrono::milliseconds retry) {
+  void prepared(outcome<dial_terms> terms, std::chrono::milliseconds retry) {
     const std::lock_guard guard{mutex};
     if (now_in != phase::running) return;
-    if (made) {
-      if (*made) log_to(options.log, log_level::info, "created the pool", {{"pool", options.pool}});
-      if (auto started = the_link->start(); !started)
-        caf::anon_send(to_actors.ingress, internal::link_final{started.error()});
-      else
-        link_started = true;
+    if (terms) {
+      for (const auto& each : bundles) each->start(*terms);
+      links_started = true;
       return;
     }
-    const auto& why = made.error();
+    const auto& why = terms.error();
     if (why.code != errc::unreachable && why.code != errc::timed_out) {
-      caf::anon_send(to_actors.ingress, internal::link_final{{errc::refused, why.message}});
+      for (const auto& each : bundles) each->fail({errc::refused, why.message});
       return;
     }
     log_to(
         options.log,
         log_level::warning,
-        "the pool can't be set up yet; trying again",
-        {{"endpoint", options.endpoint}, {"reason", why.message}, {"retry_ms", fmt::to_string(retry.count())}});
+        "the engine can't be asked yet; trying again",
+        {{"endpoint", options.endpoint},
+         {"reason", why.message},
+         {"retry_ms", fmt::to_string(retry.count())}});
     // One short-lived actor for each wait: the client's thread must not block.
     system->spawn<caf::hidden>(
         [retry](caf::event_based_actor* timer, const std::weak_ptr<impl>& self) -> caf::behavior {
           timer->delayed_send(timer, retry, internal::tick{});
           return {[self, retry, timer](const internal::tick&) {
             if (const auto x = self.lock())
-              x->ensure_pool(std::min<std::chrono::milliseconds>(retry * 2, 5s));
+              x->prepare(std::min<std::chrono::milliseconds>(retry * 2, 5s));
             timer->quit();
           }};
         },
@@ -237,10 +307,18 @@ struct host::impl : std::enable_shared_from_this<impl> {
     changed.notify_all();
   }
 
-  void set_done() {
+  void count_ready() {
     {
       const std::lock_guard guard{mutex};
-      done = true;
+      if (++ready != bundles.size()) return;
+    }
+    if (options.on_ready) options.on_ready();
+  }
+
+  void count_done() {
+    {
+      const std::lock_guard guard{mutex};
+      ++done;
     }
     changed.notify_all();
   }
@@ -255,7 +333,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
         changed.wait_for(guard, limit + 10s, [&] { return now_in == phase::stopped; });
         return;
       }
-      drains = now_in == phase::running && link_started && limit.count() > 0;
+      drains = now_in == phase::running && links_started && limit.count() > 0;
       const auto was = now_in;
       now_in = phase::stopping;
       if (was == phase::idle) {
@@ -264,7 +342,10 @@ struct host::impl : std::enable_shared_from_this<impl> {
       }
     }
     if (drains) {
-      caf::anon_send(to_actors.ingress, internal::drain{boot_clock::now() + limit});
+      {
+        const std::lock_guard alone{ending};
+        for (const auto& each : bundles) each->drain(boot_clock::now() + limit);
+      }
       if (internal::on_instance_thread()) {
         // It can't wait for itself: the drain goes on, and the host's owner ends it.
         const std::lock_guard guard{mutex};
@@ -274,20 +355,26 @@ struct host::impl : std::enable_shared_from_this<impl> {
       // Beyond the deadline actors get their end, the link its flush.
       const auto all = limit + options.socket.close_limit + 5s;
       std::unique_lock guard{mutex};
-      if (!changed.wait_for(guard, all, [&] { return done || now_in == phase::stopped; }))
-        log_to(options.log, log_level::warning, "the drain did not end in time; ending all the same");
+      if (!changed.wait_for(
+              guard, all, [&] { return done == bundles.size() || now_in == phase::stopped; }))
+        log_to(
+            options.log, log_level::warning, "the drain did not end in time; ending all the same");
     }
     end(false);
   }
 
-  /// @param system_over  the actor system is shutting down: no message may be left in a mailbox that nobody empties,
+  /// @param system_over  the actor system is shutting down: no message may be left in a mailbox
+  /// that nobody empties,
   ///                     and all handles go
   void end(bool system_over) {
+    { const std::lock_guard alone{starting}; }
     const std::lock_guard alone{ending};
     {
       const std::lock_guard guard{mutex};
       if (now_in == phase::stopped) return;
-      if (system_over && !final) final = failure{errc::cancelled, "the actor system ended before the host"};
+      now_in = phase::stopping;
+      if (system_over && !final)
+        final = failure{errc::cancelled, "the actor system ended before the host"};
     }
     std::shared_ptr<http_client> last;
     {
@@ -295,13 +382,10 @@ struct host::impl : std::enable_shared_from_this<impl> {
       last = std::move(client);
     }
     last.reset();  // no callback from here on
-    the_link->stop();
-    if (!system_over)
-      for (const auto& x : {to_actors.ingress, to_actors.ack, to_actors.outbox})
-        caf::anon_send_exit(x, caf::exit_reason::kill);
-    to_actors.ingress = to_actors.ack = to_actors.outbox = nullptr;
+    for (const auto& each : bundles) each->end(system_over);
     {
       const std::lock_guard guard{mutex};
+      directory = nullptr;  // no handle may outlive the actor system
       now_in = phase::stopped;
     }
     changed.notify_all();
@@ -310,18 +394,20 @@ struct host::impl : std::enable_shared_from_this<impl> {
   caf::actor_system* system;
   host_options options;
   internal::factories factories;
-  std::shared_ptr<counters> counts = std::make_shared<counters>();
-  bridge to_actors;
-  std::shared_ptr<link> the_link;
+  std::vector<std::string> keys;                 // one for each link
+  std::vector<std::unique_ptr<bundle>> bundles;  // set once, by start()
   std::shared_ptr<http_client> client;
-  std::optional<engine_api> api;
+  engine_endpoint endpoint;  // set once, by start()
+  caf::actor directory;      // made when it is first needed; ends when nobody refers to it
+  std::atomic<std::uint16_t> dialled_version = 0;
+  std::mutex token_mutex;  // one reader at a time
 
   std::mutex starting, ending;
   mutable std::mutex mutex;
   mutable std::condition_variable changed;
   phase now_in = phase::idle;
-  bool link_started = false;
-  bool done = false;
+  bool links_started = false;
+  std::size_t ready = 0, done = 0;  ///< bundles that are
   std::optional<failure> final;
 };
 
@@ -330,8 +416,10 @@ host::host(caf::actor_system& system, host_options options)
 
 host::~host() { stop(); }
 
-void host::add(std::string name, internal::factory make) {
-  impl_->factories.insert_or_assign(std::move(name), std::move(make));
+void host::add(serve_options how, internal::factory make) {
+  auto name = how.name;
+  impl_->factories.insert_or_assign(
+      std::move(name), internal::served{std::move(make), std::move(how)});
 }
 
 outcome<void> host::start() { return impl_->start(); }
@@ -353,9 +441,14 @@ std::optional<failure> host::wait_ended(std::chrono::milliseconds limit) const {
 
 int host::run_until_signal() {
   const int fd = signal_fd();
+
   struct sigaction action {};
+
   action.sa_handler = handle_signal;
-  struct sigaction old_int {}, old_term {};
+
+  struct sigaction old_int {
+  }, old_term{};
+
   sigaction(SIGINT, &action, &old_int);
   sigaction(SIGTERM, &action, &old_term);
   const auto restore = [&] {
@@ -406,20 +499,29 @@ int host::run_until_signal() {
 }
 
 host_stats host::stats() const {
-  const auto& x = *impl_;
   host_stats out;
-  out.ingress = x.counts->ingress.get();
-  out.ledger = x.counts->ledger.get();
-  out.outbox = x.counts->outbox.get();
-  if (x.the_link) out.link = x.the_link->stats();
-  out.acks_sent = x.counts->acks_sent;
-  out.ack_frames = x.counts->ack_frames;
-  out.acks_pending = x.counts->acks_pending;
-  out.responses = x.counts->responses;
-  out.engine_acks_events = x.counts->engine_acks;
+  const std::lock_guard guard{impl_->mutex};
+  for (const auto& each : impl_->bundles) each->add_to(out);
   return out;
 }
 
-const std::string& host::envoy_key() const { return impl_->options.envoy_key; }
+caf::actor host::directory() const { return impl_->the_directory(); }
+
+caf::actor host::client() const {
+  const auto& o = impl_->options;
+  auto made = spawn_client(
+      *impl_->system,
+      {.endpoint = o.endpoint,
+       .namespace_name = o.namespace_name,
+       .pool = o.pool,
+       .token = o.token,
+       .token_from = o.token_from,
+       .tls = o.tls});
+  return made ? *made : nullptr;
+}
+
+std::uint16_t host::protocol_version() const { return impl_->dialled_version; }
+
+const std::string& host::envoy_key() const { return impl_->keys.front(); }
 
 }  // namespace nuncio

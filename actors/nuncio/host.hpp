@@ -5,9 +5,10 @@
 //   if (auto started = host.start(); !started) …
 //   host.stop();
 //
-// A host owns one link to the engine under one envoy key; a process may have several. Its methods may be called from any
-// thread. It should end before the actor system does (declare it after the system); if the system goes first, the host
-// ends itself, without a word to the engine.
+// A host owns one link to the engine under one envoy key, or several of them (`links`); a process
+// may have several hosts. Its methods may be called from any thread. It should end before the actor
+// system does (declare it after the system); if the system goes first, the host ends itself,
+// without a word to the engine.
 #pragma once
 
 #include <caf/actor_system.hpp>
@@ -15,12 +16,20 @@
 #include <caf/event_based_actor.hpp>
 #include <caf/stateful_actor.hpp>
 #include <chrono>
+#include <concepts>
 #include <memory>
 #include <nuncio/counters.hpp>
+#include <nuncio/directory.hpp>
 #include <nuncio/engine_actor.hpp>
+#include <nuncio/engine_client.hpp>
 #include <nuncio/factory.hpp>
+#include <nuncio/kv.hpp>
 #include <nuncio/log.hpp>
+#include <nuncio/sql.hpp>
 #include <nuncio/outcome.hpp>
+#include <nuncio/serve_options.hpp>
+#include <nuncio/tls_options.hpp>
+#include <nuncio/token_source.hpp>
 #include <string>
 
 namespace nuncio {
@@ -30,26 +39,43 @@ struct host_options {
   std::string namespace_name = "default";          ///< must exist
   std::string pool = "default";                    ///< created if it is missing
   std::string token{};                             ///< empty: none
-  /// Names this host towards the engine. Empty (right for all but tests): random for each host, since an engine would
-  /// take a new process under an old key for the old one (docs/protocol.md C.5).
+  /// Instead of `token`: read at the start, and again when the engine refuses the last one.
+  token_source token_from{};
+  tls_options tls{};  ///< for link and HTTP client alike
+  /// Names this host towards the engine. Empty (right for all but tests): random for each host,
+  /// since an engine would take a new process under an old key for the old one (docs/protocol.md
+  /// C.5).
   std::string envoy_key{};
-  std::uint32_t actors_version = 1;  ///< of the hosted code; the engine places actors on the highest connected one
-  std::uint16_t protocol_version = 8;  ///< 3 to 8, not 7
-  std::chrono::milliseconds drain_timeout{std::chrono::seconds{30}};  ///< what stop() gives actors to sleep or move
-  std::chrono::milliseconds stop_grace{std::chrono::seconds{15}};  ///< from stop_command to the actor's forced end
-  std::size_t requests_max = 256;  ///< HTTP requests that one actor may have waiting or open; above it 503
-  bool ingress_detached = true;    ///< a thread of its own, so that no actor can hold the engine's messages up
+  /// Links to the engine, each under an envoy key, with an ingress, of its own; the engine spreads
+  /// actors over them. More than one where a single ingress is not enough. Under a fixed
+  /// `envoy_key` they are named KEY-1, KEY-2, ...
+  std::size_t links = 1;
+  std::uint32_t actors_version =
+      1;  ///< of the hosted code; the engine places actors on the highest connected one
+  /// 3 to 8, but not 7; 0: the newest that the engine speaks too, which it is asked for.
+  std::uint16_t protocol_version = 0;
+  std::chrono::milliseconds drain_timeout{
+      std::chrono::seconds{30}};  ///< what stop() gives actors to sleep or move
+  std::chrono::milliseconds stop_grace{
+      std::chrono::seconds{15}};  ///< from stop_command to the actor's forced end
+  std::size_t requests_max =
+      256;  ///< HTTP requests that one actor may have waiting or open; above it 503
+  bool ingress_detached =
+      true;  ///< a thread of its own, so that no actor can hold the engine's messages up
+  storage_limits storage{};
   ledger_options ledger{};
   websocket_options socket{};
   lease_options lease{};
   connection_policy_options policy{};
-  log_sink log{};                    ///< called from any thread; empty: silent
-  std::function<void()> on_ready{};  ///< the first replay barrier has passed; on a thread of the host, must not block
+  log_sink log{};  ///< called from any thread; empty: silent
+  std::function<void()>
+      on_ready{};  ///< the first replay barrier has passed; on a thread of the host, must not block
 };
 
-/// Sets CAF's scheduler as engine actors need it: shared queue, at least two threads, at most 50 messages in a row, so
-/// that a busy actor holds others up for a millisecond instead of seconds (docs/caf_and_libwebsockets.md). With CAF's
-/// defaults everything works, but latency under load can't be promised.
+/// Sets CAF's scheduler as engine actors need it: shared queue, at least two threads, at most 50
+/// messages in a row, so that a busy actor holds others up for a millisecond instead of seconds
+/// (docs/caf_and_libwebsockets.md). With CAF's defaults everything works, but latency under load
+/// can't be promised.
 void recommended(caf::actor_system_config& config);
 
 class host {
@@ -60,32 +86,46 @@ public:
   host(const host&) = delete;
   host& operator=(const host&) = delete;
 
-  /// Serves a function actor, `behavior f(engine_actor*, args...)` or with `stateful_actor<S, engine_actor>*`, under
-  /// `name`. Before start() only. `args` are copied for each instance.
+  /// Serves a function actor, `behavior f(engine_actor*, args...)` or with `stateful_actor<S,
+  /// engine_actor>*`, under `name`. Before start() only. `args` are copied for each instance.
+  template <std::convertible_to<std::string> Name, class F, class... Args>
+  void serve(Name name, F f, Args... args) {
+    serve(serve_options{.name = std::move(name)}, std::move(f), std::move(args)...);
+  }
+
+  /// The same with more to say: `host.serve({.name = "report", .detached = true}, report)`.
   template <class F, class... Args>
-  void serve(std::string name, F f, Args... args) {
-    add(std::move(name), internal::function_factory(std::move(f), std::move(args)...));
+  void serve(serve_options how, F f, Args... args) {
+    add(std::move(how), internal::function_factory(std::move(f), std::move(args)...));
   }
 
   /// Serves a class derived from engine_actor, constructed as `T(caf::actor_config&, args...)`.
+  template <class T, std::convertible_to<std::string> Name, class... Args>
+  void serve(Name name, Args... args) {
+    serve<T>(serve_options{.name = std::move(name)}, std::move(args)...);
+  }
+
   template <class T, class... Args>
-  void serve(std::string name, Args... args) {
-    add(std::move(name), internal::class_factory<T>(std::move(args)...));
+  void serve(serve_options how, Args... args) {
+    add(std::move(how), internal::class_factory<T>(std::move(args)...));
   }
 
   /// Checks the options and begins to connect; does not wait for the engine.
-  /// @returns errc::invalid_argument naming the option, or refused when called twice or after stop()
+  /// @returns errc::invalid_argument naming the option, or refused when called twice or after
+  /// stop()
   outcome<void> start();
 
-  /// Drains and ends: actors sleep or move, within drain_timeout; then closes the link. Waits until that is done; from
-  /// one of its own engine actors it only begins. Idempotent, at any time.
+  /// Drains and ends: actors sleep or move, within drain_timeout; then closes the link. Waits until
+  /// that is done; from one of its own engine actors it only begins. Idempotent, at any time.
   void stop();
 
-  /// Ends at once: actors are ended without a word to the engine, which brings them up elsewhere when it notices.
+  /// Ends at once: actors are ended without a word to the engine, which brings them up elsewhere
+  /// when it notices.
   void abort();
 
   /// start(), then waits for SIGINT or SIGTERM and stop()s; a second signal ends at once.
-  /// @returns an exit status: 0 done, 1 failed, 2 a wrong option, 3 refused by the engine or evicted
+  /// @returns an exit status: 0 done, 1 failed, 2 a wrong option, 3 refused by the engine or
+  /// evicted
   int run_until_signal();
 
   /// Why the host ended by itself (evicted, refused), if it did.
@@ -95,10 +135,22 @@ public:
   std::optional<failure> wait_ended(std::chrono::milliseconds limit) const;
 
   [[nodiscard]] host_stats stats() const;
+  /// Answers find and find_id for the engine actors that run on this host: directory.hpp. Valid as
+  /// long as the host.
+  [[nodiscard]] caf::actor directory() const;
+
+  /// Spawns a client with this host's endpoint, namespace, pool, token and TLS: engine_client.hpp.
+  /// Null if those are wrong, of which start() tells.
+  [[nodiscard]] caf::actor client() const;
+
+  /// That the engine was last dialled with; 0 before that.
+  [[nodiscard]] std::uint16_t protocol_version() const;
+
+  /// Of the first link.
   [[nodiscard]] const std::string& envoy_key() const;
 
 private:
-  void add(std::string name, internal::factory make);
+  void add(serve_options how, internal::factory make);
 
   struct impl;
   std::shared_ptr<impl> impl_;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <nuncio/bytes.hpp>
+#include <nuncio/http_exchange.hpp>
 #include <nuncio/ids.hpp>
 #include <optional>
 #include <string_view>
@@ -20,11 +21,11 @@ struct http_request {
   text method;  ///< as the client sent it, such as "GET"
   text path;    ///< begins with '/', percent-encoded, with the query
   http_headers headers;  ///< names in lower case, each once
-  bytes body;            ///< complete; empty if there is none
+  bytes body;            ///< complete; empty if there is none, or if `streamed`
+  bool streamed = false;  ///< the body comes in parts: engine_actor::on_body (serve_options::stream_requests)
   exchange_id exchange;  ///< the same for each repetition: for handlers that deduplicate
-  std::uint64_t ticket = 0;       ///< this attempt, unique in the process
-  std::uint16_t first_index = 0;  ///< of the messages that answer it: the host has sent that many already
-  bool streams = false;           ///< the gateway takes a response in parts, against credits
+  std::uint64_t ticket = 0;  ///< this attempt, unique in the process
+  exchange_position position{};  ///< for the runtime
 
   /// The value of a header; `name` in lower case.
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const {

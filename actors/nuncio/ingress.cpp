@@ -3,6 +3,7 @@
 
 #include <caf/send.hpp>
 #include <nuncio/ingress.hpp>
+#include <nuncio/storage_messages.hpp>
 
 namespace nuncio {
 
@@ -15,8 +16,24 @@ namespace {
 // A message that waited longer than this between link and ingress may have been judged late (docs/design.md, ledger).
 constexpr duration stall_limit = 1s;
 
+// How exactly the time of a request is kept.
+constexpr duration sweep_interval = 1s;
+constexpr duration drain_log_interval = 1s;
+
+// Of the key's elements, so that each way to write it finds it.
+std::size_t hash_of(std::string_view name, const actor_key& key) {
+  auto out = std::hash<std::string_view>{}(name);
+  for (const auto& element : key) out = out * 31 + std::hash<std::string_view>{}(element);
+  return out;
+}
+
 std::string_view reason_name(protocol::stop_actor_reason x) {
   return protocol::wire_enum(x).values[static_cast<std::size_t>(x)];
+}
+
+const std::shared_ptr<const serve_options>& default_serving() {
+  static const auto defaults = std::make_shared<const serve_options>();
+  return defaults;
 }
 
 }  // namespace
@@ -63,6 +80,7 @@ caf::behavior ingress::make_behavior() {
         if (at == nullptr) return caf::anon_send_exit(x.handle, caf::exit_reason::kill);
         if (!lifecycle::has_actor(at->state) || at->down) return;  // it is down already
         at->handle = x.handle;
+        tell_listed(*at);
         if (at->state == state::stopping) caf::anon_send(x.handle, stop_command{at->reason});
         if (at->state == state::ending || at->state == state::ending_silently)
           caf::anon_send_exit(x.handle, caf::exit_reason::kill);
@@ -87,8 +105,38 @@ caf::behavior ingress::make_behavior() {
         handle_response(x);
         after_input();
       },
+      [this](const alarm_called& x) {
+        say(say_alarm{x.who, x.at_ms});
+        after_input();
+      },
+      [this](const instance_active& x) {
+        if (auto* at = find(x.who)) at->busy_at = std::max(at->busy_at, x.at);
+      },
+      [this](const sockets_restored& x) {
+        handle_sockets_restored(x.who);
+        after_input();
+      },
+      [this](const response_begun& x) {
+        handle_response_begun(x);
+        after_input();
+      },
+      [this](const socket_accepted& x) {
+        handle_socket_accepted(x);
+        after_input();
+      },
+      [this](const socket_over& x) {
+        handle_socket_over(x);
+        after_input();
+      },
       [this](const instance_down& x) {
         handle_down(x);
+        after_input();
+      },
+      [this](const storage_done& x) {
+        if (auto* at = find(x.who); at != nullptr && at->storing) {
+          at->storing = false;
+          count_as_down(*at);
+        }
         after_input();
       },
       [this](const drain& x) {
@@ -96,6 +144,11 @@ caf::behavior ingress::make_behavior() {
         after_input();
       },
       [this](const drained&) { options_.link->close(); },  // handle_final follows
+      [this](const nuncio::find& q) { return found(find_keyed(q)); },
+      [this](const find_id& q) {
+        const auto at = slots_.find(q.id);
+        return found(at == slots_.end() ? nullptr : at->second.current.get());
+      },
       [this](const tick& x) { handle_tick(x.serial); },
       [this](const internal::flush&) { flush(); },
   };
@@ -107,14 +160,17 @@ void ingress::on_exit() {
     if (!place.current || !place.current->handle) continue;
     place.current->context->gate.open.store(false);
     // Without a scheduler to run it, dropping the last handle ends an actor, while a message would keep it.
-    if (!system_over_) caf::anon_send_exit(place.current->handle, caf::exit_reason::kill);
+    if (!system_over_ || place.current->context->serving->detached)
+      caf::anon_send_exit(place.current->handle, caf::exit_reason::kill);
   }
   if (!system_over_) demonitor(spawn_serv_);
   spawn_serv_ = nullptr;
+  keyed_.clear();
   slots_.clear();
   alarms_.clear();
   routes_.clear();
   stalls_.clear();
+  sockets_.clear();
   ack_ = nullptr;
   outbox_ = nullptr;
   options_ = {};
@@ -123,7 +179,7 @@ void ingress::on_exit() {
 // -- from the link ----------------------------------------------------------------
 
 void ingress::handle_inbound(inbound_batch& batch) {
-  const auto now = options_.now();
+  const auto now = now_ = options_.now();
   if (batch.term != term_) {
     term_ = batch.term;
     own_gate_ = std::make_shared<const output_gate>(term_);
@@ -201,7 +257,11 @@ void ingress::handle_start(const actor_ref& who, protocol::command_start_actor& 
   auto made = std::make_unique<instance>();
   made->who = who;
   made->context = make_context(who, std::move(start.config));
+  if (start.preloaded_kv) made->context->preloaded = std::move(*start.preloaded_kv);
+  list_sockets(*made, start.hibernating_requests);
   made->alarms.reserve(2);
+  if (const auto& key = made->context->start.key)
+    keyed_.emplace(hash_of(made->context->start.name, key_from_text(key->view())), made.get());
   ++stats_.instances;
   auto& x = *made;
   auto& free = place.current ? place.next : place.current;
@@ -261,6 +321,7 @@ void ingress::handle_drain(time_point deadline) {
   }
   draining_ = true;
   drain_deadline_ = deadline;
+  drain_.log_at = options_.now() + drain_log_interval;
   auto greeting = options_.greeting;
   greeting.emplace_back(protocol::to_rivet_stopping{});
   options_.link->greet(std::move(greeting), true);
@@ -307,13 +368,17 @@ void ingress::apply(instance& x, input what, std::string why) {
   // The first reason of those that change anything is what the engine is told.
   if (step->to != step->from && !why.empty() && x.why.empty()) x.why = std::move(why);
   const auto does = [&](lifecycle::action a) { return (step->actions & a) != 0; };
-  if (does(lifecycle::cut)) x.context->gate.open.store(false);
+  if (does(lifecycle::cut)) {
+    x.context->gate.open.store(false);
+    if (options_.storage) caf::anon_send(options_.storage, internal::outputs_closed{who});
+  }
   if (does(lifecycle::tell_stop)) {
     if (x.handle) caf::anon_send(x.handle, stop_command{x.reason});
     set_alarm(x, input::stop_limit, options_.stop_grace);
   }
   if (does(lifecycle::exit)) {
     abort_routes(x);
+    forget_sockets(x);
     if (x.handle) caf::anon_send_exit(x.handle, caf::exit_reason::kill);
     set_alarm(x, input::end_limit, options_.end_limit);
   }
@@ -330,6 +395,8 @@ void ingress::apply(instance& x, input what, std::string why) {
     say(internal::say_running{who});
     // The engine gives up what it has not accepted by its start limit (DESIGN: the outbox).
     set_alarm(x, input::given_up, options_.start_limit);
+    x.busy_at = options_.now();
+    watch_idle(x, x.busy_at + x.context->serving->idle_timeout);
     if (draining_) set_alarm(x, input::drain, options_.drain_patience);
   }
   if (does(lifecycle::say_sleep) || does(lifecycle::say_destroy)) {
@@ -342,6 +409,7 @@ void ingress::apply(instance& x, input what, std::string why) {
   if (what == input::quit || what == input::failed) {
     x.handle = nullptr;
     abort_routes(x);
+    forget_sockets(x);
     if (!lifecycle::has_actor(x.state) && x.state != state::stopped)
       set_alarm(x, input::deadline, options_.intent_limit);
   }
@@ -378,9 +446,13 @@ std::shared_ptr<instance_context> ingress::make_context(
       .key = std::move(config.key),
       .input = std::move(config.input),
       .created = std::chrono::system_clock::time_point{std::chrono::milliseconds{config.create_ts}}};
+  const auto named = options_.factories.find(made->start.name.view());
+  made->serving = named != options_.factories.end() ? named->second.options : default_serving();
   made->link = options_.link;
   made->counts = options_.counts;
+  made->now = options_.now;
   made->ingress = caf::actor_cast<caf::actor_addr>(this);
+  if (options_.storage) made->storage = options_.storage.address();
   made->log = options_.log;
   made->response_bytes_max = options_.http.response_bytes_max;
   return made;
@@ -394,7 +466,8 @@ void ingress::spawn(instance& x) {
         x, input::failed, fmt::format("no actor is served under the name '{}'", name));
   }
   try {
-    x.handle = factory->second(system(), x.context, launching_);
+    x.handle = factory->second.make(system(), x.context, launching_);
+    tell_listed(x);
   } catch (...) {  // what the user gave is copied or constructed here
     apply(x, input::failed, internal::describe(std::current_exception()));
   }
@@ -405,7 +478,14 @@ void ingress::finish(instance& x) {
   auto& place = at->second;
   const auto over = std::move(place.current.get() == &x ? place.current : place.next);
   abort_routes(*over);
+  forget_sockets(*over);
   for (const auto& each : over->alarms) alarms_.erase(each);
+  if (const auto& key = over->context->start.key) {
+    auto [at_key, end] = keyed_.equal_range(hash_of(over->context->start.name, key_from_text(key->view())));
+    while (at_key != end && at_key->second != over.get()) ++at_key;
+    if (at_key != end) keyed_.erase(at_key);
+  }
+  if (draining_) count_drained(*over);
   --stats_.instances;
   ledger_.handle_gone(over->who, options_.now());
   if (place.current) return;
@@ -424,13 +504,14 @@ void ingress::handle_down(const internal::instance_down& what) {
   if (x == nullptr || x->down) return;
   x->down = what.error;
   x->handle = nullptr;
-  if (x->responses == 0) return count_as_down(*x);
+  x->storing = what.storing;
+  if (x->responses == 0 && !x->storing) return count_as_down(*x);
   abort_routes(*x, false);
   set_alarm(*x, input::quit, options_.response_grace);
 }
 
 void ingress::count_as_down(instance& x) {
-  if (!x.down || x.responses != 0) return;
+  if (!x.down || x.responses != 0 || x.storing) return;
   const auto error = *std::exchange(x.down, std::nullopt);
   apply(x, error.empty() ? input::quit : input::failed, error);
 }
@@ -445,6 +526,28 @@ void ingress::set_alarm(instance& x, input what, duration after) {
       alarms_.emplace_hint(alarms_.end(), options_.now() + after, alarm{&x, what}));
 }
 
+void ingress::watch_idle(instance& x, time_point at) {
+  if (x.context->serving->idle_timeout.count() == 0) return;
+  x.alarms.push_back(alarms_.emplace_hint(alarms_.end(), at, alarm{&x, {}, true}));
+}
+
+bool ingress::is_busy(const instance& x) const {
+  if (!x.attempts.empty() || x.responses != 0) return true;
+  return std::any_of(x.sockets.begin(), x.sockets.end(), [this](const auto& id) {
+    return !sockets_.at(id).hibernates;
+  });
+}
+
+// The instance has the last word: it knows what ingress does not see.
+void ingress::check_idle(instance& x, time_point now) {
+  if (!lifecycle::has_actor(x.state) || x.down) return;
+  const auto timeout = x.context->serving->idle_timeout;
+  if (is_busy(x)) x.busy_at = now;
+  const auto due = x.busy_at + timeout;
+  if (due <= now && x.handle) caf::anon_send(x.handle, internal::idle_probe{});
+  watch_idle(x, std::max(due, now + (due <= now ? duration{timeout} : duration{0})));
+}
+
 void ingress::handle_tick(std::uint64_t serial) {
   if (serial != tick_serial_) return;
   tick_at_.reset();
@@ -453,8 +556,13 @@ void ingress::handle_tick(std::uint64_t serial) {
     const auto due = alarms_.begin();
     auto& x = *due->second.of;
     const auto what = due->second.input;
+    const auto idle = due->second.idle;
     std::erase(x.alarms, due);
     alarms_.erase(due);
+    if (idle) {
+      check_idle(x, now);
+      continue;
+    }
     switch (what) {
       case input::given_up:
         // In force only towards an engine that has acked an event of ours.
@@ -479,13 +587,17 @@ void ingress::handle_tick(std::uint64_t serial) {
         break;
       case input::quit:
         abort_routes(x);
+        x.storing = false;
         count_as_down(x);
         break;
       default: apply(x, what);
     }
   }
   end_stalled(now);
+  end_unaccepted(now);
+  end_late(now);
   ledger_.expire(now);
+  if (draining_) log_drain(now);
   if (draining_ && now >= drain_deadline_)
     apply_to_all(input::deadline, "the host's drain deadline has passed");
   // What outbox could not hand over by now, with the engine away, is not waited for.
@@ -519,10 +631,13 @@ void ingress::flush() {
   };
   if (!alarms_.empty()) earlier(alarms_.begin()->first);
   if (!stalls_.empty()) earlier(stalls_.begin()->first);
+  if (!openings_.empty()) earlier(openings_.front().until);
+  if (!routes_.empty() && !sweep_at_) sweep_at_ = now + sweep_interval;
+  earlier(sweep_at_);
   earlier(ledger_.poll_timeout());
   if (draining_ && !over_) {
     const auto close_at = drain_deadline_ + options_.end_limit;
-    if (!slots_.empty() && drain_deadline_ > now) earlier(drain_deadline_);
+    if (!slots_.empty() && drain_deadline_ > now) earlier(std::min(drain_deadline_, drain_.log_at));
     else if (close_at > now) earlier(close_at);
   }
   if (next && (!tick_at_ || *next < *tick_at_)) {
@@ -536,6 +651,13 @@ void ingress::flush() {
 void ingress::check_drained() {
   if (!draining_ || drain_asked_ || !slots_.empty()) return;
   drain_asked_ = true;
+  log_to(
+      options_.log,
+      log_level::info,
+      "drained",
+      {{"slept", fmt::to_string(drain_.slept)},
+       {"moved", fmt::to_string(drain_.moved)},
+       {"cut", fmt::to_string(drain_.cut)}});
   if (over_) {  // nobody to tell
     if (options_.on_done) options_.on_done();
     return;
@@ -543,8 +665,48 @@ void ingress::check_drained() {
   caf::anon_send(outbox_, internal::drain_outbox{caf::actor_cast<caf::actor_addr>(this)});
 }
 
+void ingress::count_drained(const instance& over) {
+  if (!over.why.empty())
+    ++drain_.cut;
+  else if (over.reason == protocol::stop_actor_reason::going_away)
+    ++drain_.moved;
+  else
+    ++drain_.slept;
+}
+
+void ingress::log_drain(time_point now) {
+  if (now < drain_.log_at || slots_.empty()) return;
+  drain_.log_at = now + drain_log_interval;
+  const auto left = std::chrono::ceil<std::chrono::seconds>(std::max(drain_deadline_ - now, duration{}));
+  log_to(
+      options_.log,
+      log_level::info,
+      "draining",
+      {{"actors", fmt::to_string(slots_.size())}, {"seconds_left", fmt::to_string(left.count())}});
+}
+
+// -- directory ----------------------------------------------------------------------
+
+ingress::instance* ingress::find_keyed(const nuncio::find& q) {
+  const auto [from, to] = keyed_.equal_range(hash_of(q.name, q.key));
+  for (auto at = from; at != to; ++at) {
+    const auto& start = at->second->context->start;
+    const auto runs = at->second->state == state::running || at->second->state == state::accepted;
+    if (runs && start.name.view() == q.name && key_from_text(start.key->view()) == q.key) return at->second;
+  }
+  return nullptr;
+}
+
+// What starts, was told to stop or is down has no handle to give.
+caf::result<caf::actor> ingress::found(const instance* x) const {
+  if (x == nullptr || !x->handle || x->down) return not_here();
+  if (x->state != state::running && x->state != state::accepted) return not_here();
+  return x->handle;
+}
+
 void ingress::publish() {
   stats_.requests_open = routes_.size();
+  stats_.sockets_open = sockets_.size();
   options_.counts->ingress.set(stats_);
   options_.counts->ledger.set(ledger_.stats());
 }

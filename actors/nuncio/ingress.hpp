@@ -8,8 +8,10 @@
 #include <map>
 #include <nuncio/command_ledger.hpp>
 #include <nuncio/counters.hpp>
+#include <nuncio/directory.hpp>
 #include <nuncio/factory.hpp>
 #include <nuncio/http_exchange.hpp>
+#include <nuncio/instance_sockets.hpp>
 #include <nuncio/internal_messages.hpp>
 #include <nuncio/lease.hpp>
 #include <nuncio/lifecycle.hpp>
@@ -22,6 +24,7 @@ namespace nuncio {
 struct ingress_options {
   internal::factories factories;
   std::shared_ptr<link_port> link;
+  caf::actor storage;
   std::shared_ptr<counters> counts;
   log_sink log;
   std::function<time_point()> now = boot_clock::now;
@@ -43,6 +46,15 @@ struct ingress_options {
   std::size_t host_requests_max = 16384;
   std::size_t host_request_bytes_max = 512UL << 20U;
   http_exchange_options http;
+  /// WebSockets of one instance and of the host; above it they are closed with 1013.
+  std::size_t sockets_max = 32768;
+  std::size_t host_sockets_max = 65536;
+  /// What may wait in an instance's mailbox of one WebSocket's messages (one message may be longer); above it the client
+  /// floods and is closed with 1008.
+  std::uint32_t socket_messages_max = 1024;
+  std::size_t socket_bytes_max = 4UL << 20U;
+  /// From WebSocketOpen to the actor's accept: less than the gateway's 15 s (docs/protocol.md G.6).
+  duration accept_limit = std::chrono::seconds{10};
   /// How long a client may neither send of its request nor read of its response: as long as the gateway waits for the
   /// beginning of a response (docs/protocol.md G.3).
   duration stall_limit = std::chrono::minutes{5};
@@ -72,6 +84,15 @@ private:
   struct alarm {
     instance* of;  ///< which erases its alarms before it goes
     lifecycle::input input;
+    bool idle = false;  ///< no input: time to look whether the instance is idle
+  };
+
+  /// What has become of the instances that a drain ends, for its log.
+  struct drain_progress {
+    std::size_t slept = 0;
+    std::size_t moved = 0;  ///< the engine placed them elsewhere
+    std::size_t cut = 0;    ///< ended with an error, at the deadline or before
+    time_point log_at{};
   };
 
   using alarm_map = std::multimap<time_point, alarm>;
@@ -87,10 +108,14 @@ private:
     /// Ticket -> body of attempts that were replaced or aborted, but still take a place in the instance's mailbox.
     std::unordered_map<std::uint64_t, std::size_t> cancelled;
     std::size_t request_bytes = 0;
+    std::unordered_set<exchange_id> sockets;
+    std::vector<internal::socket_ptr> listed;  ///< to tell the instance of, once it is there
     std::size_t responses = 0;  ///< attempts that are answered and wait for credit
     /// The CAF actor has ended, with this error, and is not counted as down while `responses` are going out.
     std::optional<std::string> down;
+    bool storing = false;  ///< nor while what it has written is not answered
     std::vector<alarm_map::iterator> alarms;
+    time_point busy_at{};  ///< when something that keeps it awake was last seen
 
     [[nodiscard]] std::shared_ptr<const output_gate> gate() const { return {context, &context->gate}; }
   };
@@ -104,8 +129,8 @@ private:
   using stall_map = std::multimap<time_point, exchange_id>;
 
   struct route {
-    route(http_exchange begun, const actor_ref& to, std::uint64_t attempt)
-        : exchange(std::move(begun)), who(to), ticket(attempt) {}
+    route(http_exchange start, const actor_ref& to, std::uint64_t attempt)
+        : exchange(std::move(start)), who(to), ticket(attempt) {}
 
     http_exchange exchange;
     actor_ref who;
@@ -113,6 +138,10 @@ private:
     std::size_t charge = 0;
     /// The head of a request whose body comes in chunks and is not whole yet.
     std::unique_ptr<http_request> partial;
+    time_point due = time_point::max();  ///< when its response must have begun
+    bool passes = false;  ///< the request's parts go to the instance as they come
+    std::uint64_t credited = 0;  ///< the engine's last word to the instance on that response
+    bool begun = false;   ///< the instance has begun a response that it writes bit by bit
     bool responding = false;  ///< answered; the response waits for credit
     // While the next word is the engine's: when it last said one, and when to look again.
     time_point heard{};
@@ -120,6 +149,28 @@ private:
   };
 
   using route_map = std::unordered_map<exchange_id, route>;
+
+  struct socket_route {
+    socket_route(internal::socket_ptr made, const actor_ref& of, socket_intake from)
+        : socket(std::move(made)), who(of), intake(from) {}
+
+    internal::socket_ptr socket;
+    actor_ref who;
+    socket_intake intake;
+    bool accepted = false;
+    bool hibernates = false;
+    bool restoring = false;  ///< its instance has not said yet whether it goes on with it
+    std::vector<socket_message> held;  ///< until then
+  };
+
+  using socket_map = std::unordered_map<exchange_id, socket_route>;
+
+  /// Whose time to accept runs out next is the first.
+  struct opening {
+    time_point until;
+    exchange_id exchange;
+    std::uint64_t ticket;
+  };
 
   // -- from the link
   void handle_inbound(inbound_batch& batch);
@@ -137,6 +188,8 @@ private:
   void handle_request_start(const protocol::message_id& id, protocol::to_envoy_request_start& start);
   void handle_request_chunk(
       route_map::iterator at, std::uint16_t index, const protocol::to_envoy_request_chunk& chunk);
+  bool pass_on(route_map::iterator at, std::uint16_t index, protocol::to_envoy_tunnel_message_kind& kind);
+  void handle_response_begun(const internal::response_begun& what);
   void handle_request_abort(const exchange_id& id);
   void handle_response(internal::response_waits& what);
   void deliver(instance& to, route_map::iterator at, http_request request);
@@ -149,12 +202,31 @@ private:
   void watch(route_map::iterator at);
   void unwatch(route& r);
   void end_stalled(time_point now);
+  void end_late(time_point now);
   void forget_attempt(const internal::attempt_done& what);
   void cancel_route(route_map::iterator at);
   void abort_routes(instance& x, bool with_responses = true);
   void erase(instance& x, route_map::iterator at);
 
+  // -- sockets
+  void handle_socket_open(const protocol::message_id& id, protocol::to_envoy_web_socket_open& open);
+  void handle_socket_message(
+      socket_map::iterator at, std::uint16_t index, protocol::to_envoy_web_socket_message& message);
+  void handle_socket_close(socket_map::iterator at, const protocol::to_envoy_web_socket_close& close);
+  void handle_socket_accepted(const internal::socket_accepted& what);
+  void handle_socket_over(const internal::socket_over& what);
+  void list_sockets(instance& x, const std::vector<protocol::hibernating_request>& all);
+  void tell_listed(instance& x);
+  void handle_sockets_restored(const actor_ref& who);
+  void refuse_socket(const exchange_id& id, std::uint16_t code, std::string_view why);
+  void end_unaccepted(time_point now);
+  void end_socket(socket_map::iterator at, std::uint16_t code, std::string_view why);
+  void drop_socket(socket_map::iterator at, std::string_view why);
+  void erase_socket(socket_map::iterator at);
+  void forget_sockets(instance& x);
+
   // -- lifecycle
+  static bool takes_requests(const instance& x);
   instance* find(const actor_ref& who);
   instance* newest(const actor_id& actor);
   void apply(const actor_ref& who, lifecycle::input input, std::string why = {});
@@ -166,6 +238,9 @@ private:
   void handle_down(const internal::instance_down& what);
   void count_as_down(instance& x);
   void set_alarm(instance& x, lifecycle::input input, duration after);
+  void watch_idle(instance& x, time_point at);
+  void check_idle(instance& x, time_point now);
+  [[nodiscard]] bool is_busy(const instance& x) const;
   void say(internal::outbox_input what);
 
   // -- time
@@ -174,6 +249,12 @@ private:
   void flush();
   void publish();
   void check_drained();
+  void count_drained(const instance& over);
+  void log_drain(time_point now);
+
+  // -- directory
+  caf::result<caf::actor> found(const instance* x) const;
+  instance* find_keyed(const nuncio::find& q);
 
   ingress_options options_;
   caf::actor ack_;
@@ -183,8 +264,12 @@ private:
   log_limiter limiter_;
   ingress_stats stats_;
   std::unordered_map<actor_id, actor_slot> slots_;
+  /// Instances that were created with a key, by the hash of name and key.
+  std::unordered_multimap<std::size_t, instance*> keyed_;
   route_map routes_;
   stall_map stalls_;
+  socket_map sockets_;
+  std::deque<opening> openings_;
   std::size_t request_bytes_ = 0;
   std::size_t cancelled_ = 0;  ///< of all instances
   /// Aborts that overtook their start: not executed when it comes. Bounded.
@@ -201,6 +286,8 @@ private:
   std::uint64_t next_ticket_ = internal::ticket_first;
   std::uint64_t tick_serial_ = 0;
   std::optional<time_point> tick_at_;
+  std::optional<time_point> sweep_at_;  ///< when to look for requests that are late
+  time_point now_{};                    ///< of the batch in hand
   bool barrier_passed_ = false;
   bool ready_ = false;
   bool engine_acks_ = false;
@@ -210,6 +297,7 @@ private:
   bool system_over_ = false;
   caf::actor spawn_serv_;  ///< ends with the system, perhaps before this actor's thread has even begun
   time_point drain_deadline_{};
+  drain_progress drain_;
 };
 
 }  // namespace nuncio

@@ -27,12 +27,13 @@ void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
     return handle_request_start(id, *start);
   if (std::holds_alternative<protocol::to_envoy_request_abort>(kind))
     return handle_request_abort(exchange);
-  if (std::holds_alternative<protocol::to_envoy_web_socket_open>(kind)) {
-    // A refusal would be retried, so the socket is accepted and closed (docs/protocol.md G.6).
-    ++stats_.sockets_refused;
-    const protocol::to_rivet_web_socket_close no{1011, text{"this host serves no WebSockets"}, false};
-    auto sent = send_answer({{id.gateway_id, id.request_id, 0}, protocol::to_rivet_web_socket_open{false}}, own_gate_);
-    if (sent) sent = send_answer({{id.gateway_id, id.request_id, 1}, no}, own_gate_);
+  if (auto* open = std::get_if<protocol::to_envoy_web_socket_open>(&kind))
+    return handle_socket_open(id, *open);
+  if (const auto at = sockets_.find(exchange); at != sockets_.end()) {
+    if (auto* said = std::get_if<protocol::to_envoy_web_socket_message>(&kind))
+      handle_socket_message(at, id.message_index, *said);
+    else if (const auto* close = std::get_if<protocol::to_envoy_web_socket_close>(&kind))
+      handle_socket_close(at, *close);
     return;
   }
   const auto at = routes_.find(exchange);
@@ -40,6 +41,7 @@ void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
   auto& r = at->second;
   const auto who = r.who;
   r.heard = options_.now();
+  if (pass_on(at, id.message_index, kind)) return;
   if (const auto* chunk = std::get_if<protocol::to_envoy_request_chunk>(&kind)) {
     handle_request_chunk(at, id.message_index, *chunk);
   } else if (std::holds_alternative<protocol::to_envoy_request_body_cancel>(kind)) {
@@ -59,6 +61,11 @@ ingress::instance* ingress::newest(const actor_id& actor) {
   return at->second.next ? at->second.next.get() : at->second.current.get();
 }
 
+bool ingress::takes_requests(const instance& x) {
+  return !x.down && x.state != state::ending && x.state != state::ending_silently &&
+         lifecycle::has_actor(x.state);
+}
+
 void ingress::handle_request_start(
     const protocol::message_id& id, protocol::to_envoy_request_start& start) {
   const exchange_id exchange{id.gateway_id, id.request_id};
@@ -71,8 +78,6 @@ void ingress::handle_request_start(
     ++stats_.requests_replaced;  // a repetition replaces the old attempt
     cancel_route(old);
   }
-  http_exchange begun{exchange, options_.http};
-  begun.handle_request_start(id.message_index, start);
   auto* to = newest(start.actor_id);
   if (to != nullptr && start.actor_generation) {
     // I11: a request for a newer generation ends the older instance; its Start is on the way.
@@ -80,16 +85,21 @@ void ingress::handle_request_start(
       apply(actor_ref{to->who}, input::superseded, "a newer generation exists");
     to = find({start.actor_id, *start.actor_generation});
   }
-  if (to == nullptr || to->down || to->state == state::ending ||
-      to->state == state::ending_silently || !lifecycle::has_actor(to->state)) {
+  auto how = options_.http;
+  how.parts = to != nullptr && to->context->serving->stream_requests;
+  http_exchange begun{exchange, how};
+  begun.handle_request_start(id.message_index, start);
+  if (to == nullptr || !takes_requests(*to)) {
     ++stats_.requests_aborted;
     begun.abort();
     return transmit(begun, own_gate_);
   }
   const auto who = to->who;
   apply(who, input::accepted);  // requests come only for what the engine accepted
-  if (to->attempts.size() + to->cancelled.size() >= options_.requests_max ||
-      routes_.size() + cancelled_ >= options_.host_requests_max || !has_room(*to, begun.held())) {
+  const auto own_max = to->context->serving->requests_max;
+  const auto needed = begun.position().uploading ? http_window_bytes : begun.held();
+  if (to->attempts.size() + to->cancelled.size() >= (own_max != 0 ? own_max : options_.requests_max) ||
+      routes_.size() + cancelled_ >= options_.host_requests_max || !has_room(*to, needed)) {
     ++stats_.requests_rejected;
     begun.refuse(503, no_room);
     return transmit(begun, own_gate_);
@@ -100,13 +110,22 @@ void ingress::handle_request_start(
   request.headers = std::move(start.headers);
   request.exchange = exchange;
   request.ticket = next_ticket_++;
-  request.streams = start.response_stream;
   const auto at = routes_.try_emplace(exchange, std::move(begun), who, request.ticket).first;
   auto& r = at->second;
   to->attempts.emplace(exchange, r.ticket);
+  if (r.exchange.position().uploading) {
+    // The parts go where the request went; what may wait there is the gateway's window.
+    r.passes = true;
+    charge(*to, r, http_window_bytes);
+    request.streamed = true;
+    if (auto first = r.exchange.poll_part()) request.body = std::move(first->data);
+    request.position = r.exchange.position();
+    return deliver(*to, at, std::move(request));
+  }
   charge(*to, r, r.exchange.held());
   if (auto body = r.exchange.poll_body()) {
     request.body = std::move(*body);
+    request.position = r.exchange.position();
     return deliver(*to, at, std::move(request));
   }
   r.partial = std::make_unique<http_request>(std::move(request));
@@ -114,9 +133,40 @@ void ingress::handle_request_start(
   advance(at);
 }
 
+// What belongs to an exchange that goes bit by bit is for its instance.
+bool ingress::pass_on(
+    route_map::iterator at, std::uint16_t index, protocol::to_envoy_tunnel_message_kind& kind) {
+  auto& r = at->second;
+  const auto* const to = find(r.who);
+  if (to == nullptr || !to->handle || r.responding) return false;
+  internal::exchange_input out{r.ticket, index, {}};
+  if (auto* chunk = std::get_if<protocol::to_envoy_request_chunk>(&kind); chunk != nullptr && r.passes)
+    out.kind = std::move(*chunk);
+  else if (std::holds_alternative<protocol::to_envoy_request_body_cancel>(kind) && r.passes)
+    out.kind = protocol::to_envoy_request_body_cancel{};
+  else if (auto* update = std::get_if<protocol::to_envoy_response_body_window_update>(&kind);
+           update != nullptr && r.begun) {
+    r.credited = update->consumed_bytes;
+    out.kind = *update;
+  } else
+    return false;
+  caf::anon_send(to->handle, std::move(out));
+  return true;
+}
+
+void ingress::handle_response_begun(const internal::response_begun& what) {
+  const auto at = routes_.find(what.exchange);
+  if (at != routes_.end() && at->second.ticket == what.ticket) at->second.begun = true;
+}
+
 void ingress::deliver(instance& to, route_map::iterator at, http_request request) {
   ++stats_.requests;
-  if (to.handle) return internal::deliver(to.handle, std::move(request));
+  if (const auto limit = to.context->serving->request_timeout; limit.count() != 0)
+    at->second.due = now_ + limit;
+  if (to.handle) {
+    const auto ticket = request.ticket;
+    return internal::deliver(to.handle, ticket, caf::make_message(std::move(request)));
+  }
   // Not spawned yet: the engine sends no requests before Running, so this is an engine that does not keep its word.
   at->second.exchange.abort();
   advance(at);
@@ -138,7 +188,7 @@ void ingress::handle_request_chunk(
   if (!body) return advance(at);
   const auto request = std::exchange(r.partial, nullptr);
   request->body = std::move(*body);
-  request->first_index = r.exchange.position().next_index;
+  request->position = r.exchange.position();
   unwatch(r);
   deliver(*to, at, std::move(*request));
 }
@@ -160,6 +210,7 @@ void ingress::handle_response(internal::response_waits& what) {
   charge(*to, r, 0);
   if (has_room(*to, what.exchange.held())) {
     r.exchange = std::move(what.exchange);
+    r.exchange.handle_window_update(r.credited);  // it may have been on its way to the instance
     charge(*to, r, r.exchange.held());
     r.responding = true;
     ++to->responses;
@@ -229,6 +280,23 @@ void ingress::end_stalled(time_point now) {
   }
 }
 
+// An answer that comes after this one finds its exchange gone.
+void ingress::end_late(time_point now) {
+  if (!sweep_at_ || *sweep_at_ > now) return;
+  sweep_at_.reset();
+  for (auto next = routes_.begin(); next != routes_.end();) {
+    const auto at = next++;
+    auto& r = at->second;
+    if (r.due > now || r.begun || r.responding) continue;
+    auto* x = find(r.who);
+    if (x == nullptr) continue;
+    ++stats_.requests_late;
+    r.exchange.refuse(504, "the actor did not answer in time");
+    transmit(r.exchange, x->gate());
+    cancel_route(at);
+  }
+}
+
 void ingress::forget_attempt(const internal::attempt_done& what) {
   auto* x = find(what.who);
   if (x == nullptr) return;  // with the instance its attempts are gone
@@ -244,6 +312,7 @@ void ingress::forget_attempt(const internal::attempt_done& what) {
 }
 
 void ingress::erase(instance& x, route_map::iterator at) {
+  x.busy_at = options_.now();
   auto& r = at->second;
   charge(x, r, 0);
   unwatch(r);

@@ -4,9 +4,11 @@
 #include <caf/actor.hpp>
 #include <caf/actor_addr.hpp>
 #include <caf/allowed_unsafe_message_type.hpp>
+#include <chrono>
 #include <nuncio/http.hpp>
 #include <nuncio/http_exchange.hpp>
 #include <nuncio/link.hpp>
+#include <nuncio/socket.hpp>
 #include <nuncio/start_info.hpp>
 #include <string>
 #include <variant>
@@ -18,6 +20,12 @@ namespace nuncio {
 /// by `quit()`; without a handler the actor quits at once.
 struct stop_command {
   protocol::stop_actor_reason reason = protocol::stop_actor_reason::sleep_intent;
+};
+
+/// The time that engine_actor::set_alarm() named has come. At least once: it may come again when the actor ended before
+/// it was dealt with.
+struct alarm_due {
+  std::chrono::system_clock::time_point due;
 };
 
 namespace internal {
@@ -67,6 +75,18 @@ struct destroy_called {
   actor_ref who;
 };
 
+/// The actor wants to be woken then; nothing: not any more.
+struct alarm_called {
+  actor_ref who;
+  std::optional<std::int64_t> at_ms;  ///< unix time
+};
+
+/// What idle_probe asked for: busy until now with what ingress does not see.
+struct instance_active {
+  actor_ref who;
+  time_point at{};
+};
+
 /// An attempt was answered, or needs no answer any more: it takes no place in the instance any longer.
 struct attempt_done {
   actor_ref who;
@@ -81,21 +101,94 @@ struct response_waits {
   http_exchange exchange;
 };
 
+struct socket_accepted {
+  actor_ref who;
+  exchange_id exchange;
+  std::uint64_t ticket = 0;
+  bool hibernates = false;
+};
+
+/// The instance has closed it, or can't use it.
+struct socket_over {
+  actor_ref who;
+  exchange_id exchange;
+  std::uint64_t ticket = 0;
+};
+
+/// A response that is written bit by bit has begun.
+struct response_begun {
+  actor_ref who;
+  exchange_id exchange;
+  std::uint64_t ticket = 0;
+};
+
+/// The instance knows which of the sockets that were listed for it go on: their messages may come.
+struct sockets_restored {
+  actor_ref who;
+};
+
 /// The CAF actor is down. All attempts that its handlers had begun are answered; `error` is empty
 /// when it quit.
 struct instance_down {
   actor_ref who;
   std::string error;
   std::vector<attempt_done> answered;
+  bool storing = false;  ///< storage_done follows: what it has written is not answered yet
+};
+
+/// From storage: the last write of an instance that is down was answered or given up.
+struct storage_done {
+  actor_ref who;
 };
 
 // -- from ingress to an instance --------------------------------------------------
 /// The first message of what was spawned with lazy_init: says nothing, but gets it scheduled.
 struct launch {};
 
+/// Ingress sees nothing that keeps the instance awake: it goes to sleep unless it knows better.
+struct idle_probe {};
+
 /// The attempt was replaced or aborted: whatever the handler says is dropped.
 struct attempt_cancelled {
   std::uint64_t ticket = 0;
+};
+
+/// What the engine says in an exchange that goes bit by bit.
+struct exchange_input {
+  std::uint64_t ticket = 0;
+  std::uint16_t index = 0;
+  std::variant<
+      protocol::to_envoy_request_chunk,
+      protocol::to_envoy_request_body_cancel,
+      protocol::to_envoy_response_body_window_update>
+      kind;
+};
+
+/// Hibernating sockets that the engine holds for this actor, for the instance to go on with.
+struct sockets_listed {
+  std::vector<std::shared_ptr<socket>> all;
+};
+
+/// A message of the client came again: its ack was lost.
+struct socket_repeated {
+  connection socket;
+};
+
+/// Ingress has no route for the socket any more; it is to be closed with this.
+struct socket_failed {
+  connection socket;
+  std::uint16_t code = 0;
+  std::string why;
+};
+
+// -- from anybody to an instance --------------------------------------------------
+/// What was said through a `connection` outside of the handlers of the actor that serves it.
+struct socket_order {
+  connection socket;
+  bytes data;
+  bool binary = false;
+  std::uint16_t close_code = 0;  ///< 0: send `data`
+  text reason;
 };
 
 // -- from ingress to ack and outbox -------------------------------------------------
@@ -111,6 +204,11 @@ struct say_running {
 struct say_intent {
   actor_ref who;
   protocol::actor_intent intent;
+};
+
+struct say_alarm {
+  actor_ref who;
+  std::optional<std::int64_t> at_ms;
 };
 
 struct say_stopped {
@@ -131,6 +229,7 @@ struct superseded {
 using outbox_input = std::variant<
     say_running,
     say_intent,
+    say_alarm,
     say_stopped,
     answer_orphan_stop,
     superseded,
@@ -157,6 +256,19 @@ struct tick {
   std::uint64_t serial = 0;
 };
 
+/// To an instance: its alarm may be due.
+struct alarm_tick {
+  std::uint64_t serial = 0;
+};
+
+/// To an instance: handlers of a stream have something to do.
+struct stream_turn {
+  std::uint64_t ticket = 0;
+};
+
+/// To an instance: acks of its sockets are due.
+struct socket_tick {};
+
 /// All that was in the mailbox when it was sent has been dealt with.
 struct flush {};
 
@@ -166,6 +278,11 @@ struct flush {};
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::http_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::http_response)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::stop_command)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::socket_opened)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::socket_restored)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::socket_message)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::socket_closed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::alarm_due)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::inbound_batch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::link_up)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::link_down)
@@ -179,9 +296,25 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::sleep_called)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::destroy_called)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::attempt_done)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::response_waits)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_accepted)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_over)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::alarm_called)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::instance_active)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::idle_probe)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::alarm_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::sockets_restored)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::sockets_listed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::response_begun)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::instance_down)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::exchange_input)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::stream_turn)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::storage_done)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::launch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::attempt_cancelled)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_repeated)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_failed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_order)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::processed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::outbox_batch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::drain_outbox)

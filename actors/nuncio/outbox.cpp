@@ -69,6 +69,8 @@ void outbox::handle(const internal::outbox_input& what) {
 
     void operator()(const internal::say_intent& x) { to.handle_intent(x.who, x.intent); }
 
+    void operator()(const internal::say_alarm& x) { to.handle_alarm(x.who, x.at_ms); }
+
     void operator()(const internal::say_stopped& x) {
       std::optional<std::string> message;
       if (!x.message.empty()) message = x.message;

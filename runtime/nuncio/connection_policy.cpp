@@ -16,17 +16,21 @@ struct refusal {
 };
 
 constexpr std::array refusals{
-    refusal{
-        "ws.invalid_request",
-        "the engine refuses the connection's parameters: check --envoy-key (3 to 128 of A-Z a-z "
-        "0-9 _ -), "
-        "--protocol-version (2 to 8), --actors-version (a number) and --pool (at most 128 "
-        "characters)"},
     refusal{"namespace.not_found", "the engine knows no such namespace: check --namespace"},
     refusal{
         "guard.websocket_not_supported",
         "the engine takes no WebSocket at that path: check the path of --endpoint"},
 };
+
+// The engine's word for a protocol version that it does not speak, and for the other parameters.
+constexpr std::string_view bad_parameters = "ws.invalid_request";
+constexpr std::string_view bad_parameters_advice =
+    "the engine refuses the connection's parameters: check --envoy-key (3 to 128 of A-Z a-z 0-9 _ -), "
+    "--protocol-version (3 to 8), --actors-version (a number) and --pool (at most 128 characters)";
+
+bool refuses_token(std::string_view code) {
+  return code.starts_with("auth.") || code.ends_with(".forbidden") || code.ends_with(".unauthorized");
+}
 
 std::string quoted(const connection_end& why) {
   return why.reason.empty() ? std::string{} : " (" + why.reason + ")";
@@ -89,6 +93,11 @@ reconnect_decision connection_policy::handle_end(const connection_end& why) {
   const auto refused = [](std::string message) {
     return reconnect_decision{decision::refused, {}, std::move(message)};
   };
+  const auto ask = [&](bool token, std::string message) {
+    token_refused_ = token;
+    refusal_ = message;
+    return reconnect_decision{decision::ask, {}, std::move(message)};
+  };
   const auto decide = [&]() -> reconnect_decision {
     switch (why.what) {
       case end::unreachable:
@@ -98,7 +107,7 @@ reconnect_decision connection_policy::handle_end(const connection_end& why) {
       case end::http_refused: {
         const auto status = "HTTP status " + std::to_string(why.http_status);
         if (why.http_status == 401 || why.http_status == 403)
-          return refused(status + ": the engine does not accept the token: check --token");
+          return ask(true, status + ": the engine does not accept the token: check --token");
         const bool passing = why.http_status >= 500 || why.http_status == 408 ||
                              why.http_status == 425 || why.http_status == 429 ||
                              why.http_status == 0;
@@ -127,6 +136,8 @@ reconnect_decision connection_policy::handle_end(const connection_end& why) {
     const auto code = close_code_of(why.reason);
     if (code == "ws.eviction")
       return {decision::evicted, {}, "another host connected with this envoy key" + quoted(why)};
+    if (refuses_token(code)) return ask(true, "the engine does not accept the token: check --token" + quoted(why));
+    if (code == bad_parameters) return ask(false, std::string{bad_parameters_advice} + quoted(why));
     for (const auto& x : refusals)
       if (code == x.reason) return refused(std::string{x.advice} + quoted(why));
     if (code == "ws.no_runner_config")
@@ -147,6 +158,18 @@ reconnect_decision connection_policy::handle_end(const connection_end& why) {
         quoted(why);
   if (failures_ != std::numeric_limits<unsigned>::max()) ++failures_;
   return result;
+}
+
+reconnect_decision connection_policy::handle_terms(bool changed, bool renewable) {
+  if (changed) return {decision::retry, next_delay(), "trying again with what is known now"};
+  // A token that has worked may be renewed where it came from; one that never did is a wrong setting.
+  if (token_refused_ && renewable && was_live_)
+    return {decision::retry, jittered(options_.slow_delay), refusal_ + "; waiting for another one"};
+  return {decision::refused, {}, refusal_};
+}
+
+reconnect_decision connection_policy::handle_no_terms(std::string_view why) {
+  return {decision::retry, next_delay(), refusal_ + "; asking the engine again (" + std::string{why} + ")"};
 }
 
 }  // namespace nuncio

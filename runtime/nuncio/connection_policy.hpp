@@ -32,7 +32,12 @@ struct connection_end {
 
 /// What to do after a connection ended.
 struct reconnect_decision {
-  enum class kind : std::uint8_t { retry, evicted, refused } what;
+  enum class kind : std::uint8_t {
+    retry,
+    ask,  ///< the engine refused the token or the protocol version: what is known of them may be outdated; then handle_terms
+    evicted,
+    refused,
+  } what;
   duration after{};       ///< with retry
   std::string message{};  ///< what to log; with refused it names the setting to change
 };
@@ -62,6 +67,12 @@ public:
   /// Whether any other message may come now: only after Init.
   [[nodiscard]] bool expects_messages() const;
   reconnect_decision handle_end(const connection_end& why);
+  /// The answer to `ask`.
+  /// @param changed  token or version are others than those that were refused
+  /// @param renewable  the token comes from where somebody may put another one
+  reconnect_decision handle_terms(bool changed, bool renewable);
+  /// There was no answer to `ask`, and it may help to ask again.
+  reconnect_decision handle_no_terms(std::string_view why);
 
   [[nodiscard]] epoch connection() const { return connection_; }
 
@@ -80,6 +91,9 @@ private:
   phase phase_ = phase::down;
   unsigned failures_ = 0;
   bool was_live_ = false;
+  // With `ask`: what was refused.
+  bool token_refused_ = false;
+  std::string refusal_;
 };
 
 /// "group.code" of a close reason "group.code#ray".

@@ -25,13 +25,17 @@ struct transfer {
   std::size_t body_bytes_max = 0;
   bool too_large = false;
   curl_slist* headers = nullptr;
+  curl_slist* connect_to = nullptr;
   char error[CURL_ERROR_SIZE] = {};
 
   transfer() = default;
   transfer(const transfer&) = delete;
   transfer& operator=(const transfer&) = delete;
 
-  ~transfer() { curl_slist_free_all(headers); }
+  ~transfer() {
+    curl_slist_free_all(headers);
+    curl_slist_free_all(connect_to);
+  }
 };
 
 std::size_t on_body(char* data, std::size_t, std::size_t size, void* user) {
@@ -59,18 +63,35 @@ std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
   return size;
 }
 
-std::string host_of(const std::string& url) {
-  std::string host;
-  if (CURLU* parts = curl_url()) {
+struct url_address {
+  std::string scheme, host, port;
+};
+
+// @returns nothing for what is no URL, of which libcurl itself will tell
+std::optional<url_address> address_of(const std::string& url) {
+  const std::unique_ptr<CURLU, void (*)(CURLU*)> parts{curl_url(), &curl_url_cleanup};
+  if (!parts || curl_url_set(parts.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) return std::nullopt;
+  const auto part = [&](CURLUPart which) {
     char* text = nullptr;
-    if (curl_url_set(parts, CURLUPART_URL, url.c_str(), 0) == CURLUE_OK &&
-        curl_url_get(parts, CURLUPART_HOST, &text, 0) == CURLUE_OK) {
-      host = text;
-      curl_free(text);
-    }
-    curl_url_cleanup(parts);
-  }
-  return host;
+    if (curl_url_get(parts.get(), which, &text, CURLU_DEFAULT_PORT) != CURLUE_OK) return std::string{};
+    std::string out{text};
+    curl_free(text);
+    return out;
+  };
+  return url_address{part(CURLUPART_SCHEME), part(CURLUPART_HOST), part(CURLUPART_PORT)};
+}
+
+// The URL that asks `name` instead of the host in `url`.
+std::string with_host(const std::string& url, const std::string& name) {
+  const std::unique_ptr<CURLU, void (*)(CURLU*)> parts{curl_url(), &curl_url_cleanup};
+  char* text = nullptr;
+  if (!parts || curl_url_set(parts.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK ||
+      curl_url_set(parts.get(), CURLUPART_HOST, name.c_str(), 0) != CURLUE_OK ||
+      curl_url_get(parts.get(), CURLUPART_URL, &text, 0) != CURLUE_OK)
+    return url;
+  std::string out{text};
+  curl_free(text);
+  return out;
 }
 
 failure failure_of(CURLcode code, const transfer& t) {
@@ -102,27 +123,30 @@ std::string_view http_reply::header(std::string_view name) const {
   return {};
 }
 
-struct http_client::impl {
-  explicit impl(http_client_options o) : options(std::move(o)) {
+namespace {
+
+// What the thread works on; it holds on to this itself, so that the client may go in one of its callbacks.
+struct worker {
+  explicit worker(http_client_options o) : options(std::move(o)) {
     curl_global_init(CURL_GLOBAL_DEFAULT);
     multi = curl_multi_init();
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread = std::thread([this] { run(); });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    const auto most = static_cast<long>(std::max<std::size_t>(options.connections_max, 1));
+    curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, most);
+    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, most);
   }
 
-  ~impl() {
-    {
-      const std::lock_guard guard{mutex};
-      stopping = true;
-    }
-    curl_multi_wakeup(multi);
-    thread.join();
+  ~worker() {
     curl_multi_cleanup(multi);
     curl_global_cleanup();
+  }
+
+  worker(const worker&) = delete;
+  worker& operator=(const worker&) = delete;
+
+  void stop() {
+    const std::lock_guard guard{mutex};
+    stopping = true;
+    curl_multi_wakeup(multi);
   }
 
   void run() {
@@ -175,11 +199,10 @@ struct http_client::impl {
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, t.get());
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, t.get());
-    if (is_loopback(host_of(t->call.url))) curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    if (options.ca_file) curl_easy_setopt(easy, CURLOPT_CAINFO, options.ca_file->c_str());
-    if (options.allow_self_signed) {
-      curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-      curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+    if (auto ready = set_route(easy, *t); !ready) {
+      curl_easy_cleanup(easy);
+      finish(std::move(t), ready.error());
+      return;
     }
     if (curl_multi_add_handle(multi, easy) != CURLM_OK) {
       curl_easy_cleanup(easy);
@@ -187,6 +210,46 @@ struct http_client::impl {
       return;
     }
     active.emplace(easy, std::move(t));
+  }
+
+  // Proxy and TLS.
+  outcome<void> set_route(CURL* easy, transfer& t) {
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");  // what libcurl reads in the environment is not asked
+    const auto to = address_of(t.call.url);
+    if (!to) return {};
+    const bool tls = to->scheme == "https";
+    const auto port = static_cast<std::uint16_t>(std::strtoul(to->port.c_str(), nullptr, 10));
+    if (options.proxy_from_environment) {
+      auto proxy = choose_proxy(to->host, port, tls, proxy_environment::read());
+      if (!proxy) return proxy.error();
+      if (const auto& via = *proxy) {
+        const auto v6 = via->host.find(':') != std::string::npos;
+        curl_easy_setopt(easy, CURLOPT_PROXY, (v6 ? "[" + via->host + "]" : via->host).c_str());
+        curl_easy_setopt(easy, CURLOPT_PROXYPORT, static_cast<long>(via->port));
+        curl_easy_setopt(easy, CURLOPT_PROXYTYPE, static_cast<long>(CURLPROXY_HTTP));
+        curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+        if (!via->user.empty()) {
+          curl_easy_setopt(easy, CURLOPT_PROXYUSERNAME, via->user.c_str());
+          curl_easy_setopt(easy, CURLOPT_PROXYPASSWORD, via->password.c_str());
+        }
+      }
+    }
+    if (!tls) return {};
+    const auto& o = options.tls;
+    if (!o.server_name.empty()) {
+      t.connect_to = curl_slist_append(nullptr, ("::" + to->host + ":" + to->port).c_str());
+      curl_easy_setopt(easy, CURLOPT_CONNECT_TO, t.connect_to);
+      curl_easy_setopt(easy, CURLOPT_URL, with_host(t.call.url, o.server_name).c_str());
+    }
+    // The folder of the system's authorities stays what it is, so that these come on top.
+    if (!o.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, o.ca_file.c_str());
+    if (!o.cert_file.empty()) curl_easy_setopt(easy, CURLOPT_SSLCERT, o.cert_file.c_str());
+    if (!o.key_file.empty()) curl_easy_setopt(easy, CURLOPT_SSLKEY, o.key_file.c_str());
+    if (o.insecure) {
+      curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+      curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+    return {};
   }
 
   void collect() {
@@ -232,7 +295,6 @@ struct http_client::impl {
 
   const http_client_options options;
   CURLM* multi = nullptr;
-  std::thread thread;
   std::unordered_map<CURL*, std::unique_ptr<transfer>> active;
 
   std::mutex mutex;
@@ -241,31 +303,60 @@ struct http_client::impl {
   bool stopping = false;
 };
 
+}  // namespace
+
+struct http_client::impl {
+  explicit impl(http_client_options options) : to(std::make_shared<worker>(std::move(options))) {
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    thread = std::thread([own = to] { own->run(); });
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  ~impl() {
+    to->stop();
+    // Who lets go of the last reference to a client's owner can be one of its callbacks: the thread then ends behind it.
+    if (thread.get_id() == std::this_thread::get_id())
+      thread.detach();
+    else
+      thread.join();
+  }
+
+  impl(const impl&) = delete;
+  impl& operator=(const impl&) = delete;
+
+  std::shared_ptr<worker> to;
+  std::thread thread;
+};
+
 http_client::http_client(http_client_options options) : impl_(std::make_unique<impl>(std::move(options))) {}
 
 http_client::~http_client() = default;
 
 void http_client::send(http_call call, callback done) {
+  auto& to = *impl_->to;
   auto t = std::make_unique<transfer>();
   t->call = std::move(call);
   t->done = std::move(done);
-  t->body_bytes_max = impl_->options.body_bytes_max;
+  t->body_bytes_max = to.options.body_bytes_max;
   failure refusal;
   {
-    const std::lock_guard guard{impl_->mutex};
-    if (impl_->stopping)
+    const std::lock_guard guard{to.mutex};
+    if (to.stopping)
       refusal = {errc::cancelled, "the HTTP client was stopped"};
-    else if (impl_->outstanding >= impl_->options.calls_max)
-      refusal = {errc::queue_full, "more than " + std::to_string(impl_->options.calls_max) + " HTTP calls are under way"};
+    else if (to.outstanding >= to.options.calls_max)
+      refusal = {errc::queue_full, "more than " + std::to_string(to.options.calls_max) + " HTTP calls are under way"};
     else {
-      ++impl_->outstanding;
-      impl_->inbox.push_back(std::move(t));
+      ++to.outstanding;
+      to.inbox.push_back(std::move(t));
     }
   }
   if (t)
     t->done(std::move(refusal));
   else
-    curl_multi_wakeup(impl_->multi);
+    curl_multi_wakeup(to.multi);
 }
 
 }  // namespace nuncio

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "nuncio/outcome.hpp"
+#include "nuncio/tls_options.hpp"
 
 namespace nuncio {
 
@@ -37,19 +38,20 @@ struct http_reply {
 
 struct http_client_options {
   std::size_t calls_max = 256;                       ///< under way or waiting; more fail with queue_full
+  std::size_t connections_max = 32;                  ///< kept and reused; calls that find none free wait
   std::size_t body_bytes_max = std::size_t{8} << 20;  ///< of a reply; a longer one fails with too_large
-  std::optional<std::string> ca_file{};                ///< PEM, instead of the system's authorities
-  bool allow_self_signed = false;                    ///< for development: no verification at all
+  tls_options tls{};
+  bool proxy_from_environment = true;  ///< read for each call: see proxy.hpp
 };
 
-/// Any thread may send. Proxies come from the environment as libcurl reads it, but never for loopback.
+/// Any thread may send.
 class http_client {
 public:
   using callback = std::function<void(outcome<http_reply>)>;
 
   explicit http_client(http_client_options options = {});
 
-  /// Ends all calls with errc::cancelled and joins. Not from a callback.
+  /// Ends all calls with errc::cancelled and joins; from a callback it does not wait for the calls to end.
   ~http_client();
   http_client(const http_client&) = delete;
   http_client& operator=(const http_client&) = delete;

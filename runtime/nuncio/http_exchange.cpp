@@ -72,12 +72,18 @@ void http_exchange::handle_request_start(
   inbound_ = static_cast<std::uint16_t>(index + 1);
   streams_ = start.response_stream;
   auto part = std::exchange(start.body, std::nullopt).value_or(bytes{});
+  options_.parts = options_.parts && start.stream;
   if (!start.stream) body_state_ = body::whole;
   if (part.size() > options_.body_bytes_max) return too_large();
-  if (start.stream)
-    joined_.assign(part.begin(), part.end());
-  else
+  received_ = part.size();
+  if (!start.stream) {
     whole_ = std::move(part);
+  } else if (options_.parts) {
+    parts_bytes_ = part.size();
+    if (!part.empty()) parts_.push_back({std::move(part)});
+  } else {
+    joined_.assign(part.begin(), part.end());
+  }
 }
 
 void http_exchange::handle_request_chunk(
@@ -89,13 +95,20 @@ void http_exchange::handle_request_chunk(
         protocol::http_stream_abort_reason_kind::internal_error,
         "a part of the request's body was lost");
   ++inbound_;
-  const auto size = joined_.size() + chunk.body.size();
-  if (streams_ && size - credited_ > http_window_bytes)
+  received_ += chunk.body.size();
+  if (streams_ && received_ - credited_ > http_window_bytes)
     return abort(
         protocol::http_stream_abort_reason_kind::internal_error,
         "the request body's window was exceeded");
-  if (size > options_.body_bytes_max) return too_large();
+  if (options_.parts) {
+    parts_bytes_ += chunk.body.size();
+    parts_.push_back({chunk.body, chunk.finish});
+    if (chunk.finish) body_state_ = body::whole;
+    return;
+  }
+  if (received_ > options_.body_bytes_max) return too_large();
   joined_.insert(joined_.end(), chunk.body.begin(), chunk.body.end());
+  consumed_ = received_;
   if (!chunk.finish) return;
   whole_ = bytes{std::exchange(joined_, {})};
   body_state_ = body::whole;
@@ -104,7 +117,10 @@ void http_exchange::handle_request_chunk(
 void http_exchange::handle_body_cancel() {
   if (!uploading()) return;
   body_state_ = body::given;  // there is nothing left to stop
-  refuse(400, "the request's body ended early");
+  if (options_.parts)
+    parts_.push_back({{}, false, true});
+  else
+    refuse(400, "the request's body ended early");
 }
 
 void http_exchange::too_large() {
@@ -114,9 +130,31 @@ void http_exchange::too_large() {
 }
 
 std::optional<bytes> http_exchange::poll_body() {
-  if (body_state_ != body::whole || answered_) return std::nullopt;
+  if (body_state_ != body::whole || answered_ || options_.parts) return std::nullopt;
   body_state_ = body::given;
   return std::move(whole_);
+}
+
+std::optional<request_part> http_exchange::poll_part() {
+  if (parts_.empty()) return std::nullopt;
+  auto part = std::move(parts_.front());
+  parts_.pop_front();
+  parts_bytes_ -= part.data.size();
+  consumed_ += part.data.size();
+  return part;
+}
+
+void http_exchange::cancel_upload() {
+  cancel_body_ = streams_ && body_state_ == body::coming;
+  drop_request();
+}
+
+void http_exchange::drop_request() {
+  body_state_ = body::given;
+  joined_ = {};
+  whole_ = {};
+  parts_.clear();
+  parts_bytes_ = 0;
 }
 
 // -- the response
@@ -127,38 +165,92 @@ outcome<void> http_exchange::respond(protocol::to_rivet_response_start response)
     refuse(500, good.error().message);
     return good;
   }
+  cancel_upload();
   send(std::move(response));
   return {};
 }
 
 void http_exchange::refuse(std::uint16_t status, std::string_view why) {
   if (answered_) return;
-  cancel_body_ = streams_ && body_state_ == body::coming;
+  cancel_upload();
   send(plain(status, why));
 }
 
 void http_exchange::send(protocol::to_rivet_response_start response) {
   answered_ = true;
-  joined_ = {};
-  whole_ = {};
   // More than the window would have to wait for credit, so it goes in parts.
   streaming_ = streams_ && response.body && response.body->size() > http_window_bytes;
   response.stream = streaming_;
   if (streaming_) {
-    rest_ = *std::exchange(response.body, std::nullopt);
-    held_ = rest_.size();
+    held_ = response.body->size();
+    rest_.push_back(*std::exchange(response.body, std::nullopt));
   }
   head_ = std::move(response);
+}
+
+outcome<void> http_exchange::begin(protocol::to_rivet_response_start head) {
+  if (answered_) return failure{errc::invalid_argument, "this exchange has been answered"};
+  head.body.reset();
+  if (auto good = check_response(head, options_.response_bytes_max); !good) {
+    refuse(500, good.error().message);
+    return good;
+  }
+  answered_ = writing_ = streaming_ = true;
+  head.stream = streams_;
+  head_ = std::move(head);
+  return {};
+}
+
+std::size_t http_exchange::room() const {
+  if (!writing_) return 0;
+  const auto most = streams_ ? static_cast<std::size_t>(http_window_bytes) : options_.response_bytes_max;
+  return most - std::min(most, held_);
+}
+
+outcome<void> http_exchange::write(bytes data) {
+  if (!writing_) return failure{errc::cancelled, "this response is over"};
+  if (data.size() > room()) {
+    if (streams_)
+      return failure{
+          errc::queue_full,
+          "a response takes " + std::to_string(room()) + " bytes now, not " +
+              std::to_string(data.size())};
+    const auto why = "the response body is longer than " +
+                     std::to_string(options_.response_bytes_max) +
+                     " bytes, and this gateway takes no stream";
+    fail(why);
+    return failure{errc::too_large, why};
+  }
+  if (data.empty()) return {};
+  held_ += data.size();
+  rest_.push_back(std::move(data));
+  return {};
+}
+
+void http_exchange::finish() {
+  if (!std::exchange(writing_, false) || streams_) return;
+  head_->body = next_chunk(held_);
+  streaming_ = false;
+}
+
+void http_exchange::fail(std::string_view why) {
+  if (answered_ && !head_)
+    return abort(protocol::http_stream_abort_reason_kind::handler_error, why);
+  writing_ = streaming_ = answered_ = false;
+  head_.reset();
+  rest_.clear();
+  held_ = 0;
+  refuse(500, why);
 }
 
 void http_exchange::abort(
     protocol::http_stream_abort_reason_kind kind, std::string_view detail) {
   if (done() || abort_) return;
   answered_ = true;
-  streaming_ = false;
-  joined_ = {};
-  whole_ = {};
-  rest_ = {};
+  streaming_ = writing_ = false;
+  drop_request();
+  rest_.clear();
+  held_ = 0;
   head_.reset();
   abort_.emplace().kind = kind;
   if (!detail.empty()) abort_->detail = text{detail};
@@ -170,6 +262,35 @@ void http_exchange::handle_window_update(std::uint64_t total) {
   acknowledged_ = std::clamp(total, acknowledged_, std::max(sent_, acknowledged_));
 }
 
+// The next `size` bytes of the response: cut from what was written, or joined from several writes.
+bytes http_exchange::next_chunk(std::size_t size) {
+  held_ -= size;
+  if (rest_.empty()) return {};
+  auto& front = rest_.front();
+  if (front.size() > size) {
+    bytes part{front.part(0, size)};
+    front = bytes{front.part(size)};
+    return part;
+  }
+  if (front.size() == size) {
+    auto part = std::move(front);
+    rest_.pop_front();
+    return part;
+  }
+  std::vector<std::uint8_t> joined;
+  joined.reserve(size);
+  while (joined.size() < size) {
+    auto& next = rest_.front();
+    const auto part = next.part(0, size - joined.size());
+    joined.insert(joined.end(), part.begin(), part.end());
+    if (part.size() == next.size())
+      rest_.pop_front();
+    else
+      next = bytes{next.part(part.size())};
+  }
+  return bytes{std::move(joined)};
+}
+
 std::optional<protocol::to_rivet_tunnel_message> http_exchange::poll_transmit() {
   const auto message = [&](protocol::to_rivet_tunnel_message_kind kind) {
     return protocol::to_rivet_tunnel_message{{id_.gateway, id_.request, index_++}, std::move(kind)};
@@ -177,20 +298,20 @@ std::optional<protocol::to_rivet_tunnel_message> http_exchange::poll_transmit() 
   if (std::exchange(cancel_body_, false)) return message(protocol::to_rivet_request_body_cancel{});
   if (abort_) return message(protocol::to_rivet_response_abort{*std::exchange(abort_, std::nullopt)});
   // Half a window is often enough that the sender need not stall, and spares messages.
-  if (streams_ && uploading() && joined_.size() - credited_ >= http_window_bytes / 2) {
-    credited_ = joined_.size();
+  if (streams_ && body_state_ == body::coming && consumed_ - credited_ >= http_window_bytes / 2) {
+    credited_ = consumed_;
     return message(protocol::to_rivet_request_body_window_update{credited_});
   }
-  if (head_) return message(*std::exchange(head_, std::nullopt));
-  if (!streaming_) return std::nullopt;
+  if (head_ && (streams_ || !writing_)) return message(*std::exchange(head_, std::nullopt));
+  if (!streaming_ || !streams_) return std::nullopt;
   const auto credit = http_window_bytes - (sent_ - acknowledged_);
-  if (credit == 0) return std::nullopt;
-  const auto size = std::min({rest_.size(), http_chunk_bytes_max, static_cast<std::size_t>(credit)});
-  bytes part{rest_.part(0, size)};
-  rest_ = bytes{rest_.part(size)};
+  const auto size = std::min({held_, http_chunk_bytes_max, static_cast<std::size_t>(credit)});
+  const auto ends = !writing_ && size == held_;
+  if (size == 0 && !ends) return std::nullopt;
+  auto part = next_chunk(size);
   sent_ += size;
-  streaming_ = !rest_.empty();
-  return message(protocol::to_rivet_response_chunk{std::move(part), !streaming_});
+  streaming_ = !ends;
+  return message(protocol::to_rivet_response_chunk{std::move(part), ends});
 }
 
 }  // namespace nuncio

@@ -1,14 +1,18 @@
 // One HTTP exchange with a client behind the engine: body chunks, credits and message indexes in
 // both directions; a complete body is its simplest use. Pure. A request's body is joined until it
-// is whole, a response's is cut into what the engine has given credit for. Owned by ingress until
-// the request is whole, then by whoever answers, at the position where ingress stopped; a repeated
-// RequestStart gets a new object, and an exchange that the engine aborts is simply dropped.
+// is whole, or given out in parts as they come; a response's is cut into what the engine has given
+// credit for, whether it was there at once or is written bit by bit. Owned by ingress until the
+// request is whole (or its first part is there, if it goes out in parts), then by whoever answers,
+// at the position where ingress stopped; a repeated RequestStart gets a new object, and an exchange
+// that the engine aborts is simply dropped.
 //
-// Inputs: handle_* (engine), respond, refuse, abort (handler, host). Outputs, polled after every
-// input until none is left: poll_body, poll_transmit. Then, if done(), drop it.
+// Inputs: handle_* (engine), respond, begin, write, finish, refuse, abort (handler, host). Outputs,
+// polled after every input until none is left: poll_body or poll_part, poll_transmit. Then, if
+// done(), drop it.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <nuncio/messages_tunnel.hpp>
 #include <nuncio/outcome.hpp>
 #include <optional>
@@ -23,6 +27,8 @@ struct http_exchange_options {
   std::size_t body_bytes_max = 20'971'520;
   /// The engine's maxResponsePayloadSize: a longer response body is answered 500.
   std::size_t response_bytes_max = 20'971'520;
+  /// The request's body goes out in parts instead of being joined.
+  bool parts = false;
 };
 
 /// Body bytes on the way without credit, in each direction, and the largest chunk that we send
@@ -35,6 +41,15 @@ struct exchange_position {
   exchange_id exchange;
   std::uint16_t next_index = 0;  ///< of the next message to the engine
   bool streams = false;          ///< the gateway takes chunks and counts credits
+  bool uploading = false;        ///< the body comes in parts, of which none was given out
+  std::uint16_t inbound = 0;     ///< index of the engine's next message
+};
+
+/// A part of a request's body.
+struct request_part {
+  bytes data{};
+  bool last = false;
+  bool failed = false;  ///< the client gave up: the rest never comes
 };
 
 class http_exchange {
@@ -47,8 +62,11 @@ public:
       : options_(options),
         id_(at.exchange),
         index_(at.next_index),
+        inbound_(at.inbound),
         streams_(at.streams),
-        body_state_(body::given) {}
+        body_state_(at.uploading ? body::coming : body::given) {
+    options_.parts = at.uploading;
+  }
 
   // -- inputs from the engine; `index` is the message's own
 
@@ -66,8 +84,21 @@ public:
 
   /// Answers. What the engine would not take is answered 500, and the failure says why.
   outcome<void> respond(protocol::to_rivet_response_start response);
+  /// Begins a response whose body is written bit by bit; what the engine would not take is answered
+  /// 500, and the failure says why. A gateway that takes no stream gets it whole, at its end.
+  outcome<void> begin(protocol::to_rivet_response_start head);
+  /// Takes `data`, of at most room() bytes. @returns errc::queue_full for more, of which nothing is
+  /// taken; too_large where a complete body gets too long, which is answered 500; cancelled when the
+  /// response is over
+  outcome<void> write(bytes data);
+  /// Ends the response that was begun.
+  void finish();
+  /// Stops an upload: no more of the request's body is wanted.
+  void cancel_upload();
   /// Answers with a line of text instead of the handler, and stops an upload that still runs.
   void refuse(std::uint16_t status, std::string_view why);
+  /// Whoever answers can't go on: 500 with a line of text, or the response that has begun is cut.
+  void fail(std::string_view why);
   /// Ends without a response (the gateway may then repeat the request elsewhere), or cuts one that
   /// has begun.
   void abort(protocol::http_stream_abort_reason_kind kind = {}, std::string_view detail = {});
@@ -76,6 +107,8 @@ public:
 
   /// The request's body, once it is whole; empty if there is none.
   std::optional<bytes> poll_body();
+  /// The next part of the request's body, in order; it counts as consumed.
+  std::optional<request_part> poll_part();
   std::optional<protocol::to_rivet_tunnel_message> poll_transmit();
 
   // -- getters
@@ -86,20 +119,30 @@ public:
   /// A response's body waits for credit, or will when its first part has been sent.
   [[nodiscard]] bool streaming() const { return streaming_; }
 
+  /// How many bytes of the response may be written now.
+  [[nodiscard]] std::size_t room() const;
+
+  /// A response was begun, and its end has not been written.
+  [[nodiscard]] bool writing() const { return writing_; }
+
   /// The request's body is still on its way.
-  [[nodiscard]] bool uploading() const { return body_state_ == body::coming && !answered_; }
+  [[nodiscard]] bool uploading() const { return body_state_ == body::coming; }
 
   /// Bytes of a body, of the request or the response, that are held here.
   [[nodiscard]] std::size_t held() const {
-    return answered_ ? held_ : joined_.size() + whole_.size();
+    return held_ + joined_.size() + whole_.size() + parts_bytes_;
   }
 
-  [[nodiscard]] exchange_position position() const { return {id_, index_, streams_}; }
+  [[nodiscard]] exchange_position position() const {
+    return {id_, index_, streams_, options_.parts && body_state_ == body::coming, inbound_};
+  }
 
 private:
   enum class body : std::uint8_t { coming, whole, given };
 
   void too_large();
+  void drop_request();
+  bytes next_chunk(std::size_t size);
   void send(protocol::to_rivet_response_start response);
 
   http_exchange_options options_;
@@ -112,16 +155,19 @@ private:
   body body_state_ = body::coming;
   std::vector<std::uint8_t> joined_;
   bytes whole_;
-  std::uint64_t credited_ = 0;
+  std::deque<request_part> parts_;  // not given out yet
+  std::size_t parts_bytes_ = 0;
+  std::uint64_t received_ = 0, consumed_ = 0, credited_ = 0;
   bool cancel_body_ = false;
 
   // the response
   std::optional<protocol::to_rivet_response_start> head_;
   std::optional<protocol::http_stream_abort_reason> abort_;
-  bytes rest_;  // shares the response's memory: what is not sent yet
-  std::size_t held_ = 0;
+  std::deque<bytes> rest_;  // shares the response's memory: what is not sent yet
+  std::size_t held_ = 0;    // of `rest_`, or of what is collected for a gateway that takes no stream
   std::uint64_t sent_ = 0, acknowledged_ = 0;
   bool answered_ = false;
+  bool writing_ = false;
   bool streaming_ = false;  // the end has not been sent
 };
 

@@ -16,17 +16,18 @@ using namespace std::chrono_literals;
 constexpr duration confirm_interval = 100ms;
 
 struct outbound {
-  enum class kind : std::uint8_t { frame, tunnel, fence };
+  enum class kind : std::uint8_t { frame, storage, tunnel, fence };
 
   kind what = kind::frame;
   frame_class frames = frame_class::ack;
-  epoch connection = 0;     // frame, fence: what it was queued for
+  epoch connection = 0;     // all but tunnel: what it was queued for
   std::uint64_t fence = 0;  // fence: its id
   std::uint16_t version = 0;  // that `encoded` is in; 0 when it was spent
   std::vector<std::uint8_t> encoded;
   std::size_t charge = 0;  // bytes counted against the bound
   protocol::to_rivet_tunnel_message message;  // tunnel: to encode again
   std::shared_ptr<const output_gate> gate;
+  std::shared_ptr<output_meter> meter;
 };
 
 connection_end to_end(const websocket_gone& gone) {
@@ -80,13 +81,14 @@ struct link::impl final : websocket_handler {
     to.path_and_query = fmt::format(
         "{}/envoys/connect?protocol_version={}&namespace={}&envoy_key={}&version={}&pool_name={}",
         t.endpoint.path_prefix,
-        t.protocol_version,
+        terms.protocol_version,
         percent_encoded(t.namespace_name),
         percent_encoded(t.envoy_key),
         t.actors_version,
         percent_encoded(t.pool));
     to.subprotocols = {"rivet"};
-    if (!t.token.empty()) to.subprotocols.push_back("rivet_token." + t.token);
+    if (!terms.token.empty()) to.subprotocols.push_back("rivet_token." + terms.token);
+    version.store(terms.protocol_version);
     end_reason.reset();
     socket.connect(std::move(to));
   }
@@ -110,7 +112,7 @@ struct link::impl final : websocket_handler {
     counters.bytes_in += payload.size();
     ++counters.messages_in;
     if (is_text) return;  // the engine sends none; nothing of ours depends on it
-    auto decoded = protocol::decode_to_envoy(payload, options.target.protocol_version);
+    auto decoded = protocol::decode_to_envoy(payload, terms.protocol_version);
     if (!decoded) return refuse_frame(decoded.error().message, payload.size());
     if (const auto* init = std::get_if<protocol::to_envoy_init>(&*decoded)) {
       if (!policy.handle_init()) return refuse_frame("a second Init", payload.size());
@@ -175,7 +177,7 @@ struct link::impl final : websocket_handler {
     if (number != ping_number) return;
     ping_out = false;
     for (; !unconfirmed.empty() && unconfirmed.front().first <= number; unconfirmed.pop_front())
-      free_charge(unconfirmed.front().second.charge);
+      free_charge(unconfirmed.front().second);
     const auto id = std::exchange(fence_out, std::nullopt);
     if (id) listener.on_fence(policy.connection(), *id);
     if (!unconfirmed.empty()) arm_timer();
@@ -194,6 +196,19 @@ struct link::impl final : websocket_handler {
     paused = false;
     if (closing.load()) return finish({errc::cancelled, "closed"});
     const auto decision = policy.handle_end(why);
+    using what = reconnect_decision::kind;
+    if (decision.what == what::retry || decision.what == what::ask)
+      listener.on_down(old, decision.message, decision.after);
+    if (decision.what == what::ask) {
+      asking = true;
+      arm_timer();
+      return listener.on_ask();
+    }
+    const auto planned = why.what == connection_end::kind::planned;
+    carry_out(decision, was_up, planned ? log_level::info : log_level::warning);
+  }
+
+  void carry_out(const reconnect_decision& decision, bool was_up, log_level level) {
     if (decision.what == reconnect_decision::kind::evicted)
       return finish({errc::evicted, decision.message + "; this host's key was " + options.target.envoy_key});
     if (decision.what == reconnect_decision::kind::refused)
@@ -201,13 +216,24 @@ struct link::impl final : websocket_handler {
     if (was_up || policy.failures() <= 3 || policy.failures() % 20 == 0)
       log_to(
           options.log,
-          why.what == connection_end::kind::planned ? log_level::info : log_level::warning,
+          level,
           decision.message,
           {{"retry_ms", fmt::to_string(std::chrono::ceil<std::chrono::milliseconds>(decision.after).count())},
            {"failures", fmt::to_string(policy.failures())}});
     dial_at = boot_clock::now() + decision.after;
-    listener.on_down(old, decision.message, decision.after);
     arm_timer();
+  }
+
+  void handle_renewed(outcome<dial_terms> known) {
+    if (!std::exchange(asking, false) || over.load()) return;
+    if (!known) {
+      const auto& why = known.error();
+      if (why.code == errc::refused) return finish(why);
+      return carry_out(policy.handle_no_terms(why.message), true, log_level::warning);
+    }
+    const auto changed = *known != terms;
+    terms = std::move(*known);
+    carry_out(policy.handle_terms(changed, options.target.token_renewable), true, log_level::warning);
   }
 
   void finish(failure why) {
@@ -246,21 +272,22 @@ struct link::impl final : websocket_handler {
       queue.pop_front();
       if (!wanted(entry)) {
         ++counters.discarded;
-        free_charge(entry.charge);
+        free_charge(entry);
         continue;
       }
-      if (entry.what == outbound::kind::frame) {
-        const auto cookie = 1 + static_cast<std::uint64_t>(entry.frames);
-        free_charge(entry.charge);
+      if (entry.what != outbound::kind::tunnel) {
+        const auto cookie =
+            entry.what == outbound::kind::frame ? 1 + static_cast<std::uint64_t>(entry.frames) : 0;
+        free_charge(entry);
         return fill(frame, std::move(entry.encoded), cookie);
       }
-      auto bytes_out = entry.version == options.target.protocol_version
+      auto bytes_out = entry.version == terms.protocol_version
                            ? std::move(entry.encoded)
                            : encoded(entry.message);
       entry.version = 0;
       entry.encoded = {};
       if (bytes_out.empty()) {
-        free_charge(entry.charge);
+        free_charge(entry);
         continue;
       }
       unconfirmed.emplace_back(ping_number + 1, std::move(entry));
@@ -295,7 +322,7 @@ struct link::impl final : websocket_handler {
   template <class T>
   std::vector<std::uint8_t> encoded(const T& message) {
     auto out = protocol::encode(
-        protocol::to_rivet{message}, options.target.protocol_version, websocket_headroom);
+        protocol::to_rivet{message}, terms.protocol_version, websocket_headroom);
     if (out) return std::move(*out);
     log_to(
         options.log, log_level::error, "dropped an outbound message", {{"reason", out.error().message}});
@@ -303,8 +330,8 @@ struct link::impl final : websocket_handler {
   }
 
   [[nodiscard]] bool wanted(const outbound& x) const {
-    if (x.what == outbound::kind::tunnel) return x.gate->open.load() && x.gate->term == term.load();
-    return x.connection == policy.connection();
+    if (x.gate && !(x.gate->open.load() && x.gate->term == term.load())) return false;
+    return x.what == outbound::kind::tunnel || x.connection == policy.connection();
   }
 
   void on_written(std::uint64_t cookie, std::size_t payload_bytes) override {
@@ -325,7 +352,7 @@ struct link::impl final : websocket_handler {
         kept.push_back(std::move(x));
       } else {
         if (x.what != outbound::kind::fence) ++counters.discarded;
-        free_charge(x.charge);
+        free_charge(x);
       }
     };
     for (auto& [number, x] : unconfirmed) keep(x);
@@ -339,8 +366,10 @@ struct link::impl final : websocket_handler {
     incoming.clear();
   }
 
-  void free_charge(std::size_t charge) {
-    if (charge != 0) outbound_bytes.fetch_sub(charge);
+  void free_charge(const outbound& x) {
+    if (x.charge == 0) return;
+    outbound_bytes.fetch_sub(x.charge);
+    if (x.meter) x.meter->fetch_sub(x.charge);
   }
 
   // -- service thread: time -------------------------------------------------------
@@ -355,10 +384,10 @@ struct link::impl final : websocket_handler {
       const std::lock_guard guard{mutex};
       take_incoming();
     }
-    for (auto& [number, x] : unconfirmed) free_charge(x.charge);
+    for (auto& [number, x] : unconfirmed) free_charge(x);
     counters.discarded += queue.size() + unconfirmed.size();
     unconfirmed.clear();
-    for (auto& x : queue) free_charge(x.charge);
+    for (auto& x : queue) free_charge(x);
     queue.clear();
     on_batch_end();
     log_to(
@@ -411,9 +440,15 @@ struct link::impl final : websocket_handler {
     if (over.load()) return;
     if (closing.load()) {
       if (up.load()) return socket.close(1000, "host is done");
-      if (dial_at) return finish({errc::cancelled, "closed"});
+      if (dial_at || asking) return finish({errc::cancelled, "closed"});
       return socket.reset("closed");
     }
+    std::optional<outcome<dial_terms>> known;
+    {
+      const std::lock_guard guard{mutex};
+      known = std::exchange(renewed, std::nullopt);
+    }
+    if (known) return handle_renewed(std::move(*known));
     if (reconnect_wanted.exchange(false) && up.load() && !end_reason) {
       end_reason = connection_end{connection_end::kind::planned, 0, 0, "planned"};
       socket.close(1000, "reconnect");
@@ -460,6 +495,8 @@ struct link::impl final : websocket_handler {
   bool ping_out = false;
   bool paused = false;
   bool dialled = false;
+  bool asking = false;
+  dial_terms terms;
   time_point confirm_at{};
   std::optional<time_point> dial_at;
 
@@ -468,6 +505,8 @@ struct link::impl final : websocket_handler {
   std::vector<outbound> incoming;
   std::vector<protocol::to_rivet> greeting;
   std::size_t greeting_at = 0;
+  std::optional<outcome<dial_terms>> renewed;
+  std::atomic<std::uint16_t> version = 0;  // that of the newest dial
   std::atomic<epoch> connection = 0;
   std::atomic<std::uint64_t> term = 1;
   std::atomic<bool> up = false, closing = false, over = false, reconnect_wanted = false;
@@ -486,7 +525,18 @@ link::link(link_listener& listener, link_options options)
 
 link::~link() { stop(); }
 
-outcome<void> link::start() { return impl_->socket.start(); }
+outcome<void> link::start(dial_terms terms) {
+  impl_->terms = std::move(terms);
+  return impl_->socket.start();
+}
+
+void link::renew(outcome<dial_terms> terms) {
+  {
+    const std::lock_guard guard{impl_->mutex};
+    impl_->renewed = std::move(terms);
+  }
+  impl_->socket.wake();
+}
 
 void link::stop() { impl_->socket.stop(); }
 
@@ -499,30 +549,47 @@ outcome<void> link::send(frame_class what, epoch connection, const protocol::to_
   auto& self = *impl_;
   if (!self.up.load() || connection != self.connection.load())
     return failure{errc::link_lost, "the connection is over"};
-  const auto version = self.options.target.protocol_version;
+  const auto version = self.version.load();
   auto encoded = protocol::encode(message, version, websocket_headroom);
   if (!encoded) return encoded.error();
   outbound x;
   x.frames = what;
   x.connection = connection;
   x.version = version;
-  // Acks and events are bounded by their actors (one frame in flight each); only storage can pile up.
-  if (what == frame_class::storage) {
-    if (auto charged = self.charge(encoded->size()); !charged) return charged;
-    x.charge = encoded->size();
-  }
-  x.encoded = std::move(*encoded);
+  x.encoded = std::move(*encoded);  // bounded by its actor: one frame in flight
   self.push(std::move(x));
   return {};
 }
 
 outcome<void> link::send(
-    std::shared_ptr<const output_gate> gate, protocol::to_rivet_tunnel_message message) {
+    std::shared_ptr<const output_gate> gate, epoch connection, const protocol::to_rivet& request) {
+  auto& self = *impl_;
+  if (!self.up.load() || connection != self.connection.load())
+    return failure{errc::link_lost, "the connection is over"};
+  if (!gate->open.load()) return failure{errc::cancelled, "the instance has no outputs any more"};
+  outbound x;
+  x.what = outbound::kind::storage;
+  x.connection = connection;
+  x.version = self.version.load();
+  auto encoded = protocol::encode(request, x.version, websocket_headroom);
+  if (!encoded) return encoded.error();
+  if (auto charged = self.charge(encoded->size()); !charged) return charged;
+  x.charge = encoded->size();
+  x.encoded = std::move(*encoded);
+  x.gate = std::move(gate);
+  self.push(std::move(x));
+  return {};
+}
+
+outcome<void> link::send(
+    std::shared_ptr<const output_gate> gate,
+    protocol::to_rivet_tunnel_message message,
+    std::shared_ptr<output_meter> meter) {
   auto& self = *impl_;
   if (!gate->open.load()) return failure{errc::cancelled, "the instance has no outputs any more"};
   outbound x;
   x.what = outbound::kind::tunnel;
-  x.version = self.options.target.protocol_version;
+  x.version = self.version.load();
   protocol::to_rivet whole{std::move(message)};
   auto encoded = protocol::encode(whole, x.version, websocket_headroom);
   if (!encoded) return encoded.error();
@@ -531,6 +598,8 @@ outcome<void> link::send(
   x.encoded = std::move(*encoded);
   x.message = std::move(std::get<protocol::to_rivet_tunnel_message>(whole));
   x.gate = std::move(gate);
+  if (meter) meter->fetch_add(x.charge);
+  x.meter = std::move(meter);
   self.push(std::move(x));
   return {};
 }

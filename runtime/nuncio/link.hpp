@@ -9,6 +9,7 @@
 #include <memory>
 #include <nuncio/clock.hpp>
 #include <nuncio/connection_policy.hpp>
+#include <nuncio/dial_terms.hpp>
 #include <nuncio/engine_api.hpp>
 #include <nuncio/lease.hpp>
 #include <nuncio/link_port.hpp>
@@ -27,9 +28,8 @@ struct link_target {
   std::string namespace_name = "default";
   std::string pool = "default";
   std::string envoy_key;  ///< 3 to 128 of [A-Za-z0-9_-]
-  std::string token;      ///< empty: none
   std::uint32_t actors_version = 1;
-  std::uint16_t protocol_version = 8;
+  bool token_renewable = false;  ///< the token's source may give another one some day
 };
 
 struct link_options {
@@ -66,6 +66,8 @@ public:
   virtual void on_down(epoch connection, std::string_view why, duration retry_after) = 0;
   /// The engine may have given this host up: every instance has lost its outputs.
   virtual void on_lease_ended() = 0;
+  /// The engine refused the token or the protocol version: answer by renew(), with what is known now.
+  virtual void on_ask() = 0;
   /// The link is over and will not dial again: errc::evicted, refused, or cancelled after close().
   virtual void on_final(const failure& why) = 0;
 };
@@ -93,16 +95,24 @@ public:
   ~link() override;
 
   /// Starts the thread and the first dial.
-  outcome<void> start();
+  outcome<void> start(dial_terms terms);
+  /// The answer to on_ask, from any thread. errc::refused ends the link; after another failure it dials again and asks again.
+  void renew(outcome<dial_terms> terms);
   /// Ends the thread; what is queued is lost. Idempotent. Not from the link's thread.
   void stop();
   [[nodiscard]] link_stats stats() const;
 
+  using link_port::send;
   void close() override;
   outcome<void> send(frame_class what, epoch connection, const protocol::to_rivet& message) override;
   outcome<void> send(
       std::shared_ptr<const output_gate> gate,
-      protocol::to_rivet_tunnel_message message) override;
+      protocol::to_rivet_tunnel_message message,
+      std::shared_ptr<output_meter> meter) override;
+  outcome<void> send(
+      std::shared_ptr<const output_gate> gate,
+      epoch connection,
+      const protocol::to_rivet& request) override;
   void fence(epoch connection, std::uint64_t id) override;
   void greet(std::vector<protocol::to_rivet> first, bool now) override;
   void reconnect() override;

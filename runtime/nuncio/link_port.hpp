@@ -2,16 +2,18 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <nuncio/clock.hpp>
 #include <nuncio/messages.hpp>
 #include <nuncio/outcome.hpp>
+#include <utility>
 #include <vector>
 
 namespace nuncio {
 
-/// Through which the tunnel messages of one instance leave. Closing it drops what is still queued. Shared by ingress
+/// Through which the tunnel messages and storage requests of one instance leave. Closing it drops what is still queued. Shared by ingress
 /// (which closes it), the instance and the queue.
 struct output_gate {
   explicit output_gate(std::uint64_t at_term) : term(at_term) {}
@@ -21,8 +23,12 @@ struct output_gate {
   const std::uint64_t term;
 };
 
+/// How many bytes of somebody's tunnel messages are queued or not known to have been read by the engine: by it a sender
+/// keeps its own bound. Shared by the sender and the queue.
+using output_meter = std::atomic<std::size_t>;
+
 /// What a frame is, which decides what becomes of it when the connection drops.
-enum class frame_class : std::uint8_t { ack, events, storage };
+enum class frame_class : std::uint8_t { ack, events };
 
 class link_port {
 public:
@@ -33,9 +39,21 @@ public:
   /// Queues `message` for `connection`. @returns errc::link_lost when that is over, errc::not_in_version, ...
   virtual outcome<void> send(
       frame_class what, epoch connection, const protocol::to_rivet& message) = 0;
-  /// Queues a tunnel message of an instance. @returns errc::queue_full at the bound: nothing was queued.
+  /// Queues a storage request of an instance for `connection`, with which it dies. @returns errc::link_lost,
+  /// cancelled, queue_full, not_in_version or malformed: nothing was queued.
   virtual outcome<void> send(
-      std::shared_ptr<const output_gate> gate, protocol::to_rivet_tunnel_message message) = 0;
+      std::shared_ptr<const output_gate> gate, epoch connection, const protocol::to_rivet& request) = 0;
+  /// Queues a tunnel message of an instance; `meter`, if there is one, counts it. @returns errc::queue_full at the bound:
+  /// nothing was queued.
+  virtual outcome<void> send(
+      std::shared_ptr<const output_gate> gate,
+      protocol::to_rivet_tunnel_message message,
+      std::shared_ptr<output_meter> meter) = 0;
+
+  outcome<void> send(
+      std::shared_ptr<const output_gate> gate, protocol::to_rivet_tunnel_message message) {
+    return send(std::move(gate), std::move(message), nullptr);
+  }
   /// A WebSocket ping behind all that is queued; on_fence(id) when its pong is back. Dies with the connection.
   virtual void fence(epoch connection, std::uint64_t id) = 0;
   /// Messages to begin every later connection with; with `now` they go out on the present one too.

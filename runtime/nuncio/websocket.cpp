@@ -32,6 +32,8 @@ constexpr int frames_per_turn_max = 16;
 constexpr std::size_t bytes_per_turn_max = std::size_t{256} << 10;
 // libwebsockets opens one socket and one event descriptor; its tables need not grow with the process's file limit.
 constexpr unsigned fds_max = 16;
+// libwebsockets keeps them encoded in 128 bytes, and drops longer ones in silence.
+constexpr std::size_t proxy_credentials_max = 90;
 
 struct log_target {
   std::mutex mutex;
@@ -184,12 +186,15 @@ struct websocket::impl {
     }
     const auto& t = c.target;
     const bool v6 = t.host.find(':') != std::string::npos;
+    const auto& trust = options.trust;
     c.host_header = v6 ? "[" + t.host + "]" : t.host;
+    if (t.tls && !trust.server_name.empty()) c.host_header = trust.server_name;
     if (t.port != (t.tls ? 443 : 80)) c.host_header += ":" + std::to_string(t.port);
 
-    const auto proxy = options.proxy_from_environment ? environment_proxy_for(t.host, t.tls) : std::string{};
-    // The environment's own choice, made when the context was created, knows no exceptions: it is always replaced.
-    lws_set_proxy(lws_get_vhost_by_name(context, "default"), proxy.empty() ? "none:0" : proxy.c_str());
+    if (auto chosen = set_proxy(t); !chosen) {
+      end(gone_kind::bad_target, chosen.error().message, false);
+      return;
+    }
 
     lws_client_connect_info info{};
     info.context = context;
@@ -202,7 +207,9 @@ struct websocket::impl {
     info.alpn = "http/1.1";
     info.ssl_connection = LCCSCF_HTTP_NO_FOLLOW_REDIRECT;
     if (t.tls) info.ssl_connection |= LCCSCF_USE_SSL;
-    if (t.tls && options.allow_self_signed) info.ssl_connection |= LCCSCF_ALLOW_SELFSIGNED;
+    if (t.tls && trust.insecure)
+      info.ssl_connection |= LCCSCF_ALLOW_SELFSIGNED | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK |
+                             LCCSCF_ALLOW_EXPIRED | LCCSCF_ALLOW_INSECURE;
     info.retry_and_idle_policy = &no_validity;
     info.opaque_user_data = &c;
     info.pwsi = &c.wsi;
@@ -218,6 +225,26 @@ struct websocket::impl {
           end(gone_kind::name_not_found, with_log("the name " + t.host + " was not found"), false);
       }
     }
+  }
+
+  // The environment's own choice, made when the context was created, knows no exceptions: it is always replaced.
+  outcome<void> set_proxy(const websocket_target& t) {
+    std::string via = "none:0";
+    if (options.proxy_from_environment) {
+      auto proxy = choose_proxy(t.host, t.port, t.tls, proxy_environment::read());
+      if (!proxy) return proxy.error();
+      if (const auto& p = *proxy) {
+        via = (p->host.find(':') != std::string::npos ? "[" + p->host + "]" : p->host) + ":" + std::to_string(p->port);
+        if (!p->user.empty()) via = p->user + ":" + p->password + "@" + via;
+        if (p->user.size() + p->password.size() > proxy_credentials_max)
+          return failure{
+              errc::invalid_argument,
+              "the proxy's user name and password have more than " + std::to_string(proxy_credentials_max) + " characters"};
+      }
+    }
+    if (lws_set_proxy(lws_get_vhost_by_name(context, "default"), via.c_str()) != 0)
+      return failure{errc::invalid_argument, "libwebsockets does not take the proxy of the environment"};
+    return {};
   }
 
   // A connect() that is taken back before it was tried still gets its on_gone.
@@ -588,9 +615,8 @@ websocket::~websocket() {
 outcome<void> websocket::start() {
   auto& x = *impl_;
   if (x.context != nullptr) return failure{errc::internal, "the WebSocket thread was started before"};
-  for (const auto* file : {&x.options.ca_file, &x.options.client_cert_file, &x.options.client_key_file})
-    if (*file && access((*file)->c_str(), R_OK) != 0)
-      return failure{errc::invalid_argument, "the TLS file " + **file + " cannot be read"};
+  const auto& trust = x.options.trust;
+  if (auto good = check(trust); !good) return good;
   {
     auto& log = process_log();
     const std::lock_guard guard{log.mutex};
@@ -609,9 +635,9 @@ outcome<void> websocket::start() {
   const auto limit = static_cast<unsigned>(x.options.connect_limit.count() / 1000 + 5);
   info.timeout_secs = limit;
   info.connect_timeout_secs = limit;
-  if (x.options.ca_file) info.client_ssl_ca_filepath = x.options.ca_file->c_str();
-  if (x.options.client_cert_file) info.client_ssl_cert_filepath = x.options.client_cert_file->c_str();
-  if (x.options.client_key_file) info.client_ssl_private_key_filepath = x.options.client_key_file->c_str();
+  if (!trust.ca_file.empty()) info.client_ssl_ca_filepath = trust.ca_file.c_str();
+  if (!trust.cert_file.empty()) info.client_ssl_cert_filepath = trust.cert_file.c_str();
+  if (!trust.key_file.empty()) info.client_ssl_private_key_filepath = trust.key_file.c_str();
   last_log_line.clear();
   x.context = lws_create_context(&info);
   if (x.context == nullptr) return failure{errc::internal, impl::with_log("libwebsockets could not create a context")};

@@ -16,6 +16,7 @@
 
 #include "nuncio/bytes.hpp"
 #include "nuncio/outcome.hpp"
+#include "nuncio/tls_options.hpp"
 
 namespace nuncio {
 
@@ -47,13 +48,9 @@ struct websocket_options {
   /// Whether a target may ask for TLS. It loads the system's authorities (0.7 MB), which libwebsockets 4.1.6 does not
   /// free when several objects live at once.
   bool tls = true;
-  std::optional<std::string> ca_file{};           ///< PEM, trusted besides the system's authorities
-  std::optional<std::string> client_cert_file{};  ///< PEM, with client_key_file
-  std::optional<std::string> client_key_file{};
-  bool allow_self_signed = false;  ///< for development; the name is still verified
+  tls_options trust{};
 
-  /// For hosts that are not loopback: `http_proxy`, `https_proxy` and `no_proxy` (lower case) are read at connect().
-  bool proxy_from_environment = true;
+  bool proxy_from_environment = true;  ///< read at connect(): see proxy.hpp
 };
 
 /// How a connection, or the attempt at one, ended.

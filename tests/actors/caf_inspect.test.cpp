@@ -8,6 +8,8 @@
 
 #include "protocol/vectors.hpp"
 
+namespace caf_inspect_test {
+
 using namespace nuncio;
 using namespace nuncio::test;
 
@@ -85,3 +87,5 @@ TEST_CASE("text that is not UTF-8 can't be saved") {
   caf::binary_serializer sink{nullptr, out};
   CHECK(sink(x) == caf::sec::invalid_argument);
 }
+
+}  // namespace caf_inspect_test

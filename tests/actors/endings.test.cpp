@@ -3,6 +3,8 @@
 
 #include "actors/sample_actors.hpp"
 
+namespace endings_test {
+
 using namespace nuncio;
 using namespace nuncio::test;
 using reason = protocol::stop_actor_reason;
@@ -259,3 +261,5 @@ TEST_CASE_FIXTURE(fixture, "the replay of a first connection waits for the engin
   CHECK(fresh.counts->acks_sent == 2);
   p->selves.clear();
 }
+
+}  // namespace endings_test

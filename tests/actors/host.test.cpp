@@ -9,6 +9,8 @@
 
 #include "actors/sample_actors.hpp"
 
+namespace host_test {
+
 using namespace nuncio;
 using namespace std::chrono_literals;
 
@@ -60,6 +62,8 @@ TEST_CASE_FIXTURE(fixture, "wrong options give errors that name the option") {
   named("namespace", [](auto& x) { x.namespace_name = ""; });
   named("envoy_key", [](auto& x) { x.envoy_key = "a b"; });
   named("envoy_key", [](auto& x) { x.envoy_key = "ab"; });
+  named("links", [](auto& x) { x.links = 0; });
+  named("links", [](auto& x) { x.links = 65; });
   named("protocol_version", [](auto& x) { x.protocol_version = 2; });
   named("protocol_version", [](auto& x) { x.protocol_version = 7; });
   named("protocol_version", [](auto& x) { x.protocol_version = 9; });
@@ -70,6 +74,16 @@ TEST_CASE_FIXTURE(fixture, "a host is never started, and its keys are random") {
   host b{*sys, options()};
   CHECK(a.envoy_key() != b.envoy_key());
   CHECK(a.envoy_key().size() >= 16);
+}
+
+TEST_CASE_FIXTURE(fixture, "a host of several links begins and ends") {
+  auto several = options();
+  several.links = 3;
+  host h{*sys, several};
+  REQUIRE(h.start());
+  h.stop();
+  CHECK(h.stats().link.dials == 0);
+  CHECK(within(10s));
 }
 
 TEST_CASE_FIXTURE(fixture, "stop before start; start after stop is refused") {
@@ -169,3 +183,5 @@ TEST_CASE_FIXTURE(fixture, "the actor system ends before the host") {
   running.stop();
   CHECK(running.stats().ingress.commands == 0);
 }
+
+}  // namespace host_test

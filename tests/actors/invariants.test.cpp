@@ -2,6 +2,7 @@
 // thread. An engine's store of unacked commands stands on the other end.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <set>
@@ -9,6 +10,8 @@
 #include <variant>
 
 #include "actors/sample_actors.hpp"
+
+namespace invariants_test {
 
 using namespace nuncio;
 using namespace nuncio::test;
@@ -187,6 +190,43 @@ TEST_CASE_FIXTURE(
   CHECK(p->factories == 3);
 }
 
+TEST_CASE_FIXTURE(fixture, "I8 one truth: what was processed on one connection is not acked on the next") {
+  const auto acks = [&] {
+    auto out = host.lines();
+    std::erase_if(out, [](const auto& x) { return !x.starts_with("ack"); });
+    return out;
+  };
+  host.clear();
+  host.batch({protocol::to_envoy_commands{{host.start_command(a)}}});
+  host.swap_connection();  // ingress meets it before it has handed the command's checkpoint on
+  host.settle();
+  CHECK(p->factories == 1);
+  CHECK(acks() == strings{});  // this connection has not brought the command
+  host.deliver(protocol::to_envoy_init{{15'000, 1'800'000, 20'971'520}});
+  host.command(host.start_command(a));
+  host.ping();
+  CHECK(acks() == strings{"ack a/1:1"});
+  CHECK(p->factories == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "I7 re-ack: an ack that the link refuses blocks nothing, and the replay is acked") {
+  const auto b = instance_of("b");
+  host.link->connection = 0;  // the link knows of the end before the ack actor does
+  host.start(a);
+  host.start(b);
+  CHECK(p->factories == 2);
+  CHECK(host.counts->acks_pending == 0);
+  CHECK(host.counts->acks_sent == 0);
+  host.cut();
+  host.clear();
+  host.connect({host.start_command(a), host.start_command(b)});
+  auto acks = host.lines();
+  std::erase_if(acks, [](const auto& x) { return !x.starts_with("ack"); });
+  std::sort(acks.begin(), acks.end());
+  CHECK(acks == strings{"ack a/1:1", "ack b/1:1"});
+  CHECK(p->factories == 2);
+}
+
 TEST_CASE_FIXTURE(
     fixture,
     "I10 events arrive: what a cut took, and what was said without a link, goes on the next") {
@@ -235,3 +275,5 @@ TEST_CASE_FIXTURE(
   answer("too late");
   CHECK(host.lines() == strings{"1 #0 abort", "ack a/2:1", "event a/2:250 running"});
 }
+
+}  // namespace invariants_test

@@ -3,6 +3,8 @@
 
 #include "actors/sample_actors.hpp"
 
+namespace limits_test {
+
 using namespace nuncio;
 using namespace nuncio::test;
 using reason = protocol::stop_actor_reason;
@@ -78,6 +80,24 @@ TEST_CASE_FIXTURE(fixture, "I11 generations: a Stop for a newer one than is know
   CHECK(p->ended == 1);
   CHECK(host.stats().instances == 0);
   CHECK(host.lines() == strings{"ack a/2:2", "event a/2:9007199254740992 stopped ok"});
+}
+
+TEST_CASE("a name's own bound of requests counts instead of the host's") {
+  hosted x;
+  x.host.options().requests_max = 2;
+  x.host.options().factories["wide"] = {
+      internal::function_factory(tally, x.p), {.name = "wide", .requests_max = 3}};
+  x.host.boot();
+  const auto a = instance_of("a");
+  const auto b = instance_of("b");
+  x.host.start_accepted(a);
+  x.host.start_accepted(b, "wide");
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    x.host.request(a, i, "GET", "/later");
+    x.host.request(b, 10 + i, "GET", "/later");
+  }
+  CHECK(x.host.stats().requests_open == 5);
+  CHECK(x.host.stats().requests_rejected == 3);
 }
 
 TEST_CASE_FIXTURE(fixture, "an actor that outlives its grace is ended with Stopped(Error)") {
@@ -255,3 +275,5 @@ TEST_CASE_FIXTURE(fixture, "ready once, with the first replay barrier") {
   CHECK(ready == 1);
   CHECK(x.host.stats().barriers == 2);
 }
+
+}  // namespace limits_test

@@ -4,6 +4,8 @@
 
 #include "actors/sample_actors.hpp"
 
+namespace memory_test {
+
 using namespace nuncio;
 using namespace nuncio::test;
 
@@ -117,3 +119,5 @@ TEST_CASE_FIXTURE(
   check_heap(before, "100 reconnects");
   CHECK(host.stats().starts == static_cast<std::uint64_t>(lifetimes + burst));
 }
+
+}  // namespace memory_test

@@ -3,6 +3,8 @@
 
 #include "actors/sample_actors.hpp"
 
+namespace requests_test {
+
 using namespace nuncio;
 using namespace nuncio::test;
 using reason = protocol::stop_actor_reason;
@@ -453,7 +455,7 @@ TEST_CASE_FIXTURE(streaming, "an upload that its client gives up is answered 400
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "a WebSocket is accepted and closed with 1011") {
+TEST_CASE_FIXTURE(fixture, "a WebSocket to an actor without a handler is accepted and closed with 1011") {
   host.deliver(sim_host::tunnel(1, 0, protocol::to_envoy_web_socket_open{a.actor, std::nullopt, "/", {}}));
   CHECK(host.lines() == strings{"1 #0 socket open", "1 #1 socket close 1011"});
   CHECK(host.stats().sockets_refused == 1);
@@ -503,3 +505,5 @@ TEST_CASE_FIXTURE(fixture, "credits for the link come back for every batch") {
   CHECK(host.link->granted_messages == messages + 2);
   CHECK(host.link->granted_bytes == bytes + 100);
 }
+
+}  // namespace requests_test

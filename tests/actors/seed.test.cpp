@@ -3,6 +3,8 @@
 
 #include "actors/sample_actors.hpp"
 
+namespace seed_test {
+
 using namespace nuncio;
 using namespace nuncio::test;
 using reason = protocol::stop_actor_reason;
@@ -169,3 +171,5 @@ TEST_CASE_FIXTURE(
   CHECK(host.ledger().forgotten == 1);
   CHECK(host.events().actors == 0);
 }
+
+}  // namespace seed_test

@@ -25,6 +25,8 @@ TEST_CASE("SIGTERM drains `nuncio serve`: exit status 0, its actors move to the 
   INFO(first.log());
   REQUIRE(status.has_value());
   CHECK(*status == 0);
+  CHECK(first.log().find("draining actors=4") != std::string::npos);
+  CHECK(first.log().find("drained slept=0 moved=4 cut=0") != std::string::npos);
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const auto after = client.get(ids[i], "/request/instance");
     CHECK(after.status == 200);

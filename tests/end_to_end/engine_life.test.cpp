@@ -26,6 +26,27 @@ TEST_CASE("the engine is killed with -9 and restarted: actors keep their state, 
   CHECK(x.backlog_drains());
 }
 
+TEST_CASE("an engine that goes away in good order is met again at once; actors stay what they are") {
+  engine_under_test engine{{.keep_data = true}};
+  hosted_pool x{engine, {}};
+  const auto id = x.client.create_running("probe");
+  CHECK(x.client.post(id, "/increment").body == "1");
+  const auto connections = x.proxy->records().size();
+  engine.stop();
+  engine.restart();
+  REQUIRE(await([&] { return x.proxy->records().size() > connections && x.proxy->last().barrier; }));
+  const auto log = x.host->log();
+  INFO(log);
+  const auto said = log.find("the engine is restarting (ws.going_away");
+  REQUIRE(said != std::string::npos);
+  const auto wait = log.find("retry_ms=", said);
+  REQUIRE(wait != std::string::npos);
+  CHECK(std::stoi(log.substr(wait + 9)) < 100);
+  CHECK(x.client.post(id, "/increment").body == "2");
+  CHECK(x.client.get(id, "/generation").body == "1");
+  CHECK(x.host->factory_calls() == 1);
+}
+
 TEST_CASE("commands unacked when the engine is killed are replayed, and run once") {
   engine_under_test engine{{.keep_data = true}};
   hosted_pool x{engine, {}};

@@ -67,6 +67,11 @@ void engine_under_test::kill() {
   if (impl_->rivet) impl_->rivet->kill();
 }
 
+void engine_under_test::stop() {
+  if (impl_->dev) impl_->dev->stop();
+  if (impl_->rivet) impl_->rivet->stop();
+}
+
 void engine_under_test::restart() {
   if (impl_->dev) {
     const auto started = impl_->dev->start();

@@ -26,7 +26,9 @@ public:
 
   /// As kill -9.
   void kill();
-  /// After kill(), on the same port with the same data.
+  /// In good order: connections get ws.going_away.
+  void stop();
+  /// After stop() or kill(), on the same port with the same data.
   void restart();
 
   [[nodiscard]] std::uint16_t port() const;

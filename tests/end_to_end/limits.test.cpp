@@ -57,6 +57,58 @@ TEST_CASE("a flood to one slow actor: 503 beyond its bound, the others answer as
   CHECK(x.client.get(slow, "/n").status == 200);
 }
 
+namespace {
+
+// The 99th percentile of 200 requests, one after the other.
+double p99_ms(const pool_client& client, const std::string& id) {
+  std::vector<double> took;
+  for (int i = 0; i < 200; ++i) {
+    const auto from = std::chrono::steady_clock::now();
+    CHECK(client.get(id, "/n").status == 200);
+    took.push_back(std::chrono::duration<double, std::milli>{std::chrono::steady_clock::now() - from}.count());
+  }
+  std::nth_element(took.begin(), took.begin() + 197, took.end());
+  return took[197];
+}
+
+double median(std::vector<double> xs) {
+  std::nth_element(xs.begin(), xs.begin() + static_cast<std::ptrdiff_t>(xs.size() / 2), xs.end());
+  return xs[xs.size() / 2];
+}
+
+}  // namespace
+
+TEST_CASE("a flood to one slow actor: the others' p99 at most doubles") {
+  hosted_pool x{{.requests_max = 4}};
+  const auto slow = x.client.create_running("probe");
+  const auto other = x.client.create_running("probe");
+  p99_ms(x.client, other);  // connections and caches are warm
+  std::vector<double> quiet, flooded;
+  for (int round = 0; round < 5; ++round) {
+    quiet.push_back(p99_ms(x.client, other));
+    std::atomic<bool> over = false;
+    std::atomic<int> sent = 0;
+    std::vector<std::thread> flood;
+    for (int i = 0; i < 8; ++i)
+      flood.emplace_back([&] {
+        while (!over) {
+          const auto reply = x.client.request(slow, "GET", "/slow?ms=200");
+          ++sent;
+          if (!reply || reply->status != 200) std::this_thread::sleep_for(10ms);  // as a client that backs off
+        }
+      });
+    CHECK(await([&] { return sent > 8; }));
+    flooded.push_back(p99_ms(x.client, other));
+    over = true;
+    for (auto& t : flood) t.join();
+  }
+  CHECK(x.host->stats().ingress.requests_rejected > 0);
+  const auto before = median(quiet), during = median(flooded);
+  MESSAGE("p99 of another actor: ", before, " ms quiet, ", during, " ms while one is flooded");
+  // The flood's own clients take time of the same processors.
+  CHECK(during <= 2 * before + 10);
+}
+
 TEST_CASE("a slow actor holds up nobody else") {
   hosted_pool x;
   const auto slow = x.client.create_running("probe");

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <caf/all.hpp>
 #include <condition_variable>
@@ -12,8 +13,12 @@
 #include <random>
 
 #include "sample_actors.hpp"
+#include "storage_actors.hpp"
 
 namespace nuncio::e2e {
+
+using namespace std::chrono_literals;
+
 namespace {
 
 struct shared_log {
@@ -109,7 +114,8 @@ caf::behavior probe(
     }
     return say(self, "ok");
   };
-  return {handle, end_slow, stop};
+  const auto name_itself = [self](const std::string&) { return self->start().self.actor.str(); };
+  return {handle, end_slow, stop, name_itself};
 }
 
 // Throws before there is a behavior.
@@ -121,6 +127,62 @@ caf::behavior stopper(engine_actor* self, host* own) {
     if (r.path_only() == "/stop") own->stop();
     return http_response{
         .status = 200, .headers = {}, .body = std::to_string(self->start().self.generation)};
+  }};
+}
+
+// What holds the detached actors of a case until a pooled one lets them go.
+struct turnstile {
+  void open() {
+    {
+      const std::lock_guard guard{mutex};
+      is_open = true;
+    }
+    changed.notify_all();
+  }
+
+  bool pass(std::chrono::milliseconds limit) {
+    std::unique_lock guard{mutex};
+    ++waiting;
+    changed.notify_all();
+    return changed.wait_for(guard, limit, [&] { return is_open; });
+  }
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool is_open = false;
+  int waiting = 0;
+};
+
+http_response thread_or_wait(const http_request& r, turnstile& at) {
+  if (r.path_only() == "/wait")
+    return {.status = static_cast<std::uint16_t>(at.pass(20s) ? 200 : 500), .headers = {}, .body = {}};
+  return {.status = 200, .headers = {}, .body = fmt::format("{}", ::gettid())};
+}
+
+// Blocks its thread until the turnstile opens.
+caf::behavior blocker(engine_actor*, const std::shared_ptr<turnstile>& at) {
+  return {[at](const http_request& r) { return thread_or_wait(r, *at); }};
+}
+
+class blocking_room : public engine_actor {
+public:
+  blocking_room(caf::actor_config& cfg, std::shared_ptr<turnstile> at) : engine_actor(cfg), at_(std::move(at)) {}
+
+  caf::behavior make_behavior() override {
+    return {[this](const http_request& r) { return thread_or_wait(r, *at_); }};
+  }
+
+private:
+  std::shared_ptr<turnstile> at_;
+};
+
+// GET /waiting: how many detached actors wait; anything else lets them go.
+caf::behavior doorman(engine_actor*, const std::shared_ptr<turnstile>& at) {
+  return {[at](const http_request& r) {
+    const auto counts = r.path_only() == "/waiting";
+    if (!counts) at->open();
+    const std::lock_guard guard{at->mutex};
+    return http_response{.status = 200, .headers = {}, .body = fmt::format("{}", at->waiting)};
   }};
 }
 
@@ -136,6 +198,10 @@ struct test_host::impl {
     the_host.serve("probe", probe, census, calls);
     the_host.serve("thrower", thrower);
     the_host.serve("stopper", stopper, &the_host);
+    serve_storage_actors(the_host);
+    the_host.serve("doorman", doorman, at);
+    the_host.serve({.name = "blocker", .detached = true}, blocker, at);
+    the_host.serve<blocking_room>({.name = "blocking room", .detached = true}, at);
   }
 
   host_options options_of(host_setup setup) {
@@ -146,6 +212,7 @@ struct test_host::impl {
     out.envoy_key = std::move(setup.envoy_key);
     out.protocol_version = setup.protocol_version;
     out.requests_max = setup.requests_max;
+    out.links = setup.links;
     out.drain_timeout = setup.drain_timeout;
     out.log = [log = log](log_level level, std::string_view message, std::span<const log_field> fields) {
       log->write(level, message, fields);
@@ -163,6 +230,7 @@ struct test_host::impl {
   std::shared_ptr<shared_log> log = std::make_shared<shared_log>();
   std::shared_ptr<start_census> census = std::make_shared<start_census>();
   std::shared_ptr<std::atomic<std::uint64_t>> calls = std::make_shared<std::atomic<std::uint64_t>>(0);
+  std::shared_ptr<turnstile> at = std::make_shared<turnstile>();
   mutable std::mutex mutex;
   mutable std::condition_variable changed;
   bool ready = false;
@@ -178,6 +246,14 @@ test_host::test_host(host_setup setup) : impl_(std::make_unique<impl>(std::move(
 
 test_host::~test_host() = default;
 
+int run_host(const std::string& endpoint, const std::string& pool) {
+  const test_host running{{.endpoint = endpoint, .pool = pool}};
+  if (!running.await_ready()) return 1;
+  fmt::print("ready\n");
+  std::fflush(stdout);
+  while (true) ::pause();
+}
+
 bool test_host::await_ready(std::chrono::milliseconds limit) const {
   std::unique_lock guard{impl_->mutex};
   return impl_->changed.wait_for(guard, limit, [&] { return impl_->ready; });
@@ -190,6 +266,10 @@ std::optional<failure> test_host::await_end(std::chrono::milliseconds limit) con
 void test_host::stop() { impl_->the_host.stop(); }
 
 void test_host::abort() { impl_->the_host.abort(); }
+
+host& test_host::application_host() { return impl_->the_host; }
+
+caf::actor_system& test_host::system() { return impl_->system; }
 
 host_stats test_host::stats() const { return impl_->the_host.stats(); }
 

@@ -3,7 +3,11 @@
 //
 // probe: GET /n, POST /increment, /quit, /quit-unanswered, /throw, /fail, /sleep, /destroy, GET /slow?ms=N,
 // GET /big?bytes=N, POST /digest, GET /generation, GET /calls (how often this process ran /big). Every answer carries
-// x-generation and x-instance. Told to stop, it answers what is open first.
+// x-generation and x-instance. Told to stop, it answers what is open first. A std::string from another CAF actor is answered
+// with the actor's id.
+//
+// blocker (a function) and blocking room (a class), both detached: GET /wait blocks its thread until `doorman`, which is
+// not, has had a POST /; GET /thread names the thread.
 #pragma once
 
 #include <chrono>
@@ -14,6 +18,14 @@
 #include <optional>
 #include <string>
 
+namespace caf {
+class actor_system;
+}
+
+namespace nuncio {
+class host;
+}
+
 namespace nuncio::e2e {
 
 struct host_setup {
@@ -21,10 +33,14 @@ struct host_setup {
   std::string pool;
   std::string namespace_name = "default";
   std::string envoy_key{};
-  std::uint16_t protocol_version = 8;
+  std::uint16_t protocol_version = 8;  ///< 0: as the engine says
   std::size_t requests_max = 256;
+  std::size_t links = 1;
   std::chrono::milliseconds drain_timeout{std::chrono::seconds{10}};
 };
+
+/// A host of the same actors as the whole of a process, to be killed: prints "ready" and runs until then.
+int run_host(const std::string& endpoint, const std::string& pool);
 
 class test_host {
 public:
@@ -39,6 +55,10 @@ public:
       std::chrono::milliseconds limit = std::chrono::seconds{20}) const;
   void stop();
   void abort();
+
+  /// For cases that are CAF applications themselves.
+  [[nodiscard]] host& application_host();
+  [[nodiscard]] caf::actor_system& system();
 
   [[nodiscard]] host_stats stats() const;
   [[nodiscard]] std::string envoy_key() const;

@@ -10,6 +10,8 @@
 
 #include "raw_client.hpp"
 
+namespace dev_engine_test {
+
 using namespace nuncio;
 using namespace nuncio::test;
 using json = nlohmann::json;
@@ -433,3 +435,5 @@ TEST_CASE("with a data folder a kill loses nothing") {
   engine.stop();
   std::filesystem::remove_all(folder);
 }
+
+}  // namespace dev_engine_test

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+namespace engine_core_test {
+
 using namespace nuncio;
 using namespace nuncio::engine;
 using protocol::stop_actor_reason;
@@ -402,3 +404,5 @@ TEST_CASE("an alarm wakes a sleeping actor") {
   CHECK(r.phase(a) == actor_phase::starting);
   CHECK(r.core.find(a)->generation == 2);
 }
+
+}  // namespace engine_core_test

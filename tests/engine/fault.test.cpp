@@ -4,6 +4,8 @@
 #include <engine/fault.hpp>
 #include <engine/fault_plan.hpp>
 
+namespace fault_test {
+
 using namespace nuncio;
 using namespace nuncio::engine;
 
@@ -81,3 +83,5 @@ TEST_CASE("mute and stall end with their time, and touch only their envoy") {
   CHECK(plan.writes("h", 10));
   CHECK(plan.reads("h", 50));
 }
+
+}  // namespace fault_test

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+namespace ack_aggregator_test {
+
 using namespace nuncio;
 using points = std::vector<protocol::actor_checkpoint>;
 
@@ -68,3 +70,5 @@ TEST_CASE("I13 backpressure: a burst leaves in frames of limited size") {
   }
   CHECK(sent == 3000);
 }
+
+}  // namespace ack_aggregator_test

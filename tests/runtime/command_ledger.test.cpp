@@ -8,6 +8,8 @@
 #include <random>
 #include <string>
 
+namespace command_ledger_test {
+
 using namespace nuncio;
 using namespace std::chrono_literals;
 
@@ -291,3 +293,5 @@ TEST_CASE("Whatever comes, the ledger says what a naive model says, 300 seeds") 
     for (const auto& [id, m] : model) CHECK(x.last_index({actor_id{id}, m.generation}) == m.last);
   }
 }
+
+}  // namespace command_ledger_test

@@ -3,6 +3,8 @@
 
 #include <nuncio/connection_policy.hpp>
 
+namespace connection_policy_test {
+
 using namespace nuncio;
 using namespace std::chrono_literals;
 using end = connection_end::kind;
@@ -79,7 +81,14 @@ TEST_CASE("A permanent error is refused and names the setting to change") {
     connection_policy x;
     x.handle_dial();
     const auto d = x.handle_end(why);
-    CHECK(d.what == decision::refused);
+    if (d.what != decision::ask) {
+      CHECK(d.what == decision::refused);
+      return d.message;
+    }
+    // What is known now is what was refused.
+    const auto after = x.handle_terms(false, true);
+    CHECK(after.what == decision::refused);
+    CHECK(after.message == d.message);
     return d.message;
   };
   const auto has = [](const std::string& s, const char* part) {
@@ -93,6 +102,42 @@ TEST_CASE("A permanent error is refused and names the setting to change") {
   CHECK(has(message({.what = end::http_refused, .http_status = 401}), "--token"));
   CHECK(has(message({.what = end::http_refused, .http_status = 403}), "--token"));
   CHECK(has(message({.what = end::http_refused, .http_status = 404}), "--endpoint"));
+}
+
+TEST_CASE("A refused token or version is asked for again, and another one is tried") {
+  for (const auto& why :
+       {closed("ws.invalid_request#ray"),
+        closed("auth.forbidden#ray"),
+        closed("guard.unauthorized#ray"),
+        connection_end{.what = end::http_refused, .http_status = 401},
+        connection_end{.what = end::http_refused, .http_status = 403}}) {
+    connection_policy x;
+    x.handle_dial();
+    REQUIRE(x.handle_end(why).what == decision::ask);
+    const auto changed = x.handle_terms(true, false);
+    CHECK(changed.what == decision::retry);
+    CHECK(changed.after >= 70ms);  // should each be refused in turn: no tight loop
+    x.handle_dial();
+    REQUIRE(x.handle_end(why).what == decision::ask);
+    CHECK(x.handle_no_terms("engine away").what == decision::retry);
+  }
+}
+
+TEST_CASE("A token that has worked is waited for where it can be renewed, other refusals are final") {
+  const connection_end token{.what = end::http_refused, .http_status = 401};
+  const auto after = [](const connection_end& why, bool was_live, bool renewable) {
+    connection_policy x;
+    if (was_live) go_live(x);
+    REQUIRE(x.handle_end(why).what == decision::ask);
+    return x.handle_terms(false, renewable);
+  };
+  const auto waits = after(token, true, true);
+  CHECK(waits.what == decision::retry);
+  CHECK(waits.after >= 3500ms);
+  CHECK(waits.message.find("--token") != std::string::npos);
+  CHECK(after(token, true, false).what == decision::refused);
+  CHECK(after(token, false, true).what == decision::refused);
+  CHECK(after(closed("ws.invalid_request#ray"), true, true).what == decision::refused);
 }
 
 TEST_CASE("I14 single writer: an eviction is final") {
@@ -142,3 +187,5 @@ TEST_CASE(
     CHECK(x.handle_end({.what = end::planned}).after >= 100ms);
   }
 }
+
+}  // namespace connection_policy_test

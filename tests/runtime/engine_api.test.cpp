@@ -9,6 +9,8 @@
 
 #include "raw_server.hpp"
 
+namespace engine_api_test {
+
 using namespace std::chrono_literals;
 using nuncio::engine_api;
 using nuncio::errc;
@@ -156,3 +158,5 @@ TEST_CASE("errors name what to change") {
   CHECK(r.error().code == errc::unreachable);
   CHECK(names(r.error(), "`endpoint`"));
 }
+
+}  // namespace engine_api_test

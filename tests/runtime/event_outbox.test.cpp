@@ -10,6 +10,8 @@
 #include <set>
 #include <string>
 
+namespace event_outbox_test {
+
 using namespace nuncio;
 using namespace std::chrono_literals;
 using protocol::stop_code;
@@ -339,3 +341,5 @@ TEST_CASE("I10 events arrive: a drop in the middle of what is kept begins again 
   CHECK(send(x) == list{250});
   CHECK(send(x) == list{orphan_event_index});
 }
+
+}  // namespace event_outbox_test

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+namespace http_exchange_test {
+
 using namespace nuncio;
 using namespace nuncio::protocol;
 
@@ -331,3 +333,213 @@ TEST_CASE("An abort cuts a response that has begun, with one message") {
       http_stream_abort_reason_kind::handler_error);
   CHECK(x.done());
 }
+
+// -- bit by bit
+
+namespace {
+
+to_rivet_response_start head() {
+  to_rivet_response_start x;
+  x.status = 200;
+  return x;
+}
+
+to_envoy_request_chunk chunk_of(std::size_t n, bool finish = false) { return {filled(n), finish}; }
+
+}  // namespace
+
+TEST_CASE("A response that is written bit by bit goes out as it is written") {
+  auto x = begun(false);
+  CHECK(x.begin(head()).ok());
+  CHECK(!x.begin(head()).ok());
+  CHECK(x.writing());
+  auto sent = all(x);
+  REQUIRE(sent.size() == 1);
+  CHECK(get<to_rivet_response_start>(sent[0]).stream);
+  CHECK(!get<to_rivet_response_start>(sent[0]).body);
+  CHECK(x.write(filled(10)).ok());
+  CHECK(x.write(filled(20)).ok());
+  sent = all(x);
+  REQUIRE(sent.size() == 1);  // what waited together goes together
+  CHECK(get<to_rivet_response_chunk>(sent[0]).body.size() == 30);
+  CHECK(!get<to_rivet_response_chunk>(sent[0]).finish);
+  CHECK(sent[0].message_id.message_index == 1);
+  CHECK(all(x).empty());
+  x.finish();
+  sent = all(x);
+  REQUIRE(sent.size() == 1);
+  CHECK(get<to_rivet_response_chunk>(sent[0]).body.empty());
+  CHECK(get<to_rivet_response_chunk>(sent[0]).finish);
+  CHECK(x.done());
+  CHECK(x.write(filled(1)).error().code == errc::cancelled);
+}
+
+TEST_CASE("I13 backpressure: a writer is told how much it may write") {
+  auto x = begun(false);
+  REQUIRE(x.begin(head()).ok());
+  CHECK(x.room() == http_window_bytes);
+  CHECK(x.write(filled(http_window_bytes + 1)).error().code == errc::queue_full);
+  CHECK(x.write(filled(http_window_bytes)).ok());
+  CHECK(x.room() == 0);
+  CHECK(sent_body(all(x)) == http_window_bytes);
+  CHECK(x.room() == http_window_bytes);  // that much is on the way, as much may wait
+  CHECK(x.write(filled(http_window_bytes)).ok());
+  CHECK(all(x).empty());
+  CHECK(x.room() == 0);
+  CHECK(x.held() == http_window_bytes);
+  x.handle_window_update(1000);
+  CHECK(sent_body(all(x)) == 1000);
+  CHECK(x.room() == 1000);
+  x.finish();
+  x.handle_window_update(2 * http_window_bytes);
+  const auto rest = all(x);
+  CHECK(sent_body(rest) == http_window_bytes - 1000);
+  CHECK(get<to_rivet_response_chunk>(rest.back()).finish);
+  CHECK(x.done());
+}
+
+TEST_CASE("The bytes of a written response are those that were written, in order") {
+  auto x = begun(false);
+  REQUIRE(x.begin(head()).ok());
+  std::string written, seen;
+  for (std::size_t i = 0; i < 40; ++i) {
+    std::string part((i * 7919) % 30000, static_cast<char>('a' + i % 26));
+    written += part;
+    REQUIRE(x.write(bytes{std::move(part)}).ok());
+    if (i % 3 != 0) continue;
+    for (const auto& m : all(x))
+      if (const auto* c = std::get_if<to_rivet_response_chunk>(&m.message_kind)) {
+        CHECK(c->body.size() <= http_chunk_bytes_max);
+        seen += c->body.view();
+      }
+    x.handle_window_update(seen.size());
+  }
+  x.finish();
+  for (const auto& m : all(x)) seen += get<to_rivet_response_chunk>(m).body.view();
+  CHECK(seen == written);
+  CHECK(x.done());
+}
+
+TEST_CASE("A gateway that takes no stream gets what was written whole, at its end") {
+  auto x = begun(false, false, {.response_bytes_max = 100});
+  REQUIRE(x.begin(head()).ok());
+  CHECK(x.room() == 100);
+  CHECK(x.write(filled(60)).ok());
+  CHECK(all(x).empty());
+  CHECK(x.write(filled(40)).ok());
+  CHECK(!x.done());
+  x.finish();
+  const auto sent = all(x);
+  REQUIRE(sent.size() == 1);
+  CHECK(get<to_rivet_response_start>(sent[0]).body->size() == 100);
+  CHECK(!get<to_rivet_response_start>(sent[0]).stream);
+  CHECK(x.done());
+
+  auto y = begun(false, false, {.response_bytes_max = 100});
+  REQUIRE(y.begin(head()).ok());
+  CHECK(y.write(filled(60)).ok());
+  CHECK(y.write(filled(41)).error().code == errc::too_large);
+  const auto answer = all(y);
+  REQUIRE(answer.size() == 1);
+  CHECK(get<to_rivet_response_start>(answer[0]).status == 500);
+  CHECK(y.done());
+}
+
+TEST_CASE("A writer that fails: 500 before anything was sent, a cut after that") {
+  auto x = begun(false);
+  REQUIRE(x.begin(head()).ok());
+  x.fail("no");
+  auto sent = all(x);
+  REQUIRE(sent.size() == 1);
+  CHECK(get<to_rivet_response_start>(sent[0]).status == 500);
+  CHECK(x.done());
+
+  auto y = begun(false);
+  REQUIRE(y.begin(head()).ok());
+  all(y);
+  CHECK(y.write(filled(10)).ok());
+  y.fail("no");
+  sent = all(y);
+  REQUIRE(sent.size() == 1);
+  CHECK(get<to_rivet_response_abort>(sent[0]).reason.kind == http_stream_abort_reason_kind::handler_error);
+  CHECK(y.done());
+}
+
+TEST_CASE("I13 backpressure: parts of a request are credited as they are taken") {
+  auto x = begun(true, true, {.parts = true});
+  CHECK(!x.poll_body());
+  CHECK(!x.poll_part());
+  std::uint16_t index = 1;
+  for (int i = 0; i < 16; ++i) x.handle_request_chunk(index++, chunk_of(65536));
+  CHECK(x.held() == http_window_bytes);
+  CHECK(all(x).empty());  // nothing is taken yet
+  for (int i = 0; i < 8; ++i) REQUIRE(x.poll_part());
+  const auto credit = all(x);
+  REQUIRE(credit.size() == 1);
+  CHECK(get<to_rivet_request_body_window_update>(credit[0]).consumed_bytes == 8 * 65536);
+  x.handle_request_chunk(index++, chunk_of(0, true));
+  for (int i = 0; i < 8; ++i) CHECK(!x.poll_part()->last);
+  CHECK(x.poll_part()->last);
+  CHECK(!x.poll_part());
+  CHECK(all(x).empty());  // the whole body is here: no credit is needed
+  CHECK(x.respond(response(1)).ok());
+  CHECK(all(x).size() == 1);
+  CHECK(x.done());
+
+  auto y = begun(true, true, {.parts = true});
+  for (std::uint16_t i = 1; i <= 16; ++i) y.handle_request_chunk(i, chunk_of(65536));
+  y.handle_request_chunk(17, chunk_of(1));
+  CHECK(get<to_rivet_response_abort>(all(y).at(0)).reason.kind == http_stream_abort_reason_kind::internal_error);
+}
+
+TEST_CASE("A request in parts may be answered while it comes, and answered before its end") {
+  auto x = begun(true, true, {.parts = true});
+  x.handle_request_chunk(1, chunk_of(10));
+  REQUIRE(x.begin(head()).ok());
+  x.handle_request_chunk(2, chunk_of(20));
+  CHECK(x.poll_part()->data.size() == 10);
+  CHECK(x.poll_part()->data.size() == 20);
+  CHECK(x.write(filled(30)).ok());
+  x.handle_request_chunk(3, chunk_of(0, true));
+  CHECK(x.poll_part()->last);
+  x.finish();
+  CHECK(sent_body(all(x)) == 30);
+  CHECK(x.done());
+
+  auto y = begun(true, true, {.parts = true});
+  y.handle_request_chunk(1, chunk_of(10));
+  CHECK(y.respond(response(1)).ok());
+  const auto sent = all(y);
+  REQUIRE(sent.size() == 2);
+  get<to_rivet_request_body_cancel>(sent[0]);
+  CHECK(!y.poll_part());
+  CHECK(y.done());
+}
+
+TEST_CASE("A part that tells that the client gave up") {
+  auto x = begun(true, true, {.parts = true});
+  x.handle_request_chunk(1, chunk_of(10));
+  x.handle_body_cancel();
+  CHECK(x.poll_part()->data.size() == 10);
+  CHECK(x.poll_part()->failed);
+  CHECK(!x.poll_part());
+  CHECK(x.respond(response(1)).ok());
+  CHECK(all(x).size() == 1);
+}
+
+TEST_CASE("An exchange goes on in other hands where it stood") {
+  auto x = begun(true, true, {.parts = true});
+  x.handle_request_chunk(1, chunk_of(600'000));
+  REQUIRE(x.poll_part());
+  CHECK(all(x).size() == 1);
+  auto fresh = begun(true, true, {.parts = true});
+  http_exchange y{fresh.position()};
+  y.handle_request_chunk(1, chunk_of(10));
+  y.handle_request_chunk(1, chunk_of(10));
+  y.handle_request_chunk(2, chunk_of(5, true));
+  CHECK(y.poll_part()->data.size() == 10);
+  CHECK(y.poll_part()->last);
+  CHECK(!y.poll_part());
+}
+
+}  // namespace http_exchange_test

@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+namespace invariants_test {
+
 using namespace nuncio;
 using namespace std::chrono_literals;
 
@@ -255,3 +257,5 @@ TEST_CASE("I10 events arrive: what was said while the link was down goes first o
     x.handle_link_down(start);
   }
 }
+
+}  // namespace invariants_test

@@ -3,6 +3,8 @@
 
 #include <nuncio/lease.hpp>
 
+namespace lease_test {
+
 using namespace nuncio;
 using namespace std::chrono_literals;
 
@@ -94,3 +96,5 @@ TEST_CASE("Absurd numbers overflow nothing") {
   x.handle_ping(t0 + 1, start + 1ms);
   CHECK(x.end() == start + 1ms + 250ms);
 }
+
+}  // namespace lease_test

@@ -5,6 +5,8 @@
 #include <set>
 #include <vector>
 
+namespace lifecycle_test {
+
 using namespace nuncio::lifecycle;
 
 namespace {
@@ -100,7 +102,7 @@ TEST_CASE("I14 single writer: a lease's end cuts what lives and is never reporte
     REQUIRE(t);
     CHECK(!(t->actions & stopped_ok));
     const bool ending = from == state::ending || from == state::ending_silently;
-    if (has_actor(from) && !ending) CHECK((t->actions & (cut | exit)) == (cut | exit));
+    if (has_actor(from) && !ending) CHECK((t->actions & (cut | action::exit)) == (cut | action::exit));
   }
 }
 
@@ -124,3 +126,5 @@ TEST_CASE("Whatever happens, an instance can end") {
     CHECK(at == state::stopped);
   }
 }
+
+}  // namespace lifecycle_test

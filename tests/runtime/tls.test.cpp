@@ -10,6 +10,8 @@
 #include "raw_server.hpp"
 #include "websocket_owner.hpp"
 
+namespace tls_test {
+
 using namespace nuncio;
 using namespace nuncio::test;
 using kind = websocket_gone::kind;
@@ -27,28 +29,32 @@ struct fixture {
 
   [[nodiscard]] websocket_options options() const {
     auto out = owner::quick();
-    out.ca_file = ca_file;
+    out.trust.ca_file = ca_file;
     return out;
   }
 };
 
 /// Takes WebSockets and sends each frame back.
 struct echo_server {
-  explicit echo_server(const certificate& own, const certificate* clients = nullptr)
-      : context(make_tls_context(own, clients)) {}
+  explicit echo_server(const certificate& own, const certificate* clients = nullptr, int family = AF_INET)
+      : context(make_tls_context(own, clients)), server([this](raw_peer& p) { serve(p); }, family) {}
 
-  tls_context context;
-  std::atomic<int> agreed{0};
-  raw_server server{[this](raw_peer& p) {
+  void serve(raw_peer& p) {
     if (!p.start_tls(context.get())) return;
-    ++agreed;
+    const auto* name = SSL_get_servername(p.tls(), TLSEXT_NAMETYPE_host_name);
+    if (agreed++ == 0) asked_for.set_value(name == nullptr ? "" : name);
     p.accept();
     for (;;) {
       const auto frame = p.read_frame();
       if (frame.opcode < 0) return;
       p.send(raw_peer::frame(frame.opcode, frame.payload, frame.final));
     }
-  }};
+  }
+
+  tls_context context;
+  std::atomic<int> agreed{0};
+  std::promise<std::string> asked_for;  ///< the name that the first client sent
+  raw_server server;
 };
 
 websocket_gone refused(owner& o, std::uint16_t port) {
@@ -60,11 +66,12 @@ websocket_gone refused(owner& o, std::uint16_t port) {
   return gone;
 }
 
-outcome<http_reply> fetch(http_client_options options, std::uint16_t port) {
+outcome<http_reply> fetch(
+    http_client_options options, std::uint16_t port, const std::string& host = "127.0.0.1") {
   http_client client{std::move(options)};
   std::promise<outcome<http_reply>> done;
   http_call call;
-  call.url = "https://127.0.0.1:" + std::to_string(port) + "/";
+  call.url = "https://" + host + ":" + std::to_string(port) + "/";
   client.send(std::move(call), [&](outcome<http_reply> x) { done.set_value(std::move(x)); });
   return done.get_future().get();
 }
@@ -101,6 +108,37 @@ TEST_CASE_FIXTURE(fixture, "TLS: an authority that nobody knows is refused, and 
   CHECK(o.until([&] { return !o.opened.empty(); }));
 }
 
+TEST_CASE_FIXTURE(fixture, "TLS: the server is told which name is wanted, and that name is verified") {
+  const auto own = make_certificate("server", "DNS:localhost", &authority);
+  echo_server s{own};
+  owner o{options()};
+  websocket_target t;
+  t.host = "localhost";
+  t.port = s.server.port();
+  t.tls = true;
+  o.connect(t);
+  CHECK(o.until([&] { return !o.opened.empty(); }));
+  CHECK(s.asked_for.get_future().get() == "localhost");
+}
+
+TEST_CASE_FIXTURE(fixture, "TLS: an IPv6 address is dialled and verified by the HTTP client") {
+  const auto own = make_certificate("server", "IP:::1", &authority);
+  const auto context = make_tls_context(own);
+  raw_server s{
+      [&](raw_peer& p) {
+        if (!p.start_tls(context.get())) return;
+        p.read_head();
+        p.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        p.wait_for_end();
+      },
+      AF_INET6};
+  http_client_options known;
+  known.tls.ca_file = ca_file;
+  const auto reply = fetch(known, s.port(), "[::1]");
+  REQUIRE_MESSAGE(reply.ok(), to_string(reply.ok() ? failure{} : reply.error()));
+  CHECK(reply->body == "ok");
+}
+
 TEST_CASE_FIXTURE(fixture, "TLS: a certificate for another name is refused") {
   const auto own = make_certificate("server", "DNS:example.org", &authority);
   echo_server s{own};
@@ -125,7 +163,7 @@ TEST_CASE_FIXTURE(fixture, "TLS: a certificate signed by itself is refused, unle
     refused(o, s.server.port());
   }
   auto lenient = owner::quick();
-  lenient.allow_self_signed = true;
+  lenient.trust.insecure = true;
   owner o{lenient};
   o.connect(s.server.port(), {}, true);
   CHECK(o.until([&] { return !o.opened.empty(); }));
@@ -136,8 +174,8 @@ TEST_CASE_FIXTURE(fixture, "TLS: a server that wants a certificate gets it") {
   const auto client = make_certificate("host", "DNS:host", &authority);
   echo_server s{own, &authority};
   auto with = options();
-  with.client_cert_file = folder.write("client.pem", *client.x509);
-  with.client_key_file = folder.write("client.key", *client.key);
+  with.trust.cert_file = folder.write("client.pem", *client.x509);
+  with.trust.key_file = folder.write("client.key", *client.key);
   {
     owner o{with};
     o.connect(s.server.port(), {}, true);
@@ -172,7 +210,7 @@ TEST_CASE_FIXTURE(fixture, "TLS: the HTTP client believes the same authorities, 
     p.wait_for_end();
   }};
   http_client_options known;
-  known.ca_file = ca_file;
+  known.tls.ca_file = ca_file;
   const auto good = fetch(known, s.port());
   REQUIRE_MESSAGE(good.ok(), to_string(good.ok() ? failure{} : good.error()));
   CHECK(good->body == "ok");
@@ -180,6 +218,81 @@ TEST_CASE_FIXTURE(fixture, "TLS: the HTTP client believes the same authorities, 
   REQUIRE(!unknown.ok());
   CHECK(unknown.error().code == errc::refused);
   http_client_options lenient;
-  lenient.allow_self_signed = true;
+  lenient.tls.insecure = true;
   CHECK(fetch(lenient, s.port()).ok());
 }
+
+TEST_CASE_FIXTURE(fixture, "TLS: the HTTP client shows its certificate to a server that wants one") {
+  const auto own = signed_here();
+  const auto client = make_certificate("host", "DNS:host", &authority);
+  const auto context = make_tls_context(own, &authority);
+  raw_server s{[&](raw_peer& p) {
+    if (!p.start_tls(context.get())) return;
+    p.read_head();
+    p.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    p.wait_for_end();
+  }};
+  http_client_options with;
+  with.tls.ca_file = ca_file;
+  CHECK(!fetch(with, s.port()).ok());
+  with.tls.cert_file = folder.write("client.pem", *client.x509);
+  with.tls.key_file = folder.write("client.key", *client.key);
+  CHECK(fetch(with, s.port()).ok());
+}
+
+TEST_CASE_FIXTURE(fixture, "TLS: another name than the endpoint's is verified when told so") {
+  const auto own = make_certificate("server", "DNS:engine.example", &authority);
+  {
+    echo_server s{own};
+    auto named = options();
+    named.trust.server_name = "engine.example";
+    {
+      owner o{named};
+      o.connect(s.server.port(), {}, true);
+      CHECK(o.until([&] { return !o.opened.empty(); }));
+    }
+    named.trust.server_name = "other.example";
+    owner wrong{named};
+    refused(wrong, s.server.port());
+  }
+  std::promise<std::string> head;
+  const auto context = make_tls_context(own);
+  raw_server s{[&](raw_peer& p) {
+    if (!p.start_tls(context.get())) return;
+    auto read = p.read_head();
+    if (read.empty()) return;  // the client did not believe us
+    head.set_value(std::move(read));
+    p.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    p.wait_for_end();
+  }};
+  http_client_options named;
+  named.tls.ca_file = ca_file;
+  CHECK(!fetch(named, s.port()).ok());
+  named.tls.server_name = "engine.example";
+  CHECK(fetch(named, s.port()).ok());
+  CHECK(raw_peer::header(head.get_future().get(), "Host").starts_with("engine.example"));
+}
+
+TEST_CASE_FIXTURE(fixture, "TLS: insecure means that nothing is verified, neither name nor time nor authority") {
+  const auto own = make_certificate("server", "DNS:other.example", nullptr, -7200, -3600);
+  echo_server s{own};
+  auto any = owner::quick();
+  any.trust.insecure = true;
+  owner o{any};
+  o.connect(s.server.port(), {}, true);
+  CHECK(o.until([&] { return !o.opened.empty(); }));
+}
+
+TEST_CASE_FIXTURE(fixture, "TLS: files that can't be read, and half of a pair, are errors that name the option") {
+  const auto said = [](const tls_options& x) {
+    const auto good = check(x);
+    return good ? std::string{} : good.error().message;
+  };
+  CHECK(said({}).empty());
+  CHECK(said({.ca_file = ca_file}).empty());
+  CHECK(said({.ca_file = "/nonexistent"}).find("ca_file") != std::string::npos);
+  CHECK(said({.cert_file = ca_file}).find("key_file") != std::string::npos);
+  CHECK(said({.cert_file = ca_file, .key_file = "/nonexistent"}).find("key_file") != std::string::npos);
+}
+
+}  // namespace tls_test

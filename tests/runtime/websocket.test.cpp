@@ -10,6 +10,8 @@
 #include "raw_server.hpp"
 #include "websocket_owner.hpp"
 
+namespace websocket_test {
+
 using namespace std::chrono_literals;
 using nuncio::websocket;
 using nuncio::websocket_frame;
@@ -521,9 +523,11 @@ TEST_CASE("a TLS file that cannot be read is told by start") {
     void on_gone(const websocket_gone&) override {}
   } handler;
   websocket_options options;
-  options.ca_file.emplace("/nonexistent/ca.pem");
+  options.trust.ca_file = "/nonexistent/ca.pem";
   websocket ws{handler, options};
   const auto started = ws.start();
   REQUIRE(!started.ok());
   CHECK(started.error().message.find("/nonexistent/ca.pem") != std::string::npos);
 }
+
+}  // namespace websocket_test

@@ -372,6 +372,7 @@ void engine_model::watch(std::size_t n, std::uint32_t generation) {
     auto& a = actors_[n];
     if (a.generation != generation || !hosted(a.at)) return;
     if (time_.now() - last_ping_ <= lost_threshold) return watch(n, generation);
+    to_.gave_up({a.id, generation});
     const bool destroying = a.at == place::destroying;
     store(a, protocol::command_stop_actor{stop_actor_reason::lost});
     ended(n, destroying, false);

@@ -52,6 +52,7 @@ public:
     std::function<void(protocol::to_envoy)> send;  ///< on the present connection
     std::function<void()> drop;                    ///< closes the present connection
     std::function<void(const actor_ref&)> placed_elsewhere;
+    std::function<void(const actor_ref&)> gave_up;  ///< with its host: no Ping went there for the lost threshold
     std::function<void(const char* check, const std::string&)> violated;
     std::function<void(int)> on_fault;  ///< 0 duplicate, 1 delay, 2 retry
   };

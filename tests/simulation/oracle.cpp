@@ -160,6 +160,13 @@ void oracle::handle_placed_elsewhere(const actor_ref& who, std::optional<actor_r
   x = std::max(x, who.generation);
 }
 
+void oracle::handle_given_up(const actor_ref& who, std::optional<actor_ref> ours) {
+  ++given_up_;
+  if (ours && ours->generation <= who.generation)
+    throw violated(
+        "I14 single writer", text_of(*ours) + " still lived here when the engine gave up its host");
+}
+
 void oracle::handle_fault(fault what) {
   any_fault_ = true;
   fault_until_[static_cast<std::size_t>(what)] = time_.now() + 40s;

@@ -42,6 +42,10 @@ public:
   // -- what the engine did elsewhere
   /// It placed `who` on another host while `ours` (if any) could still act.
   void handle_placed_elsewhere(const actor_ref& who, std::optional<actor_ref> ours);
+  /// The engine has given `who` up with its host; `ours`: what could still act here then.
+  void handle_given_up(const actor_ref& who, std::optional<actor_ref> ours);
+  /// How often that happened.
+  [[nodiscard]] std::uint64_t given_up() const { return given_up_; }
 
   void handle_fault(fault what);
   /// Everything was quiet for long, and a barrier has passed.
@@ -74,6 +78,7 @@ private:
   std::map<actor_ref, said> said_;
   std::set<actor_ref> hopeless_;
   std::map<actor_id, std::uint32_t> elsewhere_;
+  std::uint64_t given_up_ = 0;
   epoch connection_ = 0;
   bool any_fault_ = false;
   std::array<time_point, static_cast<std::size_t>(fault::faults)> fault_until_{};

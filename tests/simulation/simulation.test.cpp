@@ -68,6 +68,19 @@ TEST_CASE("I1-I12, I14: what the engine, the wire and the actors do in any order
   }
 }
 
+TEST_CASE("I14 single writer: nothing acts here once the engine has given this host up, 2,000 seeds") {
+  std::signal(SIGABRT, name_the_seed);
+  std::uint64_t given_up = 0;
+  for (std::uint64_t seed = 1; seed <= 2000; ++seed) {
+    CAPTURE(seed);
+    const auto result = run_named(seed);
+    given_up += result.given_up;
+    REQUIRE(result.violation == "");
+  }
+  fmt::print("{} instances were given up with their host\n", given_up);
+  CHECK(given_up > 500);
+}
+
 TEST_CASE("the same seed gives the same run") {
   for (const std::uint64_t seed : {7U, 70U, 700U}) {
     const auto a = run_named(seed);

@@ -38,6 +38,7 @@ public:
     result.seen = watch_.seen();
     result.steps = time_.steps();
     result.connections = wire_.connections();
+    result.given_up = watch_.given_up();
     for (const auto& a : engine_.actors()) result.generations += a.generation;
     return result;
   }
@@ -51,6 +52,7 @@ private:
               wire_.cut({connection_end::kind::closed, 0, 1011, "ws.timed_out#x"});
             },
         .placed_elsewhere = [this](const actor_ref& who) { placed_elsewhere(who); },
+        .gave_up = [this](const actor_ref& who) { gave_up(who); },
         .violated = [](const char* check, const std::string& what) { throw violated(check, what); },
         .on_fault =
             [this](int what) {
@@ -200,6 +202,12 @@ private:
     // A process that stands still can end nothing; what leaves it afterwards is checked there.
     const bool disturbed = time_.now() < disturbed_until_;
     watch_.handle_placed_elsewhere(who, disturbed ? std::nullopt : host_.acting(who.actor));
+  }
+
+  // From here on another host may run it, whether or not the Running rule is in force.
+  void gave_up(const actor_ref& who) {
+    const bool disturbed = time_.now() < disturbed_until_;
+    watch_.handle_given_up(who, disturbed ? std::nullopt : host_.acting(who.actor));
   }
 
   // -- the end

@@ -15,6 +15,7 @@ struct run_result {
   std::uint64_t steps = 0;
   std::uint64_t connections = 0;
   std::uint64_t generations = 0;
+  std::uint64_t given_up = 0;  ///< instances that the engine gave up with their host
 };
 
 run_result run(std::uint64_t seed, bool tracing = false);

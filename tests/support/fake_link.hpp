@@ -24,6 +24,7 @@ public:
   epoch connection = 0;             ///< 0 while down
   bool auto_written = true;         ///< false: nothing is ever reported as written
   std::optional<failure> refuse_tunnel;  ///< what sending a tunnel message gives
+  std::optional<failure> refuse_storage;  ///< the same for a storage request
   std::vector<std::pair<epoch, frame_class>> to_report;  ///< written, not told yet
   std::vector<std::pair<epoch, std::uint64_t>> fences;   ///< asked for, not told yet
   std::vector<protocol::to_rivet> greeting;
@@ -31,6 +32,9 @@ public:
   std::size_t granted_bytes = 0;
   unsigned reconnects = 0;
   bool closed = false;
+  std::vector<std::shared_ptr<output_meter>> meters;  ///< of what was sent with one
+
+  using link_port::send;
 
   void close() override { closed = true; }
 
@@ -44,7 +48,20 @@ public:
   }
 
   outcome<void> send(
-      std::shared_ptr<const output_gate> gate, protocol::to_rivet_tunnel_message message) override {
+      std::shared_ptr<const output_gate> gate, epoch on, const protocol::to_rivet& request) override {
+    if (on != connection || connection == 0) return failure{errc::link_lost, "the connection is over"};
+    if (!gate->open) return failure{errc::cancelled, "the instance has ended"};
+    if (refuse_storage) return *refuse_storage;
+    ++frames;
+    if (record) sent.push_back({on, request});
+    return {};
+  }
+
+  outcome<void> send(
+      std::shared_ptr<const output_gate> gate,
+      protocol::to_rivet_tunnel_message message,
+      std::shared_ptr<output_meter> meter) override {
+    if (meter) meters.push_back(meter);
     if (gate && !gate->open) return failure{errc::cancelled, "the instance has ended"};
     if (refuse_tunnel) return *refuse_tunnel;
     ++frames;

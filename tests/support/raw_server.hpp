@@ -109,6 +109,12 @@ public:
   /// Answers the upgrade. @returns the request
   std::string accept(std::string_view subprotocol = {}) {
     auto head = read_head();
+    accept_with(head, subprotocol);
+    return head;
+  }
+
+  /// The same for a request that has been read.
+  void accept_with(const std::string& head, std::string_view subprotocol = {}) {
     const auto key = header(head, "Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     unsigned char digest[SHA_DIGEST_LENGTH];
     SHA1(reinterpret_cast<const unsigned char*>(key.data()), key.size(), digest);
@@ -118,7 +124,6 @@ public:
     answer += reinterpret_cast<const char*>(text);
     if (!subprotocol.empty()) answer += "\r\nSec-WebSocket-Protocol: " + std::string{subprotocol};
     send(answer + "\r\n\r\n");
-    return head;
   }
 
   static std::string frame(int opcode, std::string_view payload, bool final = true) {
@@ -206,16 +211,21 @@ private:
 
 class raw_server {
 public:
-  explicit raw_server(std::function<void(raw_peer&)> script) : script_(std::move(script)) {
-    listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in at{};
-    at.sin_family = AF_INET;
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof at;
-    ::bind(listener_, reinterpret_cast<sockaddr*>(&at), size);
+  /// @param family  AF_INET: 127.0.0.1; AF_INET6: ::1
+  explicit raw_server(std::function<void(raw_peer&)> script, int family = AF_INET) : script_(std::move(script)) {
+    listener_ = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in four{};
+    sockaddr_in6 six{};
+    four.sin_family = AF_INET;
+    four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    six.sin6_family = AF_INET6;
+    six.sin6_addr = in6addr_loopback;
+    auto* at = family == AF_INET6 ? reinterpret_cast<sockaddr*>(&six) : reinterpret_cast<sockaddr*>(&four);
+    socklen_t size = family == AF_INET6 ? sizeof six : sizeof four;
+    ::bind(listener_, at, size);
     ::listen(listener_, 16);
-    ::getsockname(listener_, reinterpret_cast<sockaddr*>(&at), &size);
-    port_ = ntohs(at.sin_port);
+    ::getsockname(listener_, at, &size);
+    port_ = ntohs(family == AF_INET6 ? six.sin6_port : four.sin_port);
     thread_ = std::thread([this] { run(); });
   }
 

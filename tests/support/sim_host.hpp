@@ -1,4 +1,4 @@
-// Ingress, ack and outbox over a fake link under a test-driven scheduler, and the engine's part as short calls: what the
+// Ingress, ack, outbox and storage over a fake link under a test-driven scheduler, and the engine's part as short calls: what the
 // actor suite is written in.
 #pragma once
 
@@ -7,8 +7,10 @@
 #include <caf/stateful_actor.hpp>
 #include <functional>
 #include <nuncio/ack.hpp>
+#include <nuncio/codec.hpp>
 #include <nuncio/ingress.hpp>
 #include <nuncio/outbox.hpp>
+#include <nuncio/storage.hpp>
 
 #include "support/fake_link.hpp"
 #include "support/sim_system.hpp"
@@ -48,10 +50,20 @@ public:
   sim_host(const sim_host&) = delete;
   sim_host& operator=(const sim_host&) = delete;
 
+  /// An actor that sleeps only when it is told to.
   template <class F, class... Args>
   void serve(std::string name, F f, Args... args) {
+    serve(
+        serve_options{.name = std::move(name), .idle_timeout = 0ms}, std::move(f), std::move(args)...);
+  }
+
+  template <class F, class... Args>
+  void serve(serve_options how, F f, Args... args) {
+    auto name = how.name;
     options_.factories.insert_or_assign(
-        std::move(name), internal::function_factory(std::move(f), std::move(args)...));
+        std::move(name),
+        internal::served{
+            internal::function_factory(std::move(f), std::move(args)...), std::move(how)});
   }
 
   template <class T, class... Args>
@@ -64,13 +76,17 @@ public:
   void boot(bool connects = true) {
     acks_ = (*sim).spawn<ack, caf::hidden>(link, counts);
     outbox_ = (*sim).spawn<outbox, caf::hidden>(link, counts, [this] { return sim.now(); });
+    storage_ = (*sim).spawn<storage, caf::hidden>(storage_options{
+        .link = link, .counts = counts, .now = [this] { return sim.now(); }, .limits = storage_bounds});
+    options_.storage = storage_;
     ingress_ = (*sim).spawn<ingress, caf::hidden>(options_, acks_, outbox_);
     settle();
     if (connects) connect();
   }
 
   void end() {
-    for (auto* x : {&ingress_, &acks_, &outbox_}) {
+    options_.storage = nullptr;
+    for (auto* x : {&ingress_, &acks_, &outbox_, &storage_}) {
       if (*x) caf::anon_send_exit(*x, caf::exit_reason::kill);
       *x = nullptr;
     }
@@ -100,6 +116,17 @@ public:
     settle();
   }
 
+  /// The connection is cut and the next one is up before any actor has looked into its mailbox.
+  void swap_connection() {
+    const auto was = std::exchange(link->connection, ++epoch_);
+    link->to_report.clear();
+    link->fences.clear();
+    for (const auto& to : {ingress_, acks_, outbox_}) {
+      caf::anon_send(to, internal::link_down{was, "cut"});
+      caf::anon_send(to, internal::link_up{epoch_});
+    }
+  }
+
   void ping() { deliver(protocol::to_envoy_ping{sim.engine_now()}); }
 
   void deliver(protocol::to_envoy message) {
@@ -109,6 +136,8 @@ public:
 
   /// As deliver, without running anything.
   void batch(std::vector<protocol::to_envoy> messages) {
+    if (messages.size() == 1 && answers_storage(messages.front()))
+      return caf::anon_send(storage_, internal::storage_inbound{std::move(messages), 100});
     caf::anon_send(ingress_, inbound_batch{epoch_, term, std::move(messages), 100, sim.now()});
   }
 
@@ -120,7 +149,7 @@ public:
 
   template <class T>
   void to_all(const T& x) {
-    for (const auto& to : {ingress_, acks_, outbox_}) caf::anon_send(to, x);
+    for (const auto& to : {ingress_, acks_, outbox_, storage_}) caf::anon_send(to, x);
     settle();
   }
 
@@ -219,11 +248,36 @@ public:
     deliver(request_message(who, n, method, path, std::move(body)));
   }
 
+  // -- sockets
+  void open_socket(const actor_ref& who, std::uint32_t n, std::string_view path = "/") {
+    protocol::to_envoy_web_socket_open x{who.actor, std::nullopt, text{path}, {}};
+    x.headers.entries.emplace_back("user-agent", "test");
+    deliver(tunnel(n, 0, std::move(x)));
+  }
+
+  void socket_says(std::uint32_t n, std::uint16_t index, std::string_view message, bool binary = false) {
+    deliver(tunnel(n, index, protocol::to_envoy_web_socket_message{bytes{std::string{message}}, binary}));
+  }
+
+  void close_socket(std::uint32_t n, std::uint16_t index, std::uint16_t code, std::string_view why = {}) {
+    deliver(tunnel(n, index, protocol::to_envoy_web_socket_close{code, text{why}}));
+  }
+
   // -- what the engine saw ------------------------------------------------------------
   /// One line for each frame, in order: "ack a/1:1", "event a/1:250 running", "7 #0 200 text", "7 #0 abort", ...
   [[nodiscard]] std::vector<std::string> lines(std::size_t from = 0) const {
     std::vector<std::string> out;
     for (auto i = from; i < link->sent.size(); ++i) describe(link->sent[i], out);
+    return out;
+  }
+
+  /// The storage requests that were sent, in order.
+  [[nodiscard]] std::vector<protocol::to_rivet> storage_requests_sent() const {
+    std::vector<protocol::to_rivet> out;
+    for (const auto& x : link->sent) {
+      const auto* message = std::get_if<protocol::to_rivet>(&x.content);
+      if (message != nullptr && is_storage(*message)) out.push_back(*message);
+    }
     return out;
   }
 
@@ -248,9 +302,23 @@ public:
   std::shared_ptr<counters> counts = std::make_shared<counters>();
   std::vector<std::pair<log_level, std::string>> log;
   bool hold_fences = false;
+  storage_limits storage_bounds{};
   std::uint64_t term = 0;
 
 private:
+public:
+  /// What every instance but an actor's first asks by itself.
+  static bool recalls_alarm(const protocol::to_rivet& x) {
+    const auto* request = std::get_if<protocol::to_rivet_kv_request>(&x);
+    const auto* get = request != nullptr ? std::get_if<protocol::kv_get_request>(&request->data) : nullptr;
+    return get != nullptr && get->keys.size() == 1 && get->keys[0].view() == "\x06";
+  }
+
+private:
+  static bool is_storage(const protocol::to_rivet& x) {
+    return std::visit([]<class T>(const T& message) { return requires { message.request_id; }; }, x);
+  }
+
   static std::string at(const protocol::actor_checkpoint& x) {
     return fmt::format("{}/{}:{}", x.actor_id.view(), x.generation, x.index);
   }
@@ -282,6 +350,10 @@ private:
     if (std::holds_alternative<protocol::to_rivet_web_socket_open>(x)) return "socket open";
     if (const auto* c = std::get_if<protocol::to_rivet_web_socket_close>(&x))
       return fmt::format("socket close {}", c->code.value_or(0));
+    if (const auto* m = std::get_if<protocol::to_rivet_web_socket_message>(&x))
+      return fmt::format("socket {} {}", m->binary ? "bytes" : "text", m->data.view());
+    if (const auto* ack = std::get_if<protocol::to_rivet_web_socket_message_ack>(&x))
+      return fmt::format("socket ack {}", ack->index);
     return "other";
   }
 
@@ -300,10 +372,11 @@ private:
       for (const auto& each : events->events)
         out.push_back("event " + at(each.checkpoint) + " " + describe(each.inner));
     if (std::holds_alternative<protocol::to_rivet_stopping>(message)) out.emplace_back("stopping");
+    if (is_storage(message) && !recalls_alarm(message)) out.emplace_back(protocol::name_of(message));
   }
 
   ingress_options options_;
-  caf::actor acks_, outbox_, ingress_;
+  caf::actor acks_, outbox_, storage_, ingress_;
   epoch epoch_ = 0;
 };
 

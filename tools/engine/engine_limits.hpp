@@ -27,6 +27,12 @@ struct engine_limits {
   int attempts_max = 7;          ///< gateway: attempts before 502
   millis response_timeout = 300000;    ///< gateway: request sent, no response
   millis socket_open_timeout = 15000;  ///< gateway: WebSocketOpen unanswered
+  millis socket_ack_timeout =
+      30000;  ///< gateway: a hibernating socket's message unacked for longer
+  millis socket_gc_interval = 15000;  ///< gateway: how often that is looked at
+  std::uint64_t socket_pending_bytes_max =
+      134217728;  ///< gateway: unacked or held, for each socket
+  std::size_t socket_pending_messages_max = 65535;
   std::uint64_t response_bytes_max = 20971520;
   std::uint64_t request_bytes_max = 20971520;
   std::uint64_t window_bytes = 1048576;  ///< streaming: body bytes not yet credited

@@ -19,6 +19,7 @@
 #include "gateway.hpp"
 #include "random_id.hpp"
 #include "state_store.hpp"
+#include "storage_requests.hpp"
 #include "web.hpp"
 
 namespace nuncio::engine {
@@ -103,7 +104,9 @@ public:
             seed + 2,
             [this](connection_id c, protocol::to_envoy_tunnel_message m) {
               return deliver(c, std::move(m));
-            }),
+            },
+            [this] { return now(); }),
+        storage_(core_),
         api_(core_, options.reported_protocol_version),
         faults_(seed + 3),
         store_(std::move(store)) {}
@@ -113,6 +116,8 @@ public:
       auto kept = store_->load();
       if (!kept) return kept.error();
       core_.restore(std::move(*kept), now());
+      if (const auto loaded = store_->load_storage(storage_.store()); !loaded)
+        return loaded.error();
     }
     core_.add_namespace("default", "Default", now());
     for (const auto& pool : options_.pools) core_.add_pool("default", pool);
@@ -231,6 +236,8 @@ private:
       pump();
     };
     socket->set_reading(faults_.reads(request.envoy_key, now()));
+    pump();  // Init and the replay go first
+    gateway_.envoy_connected();
   }
 
   void receive(connection_id id, const bytes& frame, bool binary) {
@@ -264,12 +271,9 @@ private:
   void dispatch(connection_id id, const protocol::to_rivet& message) {
     if (const auto* tunnel = std::get_if<protocol::to_rivet_tunnel_message>(&message)) {
       gateway_.handle(*tunnel, now());
-    } else if (const auto* kv = std::get_if<protocol::to_rivet_kv_request>(&message)) {
-      deliver(
-          id,
-          protocol::to_envoy_kv_response{
-              kv->request_id,
-              protocol::kv_error_response{text{"the dev engine has no KV store yet"}}});
+    } else if (auto answer = storage_.answer(message, now())) {
+      save();  // before anybody is told
+      deliver(id, std::move(*answer));
     } else {
       core_.handle(id, message, now());
     }
@@ -278,11 +282,7 @@ private:
   /// Saves, then does what the core decided, until nothing is left.
   void pump() {
     while (true) {
-      if (const auto changes = core_.take_changes(); store_ && !changes.empty()) {
-        if (const auto saved = store_->save(core_.state(), changes); !saved) {
-          std::fprintf(stderr, "dev engine: %s\n", to_string(saved.error()).c_str());
-        }
-      }
+      save();
       const auto effects = core_.take_effects();
       if (effects.empty()) break;
       for (const auto& e : effects) {
@@ -292,10 +292,19 @@ private:
           shut(close->connection, close->code, close->reason);
         } else if (const auto* changed = std::get_if<actor_changed>(&e)) {
           api_.actor_changed(changed->actor);
+          storage_.actor_changed(changed->actor);
           gateway_.actor_changed(changed->actor, now());
         }
       }
     }
+  }
+
+  void save() {
+    const auto changes = core_.take_changes();
+    const auto stored = storage_.store().take_changes();
+    if (!store_ || (changes.empty() && stored.empty())) return;
+    if (const auto saved = store_->save(core_.state(), changes, storage_.store(), stored); !saved)
+      std::fprintf(stderr, "dev engine: %s\n", to_string(saved.error()).c_str());
   }
 
   /// Puts a frame on its way, as the faults have it. False if there is no such connection.
@@ -305,6 +314,7 @@ private:
     auto& link = at->second;
     const auto plan = faults_.outbound(kind_of(message), link.envoy, now());
     auto* commands = std::get_if<protocol::to_envoy_commands>(&message);
+    if (commands != nullptr) name_hibernating(*commands);
     if (plan.reverse && commands != nullptr)
       std::reverse(commands->commands.begin(), commands->commands.end());
     auto encoded = protocol::encode(message, link.version);
@@ -324,6 +334,13 @@ private:
     if (plan.cut != cut_kind::none) link.deaf = true;
     flush(link);
     return true;
+  }
+
+  /// Known only when it is sent: sockets come and go while a command waits.
+  void name_hibernating(protocol::to_envoy_commands& frame) const {
+    for (auto& c : frame.commands)
+      if (auto* start = std::get_if<protocol::command_start_actor>(&c.inner))
+        start->hibernating_requests = gateway_.hibernating(c.checkpoint.actor_id);
   }
 
   void flush(envoy_link& link) {
@@ -404,6 +421,7 @@ private:
   std::mt19937_64 random_;
   engine_core core_;
   gateway gateway_;
+  storage_requests storage_;
   engine_api api_;
   fault_plan faults_;
   std::unique_ptr<state_store> store_;

@@ -11,8 +11,6 @@ namespace nuncio::engine {
 
 namespace {
 
-using abort_kind = protocol::http_stream_abort_reason_kind;
-
 fixed4 random_word(std::mt19937_64& random) {
   fixed4 out;
   const auto word = random();
@@ -20,28 +18,21 @@ fixed4 random_word(std::mt19937_64& random) {
   return out;
 }
 
-wire::map_of<text, text> headers_for_actor(const http_request& request, const std::string& ray) {
-  wire::map_of<text, text> out;
-  for (const auto& h : request.headers) {
-    const bool ascii = std::all_of(h.value.begin(), h.value.end(), [](char c) { return c >= 0; });
-    if (ascii && h.name != "x-rivet-ray-id") out.entries.emplace_back(h.name, h.value);
-  }
-  out.entries.emplace_back(text{"x-rivet-ray-id"}, text{ray});
-  return out;
-}
-
-bool valid_header(std::string_view name, std::string_view value) {
-  const auto bad_name = [](char c) { return c <= ' ' || c == ':' || c >= 0x7f || c < 0; };
-  const auto bad_value = [](char c) { return c == '\r' || c == '\n' || c == '\0'; };
-  return !name.empty() && std::none_of(name.begin(), name.end(), bad_name) &&
-         std::none_of(value.begin(), value.end(), bad_value);
-}
-
 }  // namespace
 
 gateway::gateway(
-    engine_core& core, engine_limits limits, bool streaming, std::uint64_t seed, send_function send)
-    : core_(core), limits_(limits), streaming_(streaming), random_(seed), send_(std::move(send)) {
+    engine_core& core,
+    engine_limits limits,
+    bool streaming,
+    std::uint64_t seed,
+    send_function send,
+    clock_function clock)
+    : core_(core),
+      limits_(limits),
+      streaming_(streaming),
+      random_(seed),
+      send_(std::move(send)),
+      clock_(std::move(clock)) {
   id_.value = random_word(random_);
 }
 
@@ -49,8 +40,19 @@ gateway::~gateway() {
   // The callbacks hold exchanges weakly, but point at this object.
   for (auto& [id, x] : exchanges_) {
     if (x->responder) x->responder->on_gone = nullptr, x->responder->on_drained = nullptr;
-    if (x->socket) x->socket->on_message = nullptr, x->socket->on_close = nullptr;
+    if (x->socket) x->socket->client->on_message = nullptr, x->socket->client->on_close = nullptr;
   }
+}
+
+wire::map_of<text, text> gateway::headers_for_actor(
+    const http_request& request, const std::string& ray) {
+  wire::map_of<text, text> out;
+  for (const auto& h : request.headers) {
+    const bool ascii = std::all_of(h.value.begin(), h.value.end(), [](char c) { return c >= 0; });
+    if (ascii && h.name != "x-rivet-ray-id") out.entries.emplace_back(h.name, h.value);
+  }
+  out.entries.emplace_back(text{"x-rivet-ray-id"}, text{ray});
+  return out;
 }
 
 // -- a new exchange ---------------------------------------------------------------
@@ -61,8 +63,9 @@ gateway::exchange_ptr gateway::enter(http_request request, route where, millis n
   x->actor = where.actor;
   x->path = std::move(where.path);
   x->request = std::move(request);
-  x->deadline = now + limits_.ready_timeout;
   exchanges_[x->id] = x;
+  by_actor_[x->actor].insert(x->id);
+  set_deadline(*x, now + limits_.ready_timeout);
   return x;
 }
 
@@ -93,7 +96,7 @@ void gateway::request(http_request request, std::shared_ptr<http_responder> resp
     const auto gone = weak.lock();
     // The buffered gateway goes on: the envoy is not told (G.1).
     if (!gone || !gone->streams || gone->at == stage::done) return;
-    abort_request(*gone, abort_kind::cancelled, "client disconnected");
+    abort_request(*gone, protocol::http_stream_abort_reason_kind::cancelled, "client disconnected");
     finish(*gone);
   };
   advance(*x, now);
@@ -113,13 +116,15 @@ void gateway::socket(http_request request, std::shared_ptr<web_socket> socket, m
     return;
   }
   auto x = enter(std::move(request), std::move(where), now);
-  x->socket = std::move(socket);
-  x->socket->on_message = [this, weak = std::weak_ptr{x}](bytes data, bool binary) {
-    if (const auto live = weak.lock()) client_message(*live, std::move(data), binary);
+  x->socket.emplace().client = socket;
+  // Nothing of the client's is looked at before the actor has accepted, not even that it leaves.
+  socket->set_reading(false);
+  socket->on_message = [this, weak = std::weak_ptr{x}](bytes data, bool binary) {
+    if (const auto live = weak.lock()) client_message(*live, std::move(data), binary, clock_());
   };
-  x->socket->on_close = [this, weak = std::weak_ptr{x}](
-                            std::optional<std::uint16_t> code, std::string reason) {
-    if (const auto live = weak.lock()) client_closed(*live, code, reason);
+  socket->on_close = [this, weak = std::weak_ptr{x}](
+                         std::optional<std::uint16_t> code, std::string reason) {
+    if (const auto live = weak.lock()) client_closed(*live, {code, std::move(reason)}, clock_());
   };
   advance(*x, now);
 }
@@ -127,76 +132,89 @@ void gateway::socket(http_request request, std::shared_ptr<web_socket> socket, m
 // -- time and actors ----------------------------------------------------------------
 
 void gateway::actor_changed(const actor_id& id, millis now) {
+  const auto at = by_actor_.find(id);
+  if (at == by_actor_.end()) return;
   std::vector<exchange_ptr> concerned;
-  for (const auto& [key, x] : exchanges_)
-    if (x->actor == id) concerned.push_back(x);
+  for (const auto& x : at->second) concerned.push_back(exchanges_.at(x));
   for (const auto& x : concerned) advance(*x, now);
 }
 
 void gateway::tick(millis now) {
-  std::vector<exchange_ptr> due;
-  for (const auto& [key, x] : exchanges_)
-    if (x->deadline != 0 && x->deadline <= now) due.push_back(x);
-  for (const auto& x : due) advance(*x, now);
+  while (!timers_.empty() && timers_.begin()->first <= now) {
+    const auto x = exchanges_.at(timers_.begin()->second);
+    const auto due = x->deadline;
+    advance(*x, now);
+    // Whoever neither ended nor set a new time is looked at again with the next tick.
+    if (x->at != stage::done && x->deadline == due) set_deadline(*x, now + 1);
+  }
+}
+
+void gateway::set_deadline(exchange& x, millis deadline) {
+  if (x.deadline != 0) timers_.erase({x.deadline, x.id});
+  x.deadline = deadline;
+  if (deadline != 0) timers_.insert({deadline, x.id});
 }
 
 void gateway::advance(exchange& x, millis now) {
   if (x.at == stage::done) return;
   const auto* a = core_.find(x.actor);
   const bool gone = a == nullptr || a->phase == actor_phase::destroyed;
-  const bool sent = x.at == stage::waiting_response || x.at == stage::streaming;
-  if (sent) {
+  if (x.at == stage::waiting_response || x.at == stage::streaming) {
     const bool same = !gone && a->generation == x.generation && a->phase != actor_phase::sleeping &&
                       a->phase != actor_phase::allocating;
-    if (x.socket && x.opened) {
-      if (same) return;
-      tell(x, protocol::to_envoy_web_socket_close{1000, std::nullopt});
-      x.socket->close(1000, "actor.stopped#" + random_id(random_));
-      finish(x);
-    } else if (x.at == stage::streaming) {
-      if (same) return;
-      if (x.responder) x.responder->cut();
-      finish(x);
-    } else if (!same) {
-      attempt_failed(x, now);
-    } else if (x.deadline <= now) {
-      if (x.socket) {
-        attempt_failed(x, now);
-      } else {
-        refuse(
-            x,
-            gateway_error(
-                504,
-                "guard",
-                "gateway_response_start_timeout",
-                "The actor did not answer in time."));
-      }
-    }
+    advance_sent(x, same, now);
+    return;
+  }
+  if (x.at == stage::hibernating) {
+    if (!gone && a->phase == actor_phase::running) resume_socket(x, *a, now);
     return;
   }
   if (x.at == stage::backing_off) {
     if (x.deadline > now) return;
-    if (x.attempts >= limits_.attempts_max) {
+    // A WebSocket's open is tried once more often than a request (measured).
+    if (x.attempts >= limits_.attempts_max + (x.socket ? 1 : 0)) {
       give_up(x);
       return;
     }
     x.at = stage::waiting_ready;
-    x.deadline = now + limits_.ready_timeout;
+    set_deadline(x, now + limits_.ready_timeout);
   }
   if (gone) {
     refuse(x, actor_not_found());
   } else if (a->phase == actor_phase::running) {
-    const auto connection = core_.host_of(*a);
-    if (connection == 0) {
-      attempt_failed(x, now);
-    } else {
+    if (x.socket && x.socket->opened) {
+      resume_socket(x, *a, now);
+    } else if (const auto connection = core_.host_of(*a); connection != 0) {
       attempt(x, *a, connection, now);
+    } else {
+      attempt_failed(x, now);
     }
   } else if (x.deadline <= now) {
     refuse(
         x, gateway_error(503, "guard", "actor_ready_timeout", "The actor was not ready in time."));
   } else {
     core_.wake(x.actor, now);
+  }
+}
+
+void gateway::advance_sent(exchange& x, bool same, millis now) {
+  if (x.socket && x.socket->opened) {
+    advance_socket(x, same, now);
+  } else if (x.at == stage::streaming) {
+    if (same) return;
+    if (x.responder) x.responder->cut();
+    finish(x);
+  } else if (!same) {
+    attempt_failed(x, now);
+  } else if (x.deadline > now) {
+    return;
+  } else if (x.socket) {
+    attempt_failed(x, now);
+  } else {
+    refuse(
+        x,
+        gateway_error(
+            504, "guard", "gateway_response_start_timeout", "The actor did not answer in time."));
   }
 }
 
@@ -207,45 +225,21 @@ void gateway::attempt(
   x.generation = actor.generation;
   x.out_index = 0;
   x.in_index = 0;
+  x.held.clear();
+  x.held_bytes = 0;
+  holding_.erase(x.id);
   x.at = stage::waiting_response;
-  const auto headers = headers_for_actor(x.request, random_id(random_));
-  if (x.socket) {
-    x.deadline = now + limits_.socket_open_timeout;
-    protocol::to_envoy_web_socket_open open;
-    open.actor_id = x.actor;
-    open.path = x.path;
-    open.headers = headers;
-    if (!tell(x, std::move(open))) attempt_failed(x, now);
+  if (!x.socket) {
+    start_request(x, actor, now);
     return;
   }
-  ++counters_.attempts;
-  if (x.attempts > 1) ++counters_.retries;
-  x.deadline = now + limits_.response_timeout;
-  const auto envoy = core_.state().envoys.find(actor.envoy);
-  x.streams =
-      streaming_ && envoy != core_.state().envoys.end() && envoy->second.protocol_version >= 8;
-  protocol::to_envoy_request_start start;
-  start.actor_id = x.actor;
-  start.method = x.request.method;
-  start.path = x.path;
-  start.headers = headers;
-  if (x.streams) {
-    start.actor_generation = actor.generation;
-    start.stream = !x.request.body.empty();
-    start.response_stream = true;
-  } else if (!x.request.body.empty()) {
-    start.body = bytes{std::string_view{x.request.body}};
-  }
-  x.body_sent = 0;
-  x.body_credited = 0;
-  x.body_done = !start.stream;
-  x.response_bytes = 0;
-  x.response_drained = 0;
-  if (!tell(x, std::move(start))) {
-    attempt_failed(x, now);
-    return;
-  }
-  send_body(x);
+  set_deadline(x, now + limits_.socket_open_timeout);
+  x.socket->refused = false;
+  protocol::to_envoy_web_socket_open open;
+  open.actor_id = x.actor;
+  open.path = x.path;
+  open.headers = headers_for_actor(x.request, random_id(random_));
+  if (!send_now(x, message_of(x, std::move(open)))) attempt_failed(x, now);
 }
 
 void gateway::attempt_failed(exchange& x, millis now) {
@@ -255,10 +249,19 @@ void gateway::attempt_failed(exchange& x, millis now) {
     return;
   }
   x.at = stage::backing_off;
-  x.deadline = now + (limits_.retry_first << std::min(x.failures - 1, 20));
+  set_deadline(x, now + (limits_.retry_first << std::min(x.failures - 1, 20)));
 }
 
 void gateway::give_up(exchange& x) {
+  if (x.socket) {
+    ++counters_.failed;
+    close_client(
+        x,
+        1011,
+        x.socket->refused ? "guard.websocket_closed_before_open" : "guard.websocket_open_timeout");
+    finish(x);
+    return;
+  }
   refuse(
       x,
       gateway_error(
@@ -272,168 +275,85 @@ void gateway::refuse(exchange& x, http_reply reply) {
     std::string why = "core.internal_error";
     for (const auto& h : reply.headers)
       if (h.name == "x-rivet-error") why = h.value;
-    x.socket->close(1011, why + "#" + random_id(random_));
+    close_client(x, 1011, why);
   }
   finish(x);
 }
 
 void gateway::finish(exchange& x) {
   x.at = stage::done;
+  set_deadline(x, 0);
+  holding_.erase(x.id);
   const auto keep = exchanges_.find(x.id);
-  if (keep != exchanges_.end()) {
-    // Whoever runs on this exchange now must not lose it under its feet.
-    const auto alive = keep->second;
-    exchanges_.erase(keep);
-    if (alive->responder) alive->responder->on_drained = nullptr;
-    x.deadline = 0;
-  }
+  if (keep == exchanges_.end()) return;
+  // Whoever runs on this exchange now must not lose it under its feet.
+  const auto alive = keep->second;
+  exchanges_.erase(keep);
+  const auto siblings = by_actor_.find(x.actor);
+  siblings->second.erase(x.id);
+  if (siblings->second.empty()) by_actor_.erase(siblings);
+  if (alive->responder) alive->responder->on_drained = nullptr;
 }
 
-bool gateway::tell(exchange& x, protocol::to_envoy_tunnel_message_kind kind) {
-  auto connection = x.connection;
+// -- to and from envoys -------------------------------------------------------------
+
+protocol::to_envoy_tunnel_message gateway::message_of(
+    exchange& x, protocol::to_envoy_tunnel_message_kind kind) {
+  return {{x.id.gateway, x.id.request, x.out_index++}, std::move(kind)};
+}
+
+bool gateway::send_now(exchange& x, const protocol::to_envoy_tunnel_message& message) {
   // An exchange goes on over its envoy's next connection (C.5).
   if (const auto* a = core_.find(x.actor); a != nullptr && a->generation == x.generation)
-    if (const auto current = core_.host_of(*a); current != 0) connection = current;
-  x.connection = connection;
-  return send_(connection, {{x.id.gateway, x.id.request, x.out_index++}, std::move(kind)});
+    if (const auto current = core_.host_of(*a); current != 0) x.connection = current;
+  return send_(x.connection, message);
 }
 
-// -- HTTP ---------------------------------------------------------------------------
+void gateway::tell(exchange& x, protocol::to_envoy_tunnel_message_kind kind) {
+  std::uint64_t size = 64;
+  if (const auto* message = std::get_if<protocol::to_envoy_web_socket_message>(&kind))
+    size += message->data.size();
+  if (const auto* chunk = std::get_if<protocol::to_envoy_request_chunk>(&kind))
+    size += chunk->body.size();
+  hold_or_send(x, message_of(x, std::move(kind)), size);
+}
 
-void gateway::send_body(exchange& x) {
-  if (!x.streams) return;
-  const auto& body = x.request.body;
-  while (!x.body_done && x.body_sent < body.size()) {
-    const auto room = x.body_credited + limits_.window_bytes - x.body_sent;
-    const auto n = std::min({room, limits_.chunk_bytes, body.size() - x.body_sent});
-    if (n == 0) return;
-    tell(
-        x,
-        protocol::to_envoy_request_chunk{
-            bytes{std::string_view{body}.substr(x.body_sent, n)}, false});
-    x.body_sent += n;
+void gateway::hold_or_send(
+    exchange& x, protocol::to_envoy_tunnel_message message, std::uint64_t size) {
+  if (x.held.empty() && send_now(x, message)) return;
+  x.held_bytes += size;
+  if (x.held_bytes > limits_.socket_pending_bytes_max) {
+    if (x.socket) {
+      close_client(x, 1011, "guard.websocket_pending_limit_reached");
+    } else if (x.responder) {
+      x.responder->cut();
+    }
+    finish(x);
+    return;
   }
-  if (x.body_done) return;
-  x.body_done = true;
-  tell(x, protocol::to_envoy_request_chunk{{}, true});
+  x.held.push_back(std::move(message));
+  holding_.insert(x.id);
 }
 
-void gateway::abort_request(exchange& x, abort_kind kind, std::string_view detail) {
-  if (!x.streams || x.at == stage::waiting_ready || x.at == stage::backing_off) return;
-  tell(x, protocol::to_envoy_request_abort{x.actor, x.generation, {kind, text{detail}}});
+void gateway::envoy_connected() {
+  for (auto at = holding_.begin(); at != holding_.end();) {
+    auto& x = *exchanges_.at(*at);
+    while (!x.held.empty() && send_now(x, x.held.front())) x.held.pop_front();
+    if (x.held.empty()) x.held_bytes = 0;
+    at = x.held.empty() ? holding_.erase(at) : std::next(at);
+  }
 }
 
 void gateway::handle(const protocol::to_rivet_tunnel_message& message, millis now) {
   const auto at = exchanges_.find({message.message_id.gateway_id, message.message_id.request_id});
   if (at == exchanges_.end()) return;
   const auto x = at->second;
-  if (x->at != stage::waiting_response && x->at != stage::streaming) return;
-  if (x->socket) {
-    handle_socket(*x, message, now);
-  } else {
+  const bool sent = x->at == stage::waiting_response || x->at == stage::streaming;
+  if (x->socket && (sent || x->socket->opened)) {
+    handle_socket(*x, message.message_kind, now);
+  } else if (!x->socket && sent) {
     handle_http(*x, message, now);
   }
-}
-
-void gateway::handle_http(
-    exchange& x, const protocol::to_rivet_tunnel_message& message, millis now) {
-  if (x.streams) {
-    if (message.message_id.message_index != x.in_index) {
-      abort_request(x, abort_kind::internal_error, "message index out of order");
-      if (x.at == stage::streaming) {
-        x.responder->cut();
-        finish(x);
-      } else {
-        refuse(x, internal_error());
-      }
-      return;
-    }
-    ++x.in_index;
-  }
-  const auto& kind = message.message_kind;
-  if (const auto* start = std::get_if<protocol::to_rivet_response_start>(&kind)) {
-    if (x.at == stage::waiting_response) on_response_start(x, *start, now);
-  } else if (const auto* chunk = std::get_if<protocol::to_rivet_response_chunk>(&kind)) {
-    if (x.streams) on_response_chunk(x, *chunk);
-  } else if (std::holds_alternative<protocol::to_rivet_response_abort>(kind)) {
-    if (x.at == stage::streaming) {
-      x.responder->cut();
-      finish(x);
-    } else if (x.streams) {
-      refuse(
-          x,
-          gateway_error(503, "guard", "tunnel_request_aborted", "The actor aborted the request."));
-    } else {
-      attempt_failed(x, now);
-    }
-  } else if (
-      const auto* credit = std::get_if<protocol::to_rivet_request_body_window_update>(&kind)) {
-    x.body_credited = std::min(std::max(x.body_credited, credit->consumed_bytes), x.body_sent);
-    send_body(x);
-  } else if (std::holds_alternative<protocol::to_rivet_request_body_cancel>(kind)) {
-    x.body_done = true;
-  }
-}
-
-void gateway::on_response_start(
-    exchange& x, const protocol::to_rivet_response_start& start, millis now) {
-  if (start.body && start.body->size() > limits_.response_bytes_max) {
-    attempt_failed(x, now);
-    return;
-  }
-  http_reply reply;
-  reply.status = start.status;
-  bool valid = start.status >= 100 && start.status <= 999;
-  for (const auto& [name, value] : start.headers.entries) {
-    valid = valid && valid_header(name, value);
-    const std::string_view n = name;
-    if (n == "content-length" || n == "transfer-encoding" || n == "connection") continue;
-    reply.headers.push_back({name.str(), value.str()});
-  }
-  if (!valid) {
-    abort_request(x, abort_kind::internal_error, "invalid response head");
-    refuse(x, internal_error());
-    return;
-  }
-  reply.headers.push_back({"x-rivet-ray-id", random_id(random_)});
-  reply.headers.push_back({"access-control-allow-origin", "*"});
-  if (start.body) reply.body = std::string{start.body->view()};
-  ++counters_.responses;
-  if (!x.streams || !start.stream) {
-    x.responder->answer(std::move(reply));
-    finish(x);
-    return;
-  }
-  x.at = stage::streaming;
-  x.deadline = 0;
-  x.response_bytes = reply.body.size();
-  const auto at = exchanges_.find(x.id);
-  x.responder->on_drained = [this, weak = std::weak_ptr{at->second}](std::uint64_t total) {
-    const auto live = weak.lock();
-    if (!live || live->at == stage::done) return;
-    live->response_drained = total;
-    tell(*live, protocol::to_envoy_response_body_window_update{total});
-  };
-  x.responder->begin(std::move(reply));
-}
-
-void gateway::on_response_chunk(exchange& x, const protocol::to_rivet_response_chunk& chunk) {
-  if (x.at != stage::streaming) {
-    abort_request(x, abort_kind::internal_error, "chunk before the response");
-    refuse(x, internal_error());
-    return;
-  }
-  x.response_bytes += chunk.body.size();
-  if (x.response_bytes - x.response_drained > limits_.window_bytes) {
-    abort_request(x, abort_kind::internal_error, "envoy exceeded the HTTP response body window");
-    x.responder->cut();
-    finish(x);
-    return;
-  }
-  x.responder->chunk(chunk.body.view());
-  if (!chunk.finish) return;
-  x.responder->end();
-  finish(x);
 }
 
 }  // namespace nuncio::engine

@@ -1,6 +1,6 @@
 // The client's way to an actor: holds requests until the actor is ready, wakes it, sends, retries
-// (docs/protocol.md G). One exchange for each HTTP request or client WebSocket. Engine thread; no
-// sockets of its own.
+// (docs/protocol.md G). One exchange for each HTTP request or client WebSocket; a hibernating
+// socket outlives the generations of its actor. Engine thread; no sockets of its own.
 #pragma once
 
 #include <deque>
@@ -9,7 +9,9 @@
 #include <memory>
 #include <nuncio/messages.hpp>
 #include <random>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "engine_core.hpp"
 #include "url.hpp"
@@ -26,12 +28,16 @@ public:
   /// @returns false if the connection has gone
   using send_function = std::function<bool(connection_id, protocol::to_envoy_tunnel_message)>;
 
+  using clock_function = std::function<millis()>;
+
+  /// `clock` is for what sockets and responders report by themselves.
   gateway(
       engine_core& core,
       engine_limits limits,
       bool streaming,
       std::uint64_t seed,
-      send_function send);
+      send_function send,
+      clock_function clock);
   ~gateway();
 
   void request(http_request request, std::shared_ptr<http_responder> responder, millis now);
@@ -40,12 +46,52 @@ public:
   /// A tunnel message from an envoy; unknown exchanges are dropped.
   void handle(const protocol::to_rivet_tunnel_message& message, millis now);
   void actor_changed(const actor_id& id, millis now);
+  /// An envoy has connected: what was held for it while it was away goes out.
+  void envoy_connected();
   void tick(millis now);
+
+  /// The sockets that a Start of this actor finds waiting for it.
+  [[nodiscard]] std::vector<protocol::hibernating_request> hibernating(const actor_id& id) const;
+
+  /// For requests that come from now on.
+  void set_streaming(bool on) { streaming_ = on; }
 
   [[nodiscard]] const gateway_counters& counters() const { return counters_; }
 
 private:
-  enum class stage : std::uint8_t { waiting_ready, backing_off, waiting_response, streaming, done };
+  enum class stage : std::uint8_t {
+    waiting_ready,
+    backing_off,
+    waiting_response,  ///< sent; for an accepted socket: open
+    streaming,
+    hibernating,  ///< the socket's actor sleeps, and nothing of the client's waits
+    done
+  };
+
+  /// A client's message that its actor has not acked.
+  struct unacked_message {
+    std::uint16_t index = 0;
+    bytes data;
+    bool binary = false;
+    millis sent = 0;
+  };
+
+  struct client_end {
+    std::optional<std::uint16_t> code;  ///< none: it vanished
+    std::string reason;
+  };
+
+  /// What an exchange has besides when it is a client WebSocket.
+  struct socket_part {
+    std::shared_ptr<web_socket> client;
+    bool opened = false;  ///< the actor has accepted; until then nothing is read from the client
+    bool hibernates = false;
+    bool refused = false;                 ///< what the last failed attempt was
+    std::optional<client_end> ended;      ///< seen before the actor has accepted
+    std::deque<unacked_message> unacked;  ///< if it hibernates
+    std::uint64_t unacked_bytes = 0;
+    std::deque<protocol::to_rivet_tunnel_message_kind> early;  ///< from an actor that starts again
+  };
 
   struct exchange {
     exchange_id id;
@@ -53,11 +99,11 @@ private:
     http_request request;
     std::string path;  ///< as the actor sees it
     std::shared_ptr<http_responder> responder;
-    std::shared_ptr<web_socket> socket;
+    std::optional<socket_part> socket;
     stage at = stage::waiting_ready;
-    millis deadline = 0;
-    int attempts = 0;  ///< sent to an envoy
-    int failures = 0;  ///< those that failed, and times that the envoy was away
+    millis deadline = 0;  ///< under which it stands in timers_: change it by set_deadline only
+    int attempts = 0;     ///< sent to an envoy
+    int failures = 0;     ///< those that failed, and times that the envoy was away
     std::uint32_t generation = 0;
     connection_id connection = 0;
     std::uint16_t out_index = 0;
@@ -68,9 +114,8 @@ private:
     std::uint64_t body_credited = 0;
     std::uint64_t response_bytes = 0;
     std::uint64_t response_drained = 0;
-    bool opened = false;
-    std::deque<std::pair<bytes, bool>> waiting;  ///< client messages before the actor has accepted
-    std::size_t waiting_bytes = 0;
+    std::deque<protocol::to_envoy_tunnel_message> held;  ///< while the envoy is away
+    std::uint64_t held_bytes = 0;
   };
 
   using exchange_ptr = std::shared_ptr<exchange>;
@@ -85,31 +130,56 @@ private:
   route resolve(const std::string& target, millis now);
   route resolve_query(
       const std::string& name, const url_target& target, const std::string& rest, millis now);
+  static wire::map_of<text, text> headers_for_actor(
+      const http_request& request, const std::string& ray);
   exchange_ptr enter(http_request request, route where, millis now);
   void advance(exchange& x, millis now);
+  void advance_sent(exchange& x, bool same, millis now);
   void attempt(exchange& x, const actor_record& actor, connection_id connection, millis now);
   void attempt_failed(exchange& x, millis now);
   void give_up(exchange& x);
   void refuse(exchange& x, http_reply reply);
   void finish(exchange& x);
-  bool tell(exchange& x, protocol::to_envoy_tunnel_message_kind kind);
+  void set_deadline(exchange& x, millis deadline);
+  bool send_now(exchange& x, const protocol::to_envoy_tunnel_message& message);
+  /// Sends, or holds while the envoy is away.
+  void tell(exchange& x, protocol::to_envoy_tunnel_message_kind kind);
+  void hold_or_send(exchange& x, protocol::to_envoy_tunnel_message message, std::uint64_t size);
+  protocol::to_envoy_tunnel_message message_of(
+      exchange& x, protocol::to_envoy_tunnel_message_kind kind);
+
+  // gateway_http.cpp
+  void start_request(exchange& x, const actor_record& actor, millis now);
   void send_body(exchange& x);
   void abort_request(
       exchange& x, protocol::http_stream_abort_reason_kind kind, std::string_view detail);
   void handle_http(exchange& x, const protocol::to_rivet_tunnel_message& message, millis now);
   void on_response_start(exchange& x, const protocol::to_rivet_response_start& start, millis now);
   void on_response_chunk(exchange& x, const protocol::to_rivet_response_chunk& chunk);
-  void handle_socket(exchange& x, const protocol::to_rivet_tunnel_message& message, millis now);
-  void client_message(exchange& x, bytes data, bool binary);
-  void client_closed(exchange& x, std::optional<std::uint16_t> code, const std::string& reason);
+
+  // gateway_sockets.cpp
+  void advance_socket(exchange& x, bool same, millis now);
+  void resume_socket(exchange& x, const actor_record& actor, millis now);
+  void handle_socket(exchange& x, const protocol::to_rivet_tunnel_message_kind& kind, millis now);
+  void on_socket_open(exchange& x, bool hibernates, millis now);
+  void on_socket_close(exchange& x, const protocol::to_rivet_web_socket_close& close, millis now);
+  void on_socket_ack(exchange& x, std::uint16_t index);
+  void client_message(exchange& x, bytes data, bool binary, millis now);
+  void client_closed(exchange& x, client_end end, millis now);
+  void tell_client_end(exchange& x, const client_end& end);
+  void close_client(exchange& x, std::uint16_t code, std::string_view reason);
 
   engine_core& core_;
   engine_limits limits_;
   bool streaming_;
   std::mt19937_64 random_;
   send_function send_;
+  clock_function clock_;
   gateway_id id_;
   std::map<exchange_id, exchange_ptr> exchanges_;
+  std::map<actor_id, std::set<exchange_id>> by_actor_;
+  std::set<std::pair<millis, exchange_id>> timers_;
+  std::set<exchange_id> holding_;  ///< those whose `held` is not empty
   gateway_counters counters_;
 };
 

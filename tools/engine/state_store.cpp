@@ -1,5 +1,5 @@
-// Three tables: actors as JSON with their input, commands as protocol bytes, and the directory as
-// one JSON document.
+// Actors as JSON with their input, commands as protocol bytes, the directory as one JSON document,
+// and a table each for what actors store: keys and values, pages, heads.
 #include "state_store.hpp"
 
 #include <sqlite3.h>
@@ -22,7 +22,13 @@ constexpr const char* schema =
     "create table if not exists commands(envoy text, actor text, generation integer, idx integer, "
     "frame blob,"
     " primary key(envoy, actor, generation, idx)) without rowid;"
-    "create table if not exists directory(id integer primary key, content text not null);";
+    "create table if not exists directory(id integer primary key, content text not null);"
+    "create table if not exists kv(actor text, key blob, value blob, update_ts integer,"
+    " primary key(actor, key)) without rowid;"
+    "create table if not exists pages(actor text, pgno integer, content blob,"
+    " primary key(actor, pgno));"
+    "create table if not exists heads(actor text primary key, head integer, size_pages integer) "
+    "without rowid;";
 
 /// One prepared statement for one use. The first failure sticks.
 class statement {
@@ -224,7 +230,79 @@ outcome<engine_state> state_store::load() {
   return state;
 }
 
-outcome<void> state_store::save(const engine_state& state, const state_changes& changes) {
+outcome<void> state_store::load_storage(storage& into) {
+  auto& actors = into.restore();
+  statement kv{db_, "select actor, key, value, update_ts from kv"};
+  while (kv.row())
+    actors[actor_id{kv.text_at(0)}].kv[std::string{kv.blob_at(1)->view()}] = {
+        *kv.blob_at(2), kv.number_at(3)};
+  statement pages{db_, "select actor, pgno, content from pages"};
+  while (pages.row())
+    actors[actor_id{pages.text_at(0)}].db.pages[static_cast<std::uint32_t>(pages.number_at(1))] =
+        *pages.blob_at(2);
+  statement heads{db_, "select actor, head, size_pages from heads"};
+  while (heads.row()) {
+    auto& db = actors[actor_id{heads.text_at(0)}].db;
+    db.head = static_cast<std::uint64_t>(heads.number_at(1));
+    db.size_pages = static_cast<std::uint32_t>(heads.number_at(2));
+  }
+  return {};
+}
+
+outcome<void> state_store::save_storage(const storage& stored, const storage_changes& changes) {
+  const auto failed = [&] { return broken(db_, "can't store what an actor stored"); };
+  for (const auto& actor : changes.wiped)
+    for (const auto* sql :
+         {"delete from kv where actor=?",
+          "delete from pages where actor=?",
+          "delete from heads where actor=?"}) {
+      statement gone{db_, sql};
+      gone.text(1, actor.view());
+      if (!gone.run()) return failed();
+    }
+  for (const auto& [actor, key] : changes.kv) {
+    const auto& kv = stored.of(actor).kv;
+    const auto at = kv.find(key);
+    statement change{
+        db_,
+        at != kv.end() ? "insert or replace into kv values(?,?,?,?)"
+                       : "delete from kv where actor=? and key=?"};
+    change.text(1, actor.view());
+    change.blob(2, {reinterpret_cast<const std::uint8_t*>(key.data()), key.size()});
+    if (at != kv.end()) {
+      change.blob(3, at->second.value.span());
+      change.number(4, at->second.update_ts);
+    }
+    if (!change.run()) return failed();
+  }
+  for (const auto& [actor, pgno] : changes.pages) {
+    const auto& pages = stored.of(actor).db.pages;
+    const auto at = pages.find(pgno);
+    statement change{
+        db_,
+        at != pages.end() ? "insert or replace into pages values(?,?,?)"
+                          : "delete from pages where actor=? and pgno=?"};
+    change.text(1, actor.view());
+    change.number(2, pgno);
+    if (at != pages.end()) change.blob(3, at->second.span());
+    if (!change.run()) return failed();
+  }
+  for (const auto& actor : changes.heads) {
+    const auto& db = stored.of(actor).db;
+    statement put{db_, "insert or replace into heads values(?,?,?)"};
+    put.text(1, actor.view());
+    put.number(2, static_cast<std::int64_t>(db.head));
+    put.number(3, db.size_pages);
+    if (!put.run()) return failed();
+  }
+  return {};
+}
+
+outcome<void> state_store::save(
+    const engine_state& state,
+    const state_changes& changes,
+    const storage& stored,
+    const storage_changes& stored_changes) {
   if (!statement{db_, "begin"}.run()) return broken(db_, "can't begin");
   for (const auto& id : changes.actors) {
     const auto& a = state.actors.at(id);
@@ -264,6 +342,7 @@ outcome<void> state_store::save(const engine_state& state, const state_changes& 
     put.text(1, directory_json(state).dump(-1, ' ', false, json::error_handler_t::replace));
     if (!put.run()) return broken(db_, "can't store the directory");
   }
+  if (const auto saved = save_storage(stored, stored_changes); !saved) return saved.error();
   if (!statement{db_, "commit"}.run()) return broken(db_, "can't commit");
   return {};
 }

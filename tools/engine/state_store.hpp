@@ -7,6 +7,7 @@
 #include <string>
 
 #include "engine_core.hpp"
+#include "storage.hpp"
 
 struct sqlite3;
 
@@ -23,11 +24,19 @@ public:
 
   [[nodiscard]] outcome<engine_state> load();
 
+  [[nodiscard]] outcome<void> load_storage(storage& into);
+
   /// Writes what changed, in one transaction. To be called before anything of it is told to
   /// anybody.
-  outcome<void> save(const engine_state& state, const state_changes& changes);
+  outcome<void> save(
+      const engine_state& state,
+      const state_changes& changes,
+      const storage& stored,
+      const storage_changes& stored_changes);
 
 private:
+  outcome<void> save_storage(const storage& stored, const storage_changes& changes);
+
   explicit state_store(sqlite3* db) : db_(db) {}
 
   sqlite3* db_;

@@ -148,8 +148,10 @@ private:
   void gone(error_code ec) {
     ending_ = true;
     queue_.clear();
-    // Whoever still holds the session must not hold its connection: the peer waits for the end of it.
-    if (ec != websocket::error::closed && ec != asio::error::operation_aborted) end_socket(stream_.next_layer(), false);
+    // Whoever still holds the session must not hold its connection: the peer waits for the end of
+    // it.
+    if (ec != websocket::error::closed && ec != asio::error::operation_aborted)
+      end_socket(stream_.next_layer(), false);
     const auto told = std::exchange(on_close, nullptr);
     on_message = nullptr;
     if (!told) return;

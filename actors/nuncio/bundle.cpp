@@ -1,0 +1,106 @@
+// See bundle.hpp.
+#include <caf/actor_system.hpp>
+#include <caf/send.hpp>
+#include <nuncio/ack.hpp>
+#include <nuncio/bundle.hpp>
+#include <nuncio/outbox.hpp>
+#include <nuncio/storage.hpp>
+
+namespace nuncio {
+
+bundle::bundle(caf::actor_system& system, bundle_options options)
+    : ask_(std::move(options.on_ask)),
+      link_(std::make_shared<link>(*this, std::move(options.link))) {
+  auto& to = options.ingress;
+  to.link = link_;
+  to.counts = counts_;
+  ack_ = system.spawn<ack, caf::hidden>(link_, counts_);
+  outbox_ = system.spawn<outbox, caf::hidden>(link_, counts_);
+  options.storage.link = link_;
+  options.storage.counts = counts_;
+  storage_ = system.spawn<storage, caf::hidden + caf::detached>(std::move(options.storage));
+  to.storage = storage_;
+  ingress_ = options.ingress_detached
+                 ? system.spawn<ingress, caf::hidden + caf::detached>(std::move(to), ack_, outbox_)
+                 : system.spawn<ingress, caf::hidden>(std::move(to), ack_, outbox_);
+}
+
+bundle::~bundle() { link_->stop(); }
+
+void bundle::start(dial_terms terms) {
+  if (auto started = link_->start(std::move(terms)); !started) fail(started.error());
+}
+
+void bundle::drain(time_point deadline) { caf::anon_send(ingress_, internal::drain{deadline}); }
+
+void bundle::fail(failure why) { caf::anon_send(ingress_, internal::link_final{std::move(why)}); }
+
+void bundle::end(bool system_over) {
+  link_->stop();  // from here on nothing is sent to the actors
+  for (auto* x : {&ingress_, &ack_, &outbox_, &storage_}) {
+    if (*x && !system_over) caf::anon_send_exit(*x, caf::exit_reason::kill);
+    *x = nullptr;
+  }
+}
+
+void bundle::add_to(host_stats& sum) const {
+  add(sum.ingress, counts_->ingress.get());
+  add(sum.ledger, counts_->ledger.get());
+  add(sum.outbox, counts_->outbox.get());
+  add(sum.storage, counts_->storage.get());
+  add(sum.link, link_->stats());
+  sum.acks_sent += counts_->acks_sent;
+  sum.ack_frames += counts_->ack_frames;
+  sum.acks_pending += counts_->acks_pending;
+  sum.responses += counts_->responses;
+  sum.engine_acks_events = sum.engine_acks_events || counts_->engine_acks;
+}
+
+// -- from the link's thread ------------------------------------------------------
+
+void bundle::on_up(epoch connection) { to_all(internal::link_up{connection}); }
+
+void bundle::on_inbound(inbound_batch batch) {
+  // What answers storage requests goes straight there: an actor may be waiting for it.
+  auto& all = batch.messages;
+  const auto first =
+      std::stable_partition(all.begin(), all.end(), [](const auto& x) { return !answers_storage(x); });
+  if (first != all.end()) {
+    internal::storage_inbound part{{std::move_iterator{first}, std::move_iterator{all.end()}}, 0};
+    all.erase(first, all.end());
+    // Of a mixed batch ingress grants the bytes.
+    if (all.empty()) part.bytes = std::exchange(batch.bytes, 0);
+    caf::anon_send(storage_, std::move(part));
+  }
+  if (!all.empty()) caf::anon_send(ingress_, std::move(batch));
+}
+
+void bundle::on_written(epoch connection, frame_class what) {
+  if (what == frame_class::ack) caf::anon_send(ack_, internal::link_written{connection, what});
+  if (what == frame_class::events)
+    caf::anon_send(outbox_, internal::link_written{connection, what});
+}
+
+void bundle::on_fence(epoch connection, std::uint64_t id) {
+  caf::anon_send(outbox_, internal::link_fence{connection, id});
+}
+
+void bundle::on_down(epoch connection, std::string_view why, duration) {
+  to_all(internal::link_down{connection, std::string{why}});
+}
+
+void bundle::on_lease_ended() { caf::anon_send(ingress_, internal::lease_ended{}); }
+
+void bundle::on_final(const failure& why) {
+  caf::anon_send(ingress_, internal::link_final{why});
+  caf::anon_send(storage_, internal::link_final{why});
+}
+
+void bundle::on_ask() { ask_(); }
+
+template <class T>
+void bundle::to_all(const T& x) {
+  for (const auto* to : {&ingress_, &ack_, &outbox_, &storage_}) caf::anon_send(*to, x);
+}
+
+}  // namespace nuncio

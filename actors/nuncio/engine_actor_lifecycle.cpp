@@ -1,0 +1,121 @@
+// The side of engine_actor that goes on while it sleeps: its alarm, and what keeps it from sleeping.
+#include <algorithm>
+#include <caf/actor_system.hpp>
+#include <charconv>
+#include <nuncio/engine_actor.hpp>
+#include <nuncio/kv.hpp>
+#include <nuncio/storage_error.hpp>
+
+namespace nuncio {
+namespace {
+
+using namespace std::chrono_literals;
+using system_clock = std::chrono::system_clock;
+
+// The alarm's own record (docs/client_protocol.md f.1): unix milliseconds in decimal.
+constexpr std::string_view alarm_key = "\x06";
+
+// A timer keeps its actor's memory until it fires, even when the actor has ended: so none is longer.
+constexpr std::chrono::milliseconds timer_max = 60s;
+
+std::int64_t unix_ms(system_clock::time_point x) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(x.time_since_epoch()).count();
+}
+
+std::optional<system_clock::time_point> from_record(const bytes& x) {
+  std::int64_t ms = 0;
+  const auto all = x.view();
+  const auto [end, bad] = std::from_chars(all.data(), all.data() + all.size(), ms);
+  if (bad != std::errc{} || end != all.data() + all.size()) return std::nullopt;
+  return system_clock::time_point{std::chrono::milliseconds{ms}};
+}
+
+}  // namespace
+
+void engine_actor::set_alarm(system_clock::time_point at) {
+  if (!hosted()) return;
+  alarm_at_ = at;
+  internal::tell(*context_, internal::alarm_called{context_->start.self, unix_ms(at)});
+  kv_store::raw(storage_)
+      .put(alarm_key, std::to_string(unix_ms(at)))
+      .then([] {}, [this](const caf::error& e) {
+        log_to(
+            context_->log,
+            log_level::error,
+            "an alarm could not be stored: if its actor ends before, it is woken but not told why",
+            {{"actor", context_->start.self.actor.str()}, {"reason", describe(system(), e)}});
+      });
+  arm_alarm();
+}
+
+void engine_actor::clear_alarm() {
+  if (!hosted()) return;
+  alarm_at_.reset();
+  ++alarm_serial_;
+  internal::tell(*context_, internal::alarm_called{context_->start.self, std::nullopt});
+  kv_store::raw(storage_).erase(alarm_key).then([] {}, [](const caf::error&) {});
+}
+
+// What an earlier generation has set may be why this one was started.
+void engine_actor::recall_alarm() {
+  kv_store::raw(storage_).get(alarm_key).then(
+      [this](const std::optional<bytes>& kept) {
+        if (!kept || alarm_at_ || alarm_serial_ != 0) return;  // none, or one of our own by now
+        alarm_at_ = from_record(*kept);
+        arm_alarm();
+      },
+      [this](const caf::error& e) {
+        log_to(
+            context_->log,
+            log_level::error,
+            "what alarm was set can't be read; if one is due, it comes with the next start",
+            {{"actor", context_->start.self.actor.str()}, {"reason", describe(system(), e)}});
+      });
+}
+
+void engine_actor::arm_alarm() {
+  if (!alarm_at_) return;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*alarm_at_ - system_clock::now());
+  delayed_send(this, std::clamp<std::chrono::milliseconds>(left, 0ms, timer_max), internal::alarm_tick{++alarm_serial_});
+}
+
+std::shared_ptr<const void> engine_actor::keep_awake() {
+  if (!awake_) awake_ = std::make_shared<const char>();
+  return awake_;
+}
+
+void engine_actor::handle_idle_probe() {
+  const auto& self = context_->start.self;
+  if (awake_.use_count() > 1) return internal::tell(*context_, internal::instance_active{self, context_->now()});
+  if (talked_ + context_->serving->idle_timeout > context_->now())
+    return internal::tell(*context_, internal::instance_active{self, talked_});
+  sleep();
+}
+
+// @returns none if `x` is an ordinary message
+std::optional<caf::invoke_message_result> engine_actor::consume_lifecycle(caf::mailbox_element& x) {
+  using caf::invoke_message_result;
+  auto& content = x.content();
+  if (content.match_elements<internal::idle_probe>()) {
+    handle_idle_probe();
+    return invoke_message_result::consumed;
+  }
+  if (content.match_elements<internal::alarm_tick>()) {
+    if (content.get_as<internal::alarm_tick>(0).serial != alarm_serial_ || !alarm_at_)
+      return invoke_message_result::consumed;
+    if (*alarm_at_ > system_clock::now())
+      arm_alarm();
+    else
+      caf::anon_send(this, alarm_due{*alarm_at_});
+    return invoke_message_result::consumed;
+  }
+  if (!content.match_elements<alarm_due>()) return std::nullopt;
+  const auto due = content.get_as<alarm_due>(0).due;
+  if (alarm_at_ != due) return invoke_message_result::consumed;  // cleared or replaced meanwhile
+  const auto result = event_based_actor::consume(x);
+  // It goes only once it was dealt with, and only if the handler has not set another.
+  if (result != invoke_message_result::skipped && alarm_at_ == due) clear_alarm();
+  return result;
+}
+
+}  // namespace nuncio

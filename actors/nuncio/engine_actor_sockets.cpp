@@ -1,0 +1,95 @@
+// The WebSocket side of engine_actor: which messages are of a socket, and what is done around their handlers.
+#include <caf/actor_system.hpp>
+#include <nuncio/instance_sockets.hpp>
+
+namespace nuncio {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// How long an ack may wait for others: far within the 30 s of the engine (docs/protocol.md G.7).
+constexpr duration ack_interval = 500ms;
+
+}  // namespace
+
+// @returns none if `x` is no message of a socket
+std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mailbox_element& x) {
+  using caf::invoke_message_result;
+  auto& content = x.content();
+  if (content.match_elements<socket_message>()) {
+    if (!sockets_->handle_message(content.get_as<socket_message>(0))) {
+      arm_socket_tick();
+      return invoke_message_result::consumed;
+    }
+    const auto result = event_based_actor::consume(x);
+    sockets_->handle_returned(result != invoke_message_result::skipped);
+    arm_socket_tick();
+    return result;
+  }
+  if (x.mid.is_request() && content.match_elements<socket_opened>()) {
+    if (!sockets_) sockets_ = std::make_unique<internal::instance_sockets>(this, storage_);
+    if (!sockets_->handle_opened(content.get_as<socket_opened>(0).socket.get()))
+      return invoke_message_result::consumed;
+    return event_based_actor::consume(x);
+  }
+  if (content.match_elements<socket_closed>()) {
+    const auto known = sockets_ && sockets_->handle_closed(content.get_as<socket_closed>(0));
+    return known ? event_based_actor::consume(x) : invoke_message_result::consumed;
+  }
+  if (content.match_elements<internal::sockets_listed>()) {
+    if (!sockets_) sockets_ = std::make_unique<internal::instance_sockets>(this, storage_);
+    sockets_->restore(content.get_as<internal::sockets_listed>(0).all);
+    return invoke_message_result::consumed;
+  }
+  if (content.match_elements<internal::socket_repeated>()) {
+    if (sockets_) sockets_->handle_repeated(*content.get_as<internal::socket_repeated>(0).socket.get());
+    arm_socket_tick();
+    return invoke_message_result::consumed;
+  }
+  if (content.match_elements<internal::socket_failed>()) {
+    const auto& what = content.get_as<internal::socket_failed>(0);
+    if (sockets_) sockets_->handle_failed(*what.socket.get(), what.code, what.why);
+    arm_socket_tick();
+    return invoke_message_result::consumed;
+  }
+  if (content.match_elements<internal::socket_order>()) {
+    // Who ordered it is not told of a failure: closing is told to the actor itself.
+    const auto& order = content.get_as<internal::socket_order>(0);
+    if (!sockets_) return invoke_message_result::consumed;
+    static_cast<void>(
+        order.close_code != 0 ? order.socket.close(order.close_code, order.reason.view())
+                              : order.socket.send(order.data, order.binary));
+    arm_socket_tick();
+    return invoke_message_result::consumed;
+  }
+  if (content.match_elements<internal::socket_tick>()) {
+    socket_tick_armed_ = false;
+    sockets_->flush();
+    arm_socket_tick();
+    return invoke_message_result::consumed;
+  }
+  return std::nullopt;
+}
+
+void engine_actor::arm_socket_tick() {
+  if (socket_tick_armed_ || !sockets_ || !sockets_->wants_flush()) return;
+  socket_tick_armed_ = true;
+  delayed_send(this, ack_interval, internal::socket_tick{});
+}
+
+std::vector<connection> engine_actor::sockets() const {
+  return sockets_ ? sockets_->open() : std::vector<connection>{};
+}
+
+void engine_actor::broadcast(text message) {
+  const std::span<const std::uint8_t> same{
+      reinterpret_cast<const std::uint8_t*>(message.data()), message.size()};
+  broadcast(bytes{message.owner(), same}, false);
+}
+
+void engine_actor::broadcast(bytes message, bool binary) {
+  if (sockets_) sockets_->broadcast(message, binary);
+}
+
+}  // namespace nuncio

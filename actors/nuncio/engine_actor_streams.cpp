@@ -1,0 +1,66 @@
+// The streaming side of engine_actor.
+#include <nuncio/counters.hpp>
+#include <nuncio/instance_streams.hpp>
+
+namespace nuncio {
+
+// @returns none if `x` is no message of a stream
+std::optional<caf::invoke_message_result> engine_actor::consume_stream(caf::mailbox_element& x) {
+  using caf::invoke_message_result;
+  auto& content = x.content();
+  if (content.match_elements<internal::exchange_input>()) {
+    if (streams_) streams_->handle(content.get_as<internal::exchange_input>(0));
+    return invoke_message_result::consumed;
+  }
+  if (content.match_elements<internal::stream_turn>()) {
+    // Their handlers wait like all others while the actor awaits something.
+    if (!awaited_responses_.empty()) return invoke_message_result::skipped;
+    streams_->turn(content.get_as<internal::stream_turn>(0).ticket);
+    return invoke_message_result::consumed;
+  }
+  return std::nullopt;
+}
+
+body_writer engine_actor::stream(const http_request& r, http_response head) {
+  const auto begun = begun_.find(r.ticket);
+  if (begun == begun_.end()) return {};  // the client has gone, or it was answered before
+  if (!streams_) streams_ = std::make_unique<internal::instance_streams>(this);
+  const auto x = streams_->at(r.ticket, begun->second);
+  begun_.erase(begun);
+  context_->counts->responses.fetch_add(1, std::memory_order_relaxed);
+  internal::tell(*context_, internal::response_begun{context_->start.self, r.exchange, r.ticket});
+  protocol::to_rivet_response_start start;
+  start.status = head.status;
+  start.headers.entries = std::move(head.headers);
+  if (const auto good = x->exchange.begin(std::move(start)); !good)
+    log_to(
+        context_->log,
+        log_level::error,
+        "a response can't be sent; the client gets 500",
+        {{"actor", context_->start.self.actor.str()}, {"reason", good.error().message}});
+  body_writer out{x};
+  if (!head.body.empty()) static_cast<void>(out.write(std::move(head.body)));
+  streams_->advance(*x);
+  return out;
+}
+
+void engine_actor::on_writable(const body_writer& to, writable_handler handler) {
+  if (!to.stream_ || to.stream_->of == nullptr) return;
+  to.stream_->on_writable = std::move(handler);
+  to.stream_->wrote = true;
+  to.stream_->of->wake(*to.stream_);
+}
+
+body_reader engine_actor::on_body(const http_request& r, part_handler handler) {
+  const auto x = r.streamed && streams_ ? streams_->find(r.ticket) : nullptr;
+  if (!x) {
+    handler({r.body, !r.streamed, r.streamed});
+    return {};
+  }
+  if (!r.body.empty()) handler({r.body});
+  x->on_part = std::move(handler);
+  streams_->wake(*x);
+  return body_reader{x};
+}
+
+}  // namespace nuncio

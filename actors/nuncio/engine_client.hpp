@@ -1,0 +1,61 @@
+// A CAF actor through which any actor of the application reaches engine actors anywhere: it asks
+// the engine, and calls them through the engine's gateway. Answers are CAF responses, errors those
+// of engine_error.hpp.
+//
+//   auto client = host.client();  // or nuncio::spawn_client(system, {.endpoint = …}) without a
+//   host self->request(*client, 40s, nuncio::get_or_create_actor{"room", {"lobby"}}).then([=](const
+//   nuncio::actor_info& room) {
+//     self->request(*client, 65s, nuncio::call_actor{.id = room.id, .path = "/request/members"})
+//         .then([](const nuncio::http_response& r) { … });
+//   });
+//
+// | question | answer |
+// | create_actor, get_or_create_actor, get_actor, get_actor_by_id | actor_info |
+// | list_actors | actor_page |
+// | destroy_actor | an empty message, once the engine has seen its end |
+// | call_actor | http_response, whatever its status; an error when the actor was not reached |
+#pragma once
+
+#include <caf/actor.hpp>
+#include <caf/actor_system.hpp>
+#include <caf/allowed_unsafe_message_type.hpp>
+#include <nuncio/actor_requests.hpp>
+#include <nuncio/engine_error.hpp>
+#include <nuncio/http.hpp>
+#include <nuncio/outcome.hpp>
+#include <nuncio/tls_options.hpp>
+#include <nuncio/token_source.hpp>
+#include <string>
+
+namespace nuncio {
+
+struct client_options {
+  std::string endpoint = "http://127.0.0.1:6420";  ///< of the engine: http, https, ws or wss
+  std::string namespace_name = "default";
+  std::string pool =
+      "default";        ///< of the actors that are created, unless the question says otherwise
+  std::string token{};  ///< empty: none
+  token_source
+      token_from{};  ///< instead of `token`; read again when the engine refuses the last one
+  tls_options tls{};
+  std::size_t calls_max =
+      256;  ///< under way or waiting; more are answered with errc::queue_full at once
+  std::size_t connections_max = 32;  ///< to the engine, kept and reused; what finds none free waits
+  std::size_t response_bytes_max = (std::size_t{20} << 20U) + (std::size_t{64} << 10U);
+};
+
+/// Spawns one; it has a thread for its sockets. Ends when nobody refers to it any more, or on exit.
+/// @returns errc::invalid_argument naming the option
+outcome<caf::actor> spawn_client(caf::actor_system& system, client_options options);
+
+}  // namespace nuncio
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::actor_info)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::actor_page)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::create_actor)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::get_or_create_actor)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::get_actor)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::get_actor_by_id)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::list_actors)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::destroy_actor)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::call_actor)

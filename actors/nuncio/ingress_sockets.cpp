@@ -1,0 +1,191 @@
+// Ingress: client WebSockets. Which instance serves which, the order of what the client says, and the bounds; what is said
+// to the client never passes here.
+#include <fmt/format.h>
+
+#include <caf/send.hpp>
+#include <nuncio/ingress.hpp>
+
+namespace nuncio {
+
+using lifecycle::input;
+using lifecycle::state;
+
+void ingress::handle_socket_open(
+    const protocol::message_id& id, protocol::to_envoy_web_socket_open& open) {
+  const exchange_id exchange{id.gateway_id, id.request_id};
+  if (const auto old = sockets_.find(exchange); old != sockets_.end())  // a repetition
+    drop_socket(old, "the gateway opened this WebSocket again");
+  auto* to = newest(open.actor_id);
+  if (to != nullptr && open.actor_generation) {
+    if (*open.actor_generation > to->who.generation)  // I11
+      apply(actor_ref{to->who}, input::superseded, "a newer generation exists");
+    to = find({open.actor_id, *open.actor_generation});
+  }
+  if (to == nullptr || !takes_requests(*to)) {
+    // Refused without an accept, it is opened again by the gateway, for the next generation (docs/protocol.md G.6).
+    ++stats_.sockets_refused;
+    const protocol::to_rivet_web_socket_close later{close_failed, text{"actor.ending"}, false};
+    static_cast<void>(send_answer({{exchange.gateway, exchange.request, 0}, later}, own_gate_));
+    return;
+  }
+  apply(actor_ref{to->who}, input::accepted);
+  if (to->sockets.size() >= options_.sockets_max || sockets_.size() >= options_.host_sockets_max) {
+    ++stats_.sockets_refused;
+    return refuse_socket(exchange, close_later, "this actor has too many WebSockets");
+  }
+  if (!to->handle) return refuse_socket(exchange, close_later, "this actor has not started yet");
+  const auto ticket = next_ticket_++;
+  auto made = std::make_shared<internal::socket>(
+      socket_session{exchange}, ticket, to->context, caf::actor_cast<caf::actor_addr>(to->handle));
+  made->path = std::move(open.path);
+  made->headers = std::move(open.headers);
+  ++stats_.sockets;
+  sockets_.try_emplace(exchange, made, to->who, socket_intake{id.message_index});
+  to->sockets.insert(exchange);
+  openings_.push_back({options_.now() + options_.accept_limit, exchange, ticket});
+  internal::deliver(to->handle, ticket, caf::make_message(socket_opened{connection{std::move(made)}}));
+}
+
+void ingress::handle_socket_message(
+    socket_map::iterator at, std::uint16_t index, protocol::to_envoy_web_socket_message& message) {
+  auto& r = at->second;
+  auto* to = find(r.who);
+  if (to == nullptr || (!to->handle && !r.restoring)) return;
+  // What a hibernating client says from now on is for the next generation: the gateway keeps what is not acked.
+  if (r.hibernates && to->state == state::stopping) return;
+  switch (r.intake.handle_message(index)) {
+    case socket_intake::verdict::fresh: break;
+    case socket_intake::verdict::duplicate:
+      if (to->handle) caf::anon_send(to->handle, internal::socket_repeated{connection{r.socket}});
+      return;
+    case socket_intake::verdict::lost:
+      return end_socket(at, close_failed, "a message of this WebSocket was lost");
+  }
+  auto& x = *r.socket;
+  const auto size = message.data.size();
+  if (x.waiting.load() >= options_.socket_messages_max ||
+      (x.waiting.load() != 0 && x.waiting_bytes.load() + size > options_.socket_bytes_max)) {
+    ++stats_.sockets_flooded;
+    return end_socket(at, close_policy, "more messages than this actor can take");
+  }
+  x.waiting.fetch_add(1);
+  x.waiting_bytes.fetch_add(size);
+  ++stats_.socket_messages;
+  to->busy_at = now_;
+  socket_message said{connection{r.socket}, std::move(message.data), message.binary, index};
+  if (r.restoring)
+    r.held.push_back(std::move(said));
+  else
+    caf::anon_send(to->handle, std::move(said));
+}
+
+void ingress::handle_socket_close(
+    socket_map::iterator at, const protocol::to_envoy_web_socket_close& close) {
+  const auto* const x = find(at->second.who);
+  if (x != nullptr && x->handle)
+    caf::anon_send(
+        x->handle,
+        socket_closed{
+            connection{at->second.socket},
+            close.code.value_or(close_left),
+            close.reason.value_or(text{})});
+  erase_socket(at);
+}
+
+void ingress::handle_socket_accepted(const internal::socket_accepted& what) {
+  const auto at = sockets_.find(what.exchange);
+  if (at == sockets_.end() || at->second.socket->ticket != what.ticket) return;
+  at->second.accepted = true;
+  at->second.hibernates = what.hibernates;
+}
+
+void ingress::handle_socket_over(const internal::socket_over& what) {
+  const auto at = sockets_.find(what.exchange);
+  if (at == sockets_.end() || at->second.socket->ticket != what.ticket) return;
+  if (!at->second.accepted) ++stats_.sockets_refused;
+  erase_socket(at);
+}
+
+// -- those that hibernated
+
+void ingress::list_sockets(instance& x, const std::vector<protocol::hibernating_request>& all) {
+  for (const auto& each : all) {
+    const exchange_id exchange{each.gateway_id, each.request_id};
+    if (const auto old = sockets_.find(exchange); old != sockets_.end()) erase_socket(old);
+    auto made = std::make_shared<internal::socket>(
+        socket_session{exchange}, next_ticket_++, x.context, caf::actor_addr{});
+    socket_route r{made, x.who, socket_intake::restored()};
+    r.accepted = r.hibernates = r.restoring = true;
+    sockets_.emplace(exchange, std::move(r));
+    x.sockets.insert(exchange);
+    x.listed.push_back(std::move(made));
+  }
+}
+
+void ingress::tell_listed(instance& x) {
+  if (x.listed.empty() || !x.handle) return;
+  for (const auto& each : x.listed) each->owner = x.handle.address();
+  caf::anon_send(x.handle, internal::sockets_listed{std::exchange(x.listed, {})});
+}
+
+void ingress::handle_sockets_restored(const actor_ref& who) {
+  const auto* const x = find(who);
+  if (x == nullptr || !x->handle) return;
+  for (const auto& id : x->sockets) {
+    auto& r = sockets_.at(id);
+    if (!std::exchange(r.restoring, false)) continue;
+    for (auto& said : std::exchange(r.held, {})) caf::anon_send(x->handle, std::move(said));
+  }
+}
+
+// Accepted first: what is refused is opened again by the gateway (docs/protocol.md G.6).
+void ingress::refuse_socket(const exchange_id& id, std::uint16_t code, std::string_view why) {
+  const protocol::to_rivet_web_socket_close no{code, text{why}, false};
+  auto sent = send_answer({{id.gateway, id.request, 0}, protocol::to_rivet_web_socket_open{false}}, own_gate_);
+  if (sent) sent = send_answer({{id.gateway, id.request, 1}, no}, own_gate_);
+}
+
+void ingress::end_unaccepted(time_point now) {
+  while (!openings_.empty() && openings_.front().until <= now) {
+    const auto due = openings_.front();
+    openings_.pop_front();
+    const auto at = sockets_.find(due.exchange);
+    if (at == sockets_.end() || at->second.socket->ticket != due.ticket || at->second.accepted) continue;
+    ++stats_.sockets_refused;
+    refuse_socket(due.exchange, close_failed, "the actor did not accept in time");
+    drop_socket(at, "it was not accepted in time");
+  }
+}
+
+// The instance closes it, so that its own count of messages goes on.
+void ingress::end_socket(socket_map::iterator at, std::uint16_t code, std::string_view why) {
+  if (const auto* x = find(at->second.who); x != nullptr && x->handle)
+    caf::anon_send<caf::message_priority::high>(
+        x->handle, internal::socket_failed{connection{at->second.socket}, code, std::string{why}});
+  erase_socket(at);
+}
+
+// The engine has no use for it any more: replaced by a repetition, or not accepted in time. Its opening, if it still waits
+// for its handler, is passed over.
+void ingress::drop_socket(socket_map::iterator at, std::string_view why) {
+  at->second.socket->dropped.store(true);
+  if (const auto* x = find(at->second.who); x != nullptr && x->handle)
+    caf::anon_send(x->handle, socket_closed{connection{at->second.socket}, close_left, text{why}});
+  erase_socket(at);
+}
+
+void ingress::erase_socket(socket_map::iterator at) {
+  if (auto* x = find(at->second.who)) {
+    x->sockets.erase(at->first);
+    x->busy_at = options_.now();
+  }
+  sockets_.erase(at);
+}
+
+// The gateway closes those of an instance that ends, or keeps those that hibernate.
+void ingress::forget_sockets(instance& x) {
+  for (const auto& id : x.sockets) sockets_.erase(id);
+  x.sockets.clear();
+}
+
+}  // namespace nuncio

@@ -1,0 +1,314 @@
+// See instance_sockets.hpp.
+#include <caf/send.hpp>
+#include <nuncio/instance_sockets.hpp>
+#include <nuncio/socket_record.hpp>
+#include <nuncio/storage_error.hpp>
+#include <nuncio/utf8.hpp>
+
+namespace nuncio::internal {
+
+// -- what ingress sent
+
+bool instance_sockets::handle_opened(const socket_ptr& x) {
+  if (x->dropped.load()) return false;
+  all_.emplace(x->ticket, x);
+  return true;
+}
+
+bool instance_sockets::handle_message(const socket_message& m) {
+  auto& x = *m.socket.get();
+  const auto give_back = [&] {
+    x.waiting.fetch_sub(1);
+    x.waiting_bytes.fetch_sub(m.data.size());
+    return false;
+  };
+  if (x.session.now_in() == socket_session::state::closed) return give_back();
+  if (x.session.consumed_before(m.index)) {
+    x.session.handle_duplicate();
+    acks_due_ = true;
+    return give_back();
+  }
+  if (!m.binary && !is_utf8(m.data.view())) {
+    close_and_tell(x, close_bad_text, "a text message was not UTF-8");
+    return give_back();
+  }
+  in_hand_ = m;  // the handler may take the message apart
+  return true;
+}
+
+void instance_sockets::handle_returned(bool consumed) {
+  const auto m = *std::exchange(in_hand_, std::nullopt);
+  if (!consumed) return;
+  auto& x = *m.socket.get();
+  x.waiting.fetch_sub(1);
+  x.waiting_bytes.fetch_sub(m.data.size());
+  acknowledge(x, m);
+}
+
+void instance_sockets::acknowledge(socket& x, const socket_message& m) {
+  x.session.handle_consumed(m.index, m.data.size());
+  x.stale = true;
+  if (auto ack = x.session.poll_ack(false)) static_cast<void>(put(x, std::move(*ack)));
+  acks_due_ = acks_due_ || (x.session.hibernates() && x.session.ack_due());
+}
+
+bool instance_sockets::handle_closed(const socket_closed& what) {
+  auto& x = *what.socket.get();
+  x.session.handle_closed();
+  if (all_.erase(x.ticket) == 0) return false;
+  if (x.session.hibernates()) unsave(x.session.id());
+  return true;
+}
+
+void instance_sockets::handle_repeated(socket& x) {
+  x.session.handle_duplicate();
+  acks_due_ = acks_due_ || x.session.ack_due();
+}
+
+void instance_sockets::handle_failed(socket& x, std::uint16_t code, std::string_view why) {
+  if (x.session.now_in() == socket_session::state::opening) {
+    x.dropped.store(true);
+    if (auto accepted = x.session.accept(false)) static_cast<void>(put(x, std::move(*accepted)));
+  }
+  close_and_tell(x, code, why);
+}
+
+bool instance_sockets::handle_answer(std::uint64_t ticket, const caf::error* error) {
+  const auto at = all_.find(ticket);
+  if (at == all_.end()) return false;
+  if (error == nullptr || at->second->session.now_in() != socket_session::state::opening) return true;
+  const auto kept = at->second;
+  const auto no_handler = *error == caf::sec::unexpected_message;
+  static_cast<void>(refuse(
+      *kept,
+      close_failed,
+      no_handler ? "this actor serves no WebSockets" : "the actor failed to accept"));
+  return true;
+}
+
+void instance_sockets::flush() {
+  std::erase_if(closes_, [&](auto& each) {
+    const auto sent = put(*each.first, each.second);
+    return sent || sent.error().code != errc::queue_full;
+  });
+  if (!std::exchange(acks_due_, false)) return;
+  for (auto& [ticket, x] : all_)
+    if (auto ack = x->session.poll_ack(true))
+      // Acks are cumulative: the next says what this one did.
+      if (const auto sent = put(*x, std::move(*ack)); !sent && sent.error().code == errc::queue_full) {
+        x->session.handle_duplicate();
+        acks_due_ = true;
+      }
+}
+
+// -- what the actor says
+
+outcome<void> instance_sockets::accept(socket& x, accept_options options) {
+  auto message = x.session.accept(options.hibernate);
+  if (!message) return message.error();
+  x.state = std::move(options.state);
+  if (auto sent = put(x, std::move(*message)); !sent) {
+    give_up(x, sent.error().message);
+    return sent;
+  }
+  if (options.hibernate) {
+    clean_up();
+    save(x);
+  }
+  internal::tell(*x.context, socket_accepted{x.context->start.self, x.session.id(), x.ticket, options.hibernate});
+  return {};
+}
+
+outcome<void> instance_sockets::send(socket& x, bytes data, bool binary) {
+  auto message = x.session.send(std::move(data), binary);
+  if (!message) return message.error();
+  if (x.unsent->load() <= x.context->serving->socket_unsent_bytes_max)
+    if (auto sent = put(x, std::move(*message)); sent || sent.error().code == errc::cancelled) return sent;
+  // What was not taken leaves a gap, so this is its end.
+  close_and_tell(x, close_later, "the client reads too slowly");
+  return failure{errc::queue_full, "too much waits to be sent to this WebSocket; it is closed with 1013"};
+}
+
+outcome<void> instance_sockets::close(socket& x, std::uint16_t code, std::string_view reason) {
+  auto message = x.session.close(code, reason);
+  if (!message) return message.error();
+  put_close(x, std::move(*message));
+  forget(x);
+  return {};
+}
+
+// A refusal before the accept would have the gateway repeat the open (docs/protocol.md G.6).
+outcome<void> instance_sockets::refuse(socket& x, std::uint16_t code, std::string_view reason) {
+  if (auto good = check_close(code, reason); !good) return good;
+  auto accepted = x.session.accept(false);
+  if (!accepted) return accepted.error();
+  if (auto sent = put(x, std::move(*accepted)); !sent) {
+    give_up(x, sent.error().message);
+    return sent;
+  }
+  return close(x, code, reason);
+}
+
+void instance_sockets::broadcast(const bytes& data, bool binary) {
+  for (auto& [ticket, x] : all_)
+    if (x->session.now_in() == socket_session::state::open) static_cast<void>(send(*x, data, binary));
+}
+
+void instance_sockets::set_state(socket& x, bytes state) {
+  x.state = std::move(state);
+  if (x.session.hibernates() && x.session.now_in() == socket_session::state::open) save(x);
+}
+
+void instance_sockets::handle_down(bool for_good) {
+  if (const auto m = std::exchange(in_hand_, std::nullopt)) acknowledge(*m->socket.get(), *m);
+  flush();
+  for (auto& [ticket, x] : all_) {
+    if (!x->session.hibernates()) continue;
+    if (for_good) {  // with the actor goes all that is stored
+      if (auto message = x->session.close(close_normal, "actor.destroyed"))
+        static_cast<void>(put(*x, std::move(*message)));
+    } else if (x->stale) {
+      save(*x);
+    }
+  }
+  all_.clear();
+}
+
+std::vector<connection> instance_sockets::open() const {
+  std::vector<connection> out;
+  out.reserve(all_.size());
+  for (const auto& [ticket, x] : all_)
+    if (x->session.now_in() == socket_session::state::open) out.emplace_back(x);
+  return out;
+}
+
+// -- helpers
+
+outcome<void> instance_sockets::put(socket& x, protocol::to_rivet_tunnel_message message) {
+  const std::shared_ptr<const output_gate> gate{x.context, &x.context->gate};
+  return x.context->link->send(gate, std::move(message), x.unsent);
+}
+
+// A close that finds no room goes later: without it the client would wait for ever.
+void instance_sockets::put_close(socket& x, protocol::to_rivet_tunnel_message message) {
+  if (auto sent = put(x, message); !sent && sent.error().code == errc::queue_full)
+    closes_.emplace_back(x.shared_from_this(), std::move(message));
+}
+
+void instance_sockets::close_and_tell(socket& x, std::uint16_t code, std::string_view reason) {
+  auto message = x.session.close(code, reason);
+  if (!message) return;
+  put_close(x, std::move(*message));
+  tell(x, code, reason);
+  internal::tell(*x.context, socket_over{x.context->start.self, x.session.id(), x.ticket});
+}
+
+void instance_sockets::tell(socket& x, std::uint16_t code, std::string_view reason) {
+  caf::anon_send(owner_, socket_closed{connection{x.shared_from_this()}, code, text{reason}});
+}
+
+// It could not even be accepted: ingress answers in our place when its time to accept is over.
+void instance_sockets::give_up(socket& x, std::string_view why) {
+  log_to(
+      x.context->log,
+      log_level::warning,
+      "a WebSocket could not be accepted",
+      {{"actor", x.context->start.self.actor.str()}, {"reason", std::string{why}}});
+  x.session.handle_closed();
+  all_.erase(x.ticket);
+}
+
+void instance_sockets::forget(socket& x) {
+  const auto kept = x.shared_from_this();
+  all_.erase(kept->ticket);
+  if (kept->session.hibernates()) unsave(kept->session.id());
+  internal::tell(*kept->context, socket_over{kept->context->start.self, kept->session.id(), kept->ticket});
+}
+
+// -- what is stored of those that hibernate
+
+void instance_sockets::save(socket& x) {
+  x.stale = false;
+  const socket_record record{x.path, x.headers, x.state, x.session.next_index(), x.session.consumed()};
+  const auto failed = [owner = owner_, context = x.context](const caf::error& e) {
+    log_to(
+        context->log,
+        log_level::warning,
+        "a WebSocket could not be stored; it will not survive its actor",
+        {{"actor", context->start.self.actor.str()}, {"reason", nuncio::describe(owner->system(), e)}});
+  };
+  kv_store::raw(storage_).put(socket_record_key(x.session.id()), encode(record)).then([] {}, failed);
+}
+
+void instance_sockets::unsave(const exchange_id& id) {
+  kv_store::raw(storage_).erase(socket_record_key(id)).then([] {}, [](const caf::error&) {});
+}
+
+void instance_sockets::restore(std::vector<socket_ptr> listed) {
+  cleaned_up_ = true;
+  const auto kept = std::make_shared<const std::vector<socket_ptr>>(std::move(listed));
+  kv_store::raw(storage_)
+      .list({.prefix = socket_record_prefix})
+      .then(
+          [this, kept](const std::vector<kv_entry>& records) { handle_records(*kept, records); },
+          [this, kept](const caf::error& e) {
+            const auto& context = owner_->context();
+            log_to(
+                context.log,
+                log_level::error,
+                "what was stored of WebSockets can't be read; they are closed",
+                {{"actor", context.start.self.actor.str()}, {"reason", nuncio::describe(owner_->system(), e)}});
+            handle_records(*kept, {});
+          });
+}
+
+void instance_sockets::handle_records(
+    const std::vector<socket_ptr>& listed, const std::vector<kv_entry>& records) {
+  std::unordered_map<exchange_id, socket_ptr> waiting;
+  for (const auto& x : listed) waiting.emplace(x->session.id(), x);
+  std::unordered_set<exchange_id> known;
+  for (const auto& [ticket, x] : all_) known.insert(x->session.id());
+  for (const auto& entry : records) {
+    const auto id = socket_record_id(entry.key);
+    if (!id) continue;
+    auto record = decode_socket_record(entry.value);
+    const auto at = waiting.find(*id);
+    if (record && at != waiting.end()) {
+      auto& x = *at->second;
+      x.session = socket_session{*id, record->next_index, record->consumed};
+      x.path = std::move(record->path);
+      x.headers = std::move(record->headers);
+      x.state = std::move(record->state);
+      all_.emplace(x.ticket, at->second);
+      caf::anon_send(owner_, socket_restored{connection{at->second}});
+      waiting.erase(at);
+      continue;
+    }
+    if (known.contains(*id)) continue;
+    unsave(*id);
+    if (!record || at != waiting.end()) continue;
+    // Its client has gone while this actor slept.
+    auto gone = std::make_shared<socket>(
+        socket_session{*id}, next_gone_--, owner_->shared_context(), owner_->address());
+    gone->path = std::move(record->path);
+    gone->headers = std::move(record->headers);
+    gone->state = std::move(record->state);
+    gone->session.handle_closed();
+    all_.emplace(gone->ticket, gone);
+    tell(*gone, close_left, "the client left while the actor slept");
+  }
+  for (auto& [id, x] : waiting) {  // nobody knows what they were about
+    x->session = socket_session{id, 0, std::nullopt};
+    all_.emplace(x->ticket, x);
+    static_cast<void>(close(*x, close_restart, "the connection could not be restored"));
+  }
+  internal::tell(owner_->context(), sockets_restored{owner_->context().start.self});
+}
+
+// Records of clients that left while this actor slept, with nobody else to wake it.
+void instance_sockets::clean_up() {
+  if (std::exchange(cleaned_up_, true) || owner_->context().start.self.generation <= 1) return;
+  restore({});
+}
+
+}  // namespace nuncio::internal

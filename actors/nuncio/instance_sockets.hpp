@@ -1,0 +1,118 @@
+// The WebSockets of one instance: what stands behind each `connection`, and all of them by ticket. A socket is made by
+// ingress and handed to the instance, whose handlers own it from then on: other threads read what is const, and post the
+// rest. Decides nothing that socket_session does not.
+#pragma once
+
+#include <atomic>
+#include <caf/actor.hpp>
+#include <caf/actor_addr.hpp>
+#include <functional>
+#include <nuncio/engine_actor.hpp>
+#include <nuncio/kv.hpp>
+#include <nuncio/socket.hpp>
+#include <nuncio/socket_exchange.hpp>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+namespace nuncio::internal {
+
+struct socket : std::enable_shared_from_this<socket> {
+  socket(
+      const socket_session& begun,
+      std::uint64_t attempt,
+      std::shared_ptr<const instance_context> of,
+      caf::actor_addr instance)
+      : session(begun), ticket(attempt), context(std::move(of)), owner(std::move(instance)) {}
+
+  // -- the instance's handlers only
+  socket_session session;
+  bytes state;
+  std::shared_ptr<output_meter> unsent = std::make_shared<output_meter>(0);
+  bool stale = false;  ///< what is stored of it is not the latest
+
+  // -- const once a handler has seen it
+  std::uint64_t ticket;
+  std::shared_ptr<const instance_context> context;
+  caf::actor_addr owner;
+  text path;
+  http_headers headers;
+
+  // -- shared: ingress adds, the instance takes away
+  std::atomic<std::size_t> waiting_bytes = 0;  ///< of messages in the instance's mailbox
+  std::atomic<std::uint32_t> waiting = 0;
+  std::atomic<bool> dropped = false;  ///< ingress has no use for it any more
+};
+
+using socket_ptr = std::shared_ptr<socket>;
+
+class instance_sockets {
+public:
+  /// @param owner  of all of them; outlives this
+  instance_sockets(engine_actor* owner, storage_client& storage) : owner_(owner), storage_(storage) {}
+
+  /// The engine says that these are still there: goes on with those of which something is stored, closes the others, and
+  /// forgets what is stored of any that is gone.
+  void restore(std::vector<socket_ptr> listed);
+
+  // -- what ingress sent, before a handler sees it; false: no handler is to see it
+  bool handle_opened(const socket_ptr& x);
+  bool handle_message(const socket_message& m);
+  bool handle_closed(const socket_closed& what);
+
+  /// A message of the client came again.
+  void handle_repeated(socket& x);
+  /// Ingress wants it closed. It may be overtaken by the socket's own opening, which no handler sees then.
+  void handle_failed(socket& x, std::uint16_t code, std::string_view why);
+
+  // -- afterwards
+  /// What came of `socket_opened`: `error` when no handler took it, or one failed.
+  /// @returns false if `ticket` is no socket's
+  bool handle_answer(std::uint64_t ticket, const caf::error* error);
+  /// The message's handler has returned; without `consumed` it comes again.
+  void handle_returned(bool consumed);
+  /// Sends acks and what found no room before; to be called again while wants_flush().
+  void flush();
+  [[nodiscard]] bool wants_flush() const { return acks_due_ || !closes_.empty(); }
+
+  // -- what the actor says
+  outcome<void> accept(socket& x, accept_options options);
+  outcome<void> refuse(socket& x, std::uint16_t code, std::string_view reason);
+  outcome<void> send(socket& x, bytes data, bool binary);
+  outcome<void> close(socket& x, std::uint16_t code, std::string_view reason);
+
+  /// Sends to all that are open.
+  void broadcast(const bytes& data, bool binary);
+
+  void set_state(socket& x, bytes state);
+
+  /// The instance is down: what its handlers have begun to deal with is acked. With `for_good` no other instance goes on
+  /// with those that hibernate: they are closed.
+  void handle_down(bool for_good);
+
+  [[nodiscard]] std::vector<connection> open() const;
+
+private:
+  outcome<void> put(socket& x, protocol::to_rivet_tunnel_message message);
+  void put_close(socket& x, protocol::to_rivet_tunnel_message message);
+  void acknowledge(socket& x, const socket_message& m);
+  void close_and_tell(socket& x, std::uint16_t code, std::string_view reason);
+  void tell(socket& x, std::uint16_t code, std::string_view reason);
+  void give_up(socket& x, std::string_view why);
+  void forget(socket& x);
+  void save(socket& x);
+  void unsave(const exchange_id& id);
+  void handle_records(const std::vector<socket_ptr>& listed, const std::vector<kv_entry>& records);
+  void clean_up();
+
+  engine_actor* owner_;
+  storage_client& storage_;
+  std::unordered_map<std::uint64_t, socket_ptr> all_;  ///< by ticket
+  std::vector<std::pair<socket_ptr, protocol::to_rivet_tunnel_message>> closes_;  ///< that found no room
+  std::optional<socket_message> in_hand_;  ///< that a handler is dealing with
+  bool acks_due_ = false;
+  std::uint64_t next_gone_ = ~std::uint64_t{};  ///< ticket for what no ingress knows
+  bool cleaned_up_ = false;  ///< what an earlier instance stored has been looked at
+};
+
+}  // namespace nuncio::internal

@@ -1,0 +1,193 @@
+// See instance_streams.hpp and stream.hpp.
+#include <caf/send.hpp>
+#include <nuncio/counters.hpp>
+#include <nuncio/instance_streams.hpp>
+
+namespace nuncio {
+namespace internal {
+namespace {
+
+// What one turn gives out before other messages of the actor get theirs.
+constexpr std::size_t turn_bytes = 256UL << 10U;
+
+}  // namespace
+
+instance_streams::~instance_streams() {
+  for (const auto& [ticket, x] : all_) x->of = nullptr;
+}
+
+stream_ptr instance_streams::at(std::uint64_t ticket, const exchange_position& position) {
+  auto& x = all_[ticket];
+  if (!x) {
+    const auto& context = owner_->context();
+    x = std::make_shared<stream>(
+        position, http_exchange_options{.response_bytes_max = context.response_bytes_max}, ticket, this);
+  }
+  return x;
+}
+
+stream_ptr instance_streams::find(std::uint64_t ticket) const {
+  const auto found = all_.find(ticket);
+  return found != all_.end() ? found->second : nullptr;
+}
+
+// -- from ingress
+
+void instance_streams::handle(const exchange_input& what) {
+  const auto x = find(what.ticket);
+  if (!x) return;
+  if (const auto* chunk = std::get_if<protocol::to_envoy_request_chunk>(&what.kind)) {
+    x->exchange.handle_request_chunk(what.index, *chunk);
+  } else if (std::holds_alternative<protocol::to_envoy_request_body_cancel>(what.kind)) {
+    x->exchange.handle_body_cancel();
+  } else if (const auto* update = std::get_if<protocol::to_envoy_response_body_window_update>(&what.kind)) {
+    x->exchange.handle_window_update(update->consumed_bytes);
+    x->wrote = true;
+  }
+  advance(*x);
+  wake(*x);
+}
+
+bool instance_streams::handle_cancelled(std::uint64_t ticket) {
+  const auto x = find(ticket);
+  if (!x) return false;
+  all_.erase(ticket);
+  x->of = nullptr;
+  tell_handlers(*x);
+  return true;
+}
+
+// -- the handlers' turns
+
+void instance_streams::wake(stream& x) {
+  if (x.of == nullptr || x.pumping || (!x.on_part && !x.on_writable)) return;
+  x.pumping = true;
+  caf::anon_send(owner_, stream_turn{x.ticket});
+}
+
+void instance_streams::turn(std::uint64_t ticket) {
+  const auto kept = find(ticket);
+  if (!kept) return;
+  auto& x = *kept;
+  x.pumping = false;
+  std::size_t given = 0;
+  while (x.of != nullptr && x.on_part && !x.paused && given < turn_bytes) {
+    const auto part = x.exchange.poll_part();
+    if (!part) break;
+    given += part->data.size();
+    x.read_all = part->last || part->failed;
+    // A copy: the handler may replace itself.
+    const auto handler = x.on_part;
+    handler(*part);
+  }
+  if (x.of == nullptr) return;
+  advance(x);
+  if (given >= turn_bytes) wake(x);
+  if (x.of == nullptr || !x.on_writable || !x.exchange.writing() || x.exchange.room() == 0) return;
+  if (!std::exchange(x.wrote, false)) return;
+  const auto handler = x.on_writable;
+  body_writer writer{kept};
+  handler(writer);
+  if (x.of != nullptr && x.wrote) wake(x);
+}
+
+// The client has gone, or the exchange was cut: each handler that is not through hears of it once.
+void instance_streams::tell_handlers(stream& x) {
+  const auto on_part = std::exchange(x.on_part, nullptr);
+  const auto on_writable = std::exchange(x.on_writable, nullptr);
+  if (on_part && !x.read_all) on_part({{}, false, true});
+  body_writer writer{x.shared_from_this()};
+  if (on_writable && !x.written) on_writable(writer);
+}
+
+// -- towards the engine
+
+void instance_streams::advance(stream& x) {
+  if (x.of == nullptr) return;
+  while (auto message = x.exchange.poll_transmit())
+    if (const auto sent = owner_->context().link->send(owner_->gate(), std::move(*message)); !sent)
+      x.exchange.abort(protocol::http_stream_abort_reason_kind::internal_error, sent.error().message);
+  if (x.exchange.done()) close(x);
+}
+
+void instance_streams::close(stream& x) {
+  const auto kept = x.shared_from_this();
+  kept->of = nullptr;
+  all_.erase(kept->ticket);
+  const auto& context = owner_->context();
+  // What still waits for its handler was aborted: it may have an answer to take back.
+  tell(context, attempt_done{context.start.self, kept->exchange.position().exchange, kept->ticket});
+  tell_handlers(*kept);
+}
+
+http_exchange instance_streams::take(const stream_ptr& x) {
+  x->of = nullptr;
+  all_.erase(x->ticket);
+  return std::move(x->exchange);
+}
+
+void instance_streams::handle_down(std::string_view why, std::vector<attempt_done>& answered) {
+  const auto& context = owner_->context();
+  for (const auto& [ticket, x] : std::exchange(all_, {})) {
+    const auto id = x->exchange.position().exchange;
+    x->of = nullptr;
+    if (!x->exchange.writing() && x->exchange.streaming()) {
+      tell(context, response_waits{context.start.self, ticket, std::move(x->exchange)});
+      continue;
+    }
+    x->exchange.fail(why);
+    while (auto message = x->exchange.poll_transmit())
+      static_cast<void>(context.link->send(owner_->gate(), std::move(*message)));
+    answered.push_back({context.start.self, id, ticket});
+  }
+}
+
+}  // namespace internal
+
+// -- the handles
+
+outcome<void> body_writer::write(bytes data) const {
+  if (!is_open()) return failure{errc::cancelled, "this response is over, or its client has gone"};
+  auto written = stream_->exchange.write(std::move(data));
+  stream_->wrote = true;
+  if (auto* const of = stream_->of) of->advance(*stream_);
+  return written;
+}
+
+void body_writer::finish() const {
+  if (!is_open()) return;
+  stream_->written = true;
+  stream_->exchange.finish();
+  stream_->of->advance(*stream_);
+}
+
+void body_writer::fail(std::string_view why) const {
+  if (!is_open()) return;
+  stream_->written = true;
+  stream_->exchange.fail(why);
+  stream_->of->advance(*stream_);
+}
+
+std::size_t body_writer::room() const { return is_open() ? stream_->exchange.room() : 0; }
+
+bool body_writer::is_open() const {
+  return stream_ && stream_->of != nullptr && stream_->exchange.writing();
+}
+
+void body_reader::pause() const {
+  if (stream_) stream_->paused = true;
+}
+
+void body_reader::resume() const {
+  if (!stream_ || stream_->of == nullptr) return;
+  stream_->paused = false;
+  stream_->of->wake(*stream_);
+}
+
+void body_reader::cancel() const {
+  if (!stream_ || stream_->of == nullptr) return;
+  stream_->exchange.cancel_upload();
+  stream_->of->advance(*stream_);
+}
+
+}  // namespace nuncio

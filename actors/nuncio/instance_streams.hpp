@@ -1,0 +1,66 @@
+// The exchanges of one instance whose bodies go bit by bit, by ticket. The instance's handlers only. Decides nothing that
+// http_exchange does not.
+#pragma once
+
+#include <nuncio/engine_actor.hpp>
+#include <nuncio/stream.hpp>
+#include <unordered_map>
+
+namespace nuncio::internal {
+
+struct stream : std::enable_shared_from_this<stream> {
+  stream(const exchange_position& at, http_exchange_options options, std::uint64_t attempt, instance_streams* all)
+      : exchange(at, options), ticket(attempt), of(all) {}
+
+  http_exchange exchange;
+  std::uint64_t ticket;
+  instance_streams* of;  ///< null when it is over
+  part_handler on_part;
+  writable_handler on_writable;
+  bool paused = false;
+  bool pumping = false;  ///< a turn of its handlers is on its way
+  bool read_all = false;  ///< the handler has had the end of the request's body
+  bool written = false;   ///< the handler has said its last word on the response
+  bool wrote = true;     ///< since on_writable was last called, or credit came
+};
+
+using stream_ptr = std::shared_ptr<stream>;
+
+class instance_streams {
+public:
+  explicit instance_streams(engine_actor* owner) : owner_(owner) {}
+  ~instance_streams();
+  instance_streams(const instance_streams&) = delete;
+  instance_streams& operator=(const instance_streams&) = delete;
+
+  /// The exchange of attempt `ticket`, made if it is not there.
+  stream_ptr at(std::uint64_t ticket, const exchange_position& position);
+  [[nodiscard]] stream_ptr find(std::uint64_t ticket) const;
+
+  // -- from ingress
+  void handle(const exchange_input& what);
+  /// The client has gone, or a repetition replaces the attempt: handlers are told, then it is over.
+  bool handle_cancelled(std::uint64_t ticket);
+
+  /// Calls the handlers of one stream; see stream.hpp.
+  void turn(std::uint64_t ticket);
+  /// Something changed that its handlers may want to hear of.
+  void wake(stream& x);
+  /// Sends what it has to say. An exchange that is over goes.
+  void advance(stream& x);
+
+  /// Its exchange, to be answered by somebody else.
+  http_exchange take(const stream_ptr& x);
+
+  /// The instance is down: what is complete goes on without it, the rest fails with `why`.
+  void handle_down(std::string_view why, std::vector<attempt_done>& answered);
+
+private:
+  void close(stream& x);
+  void tell_handlers(stream& x);
+
+  engine_actor* owner_;
+  std::unordered_map<std::uint64_t, stream_ptr> all_;
+};
+
+}  // namespace nuncio::internal

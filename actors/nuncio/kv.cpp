@@ -1,0 +1,132 @@
+// See kv.hpp.
+#include <nuncio/kv.hpp>
+#include <nuncio/kv_limits.hpp>
+#include <nuncio/storage_client.hpp>
+#include <unordered_map>
+
+namespace nuncio {
+
+using namespace protocol;
+
+bytes kv_store::full(const bytes& key) const {
+  if (prefix_.empty()) return key;
+  std::string out{prefix_};
+  out += key.view();
+  return bytes{std::move(out)};
+}
+
+std::vector<bytes> kv_store::full(const std::vector<octets>& keys) const {
+  std::vector<bytes> out;
+  out.reserve(keys.size());
+  for (const auto& key : keys) out.push_back(full(key));
+  return out;
+}
+
+// Behind every key of ours: the next prefix, or without one the largest key there can be.
+bytes kv_store::end_of(const bytes& last) const {
+  if (!last.empty()) return full(last);
+  if (prefix_.empty()) return bytes{std::string(kv_limits::key_bytes_max, '\xff')};
+  auto next = std::string{prefix_};
+  ++next.back();
+  return bytes{std::move(next)};
+}
+
+template <class T>
+storage_response<T> kv_store::ask(kv_request_data what, typename storage_response<T>::reader read) {
+  return {through_->self(), through_->ask(std::move(what)), std::move(read)};
+}
+
+storage_response<void> kv_store::write(kv_request_data what) {
+  return ask<void>(std::move(what), [](storage_answer&) {});
+}
+
+storage_response<std::optional<bytes>> kv_store::get(octets key) {
+  return ask<std::optional<bytes>>(
+      kv_get_request{{full(key)}}, [](storage_answer& x) -> std::optional<bytes> {
+        auto& got = std::get<kv_get_response>(std::get<kv_response_data>(x));
+        if (got.values.empty()) return std::nullopt;
+        return std::move(got.values.front());
+      });
+}
+
+storage_response<std::vector<std::optional<bytes>>> kv_store::get_all(std::vector<octets> keys) {
+  auto asked = full(keys);
+  return ask<std::vector<std::optional<bytes>>>(kv_get_request{asked}, [asked](storage_answer& x) {
+    // The engine names those that exist, in the order asked for.
+    const auto& got = std::get<kv_get_response>(std::get<kv_response_data>(x));
+    std::unordered_map<std::string_view, const bytes*> found;
+    for (std::size_t i = 0; i < std::min(got.keys.size(), got.values.size()); ++i)
+      found.emplace(got.keys[i].view(), &got.values[i]);
+    std::vector<std::optional<bytes>> out;
+    out.reserve(asked.size());
+    for (const auto& key : asked) {
+      const auto at = found.find(key.view());
+      out.push_back(at == found.end() ? std::nullopt : std::optional{*at->second});
+    }
+    return out;
+  });
+}
+
+storage_response<std::vector<kv_entry>> kv_store::list(kv_query what) {
+  const auto read = [cut = prefix_.size()](storage_answer& x) {
+    const auto& got = std::get<kv_list_response>(std::get<kv_response_data>(x));
+    std::vector<kv_entry> out;
+    out.reserve(got.keys.size());
+    for (std::size_t i = 0; i < std::min(got.keys.size(), got.values.size()); ++i) {
+      const auto ms = i < got.metadata.size() ? got.metadata[i].update_ts : 0;
+      out.push_back(
+          {got.keys[i].part(cut),
+           got.values[i],
+           std::chrono::system_clock::time_point{std::chrono::milliseconds{ms}}});
+    }
+    return out;
+  };
+  const auto ranged = !what.first.empty() || !what.last.empty();
+  if (ranged && !what.prefix.empty())
+    return {
+        through_->self(),
+        through_->fail(
+            {errc::invalid_argument,
+             "a list by prefix and by range at once; it was not sent",
+             false,
+             {}}),
+        read};
+  kv_list_request request;
+  if (ranged)
+    request.query = kv_list_range_query{full(what.first), end_of(what.last), true};
+  else if (const auto prefix = full(what.prefix); !prefix.empty())
+    request.query = kv_list_prefix_query{prefix};
+  request.reverse = what.reverse;
+  request.limit = what.limit;
+  return ask<std::vector<kv_entry>>(std::move(request), read);
+}
+
+storage_response<void> kv_store::put(octets key, octets value) {
+  return write(kv_put_request{{full(key)}, {std::move(value)}});
+}
+
+storage_response<void> kv_store::put_all(std::vector<std::pair<octets, octets>> entries) {
+  kv_put_request put;
+  for (auto& [key, value] : entries) {
+    put.keys.push_back(full(key));
+    put.values.push_back(std::move(value));
+  }
+  return write(std::move(put));
+}
+
+storage_response<void> kv_store::erase(octets key) { return write(kv_delete_request{{full(key)}}); }
+
+storage_response<void> kv_store::erase_all(std::vector<octets> keys) {
+  return write(kv_delete_request{full(keys)});
+}
+
+storage_response<void> kv_store::erase_range(octets first, octets last) {
+  return write(kv_delete_range_request{full(first), end_of(last)});
+}
+
+storage_response<void> kv_store::drop() {
+  if (prefix_.empty()) return write(kv_drop_request{});
+  return erase_range({}, {});
+}
+
+}  // namespace nuncio

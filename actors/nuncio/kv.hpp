@@ -1,0 +1,99 @@
+// Key-value storage of an engine actor: small values that outlive it, until it is destroyed.
+//
+//   self->kv().put("score", "42").then([] {});
+//   self->kv().list({.prefix = "room/", .limit = 10}).then([](std::vector<nuncio::kv_entry> found)
+//   { … });
+//
+// Each call is one request to the engine, all or nothing; requests of one actor are carried out in
+// the order of the calls. Puts (or erases) that follow each other in one turn share a request and
+// its fate. Errors: errc::too_large, queue_full, link_lost, timed_out, refused, cancelled;
+// storage_failure_of tells whether a write may have happened. Limits (docs/protocol.md H.1): keys
+// of 2045 bytes, values of 128 KiB, 128 keys and 976 KiB in one call.
+#pragma once
+
+#include <chrono>
+#include <nuncio/storage_response.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace nuncio {
+
+/// Bytes as a caller has them: text, a vector, a span (these are copied), or bytes of ours
+/// (shared).
+struct octets : bytes {
+  octets() = default;
+
+  octets(bytes x) : bytes(std::move(x)) {}
+
+  octets(std::string x) : bytes(std::move(x)) {}
+
+  octets(std::string_view x) : bytes(x) {}
+
+  octets(const char* x) : bytes(std::string_view{x}) {}
+
+  octets(std::vector<std::uint8_t> x) : bytes(std::move(x)) {}
+
+  octets(std::span<const std::uint8_t> x) : bytes(bytes::copy_of(x)) {}
+};
+
+struct kv_entry {
+  bytes key;
+  bytes value;
+  std::chrono::system_clock::time_point updated;  ///< by the engine's clock
+};
+
+/// What to list, in ascending order of bytes: all, what begins with `prefix`, or from `first` to
+/// before `last`.
+struct kv_query {
+  octets prefix{};
+  octets first{};  ///< empty: from the beginning
+  octets last{};   ///< excluded; empty: to the end
+  bool reverse = false;
+  std::optional<std::uint64_t> limit{};
+};
+
+/// A view of the actor's storage; cheap, to be used at once.
+class kv_store {
+public:
+  /// The user's keys: below byte 4 in the engine's store, where other runtimes keep them too
+  /// (docs/client_protocol.md f.1).
+  static kv_store of_user(internal::storage_client& through) { return {through, "\x04"}; }
+
+  /// Keys as they stand in the engine's store: for the runtime's own records.
+  static kv_store raw(internal::storage_client& through) { return {through, {}}; }
+
+  storage_response<std::optional<bytes>> get(octets key);
+  /// @returns one value for each key, in the order of `keys`
+  storage_response<std::vector<std::optional<bytes>>> get_all(std::vector<octets> keys);
+  storage_response<std::vector<kv_entry>> list(kv_query what = {});
+  storage_response<void> put(octets key, octets value);
+  storage_response<void> put_all(std::vector<std::pair<octets, octets>> entries);
+  /// A key that does not exist is no error.
+  storage_response<void> erase(octets key);
+  storage_response<void> erase_all(std::vector<octets> keys);
+  /// From `first` to before `last`; an empty `last` is the end.
+  storage_response<void> erase_range(octets first, octets last);
+  /// Erases all of it.
+  storage_response<void> drop();
+
+private:
+  kv_store(internal::storage_client& through, std::string_view prefix)
+      : through_(&through), prefix_(prefix) {}
+
+  [[nodiscard]] bytes full(const bytes& key) const;
+  [[nodiscard]] bytes end_of(const bytes& last) const;
+  [[nodiscard]] std::vector<bytes> full(const std::vector<octets>& keys) const;
+  template <class T>
+  storage_response<T> ask(
+      protocol::kv_request_data what, typename storage_response<T>::reader read);
+  storage_response<void> write(protocol::kv_request_data what);
+
+  internal::storage_client* through_;
+  std::string_view prefix_;
+};
+
+}  // namespace nuncio

@@ -1,0 +1,115 @@
+// Client WebSockets as a handler sees them: they come as messages, and are written to through `connection`.
+//
+//   [self](nuncio::socket_opened& s) { s.socket.accept({.hibernate = true}); },
+//   [self](const nuncio::socket_message& m) { self->broadcast(m.text()); },
+//   [self](const nuncio::socket_closed& s) { … },
+//
+// A WebSocket that hibernates stays open at the client while its actor sleeps, moves or crashes: the next instance is told
+// of it by `socket_restored` and goes on. What it keeps for a connection stands in state().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nuncio/bytes.hpp>
+#include <nuncio/http.hpp>
+#include <nuncio/ids.hpp>
+#include <nuncio/outcome.hpp>
+#include <optional>
+#include <string_view>
+
+namespace nuncio {
+
+namespace internal {
+struct socket;
+}
+
+struct accept_options {
+  /// The client stays connected while the actor sleeps; its messages are acked once their handler has returned, and come
+  /// again when the actor ended before.
+  bool hibernate = false;
+  bytes state{};  ///< see connection::state
+};
+
+/// One client's WebSocket, as a handle: copies are cheap and mean the same WebSocket. send() and close() may be called
+/// from anywhere, in another actor or thread they are posted to the actor that serves the WebSocket; everything else belongs
+/// to that actor's handlers.
+class connection {
+public:
+  connection() = default;
+  explicit connection(std::shared_ptr<internal::socket> x) : socket_(std::move(x)) {}
+
+  /// Completes what the client has begun; before it nothing can be sent. Within 10 s of `socket_opened`.
+  /// @returns errc::invalid_argument when it was accepted before, cancelled when it is closed
+  outcome<void> accept(accept_options options = {}) const;
+
+  /// Says no: the client sees its WebSocket open and close with `code` and `reason`.
+  outcome<void> refuse(std::uint16_t code, std::string_view reason) const;
+
+  /// Sends a text message, UTF-8, or a binary one, of at most 20 MiB.
+  /// @returns errc::invalid_argument, too_large, cancelled when it is closed. A client that lets too much pile up is
+  ///          closed with 1013 (serve_options::socket_unsent_bytes_max)
+  outcome<void> send(text message) const;
+  outcome<void> send(bytes message) const;
+  /// As above; both kinds by one name.
+  outcome<void> send(bytes message, bool binary) const;
+
+  /// Closes with `code` (1000, 1003, 1007 to 1009, 1011 to 1014, 3000 to 4999) and a reason of at most 123 bytes.
+  outcome<void> close(std::uint16_t code = 1000, std::string_view reason = {}) const;
+
+  [[nodiscard]] bool is_open() const;  ///< accepted and not closed
+  [[nodiscard]] bool hibernates() const;
+
+  /// What the actor keeps for this connection. With `hibernate` it is stored and survives sleep, move and crash; the
+  /// storing happens after set_state() has returned.
+  [[nodiscard]] bytes state() const;
+  void set_state(bytes x) const;
+
+  // -- any thread; they never change
+  [[nodiscard]] exchange_id id() const;
+  [[nodiscard]] std::string_view path() const;  ///< as http_request::path
+  [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const;  ///< `name` in lower case
+  /// The value of `name` in the path's query, percent-decoded.
+  [[nodiscard]] std::optional<std::string> query(std::string_view name) const;
+
+  [[nodiscard]] explicit operator bool() const { return socket_ != nullptr; }
+
+  bool operator==(const connection&) const = default;
+
+  /// For the runtime.
+  [[nodiscard]] const std::shared_ptr<internal::socket>& get() const { return socket_; }
+
+private:
+  std::shared_ptr<internal::socket> socket_;
+};
+
+/// A client asks for a WebSocket: accept or refuse it, now or later. Without a handler it is refused with 1011.
+struct socket_opened {
+  connection socket;
+};
+
+/// A hibernating WebSocket that an earlier instance of this actor served goes on here. Comes before its messages.
+struct socket_restored {
+  connection socket;
+};
+
+/// A client has sent something.
+struct socket_message {
+  connection socket;
+  bytes data;
+  bool binary = false;
+  std::uint16_t index = 0;  ///< counts the client's messages, modulo 2^16; a repetition has the same
+
+  [[nodiscard]] std::string_view text() const { return data.view(); }
+};
+
+/// The WebSocket is closed by the client or by the host. Not told of those that the actor closed itself.
+struct socket_closed {
+  connection socket;
+  std::uint16_t code = 0;  ///< 1006: without a word, or while this actor slept
+  text reason;
+};
+
+/// The value of `name` in the query of `path`, percent-decoded ('+' is a space).
+std::optional<std::string> query_value(std::string_view path, std::string_view name);
+
+}  // namespace nuncio

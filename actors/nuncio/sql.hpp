@@ -1,0 +1,51 @@
+// SQL that the engine executes in the actor's own SQLite database: nothing to open, nothing that
+// waits, one round trip for each call. For many small reads in a row see sqlite.hpp;
+// docs/storage.md says which to use when.
+//
+//   self->sql().execute("insert into log values (?, ?)", 7, "text").then([](nuncio::sql_result r) {
+//   … });
+//
+// Needs protocol version 4 or newer (batch: 6), else errc::not_in_version. Errors carry SQLite's
+// text. A statement that begins with SELECT, VALUES or EXPLAIN is sent again when the connection is
+// lost; of any other the error says whether it may have happened. Bind parameters: 128 KiB in one
+// call (docs/protocol.md H.2).
+#pragma once
+
+#include <nuncio/sql_value.hpp>
+#include <nuncio/storage_response.hpp>
+#include <string>
+#include <vector>
+
+namespace nuncio {
+
+/// A view of the actor's database; cheap, to be used at once.
+class sql_client {
+public:
+  static constexpr std::size_t param_bytes_max = 128 * 1024;
+
+  explicit sql_client(internal::storage_client& through) : through_(&through) {}
+
+  /// Runs a script of any number of statements; no transaction of its own. @returns the rows of the
+  /// last statement
+  storage_response<sql_result> exec(std::string script);
+
+  /// Runs one statement with a value for each '?'.
+  template <class... Params>
+  storage_response<sql_result> execute(std::string sql, Params&&... params) {
+    return run({std::move(sql), {sql_value{std::forward<Params>(params)}...}});
+  }
+
+  storage_response<sql_result> run(sql_statement statement);
+
+  /// Runs all in one transaction, or none of them.
+  storage_response<std::vector<sql_result>> batch(std::vector<sql_statement> statements);
+
+private:
+  template <class T>
+  storage_response<T> ask(
+      storage_call call, std::size_t param_bytes, typename storage_response<T>::reader read);
+
+  internal::storage_client* through_;
+};
+
+}  // namespace nuncio

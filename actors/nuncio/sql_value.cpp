@@ -1,0 +1,53 @@
+// See sql_value.hpp.
+#include <algorithm>
+#include <bit>
+#include <nuncio/overloaded.hpp>
+#include <nuncio/sql_value.hpp>
+
+namespace nuncio {
+
+using namespace protocol;
+
+namespace internal {
+
+// Floats are big endian on the wire (docs/protocol.md H.2).
+sqlite_bind_param to_wire(const sql_value& x) {
+  return std::visit(
+      overloaded{
+          [](std::monostate) -> sqlite_bind_param { return sqlite_value_null{}; },
+          [](std::int64_t v) -> sqlite_bind_param { return sqlite_value_integer{v}; },
+          [](double v) -> sqlite_bind_param {
+            auto word = std::bit_cast<std::uint64_t>(v);
+            sqlite_value_float out;
+            for (auto at = out.value.rbegin(); at != out.value.rend(); ++at, word >>= 8U)
+              *at = static_cast<std::uint8_t>(word);
+            return out;
+          },
+          [](const text& v) -> sqlite_bind_param { return sqlite_value_text{v}; },
+          [](const bytes& v) -> sqlite_bind_param { return sqlite_value_blob{v}; }},
+      x.content());
+}
+
+sql_value from_wire(const sqlite_column_value& x) {
+  return std::visit(
+      overloaded{
+          [](const sqlite_value_null&) { return sql_value{}; },
+          [](const sqlite_value_float& v) {
+            std::uint64_t word = 0;
+            for (const auto byte : v.value) word = (word << 8U) | byte;
+            return sql_value{std::bit_cast<double>(word)};
+          },
+          [](const auto& v) { return sql_value{v.value}; }},
+      x);
+}
+
+}  // namespace internal
+
+const sql_value& sql_result::at(std::size_t row, std::string_view column) const {
+  static const sql_value null;
+  const auto name = std::find(columns.begin(), columns.end(), column);
+  const auto i = static_cast<std::size_t>(name - columns.begin());
+  return row < rows.size() && i < rows[row].size() ? rows[row][i] : null;
+}
+
+}  // namespace nuncio

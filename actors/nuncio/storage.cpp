@@ -1,0 +1,106 @@
+// See storage.hpp.
+#include <caf/others.hpp>
+#include <caf/send.hpp>
+#include <nuncio/storage.hpp>
+
+namespace nuncio {
+
+using namespace std::chrono_literals;
+
+storage::storage(caf::actor_config& cfg, storage_options options)
+    : event_based_actor(cfg),
+      options_(std::move(options)),
+      requests_(options_.namespace_name, options_.limits),
+      spawn_serv_(caf::actor_cast<caf::actor>(home_system().spawn_serv())) {}
+
+caf::behavior storage::make_behavior() {
+  using namespace internal;
+  set_default_handler(caf::drop);
+  // This actor's thread would keep ~actor_system waiting for ever. CAF ends its own actors before
+  // it waits.
+  monitor(spawn_serv_);
+  set_down_handler([this](const caf::down_msg& x) {
+    if (x.source == spawn_serv_.address()) quit();
+  });
+  return {
+      [this](storage_batch& x) {
+        handle_batch(x);
+        flush();
+      },
+      [this](const storage_inbound& x) {
+        for (const auto& message : x.messages) requests_.handle_message(message);
+        options_.link->grant(x.messages.size(), x.bytes);
+        flush();
+      },
+      [this](const storage_end& x) {
+        const auto& who = x.from->start.self;
+        ending_.emplace(who, x.from);
+        requests_.handle_down(who, options_.now());
+        flush();
+      },
+      [this](const outputs_closed& x) {
+        requests_.handle_gate_closed(x.who);
+        flush();
+      },
+      [this](const link_up& x) {
+        requests_.handle_link_up(x.connection);
+        flush();
+      },
+      [this](const link_down&) {
+        requests_.handle_link_down();
+        flush();
+      },
+      [this](const link_final& x) {
+        requests_.handle_link_over(x.why);
+        flush();
+      },
+      [this](const tick& x) {
+        if (x.serial != tick_serial_) return;
+        tick_at_.reset();
+        requests_.expire(options_.now());
+        flush();
+      },
+  };
+}
+
+void storage::on_exit() {
+  if (spawn_serv_) demonitor(spawn_serv_);
+  spawn_serv_ = nullptr;
+  waiting_.clear();
+  ending_.clear();
+  options_.link.reset();
+}
+
+void storage::handle_batch(internal::storage_batch& batch) {
+  const std::shared_ptr<const output_gate> gate{batch.from, &batch.from->gate};
+  const auto now = options_.now();
+  for (auto& item : batch.items) {
+    const auto ticket = next_ticket_++;
+    waiting_.emplace(ticket, std::move(item.waiters));
+    requests_.handle_request({ticket, batch.from->start.self, gate, std::move(item.call)}, now);
+  }
+}
+
+void storage::flush() {
+  while (const auto frame = requests_.poll_transmit()) {
+    const auto sent = options_.link->send(frame->gate, frame->connection, frame->message);
+    if (!sent) requests_.handle_not_sent(frame->id, sent.error());
+  }
+  while (const auto result = requests_.poll_result()) {
+    const auto waited = waiting_.extract(result->ticket);
+    for (const auto& each : waited.mapped()) each->complete(result->content);
+  }
+  while (const auto who = requests_.poll_finished())
+    if (const auto at = ending_.find(*who); at != ending_.end()) {
+      internal::tell(*at->second, internal::storage_done{*who});
+      ending_.erase(at);
+    }
+  if (const auto next = requests_.poll_timeout(); next && (!tick_at_ || *next < *tick_at_)) {
+    tick_at_ = next;
+    delayed_send(
+        this, std::max<duration>(*next - options_.now(), 1ms), internal::tick{++tick_serial_});
+  }
+  options_.counts->storage.set(requests_.stats());
+}
+
+}  // namespace nuncio

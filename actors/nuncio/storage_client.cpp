@@ -1,0 +1,173 @@
+// See storage_client.hpp.
+#include <caf/actor_cast.hpp>
+#include <caf/send.hpp>
+#include <condition_variable>
+#include <mutex>
+#include <nuncio/engine_actor.hpp>
+#include <nuncio/kv_limits.hpp>
+#include <nuncio/storage_client.hpp>
+
+namespace nuncio::internal {
+namespace {
+
+// Well above storage_limits::timeout.
+constexpr std::chrono::minutes wait_limit{5};
+
+// A handler's `then` or `await`. Weak: an answer under way keeps nobody alive.
+class handler_waiter final : public storage_waiter {
+public:
+  handler_waiter(caf::actor_addr who, caf::message_id request)
+      : who_(std::move(who)), request_(request) {}
+
+  ~handler_waiter() override {
+    if (!done_)
+      tell(storage_failure{errc::cancelled, "the host is ending; a write may have happened", true});
+  }
+
+  void complete(const storage_result& with) override { tell(with); }
+
+private:
+  void tell(storage_result content) {
+    done_ = true;
+    const auto to = caf::actor_cast<caf::strong_actor_ptr>(who_);
+    if (to)
+      to->enqueue(
+          nullptr,
+          request_.response_id(),
+          caf::make_message(storage_reply{std::move(content)}),
+          nullptr);
+  }
+
+  caf::actor_addr who_;
+  caf::message_id request_;
+  bool done_ = false;
+};
+
+// A thread that waits. It stays where it is until it is told, so that both may be shared.
+struct blocked {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::optional<storage_result> content;
+};
+
+class thread_waiter final : public storage_waiter {
+public:
+  explicit thread_waiter(std::shared_ptr<blocked> who) : who_(std::move(who)) {}
+
+  ~thread_waiter() override {
+    tell(storage_failure{errc::cancelled, "the host is ending; a write may have happened", true});
+  }
+
+  void complete(const storage_result& with) override { tell(with); }
+
+private:
+  void tell(storage_result content) {
+    const std::lock_guard guard{who_->mutex};
+    if (who_->content) return;
+    who_->content = std::move(content);
+    who_->changed.notify_one();
+  }
+
+  std::shared_ptr<blocked> who_;
+};
+
+// Whether the engine itself would change the database.
+bool is_sql(const storage_call& call) {
+  return std::holds_alternative<protocol::sqlite_exec_request>(call) ||
+         std::holds_alternative<protocol::sqlite_execute_request>(call) ||
+         std::holds_alternative<protocol::sqlite_execute_batch_request>(call);
+}
+
+storage_failure not_hosted() {
+  return {errc::refused, "this actor was not spawned by a host: it has no storage", false, {}};
+}
+
+}  // namespace
+
+storage_client::storage_client(engine_actor& self, std::shared_ptr<const instance_context> context)
+    : self_(self), context_(std::move(context)) {}
+
+caf::message_id storage_client::ask(storage_call call) {
+  if (!self_.hosted()) return fail(not_hosted());
+  if (const auto* kv = std::get_if<protocol::kv_request_data>(&call)) {
+    if (auto good = kv_limits::check(*kv); !good)
+      return fail({good.error().code, good.error().message + "; it was not sent", false, {}});
+    if (!std::exchange(preload_read_, true)) preload_ = kv_preload{context_->preloaded};
+    if (const auto* get = std::get_if<protocol::kv_get_request>(kv)) {
+      if (auto known = preload_.find(*get))
+        return reply(storage_answer{protocol::kv_response_data{std::move(*known)}});
+    } else if (!is_read(call)) {
+      preload_.handle_write();
+    }
+  }
+  if (is_sql(call) && !local_database_.expired())
+    return fail(
+        {errc::refused,
+         "sql() while open_sqlite()'s database is open, which it would break; it was not sent",
+         false,
+         {}});
+  const auto id = self_.new_request_id(caf::message_priority::normal);
+  turn_.add(std::move(call), asked_.size());
+  asked_.push_back(id);
+  return id;
+}
+
+caf::message_id storage_client::fail(storage_failure why) { return reply(std::move(why)); }
+
+// An answer that is known already comes as a message all the same, after this turn like any other.
+caf::message_id storage_client::reply(storage_result content) {
+  const auto id = self_.new_request_id(caf::message_priority::normal);
+  handler_waiter{self_.address(), id}.complete(content);
+  return id;
+}
+
+storage_result storage_client::wait_for(storage_call call) {
+  if (!self_.hosted()) return not_hosted();
+  flush();
+  const auto waits = std::make_shared<blocked>();
+  std::vector<storage_batch::item> items(1);
+  items.front().call = std::move(call);
+  items.front().waiters.push_back(std::make_shared<thread_waiter>(waits));
+  hand_over(std::move(items));
+  // Storage ends each request at its deadline, and one that it drops ends as well: the limit is for what can't happen.
+  std::unique_lock guard{waits->mutex};
+  if (!waits->changed.wait_for(guard, wait_limit, [&] { return waits->content.has_value(); }))
+    return storage_failure{errc::timed_out, "storage gave no answer; a write may have happened", true, {}};
+  return std::move(*waits->content);
+}
+
+std::shared_ptr<void> storage_client::use_local_database() {
+  if (!local_database_.expired()) return nullptr;
+  auto out = std::make_shared<int>();
+  local_database_ = out;
+  return out;
+}
+
+void storage_client::flush() {
+  if (turn_.empty()) return;
+  std::vector<storage_batch::item> items;
+  for (auto& joined : turn_.take()) {
+    auto& item = items.emplace_back();
+    item.call = std::move(joined.call);
+    for (const auto ticket : joined.tickets)
+      item.waiters.push_back(std::make_shared<handler_waiter>(self_.address(), asked_[ticket]));
+  }
+  asked_.clear();
+  hand_over(std::move(items));
+}
+
+void storage_client::hand_over(std::vector<storage_batch::item> items) {
+  used_ = true;
+  // Without a storage actor the items end here, and with them their waiters.
+  if (const auto to = caf::actor_cast<caf::actor>(context_->storage))
+    caf::anon_send(to, storage_batch{context_, std::move(items)});
+}
+
+void storage_client::end() {
+  flush();
+  if (!used_) return;
+  if (const auto to = caf::actor_cast<caf::actor>(context_->storage))
+    caf::anon_send(to, storage_end{context_});
+}
+
+}  // namespace nuncio::internal

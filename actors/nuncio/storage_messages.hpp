@@ -1,0 +1,68 @@
+// What instances and the storage actor say to each other. Values without behaviour; never leave the
+// process.
+#pragma once
+
+#include <caf/allowed_unsafe_message_type.hpp>
+#include <memory>
+#include <nuncio/internal_messages.hpp>
+#include <nuncio/storage_call.hpp>
+#include <vector>
+
+namespace nuncio {
+
+struct instance_context;
+
+namespace internal {
+
+/// Who waits for a result. Destroyed without one (the host is ending), it tells errc::cancelled.
+class storage_waiter {
+public:
+  storage_waiter() = default;
+  virtual ~storage_waiter() = default;
+  storage_waiter(const storage_waiter&) = delete;
+  storage_waiter& operator=(const storage_waiter&) = delete;
+
+  /// Once, on any thread; must not block.
+  virtual void complete(const storage_result& with) = 0;
+};
+
+/// What one instance asks for in one turn, in order.
+struct storage_batch {
+  struct item {
+    storage_call call;
+    std::vector<std::shared_ptr<storage_waiter>> waiters;
+  };
+
+  std::shared_ptr<const instance_context> from;
+  std::vector<item> items;
+};
+
+/// The instance is down and asks for nothing more; storage answers ingress with storage_done.
+struct storage_end {
+  std::shared_ptr<const instance_context> from;
+};
+
+/// Ingress has closed the output gate of `who`.
+struct outputs_closed {
+  actor_ref who;
+};
+
+/// Messages of the engine that answer storage requests.
+struct storage_inbound {
+  std::vector<protocol::to_envoy> messages;
+  std::size_t bytes = 0;  ///< to be granted back
+};
+
+/// An answer on its way to the instance that asked.
+struct storage_reply {
+  storage_result content;
+};
+
+}  // namespace internal
+}  // namespace nuncio
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::storage_batch)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::storage_end)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::outputs_closed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::storage_inbound)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::storage_reply)

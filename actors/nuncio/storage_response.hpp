@@ -1,0 +1,113 @@
+// What asking storage returns: the promise of an answer, used as CAF's response handles are.
+//
+//   self->kv().get("k").then([=](std::optional<nuncio::bytes> value) { … }, [=](const caf::error&
+//   e) { … }); return self->kv().get("k").answer([](std::optional<nuncio::bytes> value) { return
+//   nuncio::http_response{…}; });
+//
+// The request leaves at the end of the turn whether or not the answer is used. On the actor's own
+// thread only.
+#pragma once
+
+#include <caf/behavior.hpp>
+#include <caf/typed_response_promise.hpp>
+#include <nuncio/engine_actor.hpp>
+#include <nuncio/storage_error.hpp>
+#include <nuncio/storage_messages.hpp>
+#include <type_traits>
+#include <utility>
+
+namespace nuncio {
+
+/// @tparam T  what the answer holds; void if it only says that it was done
+template <class T>
+class [[nodiscard]] storage_response {
+public:
+  /// Makes a `T` of the engine's answer.
+  using reader = std::function<T(storage_answer&)>;
+
+  storage_response(engine_actor& self, caf::message_id request, reader read)
+      : self_(&self), request_(request), read_(std::move(read)) {}
+
+  /// Handles the answer when it comes, with other messages in between. `g` takes a const
+  /// caf::error&.
+  template <class F, class G>
+  void then(F f, G g) {
+    self_->add_multiplexed_response_handler(
+        request_.response_id(), handler(std::move(f), std::move(g)));
+  }
+
+  /// As above; an error ends the actor with it (CAF's error handler).
+  template <class F>
+  void then(F f) {
+    then(std::move(f), default_error_handler());
+  }
+
+  /// Handles no other message before the answer.
+  template <class F, class G>
+  void await(F f, G g) {
+    self_->add_awaited_response_handler(
+        request_.response_id(), handler(std::move(f), std::move(g)));
+  }
+
+  template <class F>
+  void await(F f) {
+    await(std::move(f), default_error_handler());
+  }
+
+  /// Answers the request that the actor is handling with what `f` makes of the answer, or with the
+  /// error.
+  template <class F>
+  auto answer(F f) {
+    if constexpr (std::is_void_v<T>) {
+      auto promise = self_->make_response_promise<std::invoke_result_t<F>>();
+      then([promise, f = std::move(f)]() mutable { promise.deliver(f()); }, error_to(promise));
+      return promise;
+    } else {
+      auto promise = self_->make_response_promise<std::invoke_result_t<F, T>>();
+      then(
+          [promise, f = std::move(f)](T x) mutable { promise.deliver(f(std::move(x))); },
+          error_to(promise));
+      return promise;
+    }
+  }
+
+private:
+  template <class F, class G>
+  caf::behavior handler(F f, G g) {
+    static_assert(
+        std::is_invocable_v<G, caf::error&>, "the second handler takes a const caf::error&");
+    return {[f = std::move(f), g = std::move(g), read = std::move(read_)](
+                internal::storage_reply& x) mutable {
+      if (const auto* why = std::get_if<storage_failure>(&x.content)) {
+        auto e = make_error(*why);
+        return static_cast<void>(g(e));
+      }
+      auto& content = std::get<storage_answer>(x.content);
+      if constexpr (std::is_void_v<T>) {
+        static_assert(
+            std::is_invocable_v<F>, "this answer holds nothing: the handler takes no argument");
+        read(content);
+        f();
+      } else {
+        static_assert(
+            std::is_invocable_v<F, T>, "the handler does not take what this answer holds");
+        f(read(content));
+      }
+    }};
+  }
+
+  auto default_error_handler() {
+    return [self = self_](caf::error& e) { self->call_error_handler(e); };
+  }
+
+  template <class Promise>
+  static auto error_to(Promise promise) {
+    return [promise](const caf::error& e) mutable { promise.deliver(e); };
+  }
+
+  engine_actor* self_;
+  caf::message_id request_;
+  reader read_;
+};
+
+}  // namespace nuncio

@@ -1,0 +1,62 @@
+// What an instance asks of the engine's storage, and what comes back. Values; any thread.
+#pragma once
+
+#include <cstdint>
+#include <nuncio/messages.hpp>
+#include <nuncio/outcome.hpp>
+#include <string>
+#include <string_view>
+#include <variant>
+
+namespace nuncio {
+
+/// The body of one request. Actor id, generation and namespace in it are filled in when it is sent.
+using storage_call = std::variant<
+    protocol::kv_request_data,
+    protocol::sqlite_get_pages_request,
+    protocol::sqlite_commit_request,
+    protocol::sqlite_commit_stage_begin_request,
+    protocol::sqlite_commit_stage_segment_request,
+    protocol::sqlite_commit_finalize_request,
+    protocol::sqlite_exec_request,
+    protocol::sqlite_execute_request,
+    protocol::sqlite_execute_batch_request>;
+
+/// What the engine answers when it has done what was asked, of the same index as its storage_call.
+using storage_answer = std::variant<
+    protocol::kv_response_data,
+    protocol::sqlite_get_pages_ok,
+    protocol::sqlite_commit_ok,
+    protocol::sqlite_commit_stage_begin_ok,
+    protocol::sqlite_commit_stage_segment_ok,
+    protocol::sqlite_commit_finalize_ok,
+    protocol::sqlite_query_result,
+    protocol::sqlite_execute_result,
+    std::vector<protocol::sqlite_execute_result>>;
+
+/// Why a storage request came to nothing, or may have.
+struct storage_failure {
+  errc code = errc::internal;      ///< refused: the engine's own answer was an error
+  std::string message;             ///< for a person; says whether a write may have happened
+  bool may_have_happened = false;  ///< false: nothing was written, and nothing of it will be
+  std::string engine_code{};       ///< "group/code" of the engine's error, if it gave one
+
+  bool operator==(const storage_failure&) const = default;
+};
+
+using storage_result = std::variant<storage_answer, storage_failure>;
+
+/// Whether `call` changes nothing, so that it can be sent again. A statement is a read when it
+/// begins with SELECT, VALUES or EXPLAIN.
+bool is_read(const storage_call& call);
+
+/// Whether `x` is the engine's answer to a storage request.
+bool answers_storage(const protocol::to_envoy& x);
+
+/// "KvPut", "SqliteExecute", ...: for messages.
+std::string_view name_of(const storage_call& call);
+
+/// Estimated bytes of keys, values, pages and texts in it.
+std::size_t size_of(const storage_call& call);
+
+}  // namespace nuncio

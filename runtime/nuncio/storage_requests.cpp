@@ -1,0 +1,389 @@
+// See storage_requests.hpp.
+#include <fmt/format.h>
+
+#include <concepts>
+#include <nuncio/overloaded.hpp>
+#include <nuncio/storage_requests.hpp>
+
+namespace nuncio {
+namespace {
+
+using namespace protocol;
+
+// Index of the storage_call that each response answers.
+template <class Response>
+constexpr std::size_t answers = 0;
+template <>
+constexpr std::size_t answers<to_envoy_sqlite_get_pages_response> = 1;
+template <>
+constexpr std::size_t answers<to_envoy_sqlite_commit_response> = 2;
+template <>
+constexpr std::size_t answers<to_envoy_sqlite_commit_stage_begin_response> = 3;
+template <>
+constexpr std::size_t answers<to_envoy_sqlite_commit_stage_segment_response> = 4;
+template <>
+constexpr std::size_t answers<to_envoy_sqlite_commit_finalize_response> = 5;
+template <>
+constexpr std::size_t answers<to_envoy_sqlite_exec_response> = 6;
+template <>
+constexpr std::size_t answers<to_envoy_sqlite_execute_response> = 7;
+template <>
+constexpr std::size_t answers<to_envoy_sqlite_execute_batch_response> = 8;
+
+// The message of to_rivet whose data is a `T`.
+template <class T, class Messages = to_rivet>
+struct message_with;
+
+template <class T, class... M>
+struct message_with<T, std::variant<M...>> {
+  static to_rivet make(std::uint32_t id, T call) {
+    to_rivet out;
+    const auto set = [&]<class X>(X x) {
+      if constexpr (requires { requires std::same_as<decltype(x.data), T>; })
+        out = X{id, std::move(call)};
+    };
+    (set(M{}), ...);
+    return out;
+  }
+};
+
+// What an answer holds: the wire's record itself, or for statements their result.
+storage_answer content_of(const sqlite_exec_ok& x) { return x.result; }
+
+storage_answer content_of(const sqlite_execute_ok& x) { return x.result; }
+
+storage_answer content_of(const sqlite_execute_batch_ok& x) { return x.results; }
+
+template <class T>
+storage_answer content_of(const T& x) {
+  return x;
+}
+
+// Responses of KV, by index of kv_request_data: get, list, put, delete, delete range, drop.
+bool answers_kv(const kv_request_data& asked, const kv_response_data& given) {
+  switch (asked.index()) {
+    case 0:
+      return std::holds_alternative<kv_get_response>(given);
+    case 1:
+      return std::holds_alternative<kv_list_response>(given);
+    case 2:
+      return std::holds_alternative<kv_put_response>(given);
+    case 5:
+      return std::holds_alternative<kv_drop_response>(given);
+    default:
+      return std::holds_alternative<kv_delete_response>(given);
+  }
+}
+
+// A KV error's text is no stable code (docs/protocol.md H.1), and a script stops where it fails:
+// what came before may stay. Everything else is all or nothing, and an error means nothing.
+bool error_leaves_doubt(const storage_call& call) {
+  return !is_read(call) && (call.index() == 0 || std::holds_alternative<sqlite_exec_request>(call));
+}
+
+}  // namespace
+
+storage_requests::storage_requests(std::string namespace_name, storage_limits limits)
+    : namespace_name_(std::move(namespace_name)), limits_(limits) {}
+
+// -- inputs -------------------------------------------------------------------------
+
+void storage_requests::handle_request(request what, time_point now) {
+  ++stats_.requests;
+  const auto bytes = size_of(what.call);
+  auto& of = actors_[what.who];
+  const auto turned_away = [&](errc code, std::string_view why) {
+    results_.push_back(
+        {what.ticket,
+         storage_failure{code, fmt::format("{}: {}; it was not sent", name_of(what.call), why)}});
+    finish_if_idle(what.who);
+  };
+  if (over_) return turned_away(over_->code, over_->message);
+  if (!what.gate->open.load()) return turned_away(errc::cancelled, "this instance has been ended");
+  const auto full = [&](std::string_view whose, std::size_t requests, std::size_t size) {
+    ++stats_.rejected;
+    turned_away(
+        errc::queue_full,
+        fmt::format(
+            "{} storage requests without an answer reach their bound, {} or {} bytes",
+            whose,
+            requests,
+            size));
+  };
+  if (of.requests >= limits_.actor_requests_max || of.bytes + bytes > limits_.actor_bytes_max)
+    return full("this actor's", limits_.actor_requests_max, limits_.actor_bytes_max);
+  if (entries_.size() >= limits_.host_requests_max ||
+      stats_.open_bytes + bytes > limits_.host_bytes_max)
+    return full("the host's", limits_.host_requests_max, limits_.host_bytes_max);
+  const auto order = next_order_++;
+  auto& x = entries_[order];
+  x.order = order;
+  x.bytes = bytes;
+  x.reads = is_read(what.call);
+  x.deadline = now + limits_.timeout;
+  x.what = std::move(what);
+  ++of.requests;
+  of.bytes += bytes;
+  of.open.push_back(x);
+  deadlines_.push_back(x);
+  waiting_.emplace(order, &x);
+  ++stats_.open;
+  stats_.open_bytes += bytes;
+}
+
+void storage_requests::handle_link_up(epoch connection) {
+  if (connection_ != 0) handle_link_down();
+  connection_ = connection;
+}
+
+void storage_requests::handle_link_down() {
+  connection_ = 0;
+  // Taken by order, so that what each actor is told comes in the order in which it asked.
+  std::map<std::uint64_t, entry*> cut;
+  for (const auto& [id, x] : in_flight_) cut.emplace(x->order, x);
+  in_flight_.clear();
+  for (const auto& [order, x] : cut) {
+    if (x->reads) {
+      x->id = 0;
+      waiting_.emplace(order, x);
+      ++stats_.retried;
+    } else {
+      fail(*x, errc::link_lost, "the connection ended before the engine answered");
+    }
+  }
+}
+
+void storage_requests::handle_link_over(const failure& why) {
+  over_ = why;
+  connection_ = 0;
+  fail_where([](const entry&) { return true; }, why.code, why.message);
+}
+
+void storage_requests::handle_not_sent(std::uint32_t id, const failure& why) {
+  auto* x = sent(id);
+  if (x == nullptr) return;
+  in_flight_.erase(id);
+  x->id = 0;
+  if (why.code == errc::link_lost) {  // handle_link_down follows
+    connection_ = 0;
+    waiting_.emplace(x->order, x);
+  } else {
+    fail(*x, why.code, why.message);
+  }
+}
+
+void storage_requests::handle_message(const to_envoy& message) {
+  const auto take_error = [](const sqlite_error_response& e) {
+    return storage_failure{
+        errc::refused, e.message.str(), false, fmt::format("{}/{}", e.group.view(), e.code.view())};
+  };
+  std::visit(
+      overloaded{
+          [&](const to_envoy_kv_response& x) {
+            if (const auto* e = std::get_if<kv_error_response>(&x.data))
+              answer(x.request_id, storage_failure{errc::refused, e->message.str()}, 0);
+            else
+              answer(x.request_id, storage_answer{x.data}, 0);
+          },
+          [&]<class T>(const T& x) {
+            if constexpr (answers<T> != 0) {
+              if (const auto* e = std::get_if<sqlite_error_response>(&x.data))
+                answer(x.request_id, take_error(*e), answers<T>);
+              else
+                answer(x.request_id, content_of(std::get<0>(x.data)), answers<T>);
+            }
+          }},
+      message);
+}
+
+void storage_requests::handle_gate_closed(const actor_ref& who) {
+  const auto at = actors_.find(who);
+  if (at == actors_.end()) return;
+  for (auto* x = at->second.open.front(); x != nullptr;) {
+    auto* next = at->second.open.after(*x);
+    const auto last = next == nullptr;
+    fail(*x, errc::cancelled, "this instance has been ended");
+    if (last) return;  // the usage may be gone
+    x = next;
+  }
+}
+
+void storage_requests::handle_down(const actor_ref& who, time_point now) {
+  auto& of = actors_[who];
+  of.give_up = now + limits_.end_grace;
+  give_ups_.emplace(*of.give_up, who);
+  for (auto* x = of.open.front(); x != nullptr;) {
+    auto* next = of.open.after(*x);
+    const auto reads = x->reads;
+    const auto last = next == nullptr;
+    if (reads) fail(*x, errc::cancelled, "the actor has ended");
+    if (last) break;
+    x = next;
+  }
+  finish_if_idle(who);
+}
+
+void storage_requests::expire(time_point now) {
+  while (!deadlines_.empty() && deadlines_.front()->deadline <= now) {
+    ++stats_.timed_out;
+    fail(*deadlines_.front(), errc::timed_out, "no answer in time");
+  }
+  while (!give_ups_.empty() && give_ups_.begin()->first <= now) {
+    const auto who = give_ups_.begin()->second;
+    const auto at = actors_.find(who);
+    if (at == actors_.end() || at->second.open.empty()) {
+      give_ups_.erase(give_ups_.begin());
+      continue;
+    }
+    fail(*at->second.open.front(), errc::timed_out, "the actor has ended");
+  }
+}
+
+// -- outputs ------------------------------------------------------------------------
+
+std::optional<storage_requests::frame> storage_requests::poll_transmit() {
+  while (connection_ != 0 && !waiting_.empty()) {
+    auto& x = *waiting_.begin()->second;
+    if (!x.what.gate->open.load()) {  // ingress has closed it and says so later
+      fail(x, errc::cancelled, "this instance has been ended");
+      continue;
+    }
+    waiting_.erase(waiting_.begin());
+    x.id = new_id();
+    in_flight_.emplace(x.id, &x);
+    return frame{connection_, x.id, x.what.gate, addressed(x)};
+  }
+  return std::nullopt;
+}
+
+std::optional<storage_requests::result> storage_requests::poll_result() {
+  if (results_.empty()) return std::nullopt;
+  auto out = std::move(results_.front());
+  results_.pop_front();
+  return out;
+}
+
+std::optional<actor_ref> storage_requests::poll_finished() {
+  if (finished_.empty()) return std::nullopt;
+  auto out = finished_.front();
+  finished_.pop_front();
+  return out;
+}
+
+std::optional<time_point> storage_requests::poll_timeout() const {
+  std::optional<time_point> next;
+  if (!give_ups_.empty()) next = give_ups_.begin()->first;
+  if (const auto* x = deadlines_.front(); x != nullptr && (!next || x->deadline < *next))
+    next = x->deadline;
+  return next;
+}
+
+// -- helpers ------------------------------------------------------------------------
+
+// `x` is gone afterwards, and with it perhaps the usage of its actor.
+void storage_requests::end(entry& x, storage_result with) {
+  const auto who = x.what.who;
+  results_.push_back({x.what.ticket, std::move(with)});
+  if (x.id != 0)
+    in_flight_.erase(x.id);
+  else
+    waiting_.erase(x.order);
+  auto& of = actors_[who];
+  --of.requests;
+  of.bytes -= x.bytes;
+  --stats_.open;
+  stats_.open_bytes -= x.bytes;
+  entries_.erase(x.order);
+  finish_if_idle(who);
+}
+
+void storage_requests::fail(entry& x, errc code, std::string_view why) {
+  const auto was_sent = x.id != 0;
+  const auto uncertain = was_sent && !x.reads;
+  if (uncertain) ++stats_.uncertain;
+  const auto ending = x.reads ? "" : was_sent ? "; it may have been written" : "; it was not sent";
+  end(x,
+      storage_failure{code, fmt::format("{}: {}{}", name_of(x.what.call), why, ending), uncertain});
+}
+
+void storage_requests::finish_if_idle(const actor_ref& who) {
+  const auto at = actors_.find(who);
+  if (at == actors_.end() || at->second.requests != 0) return;
+  if (at->second.give_up) {
+    finished_.push_back(who);
+    for (auto [i, last] = give_ups_.equal_range(*at->second.give_up); i != last; ++i)
+      if (i->second == who) {
+        give_ups_.erase(i);
+        break;
+      }
+  }
+  actors_.erase(at);
+}
+
+template <class Choose>
+void storage_requests::fail_where(Choose&& choose, errc code, std::string_view why) {
+  std::map<std::uint64_t, entry*> chosen;  // by order
+  for (auto& [order, x] : entries_)
+    if (choose(x)) chosen.emplace(order, &x);
+  for (const auto& [order, x] : chosen) fail(*x, code, why);
+}
+
+to_rivet storage_requests::addressed(const entry& x) const {
+  const auto& who = x.what.who;
+  const auto id = x.id;
+  return std::visit(
+      overloaded{
+          [&](const kv_request_data& call) -> to_rivet {
+            return to_rivet_kv_request{who.actor, id, call};
+          },
+          [&]<class T>(T call) -> to_rivet {
+            call.actor_id = who.actor;
+            if constexpr (requires { call.namespace_id; }) {
+              call.namespace_id = text{namespace_name_};
+              call.generation = who.generation;
+            } else {
+              call.expected_generation = who.generation;
+            }
+            return message_with<T>::make(id, std::move(call));
+          }},
+      x.what.call);
+}
+
+std::uint32_t storage_requests::new_id() {
+  while (next_id_ == 0 || in_flight_.contains(next_id_)) ++next_id_;
+  return next_id_++;
+}
+
+storage_requests::entry* storage_requests::sent(std::uint32_t id) {
+  const auto at = in_flight_.find(id);
+  return at == in_flight_.end() ? nullptr : at->second;
+}
+
+void storage_requests::answer(std::uint32_t id, storage_result with, std::size_t index) {
+  auto* x = sent(id);
+  if (x == nullptr) {
+    ++stats_.strays;
+    return;
+  }
+  const auto& call = x->what.call;
+  const auto* given = std::get_if<storage_answer>(&with);
+  const auto fits = call.index() == index && (given == nullptr || index != 0 ||
+                                              answers_kv(std::get<0>(call), std::get<0>(*given)));
+  if (!fits) return fail(*x, errc::malformed, "the engine gave an answer of another kind");
+  if (auto* e = std::get_if<storage_failure>(&with)) {
+    ++stats_.refused;
+    e->may_have_happened = error_leaves_doubt(call);
+    e->message = fmt::format(
+        "{}: the engine refused it: {}{}{}{}",
+        name_of(call),
+        e->engine_code,
+        e->engine_code.empty() ? "" : ": ",
+        e->message,
+        e->may_have_happened ? "; some of it may have been written" : "");
+  } else {
+    ++stats_.answered;
+  }
+  end(*x, std::move(with));
+}
+
+}  // namespace nuncio

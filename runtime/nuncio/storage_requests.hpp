@@ -1,0 +1,145 @@
+// The storage requests of one host: their ids, what waits and what is in flight, order within each
+// actor, deadlines, and what becomes of them when a connection or an instance ends. Pure; owned by
+// the storage actor. Must never let anything leave for an instance whose output gate is closed, and
+// never call a write undone that the link was given.
+//
+// Inputs: handle_*, expire. Outputs, until they return none: poll_transmit, then poll_result and
+// poll_finished; poll_timeout.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <nuncio/clock.hpp>
+#include <nuncio/intrusive_list.hpp>
+#include <nuncio/link_port.hpp>
+#include <nuncio/storage_call.hpp>
+#include <optional>
+#include <unordered_map>
+
+namespace nuncio {
+
+struct storage_limits {
+  /// From asking to the answer. The engine names no limit of its own; half a minute is what the
+  /// rest of it waits for.
+  duration timeout = std::chrono::seconds{30};
+  /// How long what an instance has written may still wait for its answers once the instance is
+  /// down: below ingress_options::response_grace, at whose end Stopped is said.
+  duration end_grace = std::chrono::seconds{9};
+  /// Requests without an answer, and their bytes; above it errc::queue_full.
+  std::size_t actor_requests_max = 4096;
+  std::size_t actor_bytes_max = 32UL << 20U;
+  std::size_t host_requests_max = 65536;
+  std::size_t host_bytes_max = 256UL << 20U;
+};
+
+struct storage_stats {
+  std::uint64_t requests = 0;  ///< taken or turned away
+  std::uint64_t open = 0;      ///< without an answer now
+  std::uint64_t open_bytes = 0;
+  std::uint64_t answered = 0;   ///< the engine did what was asked
+  std::uint64_t refused = 0;    ///< the engine answered with an error
+  std::uint64_t retried = 0;    ///< reads sent again on a later connection
+  std::uint64_t uncertain = 0;  ///< writes that ended without an answer after they were sent
+  std::uint64_t timed_out = 0;
+  std::uint64_t rejected = 0;  ///< turned away at a bound
+  std::uint64_t strays = 0;    ///< answers to nothing that is open
+};
+
+class storage_requests {
+public:
+  struct request {
+    std::uint64_t ticket = 0;  ///< the caller's, handed back with the result
+    actor_ref who;
+    std::shared_ptr<const output_gate> gate;
+    storage_call call;
+  };
+
+  struct frame {
+    epoch connection = 0;
+    std::uint32_t id = 0;
+    std::shared_ptr<const output_gate> gate;
+    protocol::to_rivet message;
+  };
+
+  struct result {
+    std::uint64_t ticket = 0;
+    storage_result content;
+  };
+
+  /// @param namespace_name  of the engine, as its SQL requests want it
+  explicit storage_requests(std::string namespace_name, storage_limits limits = {});
+
+  void handle_request(request what, time_point now);
+  void handle_link_up(epoch connection);
+  void handle_link_down();
+  /// The link will not come back: everything fails, now and from now on.
+  void handle_link_over(const failure& why);
+  /// The link did not take frame `id`: nothing of it was sent.
+  void handle_not_sent(std::uint32_t id, const failure& why);
+  /// Any message of the engine; those that answer no storage request are ignored.
+  void handle_message(const protocol::to_envoy& message);
+  /// The output gate of `who` is closed: what is open of it fails.
+  void handle_gate_closed(const actor_ref& who);
+  /// The instance is down and asks for nothing more: poll_finished tells when its last write is
+  /// answered or given up.
+  void handle_down(const actor_ref& who, time_point now);
+  /// Ends what is due.
+  void expire(time_point now);
+
+  [[nodiscard]] std::optional<frame> poll_transmit();
+  [[nodiscard]] std::optional<result> poll_result();
+  [[nodiscard]] std::optional<actor_ref> poll_finished();
+  [[nodiscard]] std::optional<time_point> poll_timeout() const;
+
+  [[nodiscard]] const storage_stats& stats() const { return stats_; }
+
+private:
+  struct by_deadline;
+  struct by_actor;
+
+  struct entry : list_hook<by_deadline>, list_hook<by_actor> {
+    request what;
+    std::uint64_t order = 0;
+    std::size_t bytes = 0;
+    bool reads = false;
+    std::uint32_t id = 0;  ///< 0: waits
+    time_point deadline{};
+  };
+
+  struct usage {
+    std::size_t requests = 0;
+    std::size_t bytes = 0;
+    intrusive_list<entry, by_actor> open;
+    std::optional<time_point> give_up;  ///< of an instance that is down
+  };
+
+  void end(entry& x, storage_result with);
+  void fail(entry& x, errc code, std::string_view why);
+  void finish_if_idle(const actor_ref& who);
+  template <class Choose>
+  void fail_where(Choose&& choose, errc code, std::string_view why);
+  protocol::to_rivet addressed(const entry& x) const;
+  std::uint32_t new_id();
+  entry* sent(std::uint32_t id);
+  void answer(std::uint32_t id, storage_result with, std::size_t index);
+
+  std::string namespace_name_;
+  storage_limits limits_;
+  storage_stats stats_;
+  std::unordered_map<std::uint64_t, entry> entries_;     ///< by order
+  std::map<std::uint64_t, entry*> waiting_;              ///< by order: what to send next
+  std::unordered_map<std::uint32_t, entry*> in_flight_;  ///< by id
+  intrusive_list<entry, by_deadline> deadlines_;
+  std::unordered_map<actor_ref, usage> actors_;
+  std::deque<result> results_;
+  std::deque<actor_ref> finished_;
+  std::multimap<time_point, actor_ref> give_ups_;
+  std::optional<failure> over_;
+  epoch connection_ = 0;  ///< 0: down
+  std::uint64_t next_order_ = 1;
+  std::uint32_t next_id_ = 1;
+};
+
+}  // namespace nuncio

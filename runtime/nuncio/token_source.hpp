@@ -1,0 +1,29 @@
+// Where a host's token for the engine comes from. Read at the start, and again when the engine has
+// refused the last one, so that a token which is renewed in its file reaches a running host.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "nuncio/outcome.hpp"
+
+namespace nuncio {
+
+/// Gives the token, empty for none. Called from any thread, one call at a time for each host; may
+/// read a small file.
+using token_source = std::function<outcome<std::string>()>;
+
+/// A token as a file holds it: spaces and line ends around it do not count. It travels in a header
+/// and in a WebSocket subprotocol, so it must be one word of at most 4096 printable ASCII
+/// characters without a comma.
+/// @returns errc::invalid_argument, which does not repeat the token
+outcome<std::string> parse_token(std::string_view raw);
+
+/// The file is read each time. @returns errc::invalid_argument naming the file
+token_source token_from_file(std::string path);
+
+/// RIVET_TOKEN, else the file that RIVET_TOKEN_FILE names, else none.
+token_source token_from_environment();
+
+}  // namespace nuncio

@@ -1,0 +1,221 @@
+// What a host dials with: the version that the engine speaks, the token that its source gives now.
+// Against a scripted engine.
+#include <doctest/doctest.h>
+
+#include <caf/all.hpp>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <nuncio/host.hpp>
+
+#include "support/raw_server.hpp"
+
+namespace dialling_host_test {
+
+using namespace nuncio;
+using namespace nuncio::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct config : caf::actor_system_config {
+  config() { recommended(*this); }
+};
+
+/// Says which version it speaks, knows every pool, and ends each WebSocket as it was told, in
+/// order; the last answer stays.
+class scripted_engine {
+public:
+  enum class answer : std::uint8_t { refuse_parameters, refuse_token, refuse_token_in_http, hold };
+
+  explicit scripted_engine(int speaks, std::deque<answer> answers)
+      : speaks_(speaks), answers_(std::move(answers)) {}
+
+  void speak(int version) {
+    const std::lock_guard guard{mutex_};
+    speaks_ = version;
+  }
+
+  [[nodiscard]] std::string endpoint() const {
+    return "http://127.0.0.1:" + std::to_string(server_.port());
+  }
+
+  /// Waits for that many WebSockets. @returns their requests
+  std::vector<std::string> await_dials(std::size_t n) {
+    std::unique_lock guard{mutex_};
+    CHECK(changed_.wait_for(guard, 20s, [&] { return dials_.size() >= n; }));
+    return dials_;
+  }
+
+private:
+  void serve(raw_peer& p) {
+    const auto head = p.read_head();
+    if (head.find(" /envoys/connect?") == std::string::npos) {
+      std::unique_lock guard{mutex_};
+      const auto body =
+          head.starts_with("GET /metadata")
+              ? "{\"version\":\"9\",\"envoy_protocol_version\":" + std::to_string(speaks_) + "}"
+              : std::string{"{\"runner_configs\":{\"default\":{}}}"};
+      guard.unlock();
+      p.send(
+          "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: " + std::to_string(body.size()) +
+          "\r\n\r\n" + body);
+      return;
+    }
+    auto then = answer::hold;
+    {
+      const std::lock_guard guard{mutex_};
+      then = answers_.front();
+      if (answers_.size() > 1) answers_.pop_front();
+    }
+    if (then == answer::refuse_token_in_http) {
+      p.send("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+      note(head);
+      return;
+    }
+    // The head was read here, so the upgrade is answered with what accept() would have read.
+    p.accept_with(head, "rivet");
+    note(head);
+    if (then == answer::hold) return p.wait_for_end();
+    p.send(raw_peer::close_frame(
+        1011, then == answer::refuse_token ? "auth.forbidden#r" : "ws.invalid_request#r"));
+    p.wait_for_end();
+  }
+
+  void note(const std::string& head) {
+    {
+      const std::lock_guard guard{mutex_};
+      dials_.push_back(head);
+    }
+    changed_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int speaks_;
+  std::deque<answer> answers_;
+  std::vector<std::string> dials_;
+  raw_server server_{[this](raw_peer& p) { serve(p); }};
+};
+
+using answer = scripted_engine::answer;
+
+struct fixture {
+  config cfg;
+  caf::actor_system sys{cfg};
+
+  static host_options options(const scripted_engine& engine) {
+    host_options x;
+    x.endpoint = engine.endpoint();
+    x.drain_timeout = 0ms;
+    return x;
+  }
+};
+
+bool dialled_with(const std::string& head, std::string_view what) {
+  return head.find(what) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(fixture, "a host speaks the newest version that the engine speaks too") {
+  scripted_engine engine{7, {answer::hold}};
+  host h{sys, options(engine)};
+  REQUIRE(h.start());
+  CHECK(dialled_with(engine.await_dials(1).front(), "protocol_version=6&"));
+  CHECK(h.protocol_version() == 6);
+}
+
+TEST_CASE_FIXTURE(fixture, "a forced version is not asked about") {
+  scripted_engine engine{8, {answer::hold}};
+  auto forced = options(engine);
+  forced.protocol_version = 4;
+  host h{sys, forced};
+  REQUIRE(h.start());
+  CHECK(dialled_with(engine.await_dials(1).front(), "protocol_version=4&"));
+}
+
+TEST_CASE_FIXTURE(fixture, "an engine that speaks version 2 at most is refused, in words") {
+  scripted_engine engine{2, {answer::hold}};
+  host h{sys, options(engine)};
+  REQUIRE(h.start());
+  const auto why = h.wait_ended(20s);
+  REQUIRE(why.has_value());
+  CHECK(why->code == errc::refused);
+  CHECK(why->message.find("up to version 2") != std::string::npos);
+  CHECK(engine.await_dials(0).empty());
+}
+
+TEST_CASE_FIXTURE(fixture, "an engine that was replaced by an older one is asked again") {
+  scripted_engine engine{8, {answer::refuse_parameters, answer::hold}};
+  auto asked = options(engine);
+  int asks = 0;
+  asked.token_from = [&]() -> outcome<std::string> {
+    if (++asks == 3)
+      engine.speak(5);  // start() checks, then it is asked for the first dial, then for the second
+    return std::string{};
+  };
+  host h{sys, asked};
+  REQUIRE(h.start());
+  const auto dials = engine.await_dials(2);
+  CHECK(dialled_with(dials[0], "protocol_version=8&"));
+  CHECK(dialled_with(dials[1], "protocol_version=5&"));
+  CHECK(!h.ended());
+}
+
+TEST_CASE_FIXTURE(fixture, "refused parameters that are still the same end the host") {
+  scripted_engine engine{8, {answer::refuse_parameters}};
+  host h{sys, options(engine)};
+  REQUIRE(h.start());
+  const auto why = h.wait_ended(20s);
+  REQUIRE(why.has_value());
+  CHECK(why->code == errc::refused);
+  CHECK(why->message.find("--envoy-key") != std::string::npos);
+  CHECK(engine.await_dials(1).size() == 1);
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "a token that the engine refuses is read again, and the new one is used") {
+  for (const auto refusal : {answer::refuse_token, answer::refuse_token_in_http}) {
+    scripted_engine engine{8, {refusal, answer::hold}};
+    auto renewed = options(engine);
+    int reads = 0;
+    renewed.token_from = [&]() -> outcome<std::string> {
+      return std::string{++reads < 3 ? "old-one" : "new-one"};
+    };
+    host h{sys, renewed};
+    REQUIRE(h.start());
+    const auto dials = engine.await_dials(2);
+    CHECK(dialled_with(dials[0], "rivet_token.old-one"));
+    CHECK(dialled_with(dials[1], "rivet_token.new-one"));
+    CHECK(!h.ended());
+  }
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "a token that was never accepted ends the host, and the error names it") {
+  scripted_engine engine{8, {answer::refuse_token_in_http}};
+  auto wrong = options(engine);
+  wrong.token = "wrong";
+  host h{sys, wrong};
+  REQUIRE(h.start());
+  const auto why = h.wait_ended(20s);
+  REQUIRE(why.has_value());
+  CHECK(why->code == errc::refused);
+  CHECK(why->message.find("token") != std::string::npos);
+  CHECK(why->message.find("wrong") == std::string::npos);
+}
+
+TEST_CASE_FIXTURE(fixture, "a token that can't be sent, or read, is a wrong option") {
+  scripted_engine engine{8, {answer::hold}};
+  auto bad = options(engine);
+  bad.token = "two words";
+  CHECK(host{sys, bad}.start().error().code == errc::invalid_argument);
+  bad.token_from = token_from_file("/nonexistent/token");
+  CHECK(host{sys, bad}.start().error().message.find("/nonexistent/token") != std::string::npos);
+  bad = options(engine);
+  bad.tls.cert_file = "/nonexistent/cert";
+  CHECK(host{sys, bad}.start().error().message.find("tls.cert_file") != std::string::npos);
+}
+
+}  // namespace dialling_host_test

@@ -1,0 +1,521 @@
+// Client WebSockets: what handlers see of them, what the client sees, and what bounds hold.
+#include <nuncio/instance_sockets.hpp>
+#include <nuncio/socket_record.hpp>
+
+#include "actors/sample_actors.hpp"
+#include "support/fake_store.hpp"
+
+namespace sockets_test {
+
+using namespace nuncio;
+using namespace nuncio::test;
+using reason = protocol::stop_actor_reason;
+using strings = std::vector<std::string>;
+
+namespace {
+
+struct notes {
+  strings seen;
+  std::vector<connection> sockets;
+  caf::actor self;
+  caf::actor other;
+};
+
+using notes_ptr = std::shared_ptr<notes>;
+
+// Accepts by the path, echoes, and does what a message says.
+caf::behavior doorman(engine_actor* self, notes_ptr n) {
+  n->self = self;
+  return {
+      [=](const socket_opened& s) {
+        n->seen.push_back(fmt::format("open {}", s.socket.path()));
+        n->sockets.push_back(s.socket);
+        if (s.socket.path().starts_with("/later")) return;
+        if (s.socket.path() == "/refuse") return static_cast<void>(s.socket.refuse(4003, "no"));
+        if (s.socket.path() == "/throw") throw std::runtime_error("no socket today");
+        CHECK(s.socket.accept({.hibernate = s.socket.path() == "/hibernate"}));
+      },
+      [=](const socket_restored& s) {
+        n->seen.push_back(fmt::format("restored {} {}", s.socket.path(), s.socket.state().view()));
+        n->sockets.push_back(s.socket);
+      },
+      [=](const socket_message& m) {
+        n->seen.push_back(fmt::format("{} {}", m.binary ? "bytes" : "text", m.text()));
+        if (m.text() == "throw") throw std::runtime_error("boom");
+        if (m.text() == "close") return static_cast<void>(m.socket.close(4001, "bye"));
+        if (m.text() == "all") return self->broadcast(text{"to all"});
+        if (m.text() == "remember") return m.socket.set_state(bytes{std::string{"remembered"}});
+        CHECK(m.socket.send(m.data, m.binary));
+      },
+      [=](const socket_closed& s) {
+        n->seen.push_back(fmt::format("closed {} {}", s.code, s.reason.view()));
+        CHECK_FALSE(s.socket.is_open());
+      },
+      [=](const http_request&) { return http_response{}; },
+      [=](const std::string& order) {
+        if (order == "accept") CHECK(n->sockets.back().accept());
+        if (order == "await")
+          self->request(n->other, caf::infinite, 1).await([=](int) { n->seen.emplace_back("awaited"); });
+      },
+  };
+}
+
+struct fixture : hosted {
+  actor_ref a = instance_of("a");
+  notes_ptr n = std::make_shared<notes>();
+  fake_store store;
+
+  static ingress_options small() {
+    ingress_options x;
+    x.sockets_max = 4;
+    x.socket_messages_max = 4;
+    x.socket_bytes_max = 1000;
+    return x;
+  }
+
+  fixture() : hosted(small()) {
+    host.serve("doorman", doorman, n);
+    host.boot();
+    host.start_accepted(a, "doorman");
+    host.clear();
+  }
+
+  ~fixture() {
+    n->sockets.clear();
+    n->self = nullptr;
+    n->other = nullptr;
+  }
+
+  strings said() { return std::exchange(n->seen, {}); }
+
+  /// What the engine saw, but for what it stored, since the last call.
+  strings sent() {
+    store.serve(host);
+    auto out = host.lines();
+    std::erase_if(out, [](const auto& line) { return line.starts_with("ToRivetKv"); });
+    host.clear();
+    store.handle_cleared();
+    return out;
+  }
+
+  /// The engine wakes the actor, with these WebSockets.
+  void wake(std::uint32_t generation, std::initializer_list<std::uint32_t> sockets) {
+    auto command = host.start_command(instance_of("a", generation), "doorman");
+    auto& start = std::get<protocol::command_start_actor>(command.inner);
+    for (const auto n1 : sockets) start.hibernating_requests.push_back({exchange(n1).gateway, exchange(n1).request});
+    host.command(std::move(command));
+    host.accept(instance_of("a", generation));
+  }
+
+  void sleep() {
+    host.stop(a);
+    sent();
+    said();
+    n->sockets.clear();
+  }
+
+  void tell(std::string order) {
+    caf::anon_send(n->self, std::move(order));
+    host.settle();
+  }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(fixture, "a WebSocket's life") {
+  host.open_socket(a, 1, "/x?name=M%C3%BCller+k&b");
+  CHECK(sent() == strings{"1 #0 socket open"});
+  CHECK(host.stats().sockets_open == 1);
+  REQUIRE(n->sockets.size() == 1);
+  CHECK(n->sockets[0].query("name") == "Müller k");
+  CHECK(n->sockets[0].query("b") == "");
+  CHECK_FALSE(n->sockets[0].query("c"));
+  CHECK(n->sockets[0].header("user-agent") == "test");
+  host.socket_says(1, 1, "hello");
+  host.socket_says(1, 2, std::string_view{"\0\xff", 2}, true);
+  CHECK(sent() == strings{"1 #1 socket text hello", std::string{"1 #2 socket bytes \0\xff", 20}});
+  host.close_socket(1, 3, 4000, "had enough");
+  CHECK(said() == strings{
+                      "open /x?name=M%C3%BCller+k&b", "text hello", std::string{"bytes \0\xff", 8},
+                      "closed 4000 had enough"});
+  CHECK(sent().empty());
+  CHECK(host.stats().sockets_open == 0);
+  CHECK(host.stats().sockets == 1);
+  CHECK(host.stats().socket_messages == 2);
+}
+
+TEST_CASE_FIXTURE(fixture, "a WebSocket that the actor closes says nothing more") {
+  host.open_socket(a, 1);
+  host.socket_says(1, 1, "close");
+  CHECK(sent() == strings{"1 #0 socket open", "1 #1 socket close 4001"});
+  host.close_socket(1, 2, 1000);
+  host.socket_says(1, 3, "late");
+  CHECK(said() == strings{"open /", "text close"});
+  CHECK(host.stats().sockets_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "a WebSocket that is refused is accepted first") {
+  host.open_socket(a, 1, "/refuse");
+  CHECK(sent() == strings{"1 #0 socket open", "1 #1 socket close 4003"});
+  CHECK(host.stats().sockets_refused == 1);
+  CHECK(host.stats().sockets_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "a WebSocket may be accepted later, but not too late") {
+  host.open_socket(a, 1, "/later");
+  CHECK(sent().empty());
+  tell("accept");
+  CHECK(sent() == strings{"1 #0 socket open"});
+  host.open_socket(a, 2, "/later");
+  host.pass(9s);
+  CHECK(sent().empty());
+  host.pass(2s);
+  CHECK(sent() == strings{"2 #0 socket open", "2 #1 socket close 1011"});
+  CHECK(host.stats().sockets_open == 1);
+  CHECK(n->sockets.back().accept().error().code == errc::invalid_argument);
+}
+
+TEST_CASE_FIXTURE(fixture, "a repeated open replaces the WebSocket") {
+  host.open_socket(a, 1, "/x");
+  host.open_socket(a, 1, "/y");
+  CHECK(said() == strings{"open /x", "closed 1006 the gateway opened this WebSocket again", "open /y"});
+  CHECK(sent() == strings{"1 #0 socket open", "1 #0 socket open"});
+  host.socket_says(1, 1, "hello");
+  CHECK(sent() == strings{"1 #1 socket text hello"});
+  CHECK(host.stats().sockets_open == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "a client's messages are given out in order, each once") {
+  host.open_socket(a, 1);
+  host.socket_says(1, 1, "one");
+  host.socket_says(1, 1, "one");
+  host.socket_says(1, 2, "two");
+  CHECK(said() == strings{"open /", "text one", "text two"});
+  sent();
+  host.socket_says(1, 4, "four");
+  CHECK(sent() == strings{"1 #3 socket close 1011"});
+  CHECK(said() == strings{"closed 1011 a message of this WebSocket was lost"});
+}
+
+TEST_CASE_FIXTURE(fixture, "text that is no UTF-8 closes the WebSocket") {
+  host.open_socket(a, 1);
+  host.socket_says(1, 1, "\xc3");
+  CHECK(sent() == strings{"1 #0 socket open", "1 #1 socket close 1007"});
+  CHECK(said() == strings{"open /", "closed 1007 a text message was not UTF-8"});
+}
+
+TEST_CASE_FIXTURE(fixture, "I13 backpressure: a client that floods is closed, others are not") {
+  host.open_socket(a, 1);
+  host.open_socket(a, 2);
+  std::vector<protocol::to_envoy> flood;
+  for (std::uint16_t i = 1; i <= 6; ++i)
+    flood.push_back(sim_host::tunnel(1, i, protocol::to_envoy_web_socket_message{bytes{std::string{"x"}}, false}));
+  flood.push_back(sim_host::tunnel(2, 1, protocol::to_envoy_web_socket_message{bytes{std::string{"y"}}, false}));
+  said();
+  sent();
+  host.batch(std::move(flood));
+  host.settle();
+  CHECK(host.stats().sockets_flooded == 1);
+  const auto lines = sent();
+  CHECK(std::count(lines.begin(), lines.end(), "1 #1 socket close 1008") == 1);
+  CHECK(std::count(lines.begin(), lines.end(), "2 #1 socket text y") == 1);
+  const auto seen = said();
+  CHECK(std::count(seen.begin(), seen.end(), "closed 1008 more messages than this actor can take") == 1);
+  CHECK(std::count(seen.begin(), seen.end(), "text x") == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "one message may be longer than what may wait") {
+  host.open_socket(a, 1);
+  host.socket_says(1, 1, std::string(5000, 'x'));
+  host.socket_says(1, 2, std::string(5000, 'x'));
+  CHECK(said().size() == 3);
+  CHECK(host.stats().sockets_open == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "I13 backpressure: a client that reads too slowly is closed") {
+  host.open_socket(a, 1);
+  REQUIRE(host.link->meters.size() == 1);
+  host.link->meters[0]->store(9UL << 20U);
+  sent();
+  caf::anon_send(n->self, internal::socket_order{n->sockets[0], bytes{std::string{"more"}}, false, 0, {}});
+  host.settle();
+  CHECK(sent() == strings{"1 #2 socket close 1013"});
+  CHECK(said() == strings{"open /", "closed 1013 the client reads too slowly"});
+  CHECK(host.stats().sockets_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "a close that finds no room goes later") {
+  host.open_socket(a, 1);
+  sent();
+  host.link->refuse_tunnel = failure{errc::queue_full, "full"};
+  host.socket_says(1, 1, "close");
+  CHECK(sent().empty());
+  host.link->refuse_tunnel.reset();
+  host.pass(1s);
+  CHECK(sent() == strings{"1 #1 socket close 4001"});
+}
+
+TEST_CASE_FIXTURE(fixture, "too many WebSockets") {
+  for (std::uint32_t i = 1; i <= 5; ++i) host.open_socket(a, i);
+  CHECK(sent() == strings{
+                      "1 #0 socket open", "2 #0 socket open", "3 #0 socket open", "4 #0 socket open",
+                      "5 #0 socket open", "5 #1 socket close 1013"});
+  host.close_socket(1, 1, 1000);
+  host.open_socket(a, 6);
+  CHECK(sent() == strings{"6 #0 socket open"});
+}
+
+TEST_CASE_FIXTURE(fixture, "an open for an actor that is not here is left to the next generation") {
+  host.open_socket(instance_of("b"), 1);
+  CHECK(sent() == strings{"1 #0 socket close 1011"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a broadcast goes to all that are open") {
+  host.open_socket(a, 1);
+  host.open_socket(a, 2);
+  host.open_socket(a, 3, "/later");
+  sent();
+  host.socket_says(1, 1, "all");
+  auto lines = sent();
+  std::sort(lines.begin(), lines.end());
+  CHECK(lines == strings{"1 #1 socket text to all", "2 #1 socket text to all"});
+}
+
+TEST_CASE_FIXTURE(fixture, "other actors write to a WebSocket through its connection") {
+  host.open_socket(a, 1);
+  host.open_socket(a, 2);
+  sent();
+  CHECK(n->sockets[0].send(text{"from outside"}));
+  CHECK(n->sockets[1].close(4002, "outside"));
+  CHECK(n->sockets[1].close(1, "").error().code == errc::invalid_argument);
+  CHECK(n->sockets[0].accept().error().code == errc::invalid_argument);
+  host.settle();
+  CHECK(sent() == strings{"1 #1 socket text from outside", "2 #1 socket close 4002"});
+  host.stop(a);
+  host.pass(20s);
+  CHECK_FALSE(connection{}.send(text{"x"}));
+}
+
+TEST_CASE_FIXTURE(fixture, "a handler that throws for one WebSocket ends its actor; the next generation has the others") {
+  host.open_socket(a, 1, "/throw");
+  CHECK(host.stats().sockets_open == 0);
+  const auto lines = sent();
+  CHECK(std::count(lines.begin(), lines.end(), "event a/1:501 stopped error: no socket today") == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "hibernating: messages are acked once their handler has returned") {
+  host.open_socket(a, 1, "/hibernate");
+  host.socket_says(1, 1, "one");
+  host.socket_says(1, 2, "two");
+  CHECK(sent() == strings{"1 #0 socket open", "1 #1 socket text one", "1 #2 socket text two"});
+  host.pass(1s);
+  CHECK(sent() == strings{"1 #3 socket ack 2"});
+  host.pass(5s);
+  CHECK(sent().empty());
+  host.socket_says(1, 2, "two");  // the ack was lost
+  host.pass(1s);
+  CHECK(sent() == strings{"1 #4 socket ack 2"});
+  CHECK(said() == strings{"open /hibernate", "text one", "text two"});
+}
+
+TEST_CASE_FIXTURE(fixture, "hibernating: a message whose handler threw is acked, those behind it are not") {
+  host.open_socket(a, 1, "/hibernate");
+  sent();
+  host.batch(
+      {sim_host::tunnel(1, 1, protocol::to_envoy_web_socket_message{bytes{std::string{"throw"}}, false}),
+       sim_host::tunnel(1, 2, protocol::to_envoy_web_socket_message{bytes{std::string{"next"}}, false})});
+  host.settle();
+  const auto lines = sent();
+  REQUIRE(!lines.empty());
+  CHECK(lines[0] == "1 #1 socket ack 1");
+  CHECK(std::count(lines.begin(), lines.end(), "1 #2 socket ack 2") == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "hibernating: what comes after the Stop is for the next generation") {
+  host.serve("lingerer", [](engine_actor* self, notes_ptr to) -> caf::behavior {
+    return {
+        [](const socket_opened& s) { CHECK(s.socket.accept({.hibernate = s.socket.path() == "/hibernate"})); },
+        [=](const socket_message& m) { to->seen.push_back(m.data.view() == "quit" ? (self->quit(), "quit") : "heard"); },
+        [](nuncio::stop_command) {},
+    };
+  }, n);
+  host.end();
+  host.boot();
+  const auto b = instance_of("b");
+  host.start_accepted(b, "lingerer");
+  host.open_socket(b, 1, "/hibernate");
+  host.open_socket(b, 2, "/plain");
+  host.stop(b);
+  host.socket_says(1, 1, "late");
+  host.socket_says(2, 1, "served still");
+  CHECK(said() == strings{"heard"});
+  sent();
+  host.socket_says(2, 2, "quit");
+  const auto lines = sent();
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0] == "event b/1:501 stopped ok");
+}
+
+TEST_CASE_FIXTURE(fixture, "hibernating: destroyed for good, its clients are closed") {
+  host.open_socket(a, 1, "/hibernate");
+  host.open_socket(a, 2);
+  sent();
+  host.stop(a, reason::destroy);
+  CHECK(sent() == strings{"1 #1 socket close 1000", "ack a/1:2", "event a/1:501 stopped ok"});
+}
+
+TEST_CASE_FIXTURE(fixture, "hibernating: asleep, its clients hear nothing") {
+  host.open_socket(a, 1, "/hibernate");
+  sent();
+  host.stop(a);
+  CHECK(sent() == strings{"ack a/1:2", "event a/1:501 stopped ok"});
+}
+
+TEST_CASE_FIXTURE(fixture, "messages of a WebSocket wait in order while its actor awaits something") {
+  auto& sys = *host.sim;
+  caf::response_promise held;
+  n->other = sys.spawn([&held](caf::event_based_actor* self) -> caf::behavior {
+    return {
+        [&held, self](int) -> caf::result<int> {
+          held = self->make_response_promise();
+          return caf::delegated<int>{};
+        },
+        [&held](caf::unit_t) { held.deliver(7); }};
+  });
+  host.open_socket(a, 1);
+  tell("await");
+  host.socket_says(1, 1, "one");
+  host.socket_says(1, 2, "two");
+  CHECK(said() == strings{"open /"});
+  CHECK(n->sockets[0].get()->waiting == 2);
+  caf::anon_send(n->other, caf::unit);
+  host.settle();
+  CHECK(said() == strings{"awaited", "text one", "text two"});
+  CHECK(n->sockets[0].get()->waiting == 0);
+  caf::anon_send_exit(n->other, caf::exit_reason::kill);
+  host.settle();
+}
+
+TEST_CASE_FIXTURE(fixture, "hibernating: the next instance goes on with what the last one knew") {
+  host.open_socket(a, 1, "/hibernate");
+  host.open_socket(a, 2, "/hibernate");
+  host.socket_says(1, 1, "remember");
+  host.socket_says(1, 2, "two");
+  sleep();
+  CHECK(store.content.size() == 2);
+  wake(2, {1, 2});
+  store.serve(host);
+  auto seen = said();
+  std::sort(seen.begin(), seen.end());
+  CHECK(seen == strings{"restored /hibernate ", "restored /hibernate remembered"});
+  CHECK(host.stats().sockets_open == 2);
+  sent();
+  host.socket_says(1, 2, "two");  // its ack was lost
+  host.socket_says(1, 3, "three");
+  CHECK(said() == strings{"text three"});
+  CHECK(sent() == strings{"1 #3 socket text three"});
+  host.pass(1s);
+  CHECK(sent() == strings{"1 #4 socket ack 3"});
+}
+
+TEST_CASE_FIXTURE(fixture, "hibernating: what clients say before they are restored waits, in order") {
+  host.open_socket(a, 1, "/hibernate");
+  sleep();
+  store.silent = true;
+  wake(2, {1});
+  host.socket_says(1, 1, "one");
+  host.socket_says(1, 2, "two");
+  CHECK(said().empty());
+  store.silent = false;
+  store.serve(host);
+  CHECK(said() == strings{"restored /hibernate ", "text one", "text two"});
+}
+
+TEST_CASE_FIXTURE(fixture, "hibernating: a WebSocket of which nothing is stored is closed") {
+  sleep();
+  wake(2, {7});
+  const auto lines = sent();
+  CHECK(std::count(lines.begin(), lines.end(), "7 #0 socket close 1012") == 1);
+  CHECK(said().empty());
+  CHECK(host.stats().sockets_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "hibernating: a client that left while the actor slept is told of, and forgotten") {
+  host.open_socket(a, 1, "/hibernate");
+  host.open_socket(a, 2, "/hibernate");
+  sleep();
+  wake(2, {2});
+  sent();
+  CHECK(said() == strings{"closed 1006 the client left while the actor slept", "restored /hibernate "});
+  CHECK(store.content.size() == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "hibernating: with all clients gone, the records go with the next accept") {
+  host.open_socket(a, 1, "/hibernate");
+  sleep();
+  wake(2, {});
+  sent();
+  CHECK(store.content.size() == 1);
+  host.open_socket(instance_of("a", 2), 5, "/hibernate");
+  sent();
+  CHECK(said() == strings{"open /hibernate", "closed 1006 the client left while the actor slept"});
+  REQUIRE(store.content.size() == 1);
+  CHECK(store.content.begin()->first == internal::socket_record_key(exchange(5)).view());
+}
+
+TEST_CASE_FIXTURE(fixture, "hibernating: a WebSocket that is closed is forgotten") {
+  host.open_socket(a, 1, "/hibernate");
+  host.open_socket(a, 2, "/hibernate");
+  sent();
+  CHECK(store.content.size() == 2);
+  host.close_socket(1, 1, 1000);
+  host.socket_says(2, 1, "close");
+  sent();
+  CHECK(store.content.empty());
+}
+
+TEST_CASE_FIXTURE(fixture, "hibernating: an actor sleeps only when its connections are stored") {
+  host.open_socket(a, 1, "/hibernate");
+  host.socket_says(1, 1, "one");
+  sent();
+  store.silent = true;
+  host.stop(a);
+  auto lines = sent();
+  CHECK(std::count(lines.begin(), lines.end(), "event a/1:501 stopped ok") == 0);
+  store.silent = false;
+  lines = sent();
+  CHECK(std::count(lines.begin(), lines.end(), "event a/1:501 stopped ok") == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "hibernating: what can't be read is no connection") {
+  host.open_socket(a, 1, "/hibernate");
+  sleep();
+  store.content.begin()->second = "\x01garbage";
+  wake(2, {1});
+  const auto lines = sent();
+  CHECK(std::count(lines.begin(), lines.end(), "1 #0 socket close 1012") == 1);
+  CHECK(store.content.empty());
+}
+
+TEST_CASE("a WebSocket's record: every prefix and every changed byte is a value or an error") {
+  internal::socket_record x{"/p?q", {}, bytes{std::string{"state"}}, 7, 65'000};
+  x.headers.entries.emplace_back("host", "example");
+  const auto whole = internal::encode(x);
+  REQUIRE(internal::decode_socket_record(whole));
+  CHECK(*internal::decode_socket_record(whole) == x);
+  for (std::size_t n = 0; n < whole.size(); ++n)
+    CHECK_FALSE(internal::decode_socket_record(bytes{whole.part(0, n)}));
+  for (std::size_t at = 0; at < whole.size(); ++at)
+    for (unsigned value = 0; value < 256; ++value) {
+      std::vector<std::uint8_t> changed{whole.begin(), whole.end()};
+      changed[at] = static_cast<std::uint8_t>(value);
+      const auto read = internal::decode_socket_record(bytes{std::move(changed)});
+      if (read) CHECK(internal::encode(*read).size() == whole.size());
+    }
+  const auto key = internal::socket_record_key(exchange(9));
+  CHECK(internal::socket_record_id(key) == exchange(9));
+  CHECK_FALSE(internal::socket_record_id(bytes{key.part(0, 8)}));
+  CHECK_FALSE(internal::socket_record_id(bytes{std::string(9, 'x')}));
+}
+
+}  // namespace sockets_test

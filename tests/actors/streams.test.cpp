@@ -1,0 +1,342 @@
+// Bodies bit by bit: what handlers see of an upload, what the engine sees of a download, and how both end.
+#include <nuncio/instance_streams.hpp>
+
+#include "actors/sample_actors.hpp"
+
+namespace streams_test {
+
+using namespace nuncio;
+using namespace nuncio::test;
+using reason = protocol::stop_actor_reason;
+using strings = std::vector<std::string>;
+
+namespace {
+
+struct notes {
+  strings seen;
+  std::size_t read = 0;
+  body_writer out;
+  body_reader in;
+  caf::typed_response_promise<http_response> answer;
+  caf::actor self;
+  caf::actor other;
+};
+
+using notes_ptr = std::shared_ptr<notes>;
+
+void note(notes& n, const request_part& p) {
+  n.read += p.data.size();
+  if (p.last) n.seen.push_back(fmt::format("all {}", n.read));
+  if (p.failed) n.seen.push_back(fmt::format("failed {}", n.read));
+}
+
+caf::behavior streamer(engine_actor* self, notes_ptr n) {
+  n->self = self;
+  return {
+      [=](const http_request& r) -> caf::result<http_response> {
+        n->seen.push_back(fmt::format("{}{}", r.path.view(), r.streamed ? " in parts" : ""));
+        if (r.path == "/down") {  // as much as there is room, in parts of 100,000
+          auto out = self->stream(r, {.status = 200, .headers = {}, .body = {}});
+          self->on_writable(out, [n](body_writer& w) {
+            if (!w.is_open()) n->seen.emplace_back("gone");
+            while (w.room() >= 100'000) CHECK(w.write(bytes{std::string(100'000, 'x')}));
+          });
+          n->out = out;
+        } else if (r.path == "/manual") {
+          n->out = self->stream(r, {.status = 201, .headers = {}, .body = bytes{std::string{"first"}}});
+        } else if (r.path == "/up") {
+          n->answer = self->make_response_promise<http_response>();
+          n->in = self->on_body(r, [n](const request_part& p) {
+            note(*n, p);
+            if (p.last) n->answer.deliver(http_response{.body = bytes{std::to_string(n->read)}});
+          });
+          return n->answer;
+        } else if (r.path == "/ignore") {
+          return http_response{.body = bytes{std::string{"not read"}}};
+        } else if (r.path == "/echo") {
+          auto out = self->stream(r, {.status = 200, .headers = {}, .body = {}});
+          static_cast<void>(self->on_body(r, [out](const request_part& p) {
+            CHECK(out.write(p.data));
+            if (p.last) out.finish();
+          }));
+        } else if (r.path == "/throw") {
+          static_cast<void>(self->on_body(r, [](const request_part&) { throw std::runtime_error("boom"); }));
+          n->answer = self->make_response_promise<http_response>();
+          return n->answer;
+        }
+        return caf::delegated<http_response>{};
+      },
+      [=](const std::string& order) {
+        if (order == "write") CHECK(n->out.write(bytes{std::string{"more"}}));
+        if (order == "finish") n->out.finish();
+        if (order == "fail") n->out.fail("out of words");
+        if (order == "quit") self->quit();
+        if (order == "throw") throw std::runtime_error("boom");
+        if (order == "pause") n->in.pause();
+        if (order == "resume") n->in.resume();
+        if (order == "cancel") n->in.cancel();
+        if (order == "answer") n->answer.deliver(http_response{.body = bytes{std::string{"enough"}}});
+        if (order == "await")
+          self->request(n->other, caf::infinite, 1).await([=](int) { n->seen.emplace_back("awaited"); });
+      },
+  };
+}
+
+struct fixture : hosted {
+  actor_ref a = instance_of("a");
+  notes_ptr n = std::make_shared<notes>();
+
+  fixture() {
+    host.serve(serve_options{.name = "streamer", .stream_requests = true}, streamer, n);
+    host.boot();
+    host.start_accepted(a, "streamer");
+    host.clear();
+  }
+
+  ~fixture() { *n = {}; }
+
+  void open(std::string_view path, bool with_body, std::uint32_t id = 1, bool streams = true) {
+    auto message = sim_host::request_message(a, id, with_body ? "POST" : "GET", path);
+    auto& start = std::get<protocol::to_envoy_request_start>(
+        std::get<protocol::to_envoy_tunnel_message>(message).message_kind);
+    start.stream = with_body;
+    start.response_stream = streams;
+    host.deliver(std::move(message));
+  }
+
+  void chunk(std::uint16_t index, std::size_t size, bool finish = false, std::uint32_t id = 1) {
+    host.deliver(sim_host::tunnel(
+        id, index, protocol::to_envoy_request_chunk{bytes{std::string(size, 'x')}, finish}));
+  }
+
+  void credit(std::uint64_t total, std::uint32_t id = 1) {
+    host.deliver(sim_host::tunnel(id, 0, protocol::to_envoy_response_body_window_update{total}));
+  }
+
+  void abort(std::uint32_t id = 1) {
+    host.deliver(sim_host::tunnel(id, 1, protocol::to_envoy_request_abort{}));
+  }
+
+  void tell(std::string order) {
+    caf::anon_send(n->self, std::move(order));
+    host.settle();
+  }
+
+  strings sent() {
+    auto out = host.lines();
+    host.clear();
+    return out;
+  }
+
+  strings said() { return std::exchange(n->seen, {}); }
+
+  std::size_t sent_body() {
+    std::size_t total = 0;
+    for (const auto& frame : host.link->sent)
+      if (const auto* x = std::get_if<protocol::to_rivet_tunnel_message>(&frame.content))
+        if (const auto* part = std::get_if<protocol::to_rivet_response_chunk>(&x->message_kind))
+          total += part->body.size();
+    host.clear();
+    return total;
+  }
+};
+
+constexpr std::size_t mib = 1UL << 20U;
+
+}  // namespace
+
+TEST_CASE_FIXTURE(fixture, "a response that is written bit by bit") {
+  open("/manual", false);
+  CHECK(sent() == strings{"1 #0 201 in parts", "1 #1 chunk 5"});
+  CHECK(host.stats().requests_open == 1);
+  tell("write");
+  CHECK(sent() == strings{"1 #2 chunk 4"});
+  tell("finish");
+  CHECK(sent() == strings{"1 #3 chunk 0 end"});
+  CHECK(host.stats().requests_open == 0);
+  CHECK_FALSE(n->out.is_open());
+}
+
+TEST_CASE_FIXTURE(fixture, "a gateway that takes no stream gets what was written at the end") {
+  open("/manual", false, 1, false);
+  tell("write");
+  CHECK(sent().empty());
+  tell("finish");
+  CHECK(sent() == strings{"1 #0 201 firstmore"});
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "I13 backpressure: a full window is told by a call, and nothing is buffered beyond it") {
+  open("/down", false);
+  CHECK(sent_body() == mib);
+  credit(300'000);
+  CHECK(sent_body() == 300'000);
+  CHECK(n->out.room() < 100'000 + 100'000);
+  credit(mib);
+  CHECK(sent_body() == mib - 300'000);
+  abort();
+  CHECK(said() == strings{"/down", "gone"});
+  CHECK(host.stats().requests_open == 0);
+  CHECK(sent().empty());
+}
+
+TEST_CASE_FIXTURE(fixture, "a download that is complete outlives its actor; one that is not is cut") {
+  open("/down", false, 1);
+  open("/down", false, 2);
+  tell("finish");  // the second
+  host.clear();
+  tell("quit");
+  const auto lines = sent();
+  REQUIRE(!lines.empty());
+  CHECK(lines[0].starts_with("1 #"));
+  CHECK(lines[0].ends_with(" abort"));
+  CHECK(std::count_if(lines.begin(), lines.end(), [](auto& x) { return x.starts_with("event a/1"); }) == 0);
+  credit(mib, 2);
+  CHECK(sent_body() > 900'000);
+  host.pass(1s);
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "an actor that fails before its response has begun to go answers 500") {
+  open("/manual", false, 1, false);
+  tell("throw");
+  const auto lines = sent();
+  REQUIRE(!lines.empty());
+  CHECK(lines[0].starts_with("1 #0 500 boom"));
+}
+
+TEST_CASE_FIXTURE(fixture, "a writer that fails cuts its response") {
+  open("/manual", false);
+  sent();
+  tell("fail");
+  CHECK(sent() == strings{"1 #2 abort"});
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "a request's body in parts, credited as the handler takes them") {
+  open("/up", true);
+  for (std::uint16_t i = 1; i <= 10; ++i) chunk(i, 65536);
+  CHECK(n->read == 655'360);
+  CHECK(sent() == strings{"1 #0 window 524288"});
+  chunk(11, 0, true);
+  CHECK(said() == strings{"/up in parts", "all 655360"});
+  CHECK(sent() == strings{"1 #1 200 655360"});
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "I13 backpressure: a reader that pauses holds its client up") {
+  open("/up", true);
+  tell("pause");
+  for (std::uint16_t i = 1; i <= 16; ++i) chunk(i, 65536);
+  CHECK(n->read == 0);
+  CHECK(sent().empty());
+  tell("resume");
+  CHECK(n->read == mib);
+  CHECK(sent() == strings{"1 #0 window 524288", "1 #1 window 1048576"});
+  tell("pause");
+  for (std::uint16_t i = 17; i <= 32; ++i) chunk(i, 65536);
+  chunk(33, 65536);  // beyond the window
+  const auto lines = sent();
+  CHECK(lines == strings{"1 #2 abort"});
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "a body that came whole is given out as one part") {
+  host.request(a, 1, "POST", "/up", "hello");
+  CHECK(said() == strings{"/up", "all 5"});
+  CHECK(sent() == strings{"1 #0 200 5"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a request that is answered without reading its body stops the upload") {
+  open("/ignore", true);
+  CHECK(sent() == strings{"1 #0 cancel body", "1 #1 200 not read"});
+  chunk(1, 100);
+  CHECK(sent().empty());
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "a reader that has enough stops the upload and answers later") {
+  open("/up", true);
+  chunk(1, 100);
+  tell("cancel");
+  CHECK(sent() == strings{"1 #0 cancel body"});
+  tell("answer");
+  CHECK(sent() == strings{"1 #1 200 enough"});
+}
+
+TEST_CASE_FIXTURE(fixture, "both bodies at once") {
+  open("/echo", true);
+  chunk(1, 100);
+  chunk(2, 200);
+  chunk(3, 0, true);
+  CHECK(sent() == strings{"1 #0 200 in parts", "1 #1 chunk 100", "1 #2 chunk 200", "1 #3 chunk 0 end"});
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "a client that goes in the middle of its upload") {
+  open("/up", true);
+  chunk(1, 100);
+  abort();
+  CHECK(said() == strings{"/up in parts", "failed 100"});
+  CHECK(sent().empty());
+  CHECK(host.stats().requests_open == 0);
+  open("/up", true, 2);
+  chunk(1, 50, false, 2);
+  host.deliver(sim_host::tunnel(2, 2, protocol::to_envoy_request_body_cancel{}));
+  CHECK(said() == strings{"/up in parts", "failed 150"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a repeated request starts over, its old parts go nowhere") {
+  open("/up", true);
+  chunk(1, 100);
+  open("/up", true);
+  CHECK(said() == strings{"/up in parts", "failed 100", "/up in parts"});
+  n->read = 0;
+  chunk(1, 30);
+  chunk(2, 0, true);
+  CHECK(said() == strings{"all 30"});
+  CHECK(sent() == strings{"1 #0 200 30"});
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "a handler of parts that throws is answered 500") {
+  open("/throw", true);
+  chunk(1, 100);
+  const auto lines = sent();
+  REQUIRE(lines.size() >= 2);
+  CHECK(lines[0] == "1 #0 cancel body");
+  CHECK(lines[1].starts_with("1 #1 500 boom"));
+}
+
+TEST_CASE_FIXTURE(fixture, "parts wait while their actor awaits something") {
+  auto& sys = *host.sim;
+  caf::response_promise held;
+  n->other = sys.spawn([&held](caf::event_based_actor* self) -> caf::behavior {
+    return {
+        [&held, self](int) -> caf::result<int> {
+          held = self->make_response_promise();
+          return caf::delegated<int>{};
+        },
+        [&held](caf::unit_t) { held.deliver(7); }};
+  });
+  open("/up", true);
+  tell("await");
+  chunk(1, 100);
+  chunk(2, 0, true);
+  CHECK(n->read == 0);
+  caf::anon_send(n->other, caf::unit);
+  host.settle();
+  CHECK(said() == strings{"/up in parts", "awaited", "all 100"});
+  caf::anon_send_exit(n->other, caf::exit_reason::kill);
+  host.settle();
+}
+
+TEST_CASE_FIXTURE(fixture, "I14 single writer: what is streamed ends with the lease") {
+  open("/down", false);
+  host.clear();
+  host.to_ingress(internal::lease_ended{});
+  credit(mib);
+  CHECK(sent_body() == 0);
+}
+
+}  // namespace streams_test

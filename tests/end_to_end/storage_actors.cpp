@@ -1,0 +1,194 @@
+// See storage_actors.hpp.
+#include "storage_actors.hpp"
+
+#include <fmt/format.h>
+
+#include <caf/all.hpp>
+#include <nuncio/sqlite.hpp>
+#include <nuncio/storage_error.hpp>
+
+namespace nuncio::e2e {
+namespace {
+
+http_response ok(std::string body) {
+  return {.status = 200, .headers = {}, .body = std::move(body)};
+}
+
+http_response in_words(const caf::error& e) {
+  const auto why = storage_failure_of(e).value_or(
+      storage_failure{errc::internal, "no error of storage", false, {}});
+  return {
+      .status = 500,
+      .headers = {},
+      .body = fmt::format(
+          "{}{}: {}", to_string(why.code), why.may_have_happened ? " maybe" : "", why.message)};
+}
+
+std::string in_words(const sql_value& x) {
+  if (x.is_null()) return "null";
+  if (const auto v = x.integer()) return std::to_string(*v);
+  if (const auto v = x.real()) return fmt::format("{}", *v);
+  if (const auto v = x.string()) return fmt::format("'{}'", *v);
+  std::string out = "x";
+  for (const auto byte : *x.blob()) out += fmt::format("{:02x}", byte);
+  return out;
+}
+
+http_response in_words(const sql_result& x) {
+  std::string out;
+  for (const auto& name : x.columns) out += (out.empty() ? "" : "|") + name;
+  for (const auto& row : x.rows) {
+    out += '\n';
+    for (std::size_t i = 0; i < row.size(); ++i) out += (i == 0 ? "" : "|") + in_words(row[i]);
+  }
+  return ok(std::move(out));
+}
+
+// Answers with what `f` makes of it, or with the error in words.
+template <class R, class F>
+caf::result<http_response> told(engine_actor* self, R response, F f) {
+  auto promise = self->make_response_promise<http_response>();
+  response.then(
+      [promise, f](auto... xs) mutable { promise.deliver(f(std::move(xs)...)); },
+      [promise](const caf::error& e) mutable { promise.deliver(in_words(e)); });
+  return promise;
+}
+
+std::vector<sql_statement> lines_of(std::string_view body) {
+  std::vector<sql_statement> out;
+  while (!body.empty()) {
+    const auto end = std::min(body.find('\n'), body.size());
+    out.push_back({std::string{body.substr(0, end)}, {}});
+    body.remove_prefix(std::min(end + 1, body.size()));
+  }
+  return out;
+}
+
+struct count {
+  std::size_t waits = 0, good = 0;
+  std::string error;
+};
+
+caf::behavior store(engine_actor* self) {
+  return {[self](const http_request& r) -> caf::result<http_response> {
+    const auto path = r.path_only();
+    const auto rest =
+        path.size() < r.path.size() ? r.path.view().substr(path.size() + 1) : std::string_view{};
+    const auto done = [] { return ok("done"); };
+    if (path == "/put") return told(self, self->kv().put(rest, r.body), done);
+    if (path == "/put-quit") {
+      self->kv().put(rest, r.body).then([] {}, [](const caf::error&) {});
+      self->quit();
+      return ok("never seen");
+    }
+    if (path == "/get")
+      return told(self, self->kv().get(rest), [](std::optional<bytes> v) {
+        return v ? ok(std::string{v->view()})
+                 : http_response{.status = 404, .headers = {}, .body = {}};
+      });
+    if (path == "/list")
+      return told(self, self->kv().list({.prefix = rest}), [](std::vector<kv_entry> found) {
+        std::string out;
+        for (const auto& x : found) out += fmt::format("{}={}\n", x.key.view(), x.value.view());
+        return ok(std::move(out));
+      });
+    if (path == "/zeros")
+      return told(
+          self, self->kv().put(std::string(std::stoul(std::string{rest}), '\0'), "v"), done);
+    if (path == "/largest") {  // keys, prefix and values together: `rest` bytes
+      std::vector<std::pair<octets, octets>> entries;
+      for (auto left = std::stoul(std::string{rest}); left != 0;) {
+        const auto value = std::min<std::size_t>(left - 9, 131'072);
+        entries.emplace_back(fmt::format("large {:02}", entries.size()), std::string(value, 'x'));
+        left -= value + 9;
+      }
+      return told(self, self->kv().put_all(std::move(entries)), done);
+    }
+    if (path == "/erase") return told(self, self->kv().erase(rest), done);
+    if (path == "/drop") return told(self, self->kv().drop(), done);
+    if (path == "/many") {
+      auto promise = self->make_response_promise<http_response>();
+      auto all = std::make_shared<count>();
+      all->waits = std::stoul(std::string{rest});
+      auto ended = [promise, all]() mutable {
+        if (--all->waits == 0) promise.deliver(ok(fmt::format("{} {}", all->good, all->error)));
+      };
+      for (std::size_t i = 0, n = all->waits; i < n; ++i)
+        self->kv()
+            .put(fmt::format("many {:04}", i), "v")
+            .then(
+                [all, ended]() mutable {
+                  ++all->good;
+                  ended();
+                },
+                [all, ended](const caf::error& e) mutable {
+                  all->error = std::string{in_words(e).body.view()};
+                  ended();
+                });
+      return promise;
+    }
+    const auto rows = [](const sql_result& x) { return in_words(x); };
+    if (path == "/sql") return told(self, self->sql().execute(std::string{r.body.view()}), rows);
+    if (path == "/exec") return told(self, self->sql().exec(std::string{r.body.view()}), rows);
+    if (path == "/params")
+      return told(
+          self,
+          self->sql().execute(
+              "select ?, ?, ?, ?, ?", nullptr, -7, 1.5, "text", bytes{std::string{"\0\xff", 2}}),
+          rows);
+    if (path == "/batch")
+      return told(
+          self, self->sql().batch(lines_of(r.body.view())), [](const std::vector<sql_result>& xs) {
+            std::string out;
+            for (const auto& x : xs) out += fmt::format("{} ", x.changes);
+            return ok(std::move(out));
+          });
+    if (path == "/open") {
+      const auto db = self->open_sqlite();
+      return db ? ok("open") : in_words(db.error());
+    }
+    return http_response{.status = 404, .headers = {}, .body = {}};
+  }};
+}
+
+caf::behavior local(engine_actor* self) {
+  auto opened = self->open_sqlite();
+  if (!opened) {
+    self->quit(opened.error());
+    return {};
+  }
+  const auto db = std::make_shared<sqlite>(std::move(*opened));
+  return {[self, db](const http_request& r) -> caf::result<http_response> {
+    const auto path = r.path_only();
+    if (path == "/sql") {
+      const auto got = db->run(r.body.view(), {});
+      return got ? in_words(*got) : in_words(got.error());
+    }
+    if (path == "/exec") {
+      const auto got = db->exec(std::string{r.body.view()}.c_str());
+      return got ? ok("done") : in_words(got.error());
+    }
+    if (path == "/stats") {
+      const auto& x = db->stats();
+      return ok(fmt::format(
+          "fetches {} commits {} staged {} probes {}", x.fetches, x.commits, x.staged, x.probes));
+    }
+    if (path == "/remote")
+      return told(
+          self, self->sql().execute("select 1"), [](const sql_result& x) { return in_words(x); });
+    if (path == "/again") {
+      const auto again = self->open_sqlite();
+      return again ? ok("open") : in_words(again.error());
+    }
+    return http_response{.status = 404, .headers = {}, .body = {}};
+  }};
+}
+
+}  // namespace
+
+void serve_storage_actors(host& to) {
+  to.serve("store", store);
+  to.serve(serve_options{.name = "sqlite", .detached = true}, local);
+}
+
+}  // namespace nuncio::e2e

@@ -1,0 +1,17 @@
+// Actors that do with storage what a request says, and answer with what they were told.
+//
+// `store`, on the scheduler's threads: POST /put?KEY with the value, GET /get?KEY, GET
+// /list?PREFIX, POST /erase?KEY, POST /drop, POST /zeros?N (a key of N zero bytes), POST /largest?N
+// (one put of N bytes), POST /many?N (puts of one turn), POST /put-quit?KEY, POST /sql and /exec
+// with SQL, POST /batch with statements one a line, GET /open. `sqlite`, on a thread of its own,
+// its database open: POST /sql and /exec with SQL, GET /stats, GET /remote. Results are rows one a
+// line, columns joined by '|'; errors are status 500 with code, "maybe" and text.
+#pragma once
+
+#include <nuncio/host.hpp>
+
+namespace nuncio::e2e {
+
+void serve_storage_actors(host& to);
+
+}  // namespace nuncio::e2e

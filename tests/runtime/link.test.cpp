@@ -1,0 +1,370 @@
+// The link against a scripted server: what dies with a connection and what moves to the next, what goes first, what is
+// bounded, and how it ends.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <nuncio/codec.hpp>
+#include <nuncio/link.hpp>
+#include <string>
+#include <vector>
+
+#include "raw_server.hpp"
+
+namespace link_test {
+
+using namespace nuncio;
+using namespace std::chrono_literals;
+using nuncio::test::raw_peer;
+using nuncio::test::raw_server;
+
+namespace {
+
+constexpr std::uint16_t version = 8;
+constexpr std::size_t part = std::size_t{256} << 10U;
+constexpr std::uint16_t bulk = 100;  // parts: 25 MiB, more than the kernel takes of what nobody reads
+
+/// A flag that the script's thread waits for, with a limit.
+class signal {
+public:
+  void set() {
+    {
+      const std::lock_guard guard{mutex_};
+      set_ = true;
+    }
+    changed_.notify_all();
+  }
+
+  bool await() {
+    std::unique_lock lock{mutex_};
+    return changed_.wait_for(lock, 20s, [this] { return set_; });
+  }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool set_ = false;
+};
+
+engine_ms wall_clock() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+/// The engine's side of one connection.
+struct engine_side {
+  explicit engine_side(raw_peer& to) : peer(to) {}
+
+  /// Upgrade, Init and the first Ping, whose Pong may come behind what the link has carried over.
+  void open(std::chrono::milliseconds lost_threshold = 15s) {
+    peer.accept("rivet");
+    send(protocol::to_envoy_init{{lost_threshold.count(), 1'800'000, 20'971'520}});
+    send(protocol::to_envoy_ping{wall_clock()});
+  }
+
+  void send(const protocol::to_envoy& x) {
+    const auto raw = protocol::encode(x, version);
+    peer.send(raw_peer::frame(2, {reinterpret_cast<const char*>(raw->data()), raw->size()}));
+  }
+
+  /// The next message that is no Pong. None at the end of the stream.
+  std::optional<protocol::to_rivet> next() {
+    for (;;) {
+      auto x = next_or_pong();
+      if (!x || !std::holds_alternative<protocol::to_rivet_pong>(*x)) return x;
+    }
+  }
+
+  /// The next message; WebSocket pings on the way are answered. None at the end of the stream, and `closed` then holds
+  /// the code of the close frame, if one came.
+  std::optional<protocol::to_rivet> next_or_pong() {
+    for (;;) {
+      auto frame = peer.read_frame();
+      if (frame.opcode == 9) {
+        peer.send(raw_peer::frame(10, frame.payload));
+      } else if (frame.opcode == 8) {
+        if (frame.payload.size() >= 2)
+          closed = static_cast<unsigned char>(frame.payload[0]) << 8 | static_cast<unsigned char>(frame.payload[1]);
+        peer.send(raw_peer::frame(8, frame.payload));
+        return std::nullopt;
+      } else if (frame.opcode < 0) {
+        return std::nullopt;
+      } else {
+        auto message = protocol::decode_to_rivet(bytes{std::move(frame.payload)}, version);
+        if (!message) return std::nullopt;
+        return std::move(*message);
+      }
+    }
+  }
+
+  /// Whether the next message is a Pong.
+  bool pong() {
+    const auto message = next_or_pong();
+    return message && std::holds_alternative<protocol::to_rivet_pong>(*message);
+  }
+
+  raw_peer& peer;
+  int closed = 0;
+};
+
+/// "ack 7", "events", "kv 3", "tunnel 12", "pong".
+std::string line(const protocol::to_rivet& x) {
+  if (const auto* acks = std::get_if<protocol::to_rivet_ack_commands>(&x))
+    return "ack " + std::to_string(acks->last_command_checkpoints.at(0).index);
+  if (std::holds_alternative<protocol::to_rivet_events>(x)) return "events";
+  if (const auto* kv = std::get_if<protocol::to_rivet_kv_request>(&x)) return "kv " + std::to_string(kv->request_id);
+  if (const auto* t = std::get_if<protocol::to_rivet_tunnel_message>(&x))
+    return "tunnel " + std::to_string(t->message_id.message_index);
+  return std::string{protocol::name_of(x)};
+}
+
+/// A link and its owner, which records what it is told and never grants by itself.
+struct hosting : link_listener {
+  explicit hosting(std::uint16_t port, std::function<void(link_options&)> change = {})
+      : uplink(*this, options(port, change)) {
+    REQUIRE(uplink.start({.protocol_version = version}).ok());
+  }
+
+  ~hosting() override { uplink.stop(); }
+
+  static link_options options(std::uint16_t port, const std::function<void(link_options&)>& change) {
+    link_options o;
+    o.target.endpoint.host = "127.0.0.1";
+    o.target.endpoint.port = port;
+    o.target.envoy_key = "link-test";
+    if (change) change(o);
+    return o;
+  }
+
+  static protocol::to_rivet ack(std::int64_t index) {
+    return protocol::to_rivet_ack_commands{{{actor_id{"a"}, 1, index}}};
+  }
+
+  static protocol::to_rivet events() { return protocol::to_rivet_events{}; }
+
+  static protocol::to_rivet kv(std::uint32_t id, std::size_t size = 1) {
+    protocol::kv_get_request get;
+    get.keys.emplace_back(bytes{std::string(size, 'k')});
+    return protocol::to_rivet_kv_request{actor_id{"a"}, id, std::move(get)};
+  }
+
+  outcome<void> tunnel(std::uint16_t index, std::size_t size = part) { return tunnel(gate, index, size); }
+
+  outcome<void> tunnel(const std::shared_ptr<output_gate>& through, std::uint16_t index, std::size_t size = part) {
+    protocol::to_rivet_tunnel_message x;
+    x.message_id.message_index = index;
+    x.message_kind = protocol::to_rivet_response_chunk{bytes{std::string(size, 'b')}, false};
+    return uplink.send(through, std::move(x));
+  }
+
+  template <class Predicate>
+  bool until(Predicate p) {
+    std::unique_lock lock{mutex};
+    return changed.wait_for(lock, 20s, p);
+  }
+
+  bool await_live(std::size_t connections = 1) {
+    return until([&] { return pings >= connections && ups.size() >= connections; });
+  }
+
+  template <class F>
+  auto read(F f) {
+    const std::lock_guard guard{mutex};
+    return f();
+  }
+
+  template <class F>
+  void note(F f) {
+    {
+      const std::lock_guard guard{mutex};
+      f();
+    }
+    changed.notify_all();
+  }
+
+  void on_up(epoch connection) override {
+    note([&] { ups.push_back(connection); });
+  }
+
+  void on_inbound(inbound_batch batch) override {
+    note([&] {
+      for (const auto& x : batch.messages) pings += std::holds_alternative<protocol::to_envoy_ping>(x) ? 1U : 0U;
+      messages += batch.messages.size();
+      held_bytes += batch.bytes;
+      held_messages += batch.messages.size();
+    });
+  }
+
+  void on_written(epoch connection, frame_class what) override {
+    note([&] { written.emplace_back(connection, what); });
+  }
+
+  void on_fence(epoch connection, std::uint64_t id) override {
+    note([&] { fences.emplace_back(connection, id); });
+  }
+
+  void on_down(epoch connection, std::string_view why, duration) override {
+    note([&] { downs.emplace_back(connection, why); });
+  }
+
+  void on_lease_ended() override {
+    note([&] { ++leases_ended; });
+  }
+
+  void on_ask() override {}
+
+  void on_final(const failure& why) override {
+    note([&] { final_word = why; });
+  }
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<epoch> ups;
+  std::vector<std::pair<epoch, std::string>> downs;
+  std::vector<std::pair<epoch, frame_class>> written;
+  std::vector<std::pair<epoch, std::uint64_t>> fences;
+  std::size_t pings = 0, messages = 0, held_messages = 0, held_bytes = 0;
+  int leases_ended = 0;
+  std::optional<failure> final_word;
+  std::shared_ptr<output_gate> gate = std::make_shared<output_gate>(1);
+  nuncio::link uplink;
+};
+
+}  // namespace
+
+TEST_CASE("link: a tunnel message that was written but not confirmed goes again; one that was confirmed does not") {
+  signal done;
+  std::vector<std::string> seen;
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    engine.open();
+    if (p.index() == 0) {
+      engine.next();  // "tunnel 0"; the fence behind it is answered on the way to the next message
+      const auto second = engine.next();
+      if (second) seen.push_back("read " + line(*second));
+      p.reset();
+      return;
+    }
+    while (seen.back() != "ack 9") {
+      const auto x = engine.next();
+      if (!x) break;
+      seen.push_back(line(*x));
+    }
+    done.set();
+    while (engine.next()) {
+    }
+  }};
+  hosting host{server.port()};
+  REQUIRE(host.await_live());
+  REQUIRE(host.tunnel(0, 10).ok());
+  host.uplink.fence(1, 5);
+  REQUIRE(host.until([&] { return host.fences == decltype(host.fences){{1, 5}}; }));
+  REQUIRE(host.tunnel(1, 10).ok());
+  REQUIRE(host.await_live(2));
+  REQUIRE(host.uplink.send(frame_class::ack, 2, hosting::ack(9)).ok());
+  REQUIRE(done.await());
+  CHECK(seen == std::vector<std::string>{"read tunnel 1", "tunnel 1", "ack 9"});
+}
+
+TEST_CASE("link: Pings are answered while the owner deals with nothing, and reading stops at the inbound bound") {
+  signal done;
+  int answered = 0;
+  constexpr int rounds = 20;
+  constexpr std::size_t flood = 200;
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    engine.open();
+    if (!engine.pong()) return;
+    for (int i = 0; i < rounds; ++i) {
+      engine.send(protocol::to_envoy_ack_events{});
+      engine.send(protocol::to_envoy_ping{wall_clock()});
+      if (engine.pong()) ++answered;
+    }
+    done.set();
+    protocol::to_envoy_tunnel_message x;
+    x.message_kind = protocol::to_envoy_request_chunk{bytes{std::string(part, 'r')}, false};
+    for (std::size_t i = 0; i < flood; ++i) engine.send(x);
+    while (engine.next()) {
+    }
+  }};
+  hosting host{server.port(), [](link_options& o) { o.inbound_bytes_max = std::size_t{1} << 20U; }};
+  REQUIRE(done.await());
+  CHECK(answered == rounds);
+  REQUIRE(host.until([&] { return host.held_bytes > std::size_t{1} << 20U; }));
+  // Each grant lets it read on, and what is held stays near the bound: one turn's worth above it.
+  std::size_t most = 0;
+  while (host.read([&] { return host.messages; }) < flood + 2 + 2 * rounds) {
+    std::size_t messages = 0, size = 0;
+    REQUIRE(host.until([&] { return host.held_messages != 0; }));
+    host.note([&] {
+      most = std::max(most, host.held_bytes);
+      messages = std::exchange(host.held_messages, 0);
+      size = std::exchange(host.held_bytes, 0);
+    });
+    host.uplink.grant(messages, size);
+  }
+  CHECK(host.uplink.stats().reading_paused > 0);
+  CHECK_MESSAGE(most < std::size_t{16} << 20U, "held at most ", most, " bytes of ", flood * part);
+}
+
+TEST_CASE("link: a planned reconnect sends what is queued, closes, and is back at once") {
+  signal done;
+  std::vector<std::string> seen;
+  int code = 0;
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    engine.open();
+    while (const auto x = engine.next()) {
+      seen.push_back(std::to_string(p.index()) + " " + line(*x));
+      if (p.index() == 1) done.set();
+    }
+    if (p.index() == 0) code = engine.closed;
+  }};
+  hosting host{server.port()};
+  REQUIRE(host.await_live());
+  REQUIRE(host.uplink.send(frame_class::ack, 1, hosting::ack(1)).ok());
+  const auto from = std::chrono::steady_clock::now();
+  host.uplink.reconnect();
+  REQUIRE(host.await_live(2));
+  CHECK(std::chrono::steady_clock::now() - from < 3s);
+  REQUIRE(host.uplink.send(frame_class::ack, 2, hosting::ack(2)).ok());
+  REQUIRE(done.await());
+  CHECK(seen == std::vector<std::string>{"0 ack 1", "1 ack 2"});
+  CHECK(code == 1000);
+  CHECK(host.read([&] { return host.downs.size(); }) == 1);
+  CHECK(host.read([&] { return host.leases_ended; }) == 0);
+}
+
+TEST_CASE("link: the lease's end cuts the connection and everything of the instances that it ended") {
+  signal done;
+  std::vector<std::string> seen;
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    engine.open(p.index() == 0 ? 500ms : 15s);
+    if (p.index() == 0) return p.wait_for_end();  // no Ping any more
+    while (const auto x = engine.next()) {
+      seen.push_back(line(*x));
+      if (seen.back() == "ack 9") done.set();
+    }
+  }};
+  hosting host{server.port(), [](link_options& o) {
+                 o.lease.margin = 0s;
+                 o.lease.end_limit = 0s;
+               }};
+  REQUIRE(host.await_live());
+  const auto next_term = std::make_shared<output_gate>(2);
+  REQUIRE(host.tunnel(0, 10).ok());  // written, never confirmed
+  REQUIRE(host.until([&] { return host.leases_ended == 1; }));
+  REQUIRE(host.tunnel(1, 10).ok());  // an instance that has not heard of it yet
+  REQUIRE(host.tunnel(next_term, 2, 10).ok());
+  REQUIRE(host.await_live(2));
+  REQUIRE(host.uplink.send(frame_class::ack, 2, hosting::ack(9)).ok());
+  REQUIRE(done.await());
+  CHECK(seen == std::vector<std::string>{"tunnel 2", "ack 9"});
+  CHECK(host.uplink.stats().leases_ended == 1);
+}
+
+}  // namespace link_test

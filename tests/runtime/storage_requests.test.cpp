@@ -1,0 +1,599 @@
+// storage_requests: what is sent when, what is told to whom, and what a cut, an end or a deadline
+// makes of it.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <map>
+#include <nuncio/codec.hpp>
+#include <nuncio/storage_requests.hpp>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace nuncio::storage_requests_test {
+namespace {
+
+using namespace protocol;
+using namespace std::chrono_literals;
+
+storage_call put(std::string_view key, std::string_view value = "v") {
+  return kv_request_data{kv_put_request{{bytes{key}}, {bytes{value}}}};
+}
+
+storage_call get(std::string_view key) { return kv_request_data{kv_get_request{{bytes{key}}}}; }
+
+// One engine's side of it: ids of what came, in order, and the results in words.
+struct fixture {
+  explicit fixture(storage_limits limits = {}) : machine("default", limits) {}
+
+  void ask(std::uint64_t ticket, storage_call call, std::string_view actor = "a") {
+    machine.handle_request({ticket, {actor_id{actor}, 3}, gate_of(actor), std::move(call)}, now);
+    poll();
+  }
+
+  std::shared_ptr<output_gate> gate_of(std::string_view actor) {
+    auto& gate = gates[std::string{actor}];
+    if (!gate) gate = std::make_shared<output_gate>(1);
+    return gate;
+  }
+
+  void poll() {
+    while (auto frame = machine.poll_transmit()) {
+      if (refuse) {
+        machine.handle_not_sent(frame->id, *refuse);
+        continue;
+      }
+      ids.push_back(frame->id);
+      sent.push_back(
+          fmt::format("{}@{}", protocol::name_of(frame->message).substr(7), frame->connection));
+      messages.push_back(std::move(frame->message));
+    }
+    while (auto x = machine.poll_result()) {
+      const auto* why = std::get_if<storage_failure>(&x->content);
+      results.push_back(
+          why == nullptr ? fmt::format("{} ok", x->ticket)
+                         : fmt::format(
+                               "{} {}{}",
+                               x->ticket,
+                               to_string(why->code),
+                               why->may_have_happened ? " maybe" : ""));
+      if (why != nullptr) text = why->message;
+      if (why == nullptr) last = std::get<storage_answer>(x->content);
+    }
+    while (auto who = machine.poll_finished()) finished.push_back(who->actor.str());
+  }
+
+  void up(epoch connection) {
+    machine.handle_link_up(connection);
+    poll();
+  }
+
+  void down() {
+    machine.handle_link_down();
+    poll();
+  }
+
+  void say(const to_envoy& message) {
+    machine.handle_message(message);
+    poll();
+  }
+
+  void kv(std::size_t nth, kv_response_data data) {
+    say(to_envoy_kv_response{ids.at(nth), std::move(data)});
+  }
+
+  void pass(duration d) {
+    now += d;
+    machine.expire(now);
+    poll();
+  }
+
+  template <class T>
+  std::vector<T> take(std::vector<T>& from) {
+    return std::exchange(from, {});
+  }
+
+  using lines = std::vector<std::string>;
+
+  storage_requests machine;
+  time_point now{1h};
+  std::map<std::string, std::shared_ptr<output_gate>> gates;
+  std::optional<failure> refuse;
+  std::vector<std::uint32_t> ids;
+  std::vector<to_rivet> messages;
+  lines sent, results, finished;
+  std::string text;
+  storage_answer last;
+};
+
+using lines = fixture::lines;
+
+TEST_CASE("a request leaves at once when connected, and its answer finds it") {
+  fixture x;
+  x.up(1);
+  x.ask(7, get("k"));
+  REQUIRE(x.sent == lines{"KvRequest@1"});
+  CHECK(std::get<to_rivet_kv_request>(x.messages.front()).actor_id == actor_id{"a"});
+  CHECK(x.results.empty());
+  x.kv(0, kv_get_response{{bytes{std::string_view{"k"}}}, {bytes{std::string_view{"v"}}}, {{}}});
+  CHECK(x.results == lines{"7 ok"});
+  CHECK(x.machine.stats().open == 0);
+  CHECK(x.machine.stats().answered == 1);
+  CHECK_FALSE(x.machine.poll_timeout().has_value());
+}
+
+TEST_CASE("what is asked while the link is down leaves in order when it is up") {
+  fixture x;
+  x.ask(1, put("a"));
+  x.ask(2, get("a"));
+  x.ask(3, put("b"), "b");
+  CHECK(x.sent.empty());
+  x.up(4);
+  CHECK(x.sent == lines{"KvRequest@4", "KvRequest@4", "KvRequest@4"});
+  CHECK(std::get<to_rivet_kv_request>(x.messages[0]).data.index() == 2);
+  CHECK(std::get<to_rivet_kv_request>(x.messages[1]).data.index() == 0);
+}
+
+TEST_CASE(
+    "a cut sends reads again, in front of what came later, and says that a sent write may have "
+    "happened") {
+  fixture x;
+  x.up(1);
+  x.ask(1, get("k"));
+  x.ask(2, put("k"));
+  x.ask(3, get("l"));
+  x.down();
+  CHECK(x.results == lines{"2 link_lost maybe"});
+  CHECK(x.text.find("it may have been written") != std::string::npos);
+  x.ask(4, put("m"));
+  CHECK(x.results.size() == 1);
+  const auto old = x.ids;
+  x.up(2);
+  REQUIRE(x.sent.size() == 6);
+  CHECK(
+      std::get<to_rivet_kv_request>(x.messages[3]).data ==
+      kv_request_data{kv_get_request{{bytes{std::string_view{"k"}}}}});
+  CHECK(
+      std::get<to_rivet_kv_request>(x.messages[4]).data ==
+      kv_request_data{kv_get_request{{bytes{std::string_view{"l"}}}}});
+  CHECK(std::get<to_rivet_kv_request>(x.messages[5]).data.index() == 2);
+  CHECK(x.machine.stats().retried == 2);
+  // An answer of the old connection that is late after all answers nothing.
+  x.say(to_envoy_kv_response{old[0], kv_get_response{}});
+  CHECK(x.results.size() == 1);
+  CHECK(x.machine.stats().strays == 1);
+  x.kv(3, kv_get_response{});
+  x.kv(5, kv_put_response{});
+  CHECK(x.results == lines{"2 link_lost maybe", "1 ok", "4 ok"});
+}
+
+TEST_CASE(
+    "a link that does not take a frame: lost means it waits, anything else that it was not "
+    "written") {
+  fixture x;
+  x.up(1);
+  x.refuse = failure{errc::link_lost, "over"};
+  x.ask(1, put("k"));
+  CHECK(x.results.empty());
+  x.refuse.reset();
+  x.ask(2, put("k"));  // the connection is known to be over
+  CHECK(x.sent.empty());
+  x.down();
+  CHECK(x.results.empty());
+  x.up(2);
+  CHECK(x.sent.size() == 2);
+  x.refuse = failure{errc::queue_full, "full"};
+  x.ask(3, put("k"));
+  CHECK(x.results == lines{"3 queue_full"});
+  CHECK(x.text.find("it was not sent") != std::string::npos);
+  x.refuse = failure{errc::not_in_version, "no"};
+  x.ask(4, sqlite_exec_request{{}, {}, 0, text{"select 1"}});
+  CHECK(x.results.back() == "4 not_in_version");
+}
+
+TEST_CASE("deadlines: what was never sent was not written, what was sent may have been") {
+  fixture x;
+  x.ask(1, put("k"));
+  x.pass(29s);
+  CHECK(x.results.empty());
+  x.pass(1s);
+  CHECK(x.results == lines{"1 timed_out"});
+  x.up(1);
+  x.ask(2, put("k"));
+  x.ask(3, get("k"));
+  REQUIRE(x.machine.poll_timeout().has_value());
+  CHECK(*x.machine.poll_timeout() == x.now + 30s);
+  x.pass(30s);
+  CHECK(x.results == lines{"1 timed_out", "2 timed_out maybe", "3 timed_out"});
+  x.kv(0, kv_put_response{});
+  CHECK(x.machine.stats().strays == 1);
+  CHECK(x.machine.stats().timed_out == 3);
+}
+
+TEST_CASE("a read that is sent again keeps its deadline") {
+  fixture x;
+  x.up(1);
+  x.ask(1, get("k"));
+  x.pass(20s);
+  x.down();
+  x.up(2);
+  x.ask(2, get("k"));
+  x.pass(10s);
+  CHECK(x.results == lines{"1 timed_out"});
+}
+
+TEST_CASE("I14 single writer: behind a closed gate nothing leaves, and all that is open fails") {
+  fixture x;
+  x.up(1);
+  x.ask(1, put("k"));
+  x.down();
+  x.ask(2, put("k"));
+  x.ask(3, put("k"), "b");
+  x.gate_of("a")->open = false;
+  x.up(2);
+  CHECK(x.sent.size() == 2);  // of a before, of b now
+  CHECK(x.results == lines{"1 link_lost maybe", "2 cancelled"});
+  x.ask(4, put("k"));
+  CHECK(x.results.back() == "4 cancelled");
+  x.ask(5, put("k"), "b");
+  x.ask(6, get("k"), "b");
+  x.gate_of("b")->open = false;
+  x.machine.handle_gate_closed({actor_id{"b"}, 3});
+  x.poll();
+  CHECK(
+      x.results == lines{
+                       "1 link_lost maybe",
+                       "2 cancelled",
+                       "4 cancelled",
+                       "3 cancelled maybe",
+                       "5 cancelled maybe",
+                       "6 cancelled"});
+  x.machine.handle_gate_closed({actor_id{"nobody"}, 1});
+  CHECK(x.machine.stats().open == 0);
+}
+
+TEST_CASE(
+    "an instance that is down: reads are dropped, writes get their answers, then it is finished") {
+  fixture x;
+  x.up(1);
+  x.ask(1, get("k"));
+  x.ask(2, put("k"));
+  x.ask(3, put("l"));
+  x.machine.handle_down({actor_id{"a"}, 3}, x.now);
+  x.poll();
+  CHECK(x.results == lines{"1 cancelled"});
+  CHECK(x.finished.empty());
+  x.kv(1, kv_put_response{});
+  CHECK(x.finished.empty());
+  x.kv(2, kv_put_response{});
+  CHECK(x.finished == lines{"a"});
+  CHECK_FALSE(x.machine.poll_timeout().has_value());
+}
+
+TEST_CASE("an instance that is down with nothing open is finished at once") {
+  fixture x;
+  x.machine.handle_down({actor_id{"a"}, 3}, x.now);
+  x.poll();
+  CHECK(x.finished == lines{"a"});
+  x.up(1);
+  x.ask(1, get("k"), "b");
+  x.machine.handle_down({actor_id{"b"}, 3}, x.now);
+  x.poll();
+  CHECK(x.finished == lines{"a", "b"});
+}
+
+TEST_CASE("the writes of an instance that is down are given up after its grace, sent or not") {
+  fixture x;
+  x.up(1);
+  x.ask(1, put("k"));
+  x.ask(9, put("k"), "b");
+  x.machine.handle_down({actor_id{"a"}, 3}, x.now);
+  x.poll();
+  x.pass(8s);
+  CHECK(x.finished.empty());
+  REQUIRE(x.machine.poll_timeout().has_value());
+  CHECK(*x.machine.poll_timeout() == x.now + 1s);
+  x.pass(1s);
+  CHECK(x.results == lines{"1 timed_out maybe"});
+  CHECK(x.finished == lines{"a"});
+  x.down();
+  x.ask(2, put("k"), "c");
+  x.machine.handle_down({actor_id{"c"}, 3}, x.now);
+  x.pass(9s);
+  CHECK(x.results.back() == "2 timed_out");
+  CHECK(x.finished == lines{"a", "c"});
+}
+
+TEST_CASE(
+    "an error of the engine carries its code, and leaves doubt only where something may stay") {
+  fixture x;
+  x.up(1);
+  x.ask(1, put("k"));
+  x.kv(0, kv_error_response{text{"transaction failed"}});
+  CHECK(x.results == lines{"1 refused maybe"});
+  x.ask(2, get("k"));
+  x.kv(1, kv_error_response{text{"a maximum of 128 keys is allowed"}});
+  CHECK(x.results.back() == "2 refused");
+  CHECK(x.text.find("a maximum of 128 keys is allowed") != std::string::npos);
+  x.ask(3, sqlite_execute_request{{}, {}, 0, text{"insert into t values (1)"}, {}});
+  x.say(to_envoy_sqlite_execute_response{
+      x.ids.back(), sqlite_error_response{"core", "internal_error", "no such table: t"}});
+  CHECK(x.results.back() == "3 refused");
+  CHECK(x.text.find("core/internal_error: no such table: t") != std::string::npos);
+  x.ask(4, sqlite_exec_request{{}, {}, 0, text{"insert; insert"}});
+  x.say(to_envoy_sqlite_exec_response{
+      x.ids.back(), sqlite_error_response{"core", "internal_error", "x"}});
+  CHECK(x.results.back() == "4 refused maybe");
+  CHECK(x.machine.stats().refused == 4);
+}
+
+TEST_CASE("an answer of another kind is no answer") {
+  fixture x;
+  x.up(1);
+  x.ask(1, put("k"));
+  x.kv(0, kv_get_response{});
+  CHECK(x.results == lines{"1 malformed maybe"});
+  x.ask(2, get("k"));
+  x.say(to_envoy_sqlite_commit_response{x.ids.back(), sqlite_commit_ok{}});
+  CHECK(x.results.back() == "2 malformed");
+  x.say(to_envoy_ping{5});
+  x.say(to_envoy_init{});
+  CHECK(x.machine.stats().strays == 0);
+}
+
+TEST_CASE("every kind of request is addressed, answered by its own response, and by no other") {
+  const std::vector<storage_call> calls = {
+      sqlite_get_pages_request{},
+      sqlite_commit_request{},
+      sqlite_commit_stage_begin_request{},
+      sqlite_commit_stage_segment_request{},
+      sqlite_commit_finalize_request{},
+      sqlite_exec_request{},
+      sqlite_execute_request{},
+      sqlite_execute_batch_request{}};
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    CAPTURE(i);
+    fixture x;
+    x.up(1);
+    x.ask(1, calls[i]);
+    REQUIRE(x.messages.size() == 1);
+    CHECK(x.messages.front().index() == i + 7);
+    std::visit(
+        []<class T>(const T& message) {
+          if constexpr (requires { message.data.expected_generation; }) {
+            CHECK(message.data.actor_id == actor_id{"a"});
+            CHECK(message.data.expected_generation == 3);
+          } else if constexpr (requires { message.data.namespace_id; }) {
+            CHECK(message.data.actor_id == actor_id{"a"});
+            CHECK(message.data.generation == 3);
+            CHECK(message.data.namespace_id == "default");
+          }
+        },
+        x.messages.front());
+    const auto id = x.ids.front();
+    const std::vector<to_envoy> answers = {
+        to_envoy_sqlite_get_pages_response{id, sqlite_get_pages_ok{}},
+        to_envoy_sqlite_commit_response{id, sqlite_commit_ok{}},
+        to_envoy_sqlite_commit_stage_begin_response{id, sqlite_commit_stage_begin_ok{}},
+        to_envoy_sqlite_commit_stage_segment_response{id, sqlite_commit_stage_segment_ok{}},
+        to_envoy_sqlite_commit_finalize_response{id, sqlite_commit_finalize_ok{}},
+        to_envoy_sqlite_exec_response{id, sqlite_exec_ok{}},
+        to_envoy_sqlite_execute_response{id, sqlite_execute_ok{}},
+        to_envoy_sqlite_execute_batch_response{id, sqlite_execute_batch_ok{}}};
+    x.say(answers[i]);
+    CHECK(x.results == lines{"1 ok"});
+    CHECK(x.last.index() == i + 1);
+    x.ask(2, calls[i]);
+    auto wrong = answers[(i + 1) % answers.size()];
+    std::visit(
+        [&]<class T>(T& message) {
+          if constexpr (requires { message.request_id; }) message.request_id = x.ids.back();
+        },
+        wrong);
+    x.say(wrong);
+    CHECK(x.results.back().starts_with("2 malformed"));
+  }
+}
+
+TEST_CASE("I13 backpressure: requests and bytes have a bound for each actor and for all") {
+  fixture x{
+      {.actor_requests_max = 2,
+       .actor_bytes_max = 1000,
+       .host_requests_max = 3,
+       .host_bytes_max = 1500}};
+  x.ask(1, get("k"));
+  x.ask(2, get("k"));
+  x.ask(3, get("k"));
+  CHECK(x.results == lines{"3 queue_full"});
+  CHECK(x.text.find("this actor's storage requests") != std::string::npos);
+  x.ask(4, put("k", std::string(940, 'x')), "b");
+  CHECK(x.results.back() == "4 queue_full");
+  x.ask(5, put("k", std::string(800, 'x')), "b");
+  x.ask(6, get("k"), "c");
+  CHECK(x.results.back() == "6 queue_full");
+  CHECK(x.text.find("the host's storage requests") != std::string::npos);
+  CHECK(x.machine.stats().rejected == 3);
+  x.up(1);
+  x.kv(0, kv_get_response{});
+  x.ask(7, get("k"), "c");
+  CHECK(x.results.back() == "1 ok");
+}
+
+TEST_CASE("a link that is over fails all, now and later") {
+  fixture x;
+  x.up(1);
+  x.ask(1, put("k"));
+  x.down();
+  x.ask(2, get("k"));
+  x.machine.handle_link_over({errc::evicted, "another host took over"});
+  x.poll();
+  x.ask(3, get("k"));
+  CHECK(x.results == lines{"1 link_lost maybe", "2 evicted", "3 evicted"});
+  CHECK(x.text.find("another host took over") != std::string::npos);
+}
+
+TEST_CASE("statements that only read are known by their first word") {
+  const auto reads = [](std::string_view sql) {
+    return is_read(sqlite_execute_request{{}, {}, 0, text{sql}, {}});
+  };
+  CHECK(reads("select 1"));
+  CHECK(reads("  \n-- note\n/* more */ SELECT(1)"));
+  CHECK(reads("values (1)"));
+  CHECK(reads("Explain query plan delete from t"));
+  CHECK_FALSE(reads("selected"));
+  CHECK_FALSE(reads("insert into t select 1"));
+  CHECK_FALSE(reads("with x as (select 1) delete from t"));
+  CHECK_FALSE(reads(""));
+  CHECK_FALSE(reads("/* select"));
+  CHECK_FALSE(is_read(sqlite_exec_request{{}, {}, 0, text{"select 1"}}));
+  CHECK_FALSE(is_read(sqlite_execute_batch_request{}));
+}
+
+// Goal: whatever happens in whatever order, each request ends once, no write is sent twice or
+// behind a closed gate, the order of each actor is kept, and who is told "not written" had nothing
+// sent. Method: random inputs from one seed.
+TEST_CASE("500 seeds of everything that can happen") {
+  for (unsigned seed = 0; seed < 500; ++seed) {
+    CAPTURE(seed);
+    std::mt19937 dice{seed};
+    const auto roll = [&](unsigned n) {
+      return std::uniform_int_distribution<unsigned>{0, n - 1}(dice);
+    };
+    storage_requests machine{"default", {.actor_requests_max = 20, .host_requests_max = 50}};
+    time_point now{1h};
+
+    struct asked {
+      std::string actor;
+      bool reads = false;
+      unsigned sent = 0, ended = 0;
+    };
+
+    std::map<std::uint64_t, asked> all;
+    std::map<std::string, std::shared_ptr<output_gate>> gates;
+    std::map<std::string, bool> down, finished;
+    std::map<std::string, std::uint64_t> newest_sent;  // per actor and connection
+    std::map<std::uint32_t, std::uint64_t> in_flight;
+    std::uint64_t next = 1;
+    epoch connection = 0, next_connection = 1;
+    for (const auto* name : {"a", "b", "c"}) gates[name] = std::make_shared<output_gate>(1);
+    const auto drain = [&] {
+      while (auto frame = machine.poll_transmit()) {
+        const auto& request = std::get<to_rivet_kv_request>(frame->message);
+        // The key of each request is its ticket.
+        const auto* get = std::get_if<kv_get_request>(&request.data);
+        const auto& key = get != nullptr ? get->keys.front()
+                                         : std::get<kv_put_request>(request.data).keys.front();
+        const auto ticket = std::stoull(std::string{key.view()});
+        auto& x = all.at(ticket);
+        REQUIRE(frame->connection == connection);
+        REQUIRE(gates[x.actor]->open.load());
+        REQUIRE(x.ended == 0);
+        if (roll(20) == 0) {
+          const auto lost = roll(2) == 0;
+          machine.handle_not_sent(frame->id, {lost ? errc::link_lost : errc::queue_full, "no"});
+          continue;
+        }
+        ++x.sent;
+        REQUIRE((x.reads || x.sent == 1));
+        REQUIRE(newest_sent[x.actor] < ticket);
+        newest_sent[x.actor] = ticket;
+        REQUIRE(in_flight.emplace(frame->id, ticket).second);
+      }
+      while (auto result = machine.poll_result()) {
+        auto& x = all.at(result->ticket);
+        ++x.ended;
+        REQUIRE(x.ended == 1);
+        if (const auto* why = std::get_if<storage_failure>(&result->content)) {
+          REQUIRE(why->may_have_happened == (!x.reads && x.sent != 0));
+        } else {
+          REQUIRE(x.sent != 0);
+        }
+        std::erase_if(in_flight, [&](const auto& each) { return each.second == result->ticket; });
+      }
+      while (auto who = machine.poll_finished()) {
+        const auto name = who->actor.str();
+        REQUIRE(down[name]);
+        REQUIRE_FALSE(std::exchange(finished[name], true));
+        for (const auto& [ticket, x] : all) REQUIRE((x.actor != name || x.ended == 1));
+      }
+    };
+    const auto answer = [&](std::uint32_t id, std::uint64_t ticket) {
+      const auto reads = all.at(ticket).reads;
+      kv_response_data data;
+      if (roll(4) == 0)
+        data = kv_error_response{text{"no"}};
+      else if (reads)
+        data = kv_get_response{};
+      else
+        data = kv_put_response{};
+      machine.handle_message(to_envoy_kv_response{id, std::move(data)});
+    };
+    for (int step = 0; step < 300; ++step) {
+      const std::string actor(1, static_cast<char>('a' + roll(3)));
+      switch (roll(12)) {
+        case 0:
+          connection = next_connection++;
+          newest_sent.clear();
+          in_flight.clear();
+          machine.handle_link_up(connection);
+          break;
+        case 1:
+          connection = 0;
+          newest_sent.clear();
+          in_flight.clear();
+          machine.handle_link_down();
+          break;
+        case 2:
+          if (roll(10) == 0) gates[actor]->open = false;
+          if (!gates[actor]->open && roll(2) == 0) machine.handle_gate_closed({actor_id{actor}, 1});
+          break;
+        case 3:
+          if (roll(10) != 0 || down[actor]) break;
+          down[actor] = true;
+          machine.handle_down({actor_id{actor}, 1}, now);
+          break;
+        case 4:
+          now += std::chrono::seconds{roll(8)};
+          machine.expire(now);
+          break;
+        case 5:
+        case 6:
+        case 7:
+          if (!in_flight.empty()) {
+            auto at = in_flight.begin();
+            std::advance(at, roll(static_cast<unsigned>(in_flight.size())));
+            answer(at->first, at->second);
+          }
+          break;
+        case 8:
+          machine.handle_message(to_envoy_kv_response{roll(100), kv_put_response{}});
+          break;
+        default: {
+          if (down[actor]) break;
+          const auto ticket = next++;
+          const auto reads = roll(2) == 0;
+          all[ticket] = {actor, reads};
+          const auto key = std::to_string(ticket);
+          machine.handle_request(
+              {ticket, {actor_id{actor}, 1}, gates[actor], reads ? get(key) : put(key)}, now);
+        }
+      }
+      drain();
+      REQUIRE(machine.stats().open <= 50);
+    }
+    for (const auto* name : {"a", "b", "c"})
+      if (!std::exchange(down[name], true)) machine.handle_down({actor_id{name}, 1}, now);
+    drain();
+    now += 9s;
+    machine.expire(now);
+    drain();
+    for (const auto& [ticket, x] : all) CHECK(x.ended == 1);
+    CHECK(finished.size() == 3);
+    CHECK(machine.stats().open == 0);
+    CHECK(machine.stats().open_bytes == 0);
+    CHECK_FALSE(machine.poll_timeout().has_value());
+  }
+}
+
+}  // namespace
+}  // namespace nuncio::storage_requests_test

@@ -1,0 +1,351 @@
+// See probe_actor.hpp.
+#include "probe_actor.hpp"
+
+#include <fmt/format.h>
+#include <openssl/evp.h>
+
+#include <caf/all.hpp>
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <nuncio/kv.hpp>
+#include <nuncio/sql.hpp>
+#include <nuncio/sqlite.hpp>
+#include <nuncio/storage_error.hpp>
+
+namespace nuncio::probe_messages {
+
+/// What comes back to the probe when some time has passed.
+struct later {
+  std::function<void()> what;
+};
+
+}  // namespace nuncio::probe_messages
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::probe_messages::later)
+
+namespace nuncio {
+namespace {
+
+using probe_messages::later;
+using json = nlohmann::json;
+
+struct digest {
+  std::shared_ptr<EVP_MD_CTX> context{EVP_MD_CTX_new(), EVP_MD_CTX_free};
+
+  digest() { EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr); }
+
+  void add(const bytes& x) { EVP_DigestUpdate(context.get(), x.data(), x.size()); }
+
+  std::string hex() {
+    std::array<std::uint8_t, EVP_MAX_MD_SIZE> raw{};
+    unsigned size = 0;
+    EVP_DigestFinal_ex(context.get(), raw.data(), &size);
+    std::string out;
+    for (unsigned i = 0; i < size; ++i) out += fmt::format("{:02x}", raw[i]);
+    return out;
+  }
+};
+
+struct probe_state {
+  std::uint64_t starts = 0;  ///< of this instance's id and generation, in this process
+  std::uint64_t wakes = 0;   ///< kept in storage
+  std::string last_stop;
+  std::uint64_t requests = 0;
+  std::uint64_t alarms = 0;
+  std::optional<sqlite> database;  ///< once it was asked for
+};
+
+using probe_actor = caf::stateful_actor<probe_state, engine_actor>;
+
+http_response said_plainly(std::uint16_t status, std::string body) {
+  return {.status = status, .headers = {{"content-type", "text/plain"}}, .body = std::move(body)};
+}
+
+http_response as_json(const json& x, std::uint16_t status = 200) {
+  return {.status = status, .headers = {{"content-type", "application/json"}}, .body = x.dump()};
+}
+
+std::optional<std::uint64_t> number(const http_request& r, std::string_view name) {
+  const auto given = query_value(r.path, name);
+  if (!given) return std::nullopt;
+  std::uint64_t n = 0;
+  const auto [end, bad] = std::from_chars(given->data(), given->data() + given->size(), n);
+  if (bad != std::errc{} || end != given->data() + given->size()) return std::nullopt;
+  return n;
+}
+
+http_response wants(std::string_view what) { return said_plainly(400, fmt::format("this request needs {}\n", what)); }
+
+http_response failed(const caf::error& e, caf::actor_system& sys) { return said_plainly(500, describe(sys, e) + "\n"); }
+
+using promise = caf::typed_response_promise<http_response>;
+
+// Calls `f` with the whole body, however it comes.
+template <class F>
+caf::result<http_response> with_body(probe_actor* self, const http_request& r, F f) {
+  auto answer = self->make_response_promise<http_response>();
+  const auto all = std::make_shared<std::vector<std::uint8_t>>();
+  static_cast<void>(self->on_body(r, [=](const request_part& part) {
+    all->insert(all->end(), part.data.begin(), part.data.end());
+    if (part.last) f(bytes{std::move(*all)}, answer);
+  }));
+  return answer;
+}
+
+// -- key-value storage
+
+auto failing(probe_actor* self, promise to) {
+  return [self, to](const caf::error& e) mutable { to.deliver(failed(e, self->system())); };
+}
+
+caf::result<http_response> handle_kv(probe_actor* self, const http_request& r) {
+  if (const auto prefix = query_value(r.path, "prefix"); prefix && r.method == "GET") {
+    kv_query what{.prefix = *prefix, .reverse = query_value(r.path, "reverse") == "1", .limit = number(r, "limit")};
+    auto answer = self->make_response_promise<http_response>();
+    self->kv().list(std::move(what)).then(
+        [answer](const std::vector<kv_entry>& found) mutable {
+          auto out = json::array();
+          for (const auto& each : found) out.push_back({each.key.view(), each.value.view()});
+          answer.deliver(as_json(out));
+        },
+        failing(self, answer));
+    return answer;
+  }
+  const auto key = query_value(r.path, "key");
+  if (!key) return wants("?key= or ?prefix=");
+  if (r.method == "PUT")
+    return with_body(self, r, [self, key](bytes body, promise to) {
+      self->kv().put(*key, std::move(body)).then(
+          [to]() mutable { to.deliver(said_plainly(200, "stored\n")); },
+          failing(self, to));
+    });
+  auto answer = self->make_response_promise<http_response>();
+  if (r.method == "DELETE") {
+    self->kv().erase(*key).then([answer]() mutable { answer.deliver(said_plainly(200, "erased\n")); }, failing(self, answer));
+  } else {
+    self->kv().get(*key).then(
+        [answer](const std::optional<bytes>& value) mutable {
+          answer.deliver(value ? http_response{.status = 200, .headers = {}, .body = *value} : said_plainly(404, "no such key\n"));
+        },
+        failing(self, answer));
+  }
+  return answer;
+}
+
+// -- SQL
+
+json to_json(const sql_value& x) {
+  if (const auto n = x.integer()) return *n;
+  if (const auto n = x.real()) return *n;
+  if (const auto t = x.string()) return *t;
+  if (const auto b = x.blob()) {
+    std::string hex;
+    for (const auto each : *b) hex += fmt::format("{:02x}", each);
+    return hex;
+  }
+  return {};
+}
+
+http_response as_json(const sql_result& x) {
+  auto rows = json::array();
+  for (const auto& row : x.rows) {
+    auto& out = rows.emplace_back(json::array());
+    for (const auto& value : row) out.push_back(to_json(value));
+  }
+  return as_json(json{{"columns", x.columns}, {"rows", std::move(rows)}});
+}
+
+caf::result<http_response> handle_sql(probe_actor* self, const http_request& r) {
+  return with_body(self, r, [self](const bytes& body, promise answer) {
+    self->sql().exec(std::string{body.view()}).then(
+        [answer](const sql_result& x) mutable { answer.deliver(as_json(x)); }, failing(self, answer));
+  });
+}
+
+// Waits for the engine: this actor has a thread of its own.
+http_response run_here(probe_actor* self, std::string_view statement) {
+  auto& database = self->state.database;
+  if (!database) {
+    auto opened = self->open_sqlite();
+    if (!opened) return failed(opened.error(), self->system());
+    database = std::move(*opened);
+  }
+  auto result = database->run(statement, {});
+  return result ? as_json(*result) : failed(result.error(), self->system());
+}
+
+// -- bodies bit by bit
+
+void handle_stream(probe_actor* self, const http_request& r) {
+  const auto total = number(r, "bytes").value_or(0);
+  const auto chunk = std::clamp<std::uint64_t>(number(r, "chunk").value_or(65536), 1, 1UL << 20U);
+  const auto out = self->stream(r, {.status = 200, .headers = {{"content-type", "application/octet-stream"}}, .body = {}});
+  self->on_writable(out, [=, sent = std::uint64_t{0}](body_writer& to) mutable {
+    while (to.is_open() && sent < total) {
+      const auto size = std::min({chunk, total - sent, static_cast<std::uint64_t>(to.room())});
+      if (size == 0) return;
+      std::vector<std::uint8_t> part(size);
+      for (auto& x : part) x = static_cast<std::uint8_t>(sent++ % 251);
+      if (!to.write(bytes{std::move(part)})) return;
+    }
+    if (to.is_open()) to.finish();
+  });
+}
+
+void handle_events(probe_actor* self, const http_request& r) {
+  const auto count = number(r, "count").value_or(1);
+  const std::chrono::milliseconds pause{number(r, "ms").value_or(1000)};
+  const auto out = self->stream(r, {.status = 200, .headers = {{"content-type", "text/event-stream"}}, .body = {}});
+  const auto next = std::make_shared<std::function<void(std::uint64_t)>>();
+  *next = [=, again = std::weak_ptr{next}](std::uint64_t n) {
+    if (n == count) return out.finish();
+    if (!out.write(bytes{fmt::format("id: {}\ndata: {}\n\n", n, n)})) return;
+    self->delayed_send(self, pause, later{[kept = again.lock(), n] { (*kept)(n + 1); }});
+  };
+  (*next)(0);
+}
+
+caf::result<http_response> handle_sink(probe_actor* self, const http_request& r) {
+  auto answer = self->make_response_promise<http_response>();
+  const auto rate = number(r, "read").value_or(0);
+  struct progress {
+    digest sum;
+    std::uint64_t size = 0;
+    body_reader reader;
+  };
+  const auto so_far = std::make_shared<progress>();
+  so_far->reader = self->on_body(r, [=](const request_part& part) mutable {
+    so_far->sum.add(part.data);
+    so_far->size += part.data.size();
+    if (part.last) answer.deliver(as_json({{"bytes", so_far->size}, {"sha256", so_far->sum.hex()}}));
+    if (part.last || part.failed || rate == 0) return;
+    so_far->reader.pause();
+    self->delayed_send(
+        self, std::chrono::milliseconds{1000 * part.data.size() / rate}, later{[so_far] { so_far->reader.resume(); }});
+  });
+  return answer;
+}
+
+// -- the rest
+
+caf::result<http_response> handle_info(probe_actor* self) {
+  const auto& start = self->start();
+  return as_json({
+      {"id", start.self.actor.str()},
+      {"key", start.key ? json(start.key->str()) : json{}},
+      {"generation", start.self.generation},
+      {"starts", self->state.starts},
+      {"wakes", self->state.wakes},
+      {"lastStop", self->state.last_stop},
+      {"alarms", self->state.alarms},
+      {"requests", self->state.requests},
+      {"sockets", self->sockets().size()},
+  });
+}
+
+caf::result<http_response> handle(probe_actor* self, const http_request& r) {
+  ++self->state.requests;
+  const auto path = r.path_only();
+  const auto is = [&](std::string_view name) { return path == fmt::format("/request/{}", name); };
+  if (is("kv")) return handle_kv(self, r);
+  if (is("sql")) return handle_sql(self, r);
+  if (is("sqlite"))
+    return with_body(self, r, [self](const bytes& body, promise answer) {
+      answer.deliver(run_here(self, body.view()));
+    });
+  if (is("sink")) return handle_sink(self, r);
+  if (is("info")) return handle_info(self);
+  if (is("stream")) {
+    handle_stream(self, r);
+    return caf::delegated<http_response>{};
+  }
+  if (is("events")) {
+    handle_events(self, r);
+    return caf::delegated<http_response>{};
+  }
+  if (is("slow")) {
+    auto answer = self->make_response_promise<http_response>();
+    self->delayed_send(self, std::chrono::milliseconds{number(r, "ms").value_or(0)}, later{[answer]() mutable {
+                         answer.deliver(said_plainly(200, "at last\n"));
+                       }});
+    return answer;
+  }
+  if (is("fail")) return said_plainly(static_cast<std::uint16_t>(number(r, "status").value_or(500)), "as you asked\n");
+  if (is("crash")) throw std::runtime_error("crashed as asked");
+  if (is("sleep")) {
+    self->sleep();
+    return said_plainly(200, "good night\n");
+  }
+  if (is("destroy")) {
+    self->destroy();
+    return said_plainly(200, "farewell\n");
+  }
+  if (is("alarm")) {
+    self->set_alarm(std::chrono::system_clock::now() + std::chrono::milliseconds{number(r, "ms").value_or(0)});
+    return said_plainly(200, "set\n");
+  }
+  return said_plainly(404, fmt::format("no route for {} {}\n", r.method.view(), path));
+}
+
+// -- WebSockets
+
+void handle_hibernating(probe_actor* self, const socket_message& m) {
+  std::uint64_t n = 0;
+  const auto kept = m.socket.state();
+  std::from_chars(kept.view().data(), kept.view().data() + kept.size(), n);
+  m.socket.set_state(bytes{std::to_string(++n)});
+  const json out{{"n", n}, {"generation", self->start().self.generation}, {"text", m.text()}};
+  static_cast<void>(m.socket.send(text{out.dump(-1, ' ', false, json::error_handler_t::replace)}));
+}
+
+void handle_message(probe_actor* self, const socket_message& m) {
+  if (m.socket.hibernates())
+    handle_hibernating(self, m);
+  else
+    static_cast<void>(m.socket.send(m.data, m.binary));
+}
+
+void handle_open(const socket_opened& s) {
+  const auto path = s.socket.path().substr(0, s.socket.path().find('?'));
+  if (path == "/websocket/echo")
+    static_cast<void>(s.socket.accept());
+  else if (path == "/websocket/hibernate")
+    static_cast<void>(s.socket.accept({.hibernate = true, .state = bytes{std::string{"0"}}}));
+  else
+    static_cast<void>(s.socket.refuse(4004, "no such WebSocket"));
+}
+
+// Counts this start among those of the actor's life.
+void remember_start(probe_actor* self) {
+  self->kv().get_all({"probe/wakes", "probe/stop"}).then(
+      [self](const std::vector<std::optional<bytes>>& kept) {
+        if (kept[0]) std::from_chars(kept[0]->view().data(), kept[0]->view().data() + kept[0]->size(), self->state.wakes);
+        if (kept[1]) self->state.last_stop = kept[1]->view();
+        self->kv().put("probe/wakes", std::to_string(++self->state.wakes)).then([] {}, [](const caf::error&) {});
+      },
+      [](const caf::error&) {});
+}
+
+caf::behavior probe(probe_actor* self, const std::shared_ptr<start_census>& census) {
+  self->state.starts = census->count(self->start().self);
+  remember_start(self);
+  return {
+      [self](const http_request& r) { return handle(self, r); },
+      [](const socket_opened& s) { handle_open(s); },
+      [self](const socket_message& m) { handle_message(self, m); },
+      [self](const alarm_due&) { ++self->state.alarms; },
+      [self](const stop_command& why) {
+        const auto name = protocol::wire_enum(why.reason).values[static_cast<std::size_t>(why.reason)];
+        self->kv().put("probe/stop", name).then([self] { self->quit(); }, [self](const caf::error&) { self->quit(); });
+      },
+      [](const later& x) { x.what(); },
+  };
+}
+
+}  // namespace
+
+void serve_probe(host& to, const std::shared_ptr<start_census>& census) {
+  to.serve(serve_options{.name = "probe", .detached = true, .stream_requests = true}, probe, census);
+}
+
+}  // namespace nuncio
