@@ -1,15 +1,20 @@
 // A CAF application that hosts engine actors beside its own: a `scoreboard` of its own, which every engine actor tells
-// of its hits, and which answers over HTTP through any of them. Run it against an engine:
+// of its hits, and which answers over HTTP through any of them; and a `referee` that finds an engine actor by its key and
+// talks to it as to any other actor. Run it against an engine:
 //
 //   nuncio engine & example_embed --endpoint=http://127.0.0.1:6420
 #include <caf/all.hpp>
 #include <iostream>
 #include <map>
+#include <nuncio/directory.hpp>
 #include <nuncio/host.hpp>
+#include <nuncio/socket.hpp>
 
 CAF_BEGIN_TYPE_ID_BLOCK(embed, caf::first_custom_type_id)
   CAF_ADD_ATOM(embed, embed, hit_atom, "hit")
   CAF_ADD_ATOM(embed, embed, top_atom, "top")
+  CAF_ADD_ATOM(embed, embed, foul_atom, "foul")
+  CAF_ADD_ATOM(embed, embed, whistle_atom, "whistle")
 CAF_END_TYPE_ID_BLOCK(embed)
 
 namespace {
@@ -61,7 +66,44 @@ caf::behavior player(nuncio::engine_actor* self, const caf::actor& board) {
         }
         return promise;
       },
+      // From the application's own actors.
+      [self, board](foul_atom) {
+        self->request(board, std::chrono::seconds{5}, hit_atom_v, std::string{"fouls"}).then([](int) {});
+        return std::string{self->start().key.value_or("anonymous")} + " sits out";
+      },
   };
+}
+
+// Another actor of the application. GET /foul?who=KEY comes in through the engine actor `whistle`; the referee looks for the
+// player on this host, which the engine may as well have placed on another.
+caf::behavior referee(caf::event_based_actor* self, const caf::actor& directory) {
+  return {
+      [self, directory](whistle_atom, const std::string& who) {
+        auto promise = self->make_response_promise<std::string>();
+        const auto no = [promise, who](const caf::error& e) mutable {
+          promise.deliver(nuncio::is_not_here(e) ? who + " does not play here" : std::string{"no answer"});
+        };
+        self->request(directory, std::chrono::seconds{5}, nuncio::find{"player", {who}})
+            .then(
+                [self, promise, no](const caf::actor& player) {
+                  self->request(player, std::chrono::seconds{5}, foul_atom_v)
+                      .then([promise](std::string said) mutable { promise.deliver(std::move(said)); }, no);
+                },
+                no);
+        return promise;
+      },
+  };
+}
+
+caf::behavior whistle(nuncio::engine_actor* self, const caf::actor& to) {
+  return {[self, to](const nuncio::http_request& r) {
+    auto promise = self->make_response_promise<nuncio::http_response>();
+    self->request(to, std::chrono::seconds{10}, whistle_atom_v, nuncio::query_value(r.path, "who").value_or(""))
+        .then(
+            [promise](std::string said) mutable { promise.deliver(nuncio::http_response{.body = std::move(said)}); },
+            [promise](const caf::error& e) mutable { promise.deliver(e); });
+    return promise;
+  }};
 }
 
 void caf_main(caf::actor_system& system, const config& settings) {
@@ -71,13 +113,12 @@ void caf_main(caf::actor_system& system, const config& settings) {
         system,
         {.endpoint = settings.endpoint,
          .pool = settings.pool,
-         .log = [](nuncio::log_level, std::string_view message, std::span<const nuncio::log_field> fields) {
-           std::cerr << message;
-           for (const auto& f : fields) std::cerr << ' ' << f.name << '=' << f.value;
-           std::cerr << '\n';
-         }}};
+         .log = nuncio::stderr_log()}};
     host.serve("player", player, board);
+    const auto judge = system.spawn(referee, host.directory());
+    host.serve("whistle", whistle, judge);
     host.run_until_signal();
+    caf::anon_send_exit(judge, caf::exit_reason::user_shutdown);
   }
   caf::anon_send_exit(board, caf::exit_reason::user_shutdown);
 }

@@ -19,7 +19,9 @@ int main() {
   caf::actor_system_config config;
   nuncio::recommended(config);
   caf::actor_system system{config};
-  nuncio::host host{system, {.endpoint = "http://127.0.0.1:6420", .pool = "game"}};
+  nuncio::host host{
+      system,
+      {.endpoint = "http://127.0.0.1:6420", .pool = "game", .log = nuncio::stderr_log()}};
   host.serve("counter", counter);
   return host.run_until_signal();
 }

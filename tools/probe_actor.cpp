@@ -52,7 +52,6 @@ struct probe_state {
   std::string last_stop;
   std::uint64_t requests = 0;
   std::uint64_t alarms = 0;
-  std::optional<sqlite> database;  ///< once it was asked for
 };
 
 using probe_actor = caf::stateful_actor<probe_state, engine_actor>;
@@ -162,15 +161,12 @@ caf::result<http_response> handle_sql(probe_actor* self, const http_request& r) 
   });
 }
 
-// Waits for the engine: this actor has a thread of its own.
-http_response run_here(probe_actor* self, std::string_view statement) {
-  auto& database = self->state.database;
-  if (!database) {
-    auto opened = self->open_sqlite();
-    if (!opened) return failed(opened.error(), self->system());
-    database = std::move(*opened);
-  }
-  auto result = database->run(statement, {});
+// Waits for the engine: this actor has a thread of its own. Opened anew for each request, for the engine's SQL and an open
+// database exclude each other.
+http_response run_here(probe_actor* self, std::string_view script) {
+  auto database = self->open_sqlite();
+  if (!database) return failed(database.error(), self->system());
+  auto result = database->exec(script);
   return result ? as_json(*result) : failed(result.error(), self->system());
 }
 
@@ -336,7 +332,7 @@ caf::behavior probe(probe_actor* self, const std::shared_ptr<start_census>& cens
       [self](const alarm_due&) { ++self->state.alarms; },
       [self](const stop_command& why) {
         const auto name = protocol::wire_enum(why.reason).values[static_cast<std::size_t>(why.reason)];
-        self->kv().put("probe/stop", name).then([self] { self->quit(); }, [self](const caf::error&) { self->quit(); });
+        self->kv().put("probe/stop", name).then([self] { self->finish(); }, [self](const caf::error&) { self->finish(); });
       },
       [](const later& x) { x.what(); },
   };
@@ -344,8 +340,8 @@ caf::behavior probe(probe_actor* self, const std::shared_ptr<start_census>& cens
 
 }  // namespace
 
-void serve_probe(host& to, const std::shared_ptr<start_census>& census) {
-  to.serve(serve_options{.name = "probe", .detached = true, .stream_requests = true}, probe, census);
+void serve_probe(host& to, const std::shared_ptr<start_census>& census, std::string name) {
+  to.serve(serve_options{.name = std::move(name), .detached = true, .stream_requests = true}, probe, census);
 }
 
 }  // namespace nuncio

@@ -3,12 +3,13 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "sample_actors.hpp"
 
 namespace nuncio {
 
-/// Serves `probe` on `to`, each on a thread of its own, since one of its requests blocks.
-void serve_probe(host& to, const std::shared_ptr<start_census>& census);
+/// Serves it on `to` under `name`, each on a thread of its own, since one of its requests blocks.
+void serve_probe(host& to, const std::shared_ptr<start_census>& census, std::string name = "probe");
 
 }  // namespace nuncio

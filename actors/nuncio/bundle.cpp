@@ -58,7 +58,10 @@ void bundle::add_to(host_stats& sum) const {
 
 // -- from the link's thread ------------------------------------------------------
 
-void bundle::on_up(epoch connection) { to_all(internal::link_up{connection}); }
+// Storage hears of it from ingress, once the replay has said which instances are over.
+void bundle::on_up(epoch connection) {
+  for (const auto* to : {&ingress_, &ack_, &outbox_}) caf::anon_send(*to, internal::link_up{connection});
+}
 
 void bundle::on_inbound(inbound_batch batch) {
   // What answers storage requests goes straight there: an actor may be waiting for it.

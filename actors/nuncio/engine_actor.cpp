@@ -131,6 +131,13 @@ caf::expected<sqlite> engine_actor::open_sqlite(const sqlite_options& options) {
 
 void engine_actor::initialize() {
   const turn_scope turn{storage_};
+  if (hosted() && prepare())
+    setf(is_initialized_flag);
+  else
+    begin();
+}
+
+void engine_actor::begin() {
   event_based_actor::initialize();
   initialized_ = true;
   if (!hosted()) return;
@@ -159,6 +166,15 @@ void engine_actor::destroy() {
   tell_ingress(internal::destroy_called{context_->start.self});
 }
 
+void engine_actor::finish() {
+  finishing_ = true;
+  finish_if_answered();
+}
+
+void engine_actor::finish_if_answered() {
+  if (finishing_ && begun_.empty() && !getf(is_shutting_down_flag)) finish_now();
+}
+
 caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
   using caf::invoke_message_result;
   if (!hosted()) return event_based_actor::consume(x);
@@ -178,7 +194,7 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
     const auto reason = content.get_as<stop_command>(0).reason;
     destroyed_ = reason == protocol::stop_actor_reason::destroy ||
                  reason == protocol::stop_actor_reason::stop_intent;
-    if (!has_behavior() || !current_behavior()(content)) quit();
+    if (!has_behavior() || !current_behavior()(content)) finish();
     return invoke_message_result::consumed;
   }
   if (x.mid.is_request() && content.match_elements<http_request>()) {
@@ -222,6 +238,7 @@ void engine_actor::handle_cancelled(std::uint64_t ticket) {
   const auto streamed = streams_ && streams_->handle_cancelled(ticket);
   if (begun_.erase(ticket) != 0 || (streamed && !skipped_.contains(ticket))) {
     tell_ingress(internal::attempt_done{context_->start.self, {}, ticket});
+    finish_if_answered();
   } else if (ticket > newest_ticket_ || skipped_.contains(ticket)) {
     cancelled_.insert(ticket);  // this message is urgent and has overtaken its request
   }
@@ -257,6 +274,7 @@ void engine_actor::respond(std::uint64_t ticket, http_response response) {
   begun_.erase(at);
   if (respond_to(exchange_of(ticket, to), ticket, std::move(response)))
     tell_ingress(internal::attempt_done{context_->start.self, to.exchange, ticket});
+  finish_if_answered();
 }
 
 http_exchange engine_actor::exchange_of(std::uint64_t ticket, const exchange_position& at) {
@@ -312,6 +330,7 @@ void engine_actor::handle_down(const caf::error& reason) {
   begun_.clear();
   if (streams_) streams_->handle_down(why, down.answered);
   if (sockets_) sockets_->handle_down(destroyed_);
+  if (down.error.empty() && !destroyed_) handle_end();
   down.storing = storage_.used();
   tell_ingress(std::move(down));
   storage_.end();

@@ -77,6 +77,10 @@ public:
   /// Asks the engine to put this actor to sleep; it goes on until `stop_command` comes, and wakes with the next request.
   void sleep();
 
+  /// Ends as it would without a handler of stop_command: when the requests that are open have been answered. For the end of
+  /// such a handler; quit() ends at once.
+  void finish();
+
   /// Asks the engine to destroy this actor with its data for good: the only call that does.
   void destroy();
 
@@ -132,9 +136,27 @@ public:
 protected:
   caf::invoke_message_result consume(caf::mailbox_element& x) override;
 
+  /// The last step of initialize(): the behavior is made and the engine is told that the instance runs.
+  void begin();
+
+  [[nodiscard]] internal::storage_client& storage() { return storage_; }
+
+  /// Whether the engine has said that this actor is over for good.
+  [[nodiscard]] bool destroyed() const { return destroyed_; }
+
 private:
   friend internal::instance_sockets* internal::sockets_of_this_thread(const instance_context*);
 
+  // -- what persistent_actor does differently
+  /// @returns true if it calls begin() itself, later
+  virtual bool prepare() { return false; }
+  /// It has been told to finish, and no request is open.
+  virtual void finish_now() { quit(); }
+  /// It has quit of its own accord; what it asks of storage now is carried out before the engine is told.
+  virtual void handle_end() {}
+  virtual void handle_state_tick() {}
+
+  void finish_if_answered();
   void respond(std::uint64_t ticket, http_response response);
   bool respond_to(http_exchange exchange, std::uint64_t ticket, http_response response);
   http_exchange exchange_of(std::uint64_t ticket, const exchange_position& at);
@@ -160,6 +182,7 @@ private:
   std::unique_ptr<internal::instance_sockets> sockets_;  ///< none before the first
   bool socket_tick_armed_ = false;
   bool destroyed_ = false;  ///< told to stop for good
+  bool finishing_ = false;  ///< finish() was called
   std::optional<std::chrono::system_clock::time_point> alarm_at_;
   std::uint64_t alarm_serial_ = 0;
   std::shared_ptr<const void> awake_;  ///< of which others hold copies

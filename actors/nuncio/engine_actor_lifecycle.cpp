@@ -100,6 +100,10 @@ std::optional<caf::invoke_message_result> engine_actor::consume_lifecycle(caf::m
     handle_idle_probe();
     return invoke_message_result::consumed;
   }
+  if (content.match_elements<internal::state_tick>()) {
+    handle_state_tick();
+    return invoke_message_result::consumed;
+  }
   if (content.match_elements<internal::alarm_tick>()) {
     if (content.get_as<internal::alarm_tick>(0).serial != alarm_serial_ || !alarm_at_)
       return invoke_message_result::consumed;

@@ -26,7 +26,7 @@ body_writer engine_actor::stream(const http_request& r, http_response head) {
   if (begun == begun_.end()) return {};  // the client has gone, or it was answered before
   if (!streams_) streams_ = std::make_unique<internal::instance_streams>(this);
   const auto x = streams_->at(r.ticket, begun->second);
-  begun_.erase(begun);
+  begun_.erase(begun);  // a response that has begun may go on for ever: finish() does not wait for it
   context_->counts->responses.fetch_add(1, std::memory_order_relaxed);
   internal::tell(*context_, internal::response_begun{context_->start.self, r.exchange, r.ticket});
   protocol::to_rivet_response_start start;
@@ -41,12 +41,13 @@ body_writer engine_actor::stream(const http_request& r, http_response head) {
   body_writer out{x};
   if (!head.body.empty()) static_cast<void>(out.write(std::move(head.body)));
   streams_->advance(*x);
+  finish_if_answered();
   return out;
 }
 
 void engine_actor::on_writable(const body_writer& to, writable_handler handler) {
   if (!to.stream_ || to.stream_->of == nullptr) return;
-  to.stream_->on_writable = std::move(handler);
+  to.stream_->on_writable = std::make_shared<writable_handler>(std::move(handler));
   to.stream_->wrote = true;
   to.stream_->of->wake(*to.stream_);
 }
@@ -58,7 +59,7 @@ body_reader engine_actor::on_body(const http_request& r, part_handler handler) {
     return {};
   }
   if (!r.body.empty()) handler({r.body});
-  x->on_part = std::move(handler);
+  x->on_part = std::make_shared<part_handler>(std::move(handler));
   streams_->wake(*x);
   return body_reader{x};
 }

@@ -110,7 +110,11 @@ caf::behavior ingress::make_behavior() {
         after_input();
       },
       [this](const instance_active& x) {
-        if (auto* at = find(x.who)) at->busy_at = std::max(at->busy_at, x.at);
+        if (auto* at = find(x.who)) {
+          at->busy_at = std::max(at->busy_at, x.at);
+          watch_idle(*at, at->busy_at + at->context->serving->idle_timeout);
+        }
+        after_input();
       },
       [this](const sockets_restored& x) {
         handle_sockets_restored(x.who);
@@ -303,6 +307,8 @@ void ingress::handle_ping(engine_ms ts) {
   barrier_passed_ = true;
   ++stats_.barriers;
   ledger_.handle_barrier(connection_, now);
+  // I14: not before, or what an instance has queued that the replay ends would still be written.
+  if (options_.storage) caf::anon_send(options_.storage, internal::link_up{connection_});
   if (!std::exchange(ready_, true) && options_.on_ready) options_.on_ready();
 }
 
@@ -544,8 +550,12 @@ void ingress::check_idle(instance& x, time_point now) {
   const auto timeout = x.context->serving->idle_timeout;
   if (is_busy(x)) x.busy_at = now;
   const auto due = x.busy_at + timeout;
-  if (due <= now && x.handle) caf::anon_send(x.handle, internal::idle_probe{});
-  watch_idle(x, std::max(due, now + (due <= now ? duration{timeout} : duration{0})));
+  if (due > now)
+    watch_idle(x, due);
+  else if (x.handle)
+    caf::anon_send(x.handle, internal::idle_probe{});  // it sleeps, or answers when to look again
+  else
+    watch_idle(x, now + timeout);
 }
 
 void ingress::handle_tick(std::uint64_t serial) {

@@ -110,6 +110,7 @@ private:
     std::size_t request_bytes = 0;
     std::unordered_set<exchange_id> sockets;
     std::vector<internal::socket_ptr> listed;  ///< to tell the instance of, once it is there
+    bool lists = false;                        ///< and whether it must be told
     std::size_t responses = 0;  ///< attempts that are answered and wait for credit
     /// The CAF actor has ended, with this error, and is not counted as down while `responses` are going out.
     std::optional<std::string> down;
@@ -217,6 +218,7 @@ private:
   void handle_socket_over(const internal::socket_over& what);
   void list_sockets(instance& x, const std::vector<protocol::hibernating_request>& all);
   void tell_listed(instance& x);
+  void remember_closed(const exchange_id& id);
   void handle_sockets_restored(const actor_ref& who);
   void refuse_socket(const exchange_id& id, std::uint16_t code, std::string_view why);
   void end_unaccepted(time_point now);
@@ -274,6 +276,7 @@ private:
   std::size_t cancelled_ = 0;  ///< of all instances
   /// Aborts that overtook their start: not executed when it comes. Bounded.
   std::deque<exchange_id> aborted_early_;
+  std::deque<exchange_id> closed_between_;  ///< hibernating WebSockets whose close came between two instances
   alarm_map alarms_;
   std::vector<protocol::to_envoy_commands> held_;  ///< until the engine's clock is known
   std::vector<protocol::actor_checkpoint> processed_;

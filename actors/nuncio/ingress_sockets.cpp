@@ -10,6 +10,13 @@ namespace nuncio {
 using lifecycle::input;
 using lifecycle::state;
 
+namespace {
+
+// How many closes that came between two instances are remembered.
+constexpr std::size_t closed_between_max = 1024;
+
+}  // namespace
+
 void ingress::handle_socket_open(
     const protocol::message_id& id, protocol::to_envoy_web_socket_open& open) {
   const exchange_id exchange{id.gateway_id, id.request_id};
@@ -89,7 +96,17 @@ void ingress::handle_socket_close(
             connection{at->second.socket},
             close.code.value_or(close_left),
             close.reason.value_or(text{})});
+  const auto between = at->second.hibernates && (x == nullptr || x->state == state::stopping);
+  const auto exchange = at->first;
   erase_socket(at);
+  if (between) remember_closed(exchange);
+}
+
+// Until Stopped has been judged the gateway gives a close to the old instance, and the Start of the next still lists the
+// WebSocket; nobody says it again.
+void ingress::remember_closed(const exchange_id& id) {
+  closed_between_.push_back(id);
+  if (closed_between_.size() > closed_between_max) closed_between_.pop_front();
 }
 
 void ingress::handle_socket_accepted(const internal::socket_accepted& what) {
@@ -112,6 +129,9 @@ void ingress::list_sockets(instance& x, const std::vector<protocol::hibernating_
   for (const auto& each : all) {
     const exchange_id exchange{each.gateway_id, each.request_id};
     if (const auto old = sockets_.find(exchange); old != sockets_.end()) erase_socket(old);
+    x.lists = true;
+    // Not listed, it is one that left while its actor slept.
+    if (std::erase(closed_between_, exchange) != 0) continue;
     auto made = std::make_shared<internal::socket>(
         socket_session{exchange}, next_ticket_++, x.context, caf::actor_addr{});
     socket_route r{made, x.who, socket_intake::restored()};
@@ -123,7 +143,7 @@ void ingress::list_sockets(instance& x, const std::vector<protocol::hibernating_
 }
 
 void ingress::tell_listed(instance& x) {
-  if (x.listed.empty() || !x.handle) return;
+  if (!x.handle || !std::exchange(x.lists, false)) return;
   for (const auto& each : x.listed) each->owner = x.handle.address();
   caf::anon_send(x.handle, internal::sockets_listed{std::exchange(x.listed, {})});
 }

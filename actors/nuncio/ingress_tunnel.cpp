@@ -37,7 +37,10 @@ void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
     return;
   }
   const auto at = routes_.find(exchange);
-  if (at == routes_.end()) return;  // over, or never ours
+  if (at == routes_.end()) {  // over, or never ours
+    if (std::holds_alternative<protocol::to_envoy_web_socket_close>(kind)) remember_closed(exchange);
+    return;
+  }
   auto& r = at->second;
   const auto who = r.who;
   r.heard = options_.now();

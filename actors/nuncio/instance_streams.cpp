@@ -76,9 +76,8 @@ void instance_streams::turn(std::uint64_t ticket) {
     if (!part) break;
     given += part->data.size();
     x.read_all = part->last || part->failed;
-    // A copy: the handler may replace itself.
     const auto handler = x.on_part;
-    handler(*part);
+    (*handler)(*part);
   }
   if (x.of == nullptr) return;
   advance(x);
@@ -87,7 +86,7 @@ void instance_streams::turn(std::uint64_t ticket) {
   if (!std::exchange(x.wrote, false)) return;
   const auto handler = x.on_writable;
   body_writer writer{kept};
-  handler(writer);
+  (*handler)(writer);
   if (x.of != nullptr && x.wrote) wake(x);
 }
 
@@ -95,9 +94,9 @@ void instance_streams::turn(std::uint64_t ticket) {
 void instance_streams::tell_handlers(stream& x) {
   const auto on_part = std::exchange(x.on_part, nullptr);
   const auto on_writable = std::exchange(x.on_writable, nullptr);
-  if (on_part && !x.read_all) on_part({{}, false, true});
+  if (on_part && !x.read_all) (*on_part)({{}, false, true});
   body_writer writer{x.shared_from_this()};
-  if (on_writable && !x.written) on_writable(writer);
+  if (on_writable && !x.written) (*on_writable)(writer);
 }
 
 // -- towards the engine

@@ -15,8 +15,9 @@ struct stream : std::enable_shared_from_this<stream> {
   http_exchange exchange;
   std::uint64_t ticket;
   instance_streams* of;  ///< null when it is over
-  part_handler on_part;
-  writable_handler on_writable;
+  // Shared: a handler keeps what it captured, and lives on if it replaces itself.
+  std::shared_ptr<part_handler> on_part;
+  std::shared_ptr<writable_handler> on_writable;
   bool paused = false;
   bool pumping = false;  ///< a turn of its handlers is on its way
   bool read_all = false;  ///< the handler has had the end of the request's body

@@ -261,6 +261,9 @@ struct alarm_tick {
   std::uint64_t serial = 0;
 };
 
+/// To a persistent_actor: it may save its state.
+struct state_tick {};
+
 /// To an instance: handlers of a stream have something to do.
 struct stream_turn {
   std::uint64_t ticket = 0;
@@ -302,6 +305,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::alarm_called)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::instance_active)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::idle_probe)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::alarm_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::state_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::sockets_restored)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::sockets_listed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::response_begun)

@@ -292,22 +292,37 @@ caf::expected<sqlite> sqlite::open(store pages, const sqlite_options& options) {
 
 sqlite3* sqlite::get() const { return database_->handle; }
 
-caf::expected<void> sqlite::exec(const char* script) {
-  auto& db = *database_;
-  const auto code = sqlite3_exec(db.handle, script, nullptr, nullptr, nullptr);
-  if (code != SQLITE_OK) return make_error(sql_failure(db.handle, db.last, code));
-  return caf::unit;
+caf::expected<sql_result> sqlite::exec(std::string_view script) {
+  sql_result last;
+  while (!script.empty()) {
+    auto result = run_first(script, {}, false);
+    if (!result) return std::move(result.error());
+    if (!result->columns.empty()) last = std::move(*result);
+  }
+  return last;
 }
 
 caf::expected<sql_result> sqlite::run(std::string_view sql, const std::vector<sql_value>& params) {
+  return run_first(sql, params, true);
+}
+
+// Runs the first statement of `rest` and moves on to what follows; `alone` refuses that there is more.
+caf::expected<sql_result> sqlite::run_first(
+    std::string_view& rest, const std::vector<sql_value>& params, bool alone) {
   auto& db = *database_;
   sqlite3_stmt* prepared = nullptr;
+  const char* tail = nullptr;
   const auto failed = [&](int code) { return make_error(sql_failure(db.handle, db.last, code)); };
   const auto made =
-      sqlite3_prepare_v2(db.handle, sql.data(), static_cast<int>(sql.size()), &prepared, nullptr);
+      sqlite3_prepare_v2(db.handle, rest.data(), static_cast<int>(rest.size()), &prepared, &tail);
   const std::unique_ptr<sqlite3_stmt, decltype(&sqlite3_finalize)> statement{
       prepared, sqlite3_finalize};
   if (made != SQLITE_OK) return failed(made);
+  // A zero byte ends what SQLite reads.
+  rest.remove_prefix(tail == rest.data() ? rest.size() : static_cast<std::size_t>(tail - rest.data()));
+  if (alone && rest.find_first_not_of(" \t\r\n\f;") != std::string_view::npos)
+    return make_error(storage_failure{
+        errc::invalid_argument, "SQLite: a single statement was expected; exec() runs a script", false, {}});
   sql_result out;
   if (!statement) return out;  // blanks and comments only
   for (std::size_t i = 0; i < params.size(); ++i)

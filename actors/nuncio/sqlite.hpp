@@ -2,9 +2,10 @@
 // the engine and are kept, and whose transactions are commits in the engine's store. Reads of pages
 // that are here cost no message.
 //
-//   auto db = self->open_sqlite();                 // in an actor that was served as detached;
-//   waits if (!db) return self->quit(db.error()); db->execute("create table if not exists log
-//   (text)"); sqlite3_prepare_v2(db->get(), …);
+//   auto db = self->open_sqlite();  // in an actor that was served as detached; waits
+//   if (!db) return self->quit(db.error());
+//   db->execute("create table if not exists log (text)");
+//   sqlite3_prepare_v2(db->get(), …);
 //
 // It waits for the engine: at the first use of a page and at each commit. So it is refused in
 // actors that share the scheduler's threads. A transaction is committed when the engine has it, or
@@ -53,10 +54,10 @@ public:
 
   operator sqlite3*() const { return get(); }
 
-  /// Runs a script of any number of statements.
-  caf::expected<void> exec(const char* script);
+  /// Runs a script of any number of statements. @returns the rows of the last one that has columns
+  caf::expected<sql_result> exec(std::string_view script);
 
-  /// Runs one statement with a value for each '?'.
+  /// Runs one statement with a value for each '?'. @returns errc::invalid_argument if there are more
   template <class... Params>
   caf::expected<sql_result> execute(std::string_view sql, Params&&... params) {
     return run(sql, {sql_value{std::forward<Params>(params)}...});
@@ -73,6 +74,9 @@ public:
 
 private:
   struct database;
+
+  caf::expected<sql_result> run_first(
+      std::string_view& rest, const std::vector<sql_value>& params, bool alone);
 
   explicit sqlite(std::unique_ptr<database> opened);
   std::unique_ptr<database> database_;

@@ -78,6 +78,11 @@ bool is_sql(const storage_call& call) {
          std::holds_alternative<protocol::sqlite_execute_batch_request>(call);
 }
 
+bool commits(const storage_call& call) {
+  return std::holds_alternative<protocol::sqlite_commit_request>(call) ||
+         std::holds_alternative<protocol::sqlite_commit_finalize_request>(call);
+}
+
 storage_failure not_hosted() {
   return {errc::refused, "this actor was not spawned by a host: it has no storage", false, {}};
 }
@@ -106,6 +111,15 @@ caf::message_id storage_client::ask(storage_call call) {
          "sql() while open_sqlite()'s database is open, which it would break; it was not sent",
          false,
          {}});
+  // The engine's session reads from its own cache, and its first write is refused for good (docs/protocol.md M).
+  if (is_sql(call) && sql_stale_)
+    return fail(
+        {errc::refused,
+         "sql() after a commit of open_sqlite()'s database, which this instance's session at the engine does not see; the "
+         "next start has a new one; it was not sent",
+         false,
+         {}});
+  sql_used_ = sql_used_ || is_sql(call);
   const auto id = self_.new_request_id(caf::message_priority::normal);
   turn_.add(std::move(call), asked_.size());
   asked_.push_back(id);
@@ -124,6 +138,7 @@ caf::message_id storage_client::reply(storage_result content) {
 storage_result storage_client::wait_for(storage_call call) {
   if (!self_.hosted()) return not_hosted();
   flush();
+  sql_stale_ = sql_stale_ || (sql_used_ && commits(call));
   const auto waits = std::make_shared<blocked>();
   std::vector<storage_batch::item> items(1);
   items.front().call = std::move(call);

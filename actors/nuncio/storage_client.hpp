@@ -54,6 +54,8 @@ private:
   bool preload_read_ = false;
   bool used_ = false;  ///< storage has heard of this instance
   std::weak_ptr<void> local_database_;
+  bool sql_used_ = false;   ///< the engine has a session for this instance
+  bool sql_stale_ = false;  ///< a commit that this session does not see
   storage_turn turn_;
   std::vector<caf::message_id> asked_;  ///< by ticket, of this turn
 };

@@ -71,6 +71,9 @@ public:
     }
   }
 
+  /// The same, saying only that it was done.
+  storage_response<void> done() && { return {*self_, request_, std::move(read_)}; }
+
 private:
   template <class F, class G>
   caf::behavior handler(F f, G g) {

@@ -98,6 +98,9 @@ public:
     static_cast<slice&>(*this) = slice(std::move(kept), all);
   }
 
+  /// Copies the characters of `x`, up to its zero.
+  bytes(const char* x) : bytes(std::string{x}) {}
+
   bytes() = default;
 
   /// Copies the characters of `x`.

@@ -203,18 +203,18 @@ outcome<void> http_exchange::begin(protocol::to_rivet_response_start head) {
 
 std::size_t http_exchange::room() const {
   if (!writing_) return 0;
-  const auto most = streams_ ? static_cast<std::size_t>(http_window_bytes) : options_.response_bytes_max;
-  return most - std::min(most, held_);
+  if (streams_) return static_cast<std::size_t>(http_window_bytes) - held_;
+  return options_.response_bytes_max - held_ + 1;
 }
 
 outcome<void> http_exchange::write(bytes data) {
   if (!writing_) return failure{errc::cancelled, "this response is over"};
-  if (data.size() > room()) {
-    if (streams_)
-      return failure{
-          errc::queue_full,
-          "a response takes " + std::to_string(room()) + " bytes now, not " +
-              std::to_string(data.size())};
+  if (streams_ && data.size() > room())
+    return failure{
+        errc::queue_full,
+        "a response takes " + std::to_string(room()) + " bytes now, not " +
+            std::to_string(data.size())};
+  if (!streams_ && held_ + data.size() > options_.response_bytes_max) {
     const auto why = "the response body is longer than " +
                      std::to_string(options_.response_bytes_max) +
                      " bytes, and this gateway takes no stream";

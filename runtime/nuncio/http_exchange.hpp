@@ -119,7 +119,8 @@ public:
   /// A response's body waits for credit, or will when its first part has been sent.
   [[nodiscard]] bool streaming() const { return streaming_; }
 
-  /// How many bytes of the response may be written now.
+  /// How many bytes of the response may be written now. Where a complete body is wanted it is never 0: one byte too much
+  /// is how a writer hears that its body gets too long.
   [[nodiscard]] std::size_t room() const;
 
   /// A response was begun, and its end has not been written.

@@ -66,6 +66,8 @@ outcome<void> check(const kv_request_data& request) {
   return {};
 }
 
-std::size_t cost(const bytes& key, const bytes& value) { return key.size() + value.size(); }
+std::size_t cost(const bytes& key, const bytes& value) {
+  return key.size() + key_overhead_bytes + value.size();
+}
 
 }  // namespace nuncio::kv_limits

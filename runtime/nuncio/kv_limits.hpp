@@ -11,6 +11,8 @@ namespace nuncio::kv_limits {
 inline constexpr std::size_t key_bytes_max = 2046;
 inline constexpr std::size_t value_bytes_max = 131'072;
 inline constexpr std::size_t batch_keys_max = 128;
+/// What the engine counts for each key of a put beyond its bytes.
+inline constexpr std::size_t key_overhead_bytes = 2;
 /// Keys and values of one put together.
 inline constexpr std::size_t put_bytes_max = 976 * 1024;
 

@@ -14,6 +14,8 @@ using namespace std::chrono_literals;
 
 // How long written tunnel messages wait for others before a ping asks whether the engine has read them.
 constexpr duration confirm_interval = 100ms;
+// And after so many bytes, or a queue that never empties would be held here up to its bound.
+constexpr std::size_t confirm_bytes = 1UL << 20U;
 
 struct outbound {
   enum class kind : std::uint8_t { frame, storage, tunnel, fence };
@@ -257,6 +259,7 @@ struct link::impl final : websocket_handler {
         return fill(frame, encoded(greeting[greeting_at++]), 0);
       take_incoming();
     }
+    if (unpinged_bytes >= confirm_bytes && !ping_out) return ping(frame);
     while (!queue.empty()) {
       auto entry = std::move(queue.front());
       if (entry.what == outbound::kind::fence) {
@@ -290,6 +293,13 @@ struct link::impl final : websocket_handler {
         free_charge(entry);
         continue;
       }
+      // The gateway passes on a client's WebSocket messages without a look at their index: one that may have been delivered
+      // would arrive twice, so it goes once. All else it tells apart.
+      if (std::holds_alternative<protocol::to_rivet_web_socket_message>(entry.message.message_kind)) {
+        free_charge(entry);
+        return fill(frame, std::move(bytes_out), 0);
+      }
+      unpinged_bytes += entry.charge;
       unconfirmed.emplace_back(ping_number + 1, std::move(entry));
       if (unconfirmed.size() == 1) {
         confirm_at = boot_clock::now() + confirm_interval;
@@ -310,6 +320,7 @@ struct link::impl final : websocket_handler {
 
   bool ping(websocket_frame& frame) {
     ping_out = true;
+    unpinged_bytes = 0;
     ++ping_number;
     confirm_at = boot_clock::now() + confirm_interval;
     frame.buffer.assign(websocket_headroom + sizeof ping_number, 0);
@@ -358,6 +369,7 @@ struct link::impl final : websocket_handler {
     for (auto& [number, x] : unconfirmed) keep(x);
     for (auto& x : queue) keep(x);
     unconfirmed.clear();
+    unpinged_bytes = 0;
     queue = std::move(kept);
   }
 
@@ -497,6 +509,7 @@ struct link::impl final : websocket_handler {
   bool dialled = false;
   bool asking = false;
   dial_terms terms;
+  std::size_t unpinged_bytes = 0;  // of unconfirmed, since the last ping
   time_point confirm_at{};
   std::optional<time_point> dial_at;
 

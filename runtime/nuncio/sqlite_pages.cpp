@@ -217,7 +217,6 @@ void sqlite_pages::handle_result(const storage_result& x) {
     case step::idle:
       return;
   }
-  attempts_ = 0;
   sent_ = false;
 }
 
@@ -274,7 +273,10 @@ void sqlite_pages::handle_failure(const storage_failure& why) {
   if (step_ == step::commit || step_ == step::finalize) {
     probed_ = step_;
     step_ = step::probe;
-  }  // what comes before Finalize shows nowhere, and goes again as it is
+  } else {  // a segment that is there already would be refused: staging begins anew, which forgets it
+    step_ = step::stage_begin;
+    segment_ = 0;
+  }
   sent_ = false;
 }
 

@@ -31,8 +31,8 @@ struct sqlite_pages_options {
   std::uint32_t open_pages = 16;
   std::uint32_t jump_pages = 4;
   std::uint32_t sequence_pages_max = 64;
-  /// How often one request is sent again whose answer was lost.
-  unsigned attempts_max = 4;
+  /// How many lost answers one commit survives.
+  unsigned attempts_max = 8;
 };
 
 struct sqlite_pages_stats {

@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include "actors/sample_actors.hpp"
+#include "support/fake_store.hpp"
 
 namespace memory_test {
 
@@ -118,6 +119,55 @@ TEST_CASE_FIXTURE(
   }
   check_heap(before, "100 reconnects");
   CHECK(host.stats().starts == static_cast<std::uint64_t>(lifetimes + burst));
+}
+
+TEST_CASE("I9 bounded: an idle hibernating WebSocket takes at most 1 KiB, and leaves nothing") {
+  constexpr std::uint32_t n = 10'000;
+  ingress_options options;
+  options.sockets_max = options.host_sockets_max = n;
+  sim_host host{std::move(options)};
+  host.serve("sleeper", [](engine_actor*) -> caf::behavior {
+    return {
+        [](const socket_opened& s) { CHECK(s.socket.accept({.hibernate = true, .state = bytes{"a name"}})); },
+        [](const socket_closed&) {},
+    };
+  });
+  host.boot();
+  const auto a = instance_of("a");
+  host.start_accepted(a, "sleeper");
+  fake_store store;
+  const auto settle = [&] {
+    store.serve(host);
+    store.content.clear();
+    host.link->sent = {};
+    store.handle_cleared();
+  };
+  const auto open = [&](std::uint32_t from) {
+    for (auto i = from; i < from + n; ++i) {
+      host.open_socket(a, i, "/websocket/room?name=ann");
+      if (i % 1000 == 999) settle();
+    }
+    settle();
+  };
+  const auto close = [&](std::uint32_t from) {
+    for (auto i = from; i < from + n; ++i) {
+      host.close_socket(i, 1, 1000);
+      if (i % 1000 == 999) settle();
+    }
+    settle();
+  };
+  open(0);  // what is allocated once
+  close(0);
+  host.pass(15s);  // the time to accept is over
+  const auto before = heap();
+  open(n);
+  host.pass(15s);
+  const auto during = heap();
+  CHECK(host.stats().sockets == 2 * n);
+  MESSAGE("bytes for each idle hibernating WebSocket: ", (during - before) / n);
+  if (heap_counts) CHECK(during - before <= 1024UL * n);
+  close(n);
+  if (heap_counts) CHECK(heap() < before + (256UL << 10U));
 }
 
 }  // namespace memory_test

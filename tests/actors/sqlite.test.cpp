@@ -126,6 +126,20 @@ TEST_CASE_FIXTURE(fixture, "errors are SQLite's, and leave the database as it wa
   CHECK(must(db.execute("  -- nothing")).rows.empty());
 }
 
+TEST_CASE_FIXTURE(fixture, "a script gives the rows of its last statement that has columns; one statement is one") {
+  auto db = open();
+  const auto last = must(db.exec("create table t (a); insert into t values (7); select a from t; delete from t; -- end\n"));
+  CHECK(last.columns == std::vector<std::string>{"a"});
+  CHECK(last.rows.at(0).at(0).integer() == 7);
+  CHECK(number(db, "select count(*) from t") == 0);
+  CHECK(must(db.exec("")).columns.empty());
+  CHECK(must(db.exec(std::string_view{"insert into t values (1);\0garbage", 33})).columns.empty());
+  CHECK(error_of(db.execute("insert into t values (2); insert into t values (3)"))
+            .starts_with("invalid_argument: SQLite: a single statement was expected"));
+  CHECK(number(db, "select count(*) from t") == 1);
+  CHECK(must(db.execute("insert into t values (2) ; ")).changes == 1);
+}
+
 TEST_CASE_FIXTURE(
     fixture,
     "a rolled back transaction sends nothing, also after it has spilled out of SQLite's cache") {

@@ -42,6 +42,13 @@ caf::behavior streamer(engine_actor* self, notes_ptr n) {
             while (w.room() >= 100'000) CHECK(w.write(bytes{std::string(100'000, 'x')}));
           });
           n->out = out;
+        } else if (r.path == "/count") {  // a handler that keeps a state of its own
+          const auto out = self->stream(r, {.status = 200, .headers = {}, .body = {}});
+          self->on_writable(out, [i = 0](body_writer& w) mutable {
+            if (w.room() < 200'000) return;
+            CHECK(w.write(bytes{std::string(200'000, static_cast<char>('0' + i++))}));
+            if (i == 9) w.finish();
+          });
         } else if (r.path == "/manual") {
           n->out = self->stream(r, {.status = 201, .headers = {}, .body = bytes{std::string{"first"}}});
         } else if (r.path == "/up") {
@@ -178,6 +185,21 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a full window is told by a call, a
   CHECK(said() == strings{"/down", "gone"});
   CHECK(host.stats().requests_open == 0);
   CHECK(sent().empty());
+}
+
+TEST_CASE_FIXTURE(fixture, "a handler keeps what it captured from one call to the next") {
+  open("/count", false);
+  credit(1'000'000);
+  credit(2'000'000);
+  std::string body;
+  for (const auto& x : host.link->sent) {
+    const auto* sent = std::get_if<protocol::to_rivet_tunnel_message>(&x.content);
+    if (sent == nullptr) continue;
+    if (const auto* chunk = std::get_if<protocol::to_rivet_response_chunk>(&sent->message_kind))
+      body += chunk->body.view();
+  }
+  REQUIRE(body.size() == 1'800'000);
+  for (std::size_t i = 0; i < body.size(); i += 100'000) CHECK(body[i] == static_cast<char>('0' + i / 200'000));
 }
 
 TEST_CASE_FIXTURE(fixture, "a download that is complete outlives its actor; one that is not is cut") {

@@ -1,6 +1,6 @@
 // The way of one actor when nothing goes wrong.
 #include "fixture.hpp"
-#include "socket_probe.hpp"
+#include "socket_client.hpp"
 
 namespace nuncio::e2e {
 
@@ -88,10 +88,9 @@ TEST_CASE("a megabyte and more goes there and back") {
 TEST_CASE("a WebSocket is accepted and closed with 1011, without retries") {
   hosted_pool x;
   const auto id = x.client.create_running("echo");
-  const auto end = open_and_await_close(x.engine.port(), "/gateway/" + id + "/socket");
-  CHECK(end.http_status == 101);
-  REQUIRE(end.code.has_value());
-  CHECK(*end.code == 1011);
+  socket_client socket{x.engine.port(), "/gateway/" + id + "/socket"};
+  CHECK(socket.http_status() == 101);
+  CHECK(socket.await_close() == 1011);
   CHECK(x.host->stats().ingress.sockets_refused == 1);
   CHECK(x.client.get(id, "/any").status == 200);
 }

@@ -260,7 +260,7 @@ TEST_CASE("the local SQLite: a cut at each step of a commit, and it is there onc
   const auto insert = [&](const std::function<fate(const protocol::to_rivet&)>& judge,
                           const std::string& blob) {
     x.proxy->judge_to_engine(judge);
-    CHECK(x.client.post(id, "/sql", "insert into t values (1, " + blob + ")").status == 200);
+    CHECK(x.client.post(id, "/sql", "insert into t values (1, " + blob + ")").body == "");
     CHECK(count() == "n\n" + std::to_string(++rows));
   };
   using namespace protocol;
@@ -311,6 +311,39 @@ TEST_CASE(
   // A staged commit of the one that died stands in nobody's way.
   CHECK(second.client.post(id, "/sql", "insert into t values (zeroblob(2500000))").status == 200);
   CHECK(second.client.post(id, "/sql", "pragma integrity_check").body.ends_with("'ok'"));
+}
+
+TEST_CASE("a persistent actor's state is there after sleep, a crash, a cut and its own end, in either store") {
+  hosted_pool x;
+  for (const auto* name : {"tally", "sql tally"}) {
+    CAPTURE(name);
+    const auto id = x.client.create_running(name);
+    const auto pad = std::string{name} == "tally" ? "900000" : "3000000";
+    CHECK(x.client.post(id, "/up").body == "new 1 0 1");
+    must(x.client.sleep(id));
+    CHECK(x.client.await_sleeping(id).sleeping);
+    CHECK(x.client.post(id, "/up").body == "2 0 2");
+    CHECK(x.client.post(id, "/save").body == "2 0 2");
+    CHECK(x.client.post(id, "/throw").status == 500);
+    CHECK(x.client.await_sleeping(id).sleeping);
+    CHECK(x.client.post(id, "/pad", pad).body == fmt::format("2 {} 3", pad));
+    must(x.client.sleep(id));
+    CHECK(x.client.await_sleeping(id).sleeping);
+    CHECK(x.client.post(id, "/up").body == fmt::format("3 {} 4", pad));
+    // The save before sleep is cut off on its way, and made again.
+    x.proxy->judge_to_engine([seen = 0](const protocol::to_rivet& m) mutable {
+      const auto* kv = std::get_if<protocol::to_rivet_kv_request>(&m);
+      const bool saves = (kv != nullptr && std::holds_alternative<protocol::kv_put_request>(kv->data)) ||
+                         std::holds_alternative<protocol::to_rivet_sqlite_execute_batch_request>(m);
+      return saves && seen++ == 0 ? fate::cut_before : fate::pass;
+    });
+    must(x.client.sleep(id));
+    CHECK(x.client.await_sleeping(id, 30s).sleeping);
+    CHECK(x.client.post(id, "/up").body == fmt::format("4 {} 5", pad));
+    CHECK(x.client.post(id, "/quit").status == 500);
+    CHECK(x.client.post(id, "/up").body == fmt::format("5 {} 6", pad));
+  }
+  CHECK(x.backlog_drains());
 }
 
 TEST_CASE("kill -9 while writing: what was acknowledged is there, in KV and in the local SQLite") {

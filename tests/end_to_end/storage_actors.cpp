@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <caf/all.hpp>
+#include <nuncio/persistent_actor.hpp>
 #include <nuncio/sqlite.hpp>
 #include <nuncio/storage_error.hpp>
 
@@ -29,8 +30,9 @@ std::string in_words(const sql_value& x) {
   if (const auto v = x.integer()) return std::to_string(*v);
   if (const auto v = x.real()) return fmt::format("{}", *v);
   if (const auto v = x.string()) return fmt::format("'{}'", *v);
+  const auto blob = x.blob();
   std::string out = "x";
-  for (const auto byte : *x.blob()) out += fmt::format("{:02x}", byte);
+  for (const auto byte : *blob) out += fmt::format("{:02x}", byte);
   return out;
 }
 
@@ -95,12 +97,12 @@ caf::behavior store(engine_actor* self) {
     if (path == "/zeros")
       return told(
           self, self->kv().put(std::string(std::stoul(std::string{rest}), '\0'), "v"), done);
-    if (path == "/largest") {  // keys, prefix and values together: `rest` bytes
+    if (path == "/largest") {  // keys as the engine counts them, and values: `rest` bytes together
       std::vector<std::pair<octets, octets>> entries;
       for (auto left = std::stoul(std::string{rest}); left != 0;) {
-        const auto value = std::min<std::size_t>(left - 9, 131'072);
+        const auto value = std::min<std::size_t>(left - 11, 131'072);
         entries.emplace_back(fmt::format("large {:02}", entries.size()), std::string(value, 'x'));
-        left -= value + 9;
+        left -= value + 11;
       }
       return told(self, self->kv().put_all(std::move(entries)), done);
     }
@@ -165,7 +167,7 @@ caf::behavior local(engine_actor* self) {
       return got ? in_words(*got) : in_words(got.error());
     }
     if (path == "/exec") {
-      const auto got = db->exec(std::string{r.body.view()}.c_str());
+      const auto got = db->exec(r.body.view());
       return got ? ok("done") : in_words(got.error());
     }
     if (path == "/stats") {
@@ -184,10 +186,34 @@ caf::behavior local(engine_actor* self) {
   }};
 }
 
+struct tallied {
+  int n = 0;
+  std::string pad{};
+};
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(tallied, n, pad)
+
+template <state_in Where>
+caf::behavior tally(persistent_actor<tallied, Where>* self) {
+  return {[self](const http_request& r) -> caf::result<http_response> {
+    const auto path = r.path_only();
+    if (path == "/up") ++self->state.n;
+    if (path == "/pad") self->state.pad.assign(std::stoul(std::string{r.body.view()}), 'x');
+    if (path == "/throw") throw std::runtime_error{"thrown"};
+    if (path == "/quit") self->quit();
+    auto said = fmt::format(
+        "{}{} {} {}", self->is_new() ? "new " : "", self->state.n, self->state.pad.size(), self->start().self.generation);
+    if (path == "/save") return self->save_now().answer([said] { return ok(said); });
+    return ok(std::move(said));
+  }};
+}
+
 }  // namespace
 
 void serve_storage_actors(host& to) {
   to.serve("store", store);
+  to.serve("tally", tally<state_in::kv>);
+  to.serve("sql tally", tally<state_in::sql>);
   to.serve(serve_options{.name = "sqlite", .detached = true}, local);
 }
 

@@ -12,6 +12,7 @@
 #include <nuncio/host.hpp>
 #include <random>
 
+#include "probe_actor.hpp"
 #include "sample_actors.hpp"
 #include "storage_actors.hpp"
 
@@ -199,6 +200,7 @@ struct test_host::impl {
     the_host.serve("thrower", thrower);
     the_host.serve("stopper", stopper, &the_host);
     serve_storage_actors(the_host);
+    serve_probe(the_host, census, "outside");
     the_host.serve("doorman", doorman, at);
     the_host.serve({.name = "blocker", .detached = true}, blocker, at);
     the_host.serve<blocking_room>({.name = "blocking room", .detached = true}, at);

@@ -6,6 +6,8 @@
 // x-generation and x-instance. Told to stop, it answers what is open first. A std::string from another CAF actor is answered
 // with the actor's id.
 //
+// outside: the probe of `nuncio serve` (docs/probe.md).
+//
 // blocker (a function) and blocking room (a class), both detached: GET /wait blocks its thread until `doorman`, which is
 // not, has had a POST /; GET /thread names the thread.
 #pragma once

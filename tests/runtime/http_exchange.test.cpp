@@ -423,7 +423,7 @@ TEST_CASE("The bytes of a written response are those that were written, in order
 TEST_CASE("A gateway that takes no stream gets what was written whole, at its end") {
   auto x = begun(false, false, {.response_bytes_max = 100});
   REQUIRE(x.begin(head()).ok());
-  CHECK(x.room() == 100);
+  CHECK(x.room() == 101);  // one too many, to hear of it
   CHECK(x.write(filled(60)).ok());
   CHECK(all(x).empty());
   CHECK(x.write(filled(40)).ok());

@@ -367,7 +367,7 @@ TEST_CASE("a commit whose answers are lost for ever ends, at attempts_max") {
   }
   CHECK_FALSE(x.commit().ok());
   CHECK(x.pages.broken().has_value());
-  CHECK(x.asked.size() == 1 + 5 + 4);
+  CHECK(x.asked.size() == 1 + 9 + 8);
 }
 
 TEST_CASE("a fetch that fails breaks nothing, and can be tried again") {

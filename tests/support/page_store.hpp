@@ -68,7 +68,7 @@ struct store {
 
   storage_result operator()(const protocol::sqlite_commit_stage_begin_request& x) {
     if (x.expected_head_txid != head) return refused("depot/head_fence_mismatch");
-    if (staging != head.value_or(0) + 1) staged.clear();
+    staged.clear();
     staging = head.value_or(0) + 1;
     return storage_answer{protocol::sqlite_commit_stage_begin_ok{*staging}};
   }
@@ -79,8 +79,7 @@ struct store {
     const auto fits = x.first_pgno % 64 == 0 && !part.empty() &&
                       part.begin()->first >= x.first_pgno &&
                       part.rbegin()->first < x.first_pgno + 320 &&
-                      (staged.empty() || staged.contains(x.first_pgno) ||
-                       staged.rbegin()->first + 320 <= x.first_pgno);
+                      (staged.empty() || staged.rbegin()->first + 320 <= x.first_pgno);
     if (!fits) return refused("depot/stage_segment_invalid");
     staged[x.first_pgno] = std::move(part);
     return storage_answer{protocol::sqlite_commit_stage_segment_ok{1}};

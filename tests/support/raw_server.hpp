@@ -34,6 +34,9 @@ public:
   /// Which connection of the server this is, from 0.
   [[nodiscard]] int index() const { return index_; }
 
+  /// For who reads and writes by itself from here on.
+  [[nodiscard]] int fd() const { return fd_; }
+
   void close() {
     SSL_free(std::exchange(ssl_, nullptr));
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));

@@ -149,7 +149,8 @@ public:
 
   template <class T>
   void to_all(const T& x) {
-    for (const auto& to : {ingress_, acks_, outbox_, storage_}) caf::anon_send(to, x);
+    for (const auto& to : {ingress_, acks_, outbox_}) caf::anon_send(to, x);
+    if constexpr (!std::is_same_v<T, internal::link_up>) caf::anon_send(storage_, x);
     settle();
   }
 
@@ -305,8 +306,6 @@ public:
   storage_limits storage_bounds{};
   std::uint64_t term = 0;
 
-private:
-public:
   /// What every instance but an actor's first asks by itself.
   static bool recalls_alarm(const protocol::to_rivet& x) {
     const auto* request = std::get_if<protocol::to_rivet_kv_request>(&x);

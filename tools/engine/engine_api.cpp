@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <limits>
+#include <map>
 #include <optional>
 
 #include "api_error.hpp"
@@ -380,23 +382,28 @@ http_reply engine_api::list(const http_request& request) {
   const auto* key = target.find("key");
   const auto* all = target.find("include_destroyed");
   const auto* limit = target.find("limit");
-  std::vector<const actor_record*> matching;
+  const auto* cursor = target.find("cursor");
+  // Newest first; a cursor names the last of the page before by its place in this order.
+  const auto place = [](const actor_record& a) {
+    return fmt::format("{:020}:{}", std::numeric_limits<std::int64_t>::max() - a.create_ts, a.id.view());
+  };
+  std::map<std::string, const actor_record*> matching;
   for (const auto& [id, a] : core_.state().actors) {
     if (a.namespace_name != ns || a.name != *name) continue;
     if (key != nullptr && a.key != *key) continue;
     if (a.phase == actor_phase::destroyed && (all == nullptr || *all != "true")) continue;
-    matching.push_back(&a);
+    matching.emplace(place(a), &a);
   }
-  std::sort(matching.begin(), matching.end(), [](const auto* a, const auto* b) {
-    return a->create_ts > b->create_ts;
-  });
   const auto most =
       limit == nullptr ? std::size_t{100} : static_cast<std::size_t>(std::atoi(limit->c_str()));
-  if (matching.size() > most) matching.resize(most);
-  for (const auto* a : matching) found.push_back(actor_json(core_.state(), *a));
-  const auto cursor =
-      matching.empty() ? json(nullptr) : json(std::to_string(matching.back()->create_ts));
-  return json_reply(200, page("actors", std::move(found), cursor));
+  json next = nullptr;
+  for (auto at = cursor == nullptr ? matching.begin() : matching.upper_bound(*cursor);
+       at != matching.end() && found.size() < most;
+       ++at) {
+    found.push_back(actor_json(core_.state(), *at->second));
+    next = at->first;
+  }
+  return json_reply(200, page("actors", std::move(found), std::move(next)));
 }
 
 http_reply engine_api::names(const http_request& request) {

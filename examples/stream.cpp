@@ -1,0 +1,74 @@
+// Bodies bit by bit. GET /request/events is a stream of server-sent events, one for each POST /request/tell of anybody;
+// GET /request/count?to=N counts as fast as the client reads, and no faster. The engine's buffered gateway gives a response
+// out at its end only: run the engine with its streaming gateway.
+//
+//   nuncio engine --streaming & example_stream --endpoint=http://127.0.0.1:6420
+#include <caf/all.hpp>
+#include <charconv>
+#include <nuncio/host.hpp>
+#include <nuncio/socket.hpp>
+
+namespace {
+
+struct config : caf::actor_system_config {
+  config() {
+    nuncio::recommended(*this);
+    opt_group{custom_options_, "global"}
+        .add(endpoint, "endpoint,e", "URL of the engine")
+        .add(pool, "pool,p", "pool of this host");
+  }
+
+  std::string endpoint = "http://127.0.0.1:6420";
+  std::string pool = "game";
+};
+
+struct listeners {
+  std::vector<nuncio::body_writer> all;
+  int told = 0;
+};
+
+caf::behavior news(caf::stateful_actor<listeners, nuncio::engine_actor>* self) {
+  return {[self](const nuncio::http_request& r) -> caf::result<nuncio::http_response> {
+    const auto path = r.path_only();
+    if (path == "/request/events") {
+      self->state.all.push_back(self->stream(r, {.headers = {{"content-type", "text/event-stream"}}}));
+      return caf::delegated<nuncio::http_response>{};  // the stream is the answer
+    }
+    if (path == "/request/tell") {
+      const auto event = nuncio::bytes{
+          "id: " + std::to_string(++self->state.told) + "\ndata: " + std::string{r.body.view()} + "\n\n"};
+      // Whoever has gone, or reads so slowly that a window is full, is left out from now on.
+      std::erase_if(self->state.all, [&](const nuncio::body_writer& to) {
+        if (to.write(event)) return false;
+        to.fail("too slow");
+        return true;
+      });
+      return nuncio::http_response{.body = std::to_string(self->state.all.size()) + " listen"};
+    }
+    if (path == "/request/count") {
+      const auto given = nuncio::query_value(r.path, "to").value_or("");
+      int to = 0;
+      std::from_chars(given.data(), given.data() + given.size(), to);
+      const auto out = self->stream(r, {.headers = {{"content-type", "text/plain"}}});
+      self->on_writable(out, [to, i = 0](nuncio::body_writer& w) mutable {
+        while (i < to && w.room() >= 16)
+          if (!w.write(nuncio::bytes{std::to_string(++i) + "\n"})) return;
+        if (i == to) w.finish();
+      });
+      return caf::delegated<nuncio::http_response>{};
+    }
+    return nuncio::http_response{.status = 404};
+  }};
+}
+
+void caf_main(caf::actor_system& system, const config& settings) {
+  nuncio::host host{
+      system,
+      {.endpoint = settings.endpoint, .pool = settings.pool, .log = nuncio::stderr_log()}};
+  host.serve("news", news);
+  host.run_until_signal();
+}
+
+}  // namespace
+
+CAF_MAIN()
