@@ -27,14 +27,20 @@ struct handling_scope {
   handling_scope& operator=(const handling_scope&) = delete;
 };
 
-// What a turn asks of storage leaves when the turn ends.
+// What a turn writes to streams and asks of storage leaves when the turn ends.
 struct turn_scope {
-  explicit turn_scope(internal::storage_client& x) : storage(x) {}
-  ~turn_scope() { storage.flush(); }
+  turn_scope(internal::storage_client& x, std::unique_ptr<internal::instance_streams>& y) : storage(x), streams(y) {}
+
+  ~turn_scope() {
+    if (streams) streams->flush();
+    storage.flush();
+  }
+
   turn_scope(const turn_scope&) = delete;
   turn_scope& operator=(const turn_scope&) = delete;
 
   internal::storage_client& storage;
+  std::unique_ptr<internal::instance_streams>& streams;
 };
 
 const std::shared_ptr<const instance_context>& unhosted() {
@@ -130,7 +136,7 @@ caf::expected<sqlite> engine_actor::open_sqlite(const sqlite_options& options) {
 }
 
 void engine_actor::initialize() {
-  const turn_scope turn{storage_};
+  const turn_scope turn{storage_, streams_};
   if (hosted() && prepare())
     setf(is_initialized_flag);
   else
@@ -179,7 +185,7 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
   using caf::invoke_message_result;
   if (!hosted()) return event_based_actor::consume(x);
   const handling_scope scope{this};
-  const turn_scope turn{storage_};
+  const turn_scope turn{storage_, streams_};
   if (answers_attempt(x.mid)) {
     handle_response(x);
     return invoke_message_result::consumed;

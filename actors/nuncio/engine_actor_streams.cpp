@@ -18,6 +18,11 @@ std::optional<caf::invoke_message_result> engine_actor::consume_stream(caf::mail
     streams_->turn(content.get_as<internal::stream_turn>(0).ticket);
     return invoke_message_result::consumed;
   }
+  if (content.match_elements<internal::stream_over>()) {
+    if (!awaited_responses_.empty()) return invoke_message_result::skipped;
+    streams_->tell_handlers(*content.get_as<internal::stream_over>(0).which);
+    return invoke_message_result::consumed;
+  }
   return std::nullopt;
 }
 
@@ -40,7 +45,7 @@ body_writer engine_actor::stream(const http_request& r, http_response head) {
         {{"actor", context_->start.self.actor.str()}, {"reason", good.error().message}});
   body_writer out{x};
   if (!head.body.empty()) static_cast<void>(out.write(std::move(head.body)));
-  streams_->advance(*x);
+  streams_->advance_later(*x);
   finish_if_answered();
   return out;
 }

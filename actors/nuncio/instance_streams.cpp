@@ -101,6 +101,17 @@ void instance_streams::tell_handlers(stream& x) {
 
 // -- towards the engine
 
+void instance_streams::advance_later(stream& x) {
+  if (!std::exchange(x.due, true)) due_.push_back(x.shared_from_this());
+}
+
+void instance_streams::flush() {
+  for (const auto& x : std::exchange(due_, {})) {
+    x->due = false;
+    advance(*x);
+  }
+}
+
 void instance_streams::advance(stream& x) {
   if (x.of == nullptr) return;
   while (auto message = x.exchange.poll_transmit())
@@ -116,7 +127,7 @@ void instance_streams::close(stream& x) {
   const auto& context = owner_->context();
   // What still waits for its handler was aborted: it may have an answer to take back.
   tell(context, attempt_done{context.start.self, kept->exchange.position().exchange, kept->ticket});
-  tell_handlers(*kept);
+  if (kept->on_part || kept->on_writable) caf::anon_send(owner_, stream_over{kept});
 }
 
 http_exchange instance_streams::take(const stream_ptr& x) {
@@ -149,7 +160,7 @@ outcome<void> body_writer::write(bytes data) const {
   if (!is_open()) return failure{errc::cancelled, "this response is over, or its client has gone"};
   auto written = stream_->exchange.write(std::move(data));
   stream_->wrote = true;
-  if (auto* const of = stream_->of) of->advance(*stream_);
+  if (auto* const of = stream_->of) of->advance_later(*stream_);
   return written;
 }
 
@@ -157,14 +168,14 @@ void body_writer::finish() const {
   if (!is_open()) return;
   stream_->written = true;
   stream_->exchange.finish();
-  stream_->of->advance(*stream_);
+  stream_->of->advance_later(*stream_);
 }
 
 void body_writer::fail(std::string_view why) const {
   if (!is_open()) return;
   stream_->written = true;
   stream_->exchange.fail(why);
-  stream_->of->advance(*stream_);
+  stream_->of->advance_later(*stream_);
 }
 
 std::size_t body_writer::room() const { return is_open() ? stream_->exchange.room() : 0; }
@@ -186,7 +197,7 @@ void body_reader::resume() const {
 void body_reader::cancel() const {
   if (!stream_ || stream_->of == nullptr) return;
   stream_->exchange.cancel_upload();
-  stream_->of->advance(*stream_);
+  stream_->of->advance_later(*stream_);
 }
 
 }  // namespace nuncio

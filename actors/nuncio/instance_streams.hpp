@@ -23,6 +23,7 @@ struct stream : std::enable_shared_from_this<stream> {
   bool read_all = false;  ///< the handler has had the end of the request's body
   bool written = false;   ///< the handler has said its last word on the response
   bool wrote = true;     ///< since on_writable was last called, or credit came
+  bool due = false;      ///< will advance when the turn ends
 };
 
 using stream_ptr = std::shared_ptr<stream>;
@@ -45,10 +46,14 @@ public:
 
   /// Calls the handlers of one stream; see stream.hpp.
   void turn(std::uint64_t ticket);
+  /// Tells the handlers of one that is over.
+  void tell_handlers(stream& x);
   /// Something changed that its handlers may want to hear of.
   void wake(stream& x);
-  /// Sends what it has to say. An exchange that is over goes.
-  void advance(stream& x);
+  /// It has something to say: when the turn ends, so that many small writes are few messages.
+  void advance_later(stream& x);
+  /// The turn ends.
+  void flush();
 
   /// Its exchange, to be answered by somebody else.
   http_exchange take(const stream_ptr& x);
@@ -57,11 +62,13 @@ public:
   void handle_down(std::string_view why, std::vector<attempt_done>& answered);
 
 private:
+  /// Sends what it has to say. An exchange that is over goes.
+  void advance(stream& x);
   void close(stream& x);
-  void tell_handlers(stream& x);
 
   engine_actor* owner_;
   std::unordered_map<std::uint64_t, stream_ptr> all_;
+  std::vector<stream_ptr> due_;
 };
 
 }  // namespace nuncio::internal

@@ -269,6 +269,13 @@ struct stream_turn {
   std::uint64_t ticket = 0;
 };
 
+struct stream;
+
+/// To an instance: this stream is over, and its handlers have not heard of it.
+struct stream_over {
+  std::shared_ptr<stream> which;
+};
+
 /// To an instance: acks of its sockets are due.
 struct socket_tick {};
 
@@ -312,6 +319,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::response_begun)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::instance_down)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::exchange_input)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::stream_turn)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::stream_over)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::storage_done)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::launch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::attempt_cancelled)

@@ -101,7 +101,11 @@ std::optional<socket_frame> socket_client::receive(std::chrono::milliseconds lim
   if (!x.read) x.begin_read();
   const auto end = std::chrono::steady_clock::now() + limit;
   x.io.restart();
-  while (!x.read && !x.ended && std::chrono::steady_clock::now() < end) x.io.run_one_until(end);
+  x.io.poll();
+  while (!x.read && !x.ended && std::chrono::steady_clock::now() < end) {
+    x.io.restart();
+    x.io.run_one_until(end);
+  }
   if (!x.read) return std::nullopt;
   x.read = false;
   socket_frame out{beast::buffers_to_string(x.buffer.data()), x.stream.got_binary()};
