@@ -90,7 +90,9 @@ private:
     if (raw_peer::header(head, "Upgrade").empty()) {
       const std::string body = R"({"runner_configs":{"bench":{}}})";
       peer.send(fmt::format(
-          "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{}", body.size(), body));
+          "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{}",
+          body.size(),
+          body));
       return;
     }
     peer.accept_with(head, "rivet");
@@ -115,7 +117,8 @@ private:
     const auto message = protocol::decode_to_rivet(bytes{std::move(frame.payload)}, version);
     if (const auto* acks = std::get_if<protocol::to_rivet_ack_commands>(&*message)) {
       const auto& all = acks->last_command_checkpoints;
-      return std::any_of(all.begin(), all.end(), [&](const auto& x) { return x.actor_id.view() == last; });
+      return std::any_of(
+          all.begin(), all.end(), [&](const auto& x) { return x.actor_id.view() == last; });
     }
     if (const auto* events = std::get_if<protocol::to_rivet_events>(&*message)) {
       protocol::to_envoy_ack_events answer;
@@ -148,7 +151,10 @@ struct fixture {
   engine_end engine;
   caf::actor_system system{settings};
   host running{
-      system, {.endpoint = fmt::format("http://127.0.0.1:{}", engine.port()), .pool = "bench", .protocol_version = version}};
+      system,
+      {.endpoint = fmt::format("http://127.0.0.1:{}", engine.port()),
+       .pool = "bench",
+       .protocol_version = version}};
 };
 
 void socket_duplicates(benchmark::State& state) {

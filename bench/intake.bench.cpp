@@ -29,6 +29,7 @@ public:
   }
 
   using link_port::send;
+
   outcome<void> send(
       std::shared_ptr<const output_gate>,
       protocol::to_rivet_tunnel_message,
@@ -74,7 +75,9 @@ struct fixture {
     caf::anon_send(acks, internal::link_up{1});
     caf::anon_send(events, internal::link_up{1});
     caf::anon_send(to, internal::link_up{1});
-    feed({protocol::to_envoy_init{{15'000, 1'800'000, 20'971'520}}, protocol::to_envoy_ping{now_ms}});
+    feed(
+        {protocol::to_envoy_init{{15'000, 1'800'000, 20'971'520}},
+         protocol::to_envoy_ping{now_ms}});
     helpers = {acks, events};
   }
 
@@ -139,8 +142,7 @@ void intake_fresh_starts(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations() * 40 * 256);
   const auto used = mallinfo2().uordblks;
-  state.counters["heap_bytes_per_actor"] =
-      static_cast<double>(used) / static_cast<double>(next);
+  state.counters["heap_bytes_per_actor"] = static_cast<double>(used) / static_cast<double>(next);
 }
 
 BENCHMARK(intake_duplicates)->UseRealTime()->Unit(benchmark::kMillisecond);

@@ -12,8 +12,7 @@ using namespace nuncio;
 
 std::vector<protocol::actor_checkpoint> checkpoints(std::size_t n) {
   std::vector<protocol::actor_checkpoint> out;
-  for (std::size_t i = 0; i < n; ++i)
-    out.push_back({actor_id{fmt::format("{:028}00", i)}, 1, 1});
+  for (std::size_t i = 0; i < n; ++i) out.push_back({actor_id{fmt::format("{:028}00", i)}, 1, 1});
   return out;
 }
 

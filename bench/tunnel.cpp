@@ -53,7 +53,8 @@ public:
     } else {
       const auto bytes_of_size = size < 65536 ? 2U : 8U;
       head[1] = static_cast<char>(bytes_of_size == 2 ? 126 : 127);
-      for (auto i = bytes_of_size; i-- > 0;) head[n++] = static_cast<char>((size >> (8U * i)) & 255U);
+      for (auto i = bytes_of_size; i-- > 0;)
+        head[n++] = static_cast<char>((size >> (8U * i)) & 255U);
     }
     out_.append(head, n).append(payload);
   }
@@ -177,7 +178,9 @@ private:
     if (raw_peer::header(head, "Upgrade").empty()) {
       const std::string body = R"({"runner_configs":{"bench":{}}})";
       peer.send(fmt::format(
-          "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{}", body.size(), body));
+          "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{}",
+          body.size(),
+          body));
       return;
     }
     peer.accept_with(head, "rivet");
@@ -207,7 +210,8 @@ result timed(F f) {
   const auto own = seconds_of(CLOCK_THREAD_CPUTIME_ID);
   f();
   result out;
-  out.cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - all - (seconds_of(CLOCK_THREAD_CPUTIME_ID) - own);
+  out.cpu =
+      seconds_of(CLOCK_PROCESS_CPUTIME_ID) - all - (seconds_of(CLOCK_THREAD_CPUTIME_ID) - own);
   out.seconds = seconds_of(CLOCK_MONOTONIC) - wall;
   return out;
 }
@@ -248,7 +252,11 @@ caf::behavior bench_actor(engine_actor* self) {
 
 struct running_host {
   explicit running_host(std::uint16_t port)
-      : its(system, {.endpoint = fmt::format("http://127.0.0.1:{}", port), .pool = "bench", .protocol_version = version, .log = stderr_log(log_level::warning)}) {
+      : its(system,
+            {.endpoint = fmt::format("http://127.0.0.1:{}", port),
+             .pool = "bench",
+             .protocol_version = version,
+             .log = stderr_log(log_level::warning)}) {
     its.serve({.name = "bench", .stream_requests = true}, bench_actor);
     if (!its.start()) std::abort();
   }
@@ -272,12 +280,14 @@ protocol::message_id message_id(std::uint32_t n, std::uint16_t index) {
   return out;
 }
 
-protocol::to_envoy tunnel(std::uint32_t n, std::uint16_t index, protocol::to_envoy_tunnel_message_kind what) {
+protocol::to_envoy tunnel(
+    std::uint32_t n, std::uint16_t index, protocol::to_envoy_tunnel_message_kind what) {
   return protocol::to_envoy_tunnel_message{message_id(n, index), std::move(what)};
 }
 
 /// The next tunnel message of the host, as its number and what it is; everything else is dealt with.
-std::optional<std::pair<std::uint32_t, protocol::to_rivet_tunnel_message>> next_tunnel(peer_wire& w) {
+std::optional<std::pair<std::uint32_t, protocol::to_rivet_tunnel_message>> next_tunnel(
+    peer_wire& w) {
   while (const auto* raw = w.next()) {
     auto message = protocol::decode_to_rivet(bytes{*raw}, version);
     if (!message) std::abort();
@@ -376,7 +386,8 @@ result run_download(peer_wire& w) {
     for (;;) {
       const auto next = next_tunnel(w);
       if (!next) std::abort();
-      const auto* chunk = std::get_if<protocol::to_rivet_response_chunk>(&next->second.message_kind);
+      const auto* chunk =
+          std::get_if<protocol::to_rivet_response_chunk>(&next->second.message_kind);
       if (chunk == nullptr) continue;
       got += chunk->body.size();
       if (chunk->finish) break;
@@ -402,7 +413,8 @@ result run_upload(peer_wire& w) {
     for (;;) {
       while (sent < stream_bytes() && sent - credited + chunk_bytes <= window_bytes) {
         sent += chunk_bytes;
-        w.put(tunnel(2, ++index, protocol::to_envoy_request_chunk{block(), sent == stream_bytes()}));
+        w.put(
+            tunnel(2, ++index, protocol::to_envoy_request_chunk{block(), sent == stream_bytes()}));
       }
       const auto next = next_tunnel(w);
       if (!next) std::abort();
@@ -461,9 +473,13 @@ struct bare : websocket_handler {
   }
 
   void on_batch_end() override {}
+
   void on_pong(std::span<const std::uint8_t>) override {}
+
   void on_written(std::uint64_t, std::size_t) override {}
+
   void on_gone(const websocket_gone&) override {}
+
   void on_timer() override {}
 
   std::atomic<std::uint16_t> at = 0;
@@ -474,7 +490,12 @@ struct bare : websocket_handler {
 
 result run_bare_messages(peer_wire& w, std::uint32_t total) {
   const auto frame = protocol::encode(
-      tunnel(2, 1, protocol::to_envoy_web_socket_message{bytes{"a message of some forty bytes and no more"}, true}), version);
+      tunnel(
+          2,
+          1,
+          protocol::to_envoy_web_socket_message{
+              bytes{"a message of some forty bytes and no more"}, true}),
+      version);
   const std::string_view said{reinterpret_cast<const char*>(frame->data()), frame->size()};
   return timed([&] {
     std::uint32_t sent = 0, echoed = 0;
@@ -515,10 +536,21 @@ std::size_t peak_kib() {
   return static_cast<std::size_t>(x.ru_maxrss);
 }
 
-void print(std::string_view what, double per_second, std::string_view unit, const result& r, double count, double floor) {
+void print(
+    std::string_view what,
+    double per_second,
+    std::string_view unit,
+    const result& r,
+    double count,
+    double floor) {
   fmt::print(
-      "{:<34} {:>12.0f} {:<11} {:>8.2f} us CPU each{}\n", what, per_second, unit, r.cpu * 1e6 / count,
-      floor == 0 ? "" : fmt::format("   {:>5.1f} % of libwebsockets alone", 100 * per_second / floor));
+      "{:<34} {:>12.0f} {:<11} {:>8.2f} us CPU each{}\n",
+      what,
+      per_second,
+      unit,
+      r.cpu * 1e6 / count,
+      floor == 0 ? ""
+                 : fmt::format("   {:>5.1f} % of libwebsockets alone", 100 * per_second / floor));
   std::fflush(stdout);
 }
 
@@ -546,19 +578,33 @@ int main() {
     if (counts) fmt::print("{:-<100}\n", "");
     const auto requests = through_host(engine, [](peer_wire& w) { return run_requests(w, n); });
     print("HTTP, small bodies, 64 in flight", n / requests.seconds, "requests/s", requests, n, 0);
-    const auto floor = through_bare(engine, 0, [](peer_wire& w) { return run_bare_messages(w, n); });
+    const auto floor =
+        through_bare(engine, 0, [](peer_wire& w) { return run_bare_messages(w, n); });
     print("libwebsockets alone, echo", n / floor.seconds, "messages/s", floor, n, 0);
     const auto messages = through_host(engine, [](peer_wire& w) { return run_messages(w, n); });
-    print("WebSocket echo, 8 sockets", n / messages.seconds, "messages/s", messages, n, n / floor.seconds);
+    print(
+        "WebSocket echo, 8 sockets",
+        n / messages.seconds,
+        "messages/s",
+        messages,
+        n,
+        n / floor.seconds);
     const auto bare_down = through_bare(engine, stream_bytes() / chunk_bytes, run_bare_download);
     print("libwebsockets alone, sends", mib / bare_down.seconds, "MiB/s", bare_down, chunks, 0);
     const auto before = peak_kib();
     const auto down = through_host(engine, run_download);
-    print("response of 1 GiB in parts", mib / down.seconds, "MiB/s", down, chunks, mib / bare_down.seconds);
+    print(
+        "response of 1 GiB in parts",
+        mib / down.seconds,
+        "MiB/s",
+        down,
+        chunks,
+        mib / bare_down.seconds);
     const auto bare_up = through_bare(engine, 0, run_bare_upload);
     print("libwebsockets alone, receives", mib / bare_up.seconds, "MiB/s", bare_up, chunks, 0);
     const auto up = through_host(engine, run_upload);
-    print("request of 1 GiB in parts", mib / up.seconds, "MiB/s", up, chunks, mib / bare_up.seconds);
+    print(
+        "request of 1 GiB in parts", mib / up.seconds, "MiB/s", up, chunks, mib / bare_up.seconds);
     fmt::print("peak of memory grew by {} KiB during both streams\n", peak_kib() - before);
   }
 }

@@ -33,7 +33,9 @@ caf::behavior room(nuncio::engine_actor* self) {
         const auto name = s.socket.query("name").value_or("somebody");
         if (!s.socket.accept({.hibernate = true, .state = nuncio::bytes{name}})) return;
         self->sql()
-            .execute("select who || ': ' || said from (select * from message order by id desc limit 20) order by id")
+            .execute(
+                "select who || ': ' || said from (select * from message order by id desc limit 20) "
+                "order by id")
             .then([socket = s.socket](const nuncio::sql_result& history) {
               for (const auto& row : history.rows)
                 static_cast<void>(socket.send(nuncio::text{row[0].string().value_or("")}));
@@ -44,7 +46,9 @@ caf::behavior room(nuncio::engine_actor* self) {
         const std::string who{m.socket.state().view()}, said{m.text()};
         self->sql()
             .execute("insert into message (who, said) values (?, ?)", who, said)
-            .then([self, who, said](const nuncio::sql_result&) { self->broadcast(nuncio::text{who + ": " + said}); });
+            .then([self, who, said](const nuncio::sql_result&) {
+              self->broadcast(nuncio::text{who + ": " + said});
+            });
       },
       [](const nuncio::socket_restored&) {},  // its name is in its state
       [](const nuncio::socket_closed&) {},
@@ -54,7 +58,8 @@ caf::behavior room(nuncio::engine_actor* self) {
             .execute("select who || ': ' || said from message order by id")
             .answer([](const nuncio::sql_result& history) {
               std::string out;
-              for (const auto& row : history.rows) out += std::string{row[0].string().value_or("")} + '\n';
+              for (const auto& row : history.rows)
+                out += std::string{row[0].string().value_or("")} + '\n';
               return nuncio::http_response{.body = out};
             });
       },
@@ -63,8 +68,7 @@ caf::behavior room(nuncio::engine_actor* self) {
 
 void caf_main(caf::actor_system& system, const config& settings) {
   nuncio::host host{
-      system,
-      {.endpoint = settings.endpoint, .pool = settings.pool, .log = nuncio::stderr_log()}};
+      system, {.endpoint = settings.endpoint, .pool = settings.pool, .log = nuncio::stderr_log()}};
   host.serve("room", room);
   host.run_until_signal();
 }

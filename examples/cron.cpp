@@ -34,11 +34,14 @@ struct schedule {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(schedule, every_seconds, runs, next_ms)
 
-system_clock::time_point at(std::int64_t ms) { return system_clock::time_point{std::chrono::milliseconds{ms}}; }
+system_clock::time_point at(std::int64_t ms) {
+  return system_clock::time_point{std::chrono::milliseconds{ms}};
+}
 
 caf::behavior job(nuncio::persistent_actor<schedule>* self) {
   const auto set_next = [self](system_clock::time_point when) {
-    self->state.next_ms = std::chrono::duration_cast<std::chrono::milliseconds>(when.time_since_epoch()).count();
+    self->state.next_ms =
+        std::chrono::duration_cast<std::chrono::milliseconds>(when.time_since_epoch()).count();
     self->set_alarm(when);
   };
   return {
@@ -47,7 +50,8 @@ caf::behavior job(nuncio::persistent_actor<schedule>* self) {
         auto& x = self->state;
         if (x.every_seconds == 0 || at(x.next_ms) > system_clock::now()) return;
         ++x.runs;  // the work
-        set_next(std::max(at(x.next_ms) + std::chrono::seconds{x.every_seconds}, system_clock::now()));
+        set_next(
+            std::max(at(x.next_ms) + std::chrono::seconds{x.every_seconds}, system_clock::now()));
         self->save_now().then([self] { self->sleep(); });  // until the next
       },
       [self, set_next](const nuncio::http_request& r) -> caf::result<nuncio::http_response> {
@@ -55,16 +59,19 @@ caf::behavior job(nuncio::persistent_actor<schedule>* self) {
         if (r.method == "POST" && r.path_only() == "/request/every") {
           const auto given = nuncio::query_value(r.path, "seconds").value_or("");
           int seconds = 0;
-          const auto [end, bad] = std::from_chars(given.data(), given.data() + given.size(), seconds);
+          const auto [end, bad] =
+              std::from_chars(given.data(), given.data() + given.size(), seconds);
           if (bad != std::errc{} || end != given.data() + given.size() || seconds < 1)
-            return nuncio::http_response{.status = 400, .headers = {}, .body = "wants ?seconds=NUMBER\n"};
+            return nuncio::http_response{
+                .status = 400, .headers = {}, .body = "wants ?seconds=NUMBER\n"};
           x.every_seconds = seconds;
           set_next(system_clock::now() + std::chrono::seconds{seconds});
         } else if (r.method == "POST" && r.path_only() == "/request/never") {
           x.every_seconds = 0;
           self->clear_alarm();
         }
-        auto said = std::to_string(x.runs) + " runs, generation " + std::to_string(self->start().self.generation);
+        auto said = std::to_string(x.runs) + " runs, generation " +
+                    std::to_string(self->start().self.generation);
         return self->save_now().answer([said] { return nuncio::http_response{.body = said}; });
       },
   };
@@ -72,8 +79,7 @@ caf::behavior job(nuncio::persistent_actor<schedule>* self) {
 
 void caf_main(caf::actor_system& system, const config& settings) {
   nuncio::host host{
-      system,
-      {.endpoint = settings.endpoint, .pool = settings.pool, .log = nuncio::stderr_log()}};
+      system, {.endpoint = settings.endpoint, .pool = settings.pool, .log = nuncio::stderr_log()}};
   host.serve("job", job);
   host.run_until_signal();
 }

@@ -11,10 +11,10 @@
 #include <nuncio/socket.hpp>
 
 CAF_BEGIN_TYPE_ID_BLOCK(embed, caf::first_custom_type_id)
-  CAF_ADD_ATOM(embed, embed, hit_atom, "hit")
-  CAF_ADD_ATOM(embed, embed, top_atom, "top")
-  CAF_ADD_ATOM(embed, embed, foul_atom, "foul")
-  CAF_ADD_ATOM(embed, embed, whistle_atom, "whistle")
+CAF_ADD_ATOM(embed, embed, hit_atom, "hit")
+CAF_ADD_ATOM(embed, embed, top_atom, "top")
+CAF_ADD_ATOM(embed, embed, foul_atom, "foul")
+CAF_ADD_ATOM(embed, embed, whistle_atom, "whistle")
 CAF_END_TYPE_ID_BLOCK(embed)
 
 namespace {
@@ -43,7 +43,8 @@ caf::behavior scoreboard(caf::stateful_actor<scores>* self) {
       [self](hit_atom, const std::string& player) { return ++self->state.by_player[player]; },
       [self](top_atom) {
         std::string out;
-        for (const auto& [player, n] : self->state.by_player) out += player + " " + std::to_string(n) + "\n";
+        for (const auto& [player, n] : self->state.by_player)
+          out += player + " " + std::to_string(n) + "\n";
         return out;
       },
   };
@@ -59,16 +60,25 @@ caf::behavior player(nuncio::engine_actor* self, const caf::actor& board) {
         if (r.method == "POST") {
           const auto name = std::string{self->start().key.value_or("anonymous")};
           self->request(board, std::chrono::seconds{5}, hit_atom_v, name)
-              .then([promise](int n) mutable { promise.deliver(nuncio::http_response{.body = std::to_string(n)}); }, fail);
+              .then(
+                  [promise](int n) mutable {
+                    promise.deliver(nuncio::http_response{.body = std::to_string(n)});
+                  },
+                  fail);
         } else {
           self->request(board, std::chrono::seconds{5}, top_atom_v)
-              .then([promise](const std::string& all) mutable { promise.deliver(nuncio::http_response{.body = all}); }, fail);
+              .then(
+                  [promise](const std::string& all) mutable {
+                    promise.deliver(nuncio::http_response{.body = all});
+                  },
+                  fail);
         }
         return promise;
       },
       // From the application's own actors.
       [self, board](foul_atom) {
-        self->request(board, std::chrono::seconds{5}, hit_atom_v, std::string{"fouls"}).then([](int) {});
+        self->request(board, std::chrono::seconds{5}, hit_atom_v, std::string{"fouls"})
+            .then([](int) {});
         return std::string{self->start().key.value_or("anonymous")} + " sits out";
       },
   };
@@ -81,13 +91,16 @@ caf::behavior referee(caf::event_based_actor* self, const caf::actor& directory)
       [self, directory](whistle_atom, const std::string& who) {
         auto promise = self->make_response_promise<std::string>();
         const auto no = [promise, who](const caf::error& e) mutable {
-          promise.deliver(nuncio::is_not_here(e) ? who + " does not play here" : std::string{"no answer"});
+          promise.deliver(
+              nuncio::is_not_here(e) ? who + " does not play here" : std::string{"no answer"});
         };
         self->request(directory, std::chrono::seconds{5}, nuncio::find{"player", {who}})
             .then(
                 [self, promise, no](const caf::actor& player) {
                   self->request(player, std::chrono::seconds{5}, foul_atom_v)
-                      .then([promise](std::string said) mutable { promise.deliver(std::move(said)); }, no);
+                      .then(
+                          [promise](std::string said) mutable { promise.deliver(std::move(said)); },
+                          no);
                 },
                 no);
         return promise;
@@ -98,9 +111,15 @@ caf::behavior referee(caf::event_based_actor* self, const caf::actor& directory)
 caf::behavior whistle(nuncio::engine_actor* self, const caf::actor& to) {
   return {[self, to](const nuncio::http_request& r) {
     auto promise = self->make_response_promise<nuncio::http_response>();
-    self->request(to, std::chrono::seconds{10}, whistle_atom_v, nuncio::query_value(r.path, "who").value_or(""))
+    self->request(
+            to,
+            std::chrono::seconds{10},
+            whistle_atom_v,
+            nuncio::query_value(r.path, "who").value_or(""))
         .then(
-            [promise](std::string said) mutable { promise.deliver(nuncio::http_response{.body = std::move(said)}); },
+            [promise](std::string said) mutable {
+              promise.deliver(nuncio::http_response{.body = std::move(said)});
+            },
             [promise](const caf::error& e) mutable { promise.deliver(e); });
     return promise;
   }};
@@ -111,9 +130,7 @@ void caf_main(caf::actor_system& system, const config& settings) {
   {
     nuncio::host host{
         system,
-        {.endpoint = settings.endpoint,
-         .pool = settings.pool,
-         .log = nuncio::stderr_log()}};
+        {.endpoint = settings.endpoint, .pool = settings.pool, .log = nuncio::stderr_log()}};
     host.serve("player", player, board);
     const auto judge = system.spawn(referee, host.directory());
     host.serve("whistle", whistle, judge);

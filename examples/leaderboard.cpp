@@ -32,7 +32,9 @@ std::optional<std::int64_t> number(const nuncio::http_request& r, std::string_vi
   return n;
 }
 
-nuncio::http_response bad_request(std::string why) { return {.status = 400, .headers = {}, .body = std::move(why)}; }
+nuncio::http_response bad_request(std::string why) {
+  return {.status = 400, .headers = {}, .body = std::move(why)};
+}
 
 caf::behavior leaderboard(nuncio::engine_actor* self) {
   self->sql()
@@ -44,14 +46,18 @@ caf::behavior leaderboard(nuncio::engine_actor* self) {
     if (r.method == "POST" && r.path_only() == "/request/score") {
       const auto player = nuncio::query_value(r.path, "player");
       const auto points = number(r, "points");
-      if (!player || player->empty() || !points) return bad_request("wants ?player=NAME&points=NUMBER\n");
+      if (!player || player->empty() || !points)
+        return bad_request("wants ?player=NAME&points=NUMBER\n");
       return self->sql()
           .execute(
-              "insert into best values (?, ?) on conflict (player) do update set points = max(points, excluded.points) "
+              "insert into best values (?, ?) on conflict (player) do update set points = "
+              "max(points, excluded.points) "
               "returning points",
-              *player, *points)
+              *player,
+              *points)
           .answer([](const nuncio::sql_result& x) {
-            return nuncio::http_response{.body = std::to_string(x.rows.at(0).at(0).integer().value_or(0))};
+            return nuncio::http_response{
+                .body = std::to_string(x.rows.at(0).at(0).integer().value_or(0))};
           });
     }
     if (r.method == "GET" && r.path_only() == "/request/top") {
@@ -61,8 +67,11 @@ caf::behavior leaderboard(nuncio::engine_actor* self) {
           .answer([](const nuncio::sql_result& x) {
             auto out = nlohmann::json::array();
             for (const auto& row : x.rows)
-              out.push_back({{"player", row[0].string().value_or("")}, {"points", row[1].integer().value_or(0)}});
-            return nuncio::http_response{.headers = {{"content-type", "application/json"}}, .body = out.dump()};
+              out.push_back(
+                  {{"player", row[0].string().value_or("")},
+                   {"points", row[1].integer().value_or(0)}});
+            return nuncio::http_response{
+                .headers = {{"content-type", "application/json"}}, .body = out.dump()};
           });
     }
     return nuncio::http_response{.status = 404};
@@ -71,8 +80,7 @@ caf::behavior leaderboard(nuncio::engine_actor* self) {
 
 void caf_main(caf::actor_system& system, const config& settings) {
   nuncio::host host{
-      system,
-      {.endpoint = settings.endpoint, .pool = settings.pool, .log = nuncio::stderr_log()}};
+      system, {.endpoint = settings.endpoint, .pool = settings.pool, .log = nuncio::stderr_log()}};
   host.serve("leaderboard", leaderboard);
   host.run_until_signal();
 }

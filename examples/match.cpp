@@ -10,7 +10,7 @@
 #include <nuncio/socket.hpp>
 
 CAF_BEGIN_TYPE_ID_BLOCK(match, caf::first_custom_type_id)
-  CAF_ADD_ATOM(match, match, tick_atom, "tick")
+CAF_ADD_ATOM(match, match, tick_atom, "tick")
 CAF_END_TYPE_ID_BLOCK(match)
 
 namespace {
@@ -36,7 +36,8 @@ public:
   caf::behavior make_behavior() override {
     return {
         [this](nuncio::socket_opened& s) {
-          if (players_.size() == 1000) return static_cast<void>(s.socket.refuse(4001, "this match is full"));
+          if (players_.size() == 1000)
+            return static_cast<void>(s.socket.refuse(4001, "this match is full"));
           if (!s.socket.accept()) return;
           players_[s.socket.id()] = {s.socket.query("name").value_or("somebody"), 0, 0};
           if (!std::exchange(ticking_, true)) schedule_tick();
@@ -51,7 +52,8 @@ public:
         [this](const nuncio::socket_closed& s) { players_.erase(s.socket.id()); },
         [this](match::tick_atom) { tick(); },
         [this](const nuncio::http_request&) {
-          return nuncio::http_response{.body = std::to_string(players_.size()) + " players, tick " + std::to_string(n_)};
+          return nuncio::http_response{
+              .body = std::to_string(players_.size()) + " players, tick " + std::to_string(n_)};
         },
     };
   }
@@ -64,7 +66,8 @@ private:
   };
 
   void schedule_tick() {
-    next_ = std::max(next_ + 50ms, caf::actor_clock::clock_type::now());  // no drift, and no rush after a pause
+    next_ = std::max(
+        next_ + 50ms, caf::actor_clock::clock_type::now());  // no drift, and no rush after a pause
     scheduled_send(this, next_, match::tick_atom_v);
   }
 
@@ -92,8 +95,7 @@ private:
 
 void caf_main(caf::actor_system& system, const config& settings) {
   nuncio::host host{
-      system,
-      {.endpoint = settings.endpoint, .pool = settings.pool, .log = nuncio::stderr_log()}};
+      system, {.endpoint = settings.endpoint, .pool = settings.pool, .log = nuncio::stderr_log()}};
   host.serve<match_room>("match");
   host.run_until_signal();
 }

@@ -20,8 +20,7 @@ int main() {
   nuncio::recommended(config);
   caf::actor_system system{config};
   nuncio::host host{
-      system,
-      {.endpoint = "http://127.0.0.1:6420", .pool = "game", .log = nuncio::stderr_log()}};
+      system, {.endpoint = "http://127.0.0.1:6420", .pool = "game", .log = nuncio::stderr_log()}};
   host.serve("counter", counter);
   return host.run_until_signal();
 }

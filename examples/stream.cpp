@@ -31,12 +31,14 @@ caf::behavior news(caf::stateful_actor<listeners, nuncio::engine_actor>* self) {
   return {[self](const nuncio::http_request& r) -> caf::result<nuncio::http_response> {
     const auto path = r.path_only();
     if (path == "/request/events") {
-      self->state.all.push_back(self->stream(r, {.headers = {{"content-type", "text/event-stream"}}}));
+      self->state.all.push_back(
+          self->stream(r, {.headers = {{"content-type", "text/event-stream"}}}));
       return caf::delegated<nuncio::http_response>{};  // the stream is the answer
     }
     if (path == "/request/tell") {
       const auto event = nuncio::bytes{
-          "id: " + std::to_string(++self->state.told) + "\ndata: " + std::string{r.body.view()} + "\n\n"};
+          "id: " + std::to_string(++self->state.told) + "\ndata: " + std::string{r.body.view()} +
+          "\n\n"};
       // Whoever has gone, or reads so slowly that a window is full, is left out from now on.
       std::erase_if(self->state.all, [&](const nuncio::body_writer& to) {
         if (to.write(event)) return false;
@@ -63,8 +65,7 @@ caf::behavior news(caf::stateful_actor<listeners, nuncio::engine_actor>* self) {
 
 void caf_main(caf::actor_system& system, const config& settings) {
   nuncio::host host{
-      system,
-      {.endpoint = settings.endpoint, .pool = settings.pool, .log = nuncio::stderr_log()}};
+      system, {.endpoint = settings.endpoint, .pool = settings.pool, .log = nuncio::stderr_log()}};
   host.serve("news", news);
   host.run_until_signal();
 }

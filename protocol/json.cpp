@@ -38,7 +38,8 @@ struct field_row {
 struct alternative_row {
   std::string_view name;
   json (*render)(const void* alternative, std::uint16_t version);
-  void (*get)(json_reader& reader, const json& from, void* variant);  // makes it the alternative first
+  void (*get)(
+      json_reader& reader, const json& from, void* variant);  // makes it the alternative first
 };
 
 template <class T, std::size_t I>
@@ -72,7 +73,8 @@ constexpr auto fields_of =
     make_fields<T>(std::make_index_sequence<std::tuple_size_v<decltype(T::wire.fields)>>{});
 
 template <class T>
-constexpr auto alternatives_of = make_alternatives<T>(std::make_index_sequence<std::variant_size_v<T>>{});
+constexpr auto alternatives_of =
+    make_alternatives<T>(std::make_index_sequence<std::variant_size_v<T>>{});
 
 bool has_fields(std::span<const field_row> fields, std::uint16_t version) {
   return std::any_of(

@@ -8,25 +8,41 @@ namespace nuncio {
 
 std::string_view to_string(errc code) {
   switch (code) {
-    case errc::invalid_argument: return "invalid_argument";
-    case errc::malformed: return "malformed";
-    case errc::not_in_version: return "not_in_version";
-    case errc::unsupported_version: return "unsupported_version";
-    case errc::too_large: return "too_large";
-    case errc::queue_full: return "queue_full";
-    case errc::link_lost: return "link_lost";
-    case errc::timed_out: return "timed_out";
-    case errc::unreachable: return "unreachable";
-    case errc::refused: return "refused";
-    case errc::not_found: return "not_found";
-    case errc::evicted: return "evicted";
-    case errc::cancelled: return "cancelled";
-    case errc::internal: return "internal";
+    case errc::invalid_argument:
+      return "invalid_argument";
+    case errc::malformed:
+      return "malformed";
+    case errc::not_in_version:
+      return "not_in_version";
+    case errc::unsupported_version:
+      return "unsupported_version";
+    case errc::too_large:
+      return "too_large";
+    case errc::queue_full:
+      return "queue_full";
+    case errc::link_lost:
+      return "link_lost";
+    case errc::timed_out:
+      return "timed_out";
+    case errc::unreachable:
+      return "unreachable";
+    case errc::refused:
+      return "refused";
+    case errc::not_found:
+      return "not_found";
+    case errc::evicted:
+      return "evicted";
+    case errc::cancelled:
+      return "cancelled";
+    case errc::internal:
+      return "internal";
   }
   return "unknown";
 }
 
-std::string to_string(const failure& x) { return fmt::format("{}: {}", to_string(x.code), x.message); }
+std::string to_string(const failure& x) {
+  return fmt::format("{}: {}", to_string(x.code), x.message);
+}
 
 }  // namespace nuncio
 
@@ -79,8 +95,7 @@ outcome<T> decode_any(const bytes& frame, std::uint16_t version) {
 
 template <class T>
 std::string_view name_of_any(const T& x) {
-  return std::visit(
-      [](const auto& y) { return std::remove_cvref_t<decltype(y)>::wire.name; }, x);
+  return std::visit([](const auto& y) { return std::remove_cvref_t<decltype(y)>::wire.name; }, x);
 }
 
 }  // namespace

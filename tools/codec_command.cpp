@@ -10,7 +10,8 @@ void add_codec(CLI::App& app, int& status) {
   auto options = std::make_shared<tools::codec_options>();
   auto direction = std::make_shared<std::string>();
   auto type = std::make_shared<std::string>();
-  auto* command = app.add_subcommand("codec", "Convert messages between JSON and hex, line for line");
+  auto* command =
+      app.add_subcommand("codec", "Convert messages between JSON and hex, line for line");
   command->add_option("direction", *direction, "encode (JSON to hex) or decode (hex to JSON)")
       ->required()
       ->check(CLI::IsMember({"encode", "decode"}));
@@ -22,10 +23,10 @@ void add_codec(CLI::App& app, int& status) {
       ->capture_default_str();
   command->callback([=, &status] {
     using options_type = tools::codec_options;
-    options->action = *direction == "encode" ? options_type::direction::encode
-                                             : options_type::direction::decode;
-    options->type = *type == "to-rivet" ? options_type::message::to_rivet
-                                        : options_type::message::to_envoy;
+    options->action =
+        *direction == "encode" ? options_type::direction::encode : options_type::direction::decode;
+    options->type =
+        *type == "to-rivet" ? options_type::message::to_rivet : options_type::message::to_envoy;
     status = tools::run_codec(*options, std::cin, std::cout, std::cerr);
   });
 }

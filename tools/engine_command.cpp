@@ -49,11 +49,15 @@ void add_engine(CLI::App& app, int& status) {
   flags->options.port = 6420;
   auto& o = flags->options;
   auto* command = app.add_subcommand("engine", "Run the embedded dev engine (development only)");
-  command->add_option("--port", o.port, "TCP port of API, gateway and envoys; 0 picks one")->capture_default_str();
+  command->add_option("--port", o.port, "TCP port of API, gateway and envoys; 0 picks one")
+      ->capture_default_str();
   command->add_option("--address", o.address, "Address to listen on")->capture_default_str();
-  command->add_option("--data", o.data, "Folder that keeps actors and commands; default: memory only");
-  command->add_flag("--streaming", o.streaming, "The streaming gateway instead of the buffered one");
-  command->add_option("--fault", flags->faults, "Misbehave, e.g. lose-acks:count=3 or drop:on=command; repeatable");
+  command->add_option(
+      "--data", o.data, "Folder that keeps actors and commands; default: memory only");
+  command->add_flag(
+      "--streaming", o.streaming, "The streaming gateway instead of the buffered one");
+  command->add_option(
+      "--fault", flags->faults, "Misbehave, e.g. lose-acks:count=3 or drop:on=command; repeatable");
   command->callback([flags, &status] { status = run_engine(*flags); });
 }
 

@@ -73,9 +73,13 @@ std::optional<std::uint64_t> number(const http_request& r, std::string_view name
   return n;
 }
 
-http_response wants(std::string_view what) { return said_plainly(400, fmt::format("this request needs {}\n", what)); }
+http_response wants(std::string_view what) {
+  return said_plainly(400, fmt::format("this request needs {}\n", what));
+}
 
-http_response failed(const caf::error& e, caf::actor_system& sys) { return said_plainly(500, describe(sys, e) + "\n"); }
+http_response failed(const caf::error& e, caf::actor_system& sys) {
+  return said_plainly(500, describe(sys, e) + "\n");
+}
 
 using promise = caf::typed_response_promise<http_response>;
 
@@ -99,32 +103,41 @@ auto failing(probe_actor* self, promise to) {
 
 caf::result<http_response> handle_kv(probe_actor* self, const http_request& r) {
   if (const auto prefix = query_value(r.path, "prefix"); prefix && r.method == "GET") {
-    kv_query what{.prefix = *prefix, .reverse = query_value(r.path, "reverse") == "1", .limit = number(r, "limit")};
+    kv_query what{
+        .prefix = *prefix,
+        .reverse = query_value(r.path, "reverse") == "1",
+        .limit = number(r, "limit")};
     auto answer = self->make_response_promise<http_response>();
-    self->kv().list(std::move(what)).then(
-        [answer](const std::vector<kv_entry>& found) mutable {
-          auto out = json::array();
-          for (const auto& each : found) out.push_back({each.key.view(), each.value.view()});
-          answer.deliver(as_json(out));
-        },
-        failing(self, answer));
+    self->kv()
+        .list(std::move(what))
+        .then(
+            [answer](const std::vector<kv_entry>& found) mutable {
+              auto out = json::array();
+              for (const auto& each : found) out.push_back({each.key.view(), each.value.view()});
+              answer.deliver(as_json(out));
+            },
+            failing(self, answer));
     return answer;
   }
   const auto key = query_value(r.path, "key");
   if (!key) return wants("?key= or ?prefix=");
   if (r.method == "PUT")
     return with_body(self, r, [self, key](bytes body, promise to) {
-      self->kv().put(*key, std::move(body)).then(
-          [to]() mutable { to.deliver(said_plainly(200, "stored\n")); },
-          failing(self, to));
+      self->kv()
+          .put(*key, std::move(body))
+          .then([to]() mutable { to.deliver(said_plainly(200, "stored\n")); }, failing(self, to));
     });
   auto answer = self->make_response_promise<http_response>();
   if (r.method == "DELETE") {
-    self->kv().erase(*key).then([answer]() mutable { answer.deliver(said_plainly(200, "erased\n")); }, failing(self, answer));
+    self->kv().erase(*key).then(
+        [answer]() mutable { answer.deliver(said_plainly(200, "erased\n")); },
+        failing(self, answer));
   } else {
     self->kv().get(*key).then(
         [answer](const std::optional<bytes>& value) mutable {
-          answer.deliver(value ? http_response{.status = 200, .headers = {}, .body = *value} : said_plainly(404, "no such key\n"));
+          answer.deliver(
+              value ? http_response{.status = 200, .headers = {}, .body = *value}
+                    : said_plainly(404, "no such key\n"));
         },
         failing(self, answer));
   }
@@ -156,8 +169,11 @@ http_response as_json(const sql_result& x) {
 
 caf::result<http_response> handle_sql(probe_actor* self, const http_request& r) {
   return with_body(self, r, [self](const bytes& body, promise answer) {
-    self->sql().exec(std::string{body.view()}).then(
-        [answer](const sql_result& x) mutable { answer.deliver(as_json(x)); }, failing(self, answer));
+    self->sql()
+        .exec(std::string{body.view()})
+        .then(
+            [answer](const sql_result& x) mutable { answer.deliver(as_json(x)); },
+            failing(self, answer));
   });
 }
 
@@ -175,7 +191,8 @@ http_response run_here(probe_actor* self, std::string_view script) {
 void handle_stream(probe_actor* self, const http_request& r) {
   const auto total = number(r, "bytes").value_or(0);
   const auto chunk = std::clamp<std::uint64_t>(number(r, "chunk").value_or(65536), 1, 1UL << 20U);
-  const auto out = self->stream(r, {.status = 200, .headers = {{"content-type", "application/octet-stream"}}, .body = {}});
+  const auto out = self->stream(
+      r, {.status = 200, .headers = {{"content-type", "application/octet-stream"}}, .body = {}});
   self->on_writable(out, [=, sent = std::uint64_t{0}](body_writer& to) mutable {
     while (to.is_open() && sent < total) {
       const auto size = std::min({chunk, total - sent, static_cast<std::uint64_t>(to.room())});
@@ -191,7 +208,8 @@ void handle_stream(probe_actor* self, const http_request& r) {
 void handle_events(probe_actor* self, const http_request& r) {
   const auto count = number(r, "count").value_or(1);
   const std::chrono::milliseconds pause{number(r, "ms").value_or(1000)};
-  const auto out = self->stream(r, {.status = 200, .headers = {{"content-type", "text/event-stream"}}, .body = {}});
+  const auto out = self->stream(
+      r, {.status = 200, .headers = {{"content-type", "text/event-stream"}}, .body = {}});
   const auto next = std::make_shared<std::function<void(std::uint64_t)>>();
   *next = [=, again = std::weak_ptr{next}](std::uint64_t n) {
     if (n == count) return out.finish();
@@ -204,20 +222,25 @@ void handle_events(probe_actor* self, const http_request& r) {
 caf::result<http_response> handle_sink(probe_actor* self, const http_request& r) {
   auto answer = self->make_response_promise<http_response>();
   const auto rate = number(r, "read").value_or(0);
+
   struct progress {
     digest sum;
     std::uint64_t size = 0;
     body_reader reader;
   };
+
   const auto so_far = std::make_shared<progress>();
   so_far->reader = self->on_body(r, [=](const request_part& part) mutable {
     so_far->sum.add(part.data);
     so_far->size += part.data.size();
-    if (part.last) answer.deliver(as_json({{"bytes", so_far->size}, {"sha256", so_far->sum.hex()}}));
+    if (part.last)
+      answer.deliver(as_json({{"bytes", so_far->size}, {"sha256", so_far->sum.hex()}}));
     if (part.last || part.failed || rate == 0) return;
     so_far->reader.pause();
     self->delayed_send(
-        self, std::chrono::milliseconds{1000 * part.data.size() / rate}, later{[so_far] { so_far->reader.resume(); }});
+        self, std::chrono::milliseconds{1000 * part.data.size() / rate}, later{[so_far] {
+          so_far->reader.resume();
+        }});
   });
   return answer;
 }
@@ -261,12 +284,15 @@ caf::result<http_response> handle(probe_actor* self, const http_request& r) {
   }
   if (is("slow")) {
     auto answer = self->make_response_promise<http_response>();
-    self->delayed_send(self, std::chrono::milliseconds{number(r, "ms").value_or(0)}, later{[answer]() mutable {
-                         answer.deliver(said_plainly(200, "at last\n"));
-                       }});
+    self->delayed_send(
+        self, std::chrono::milliseconds{number(r, "ms").value_or(0)}, later{[answer]() mutable {
+          answer.deliver(said_plainly(200, "at last\n"));
+        }});
     return answer;
   }
-  if (is("fail")) return said_plainly(static_cast<std::uint16_t>(number(r, "status").value_or(500)), "as you asked\n");
+  if (is("fail"))
+    return said_plainly(
+        static_cast<std::uint16_t>(number(r, "status").value_or(500)), "as you asked\n");
   if (is("crash")) throw std::runtime_error("crashed as asked");
   if (is("sleep")) {
     self->sleep();
@@ -277,7 +303,8 @@ caf::result<http_response> handle(probe_actor* self, const http_request& r) {
     return said_plainly(200, "farewell\n");
   }
   if (is("alarm")) {
-    self->set_alarm(std::chrono::system_clock::now() + std::chrono::milliseconds{number(r, "ms").value_or(0)});
+    self->set_alarm(
+        std::chrono::system_clock::now() + std::chrono::milliseconds{number(r, "ms").value_or(0)});
     return said_plainly(200, "set\n");
   }
   return said_plainly(404, fmt::format("no route for {} {}\n", r.method.view(), path));
@@ -313,13 +340,21 @@ void handle_open(const socket_opened& s) {
 
 // Counts this start among those of the actor's life.
 void remember_start(probe_actor* self) {
-  self->kv().get_all({"probe/wakes", "probe/stop"}).then(
-      [self](const std::vector<std::optional<bytes>>& kept) {
-        if (kept[0]) std::from_chars(kept[0]->view().data(), kept[0]->view().data() + kept[0]->size(), self->state.wakes);
-        if (kept[1]) self->state.last_stop = kept[1]->view();
-        self->kv().put("probe/wakes", std::to_string(++self->state.wakes)).then([] {}, [](const caf::error&) {});
-      },
-      [](const caf::error&) {});
+  self->kv()
+      .get_all({"probe/wakes", "probe/stop"})
+      .then(
+          [self](const std::vector<std::optional<bytes>>& kept) {
+            if (kept[0])
+              std::from_chars(
+                  kept[0]->view().data(),
+                  kept[0]->view().data() + kept[0]->size(),
+                  self->state.wakes);
+            if (kept[1]) self->state.last_stop = kept[1]->view();
+            self->kv()
+                .put("probe/wakes", std::to_string(++self->state.wakes))
+                .then([] {}, [](const caf::error&) {});
+          },
+          [](const caf::error&) {});
 }
 
 caf::behavior probe(probe_actor* self, const std::shared_ptr<start_census>& census) {
@@ -331,8 +366,11 @@ caf::behavior probe(probe_actor* self, const std::shared_ptr<start_census>& cens
       [self](const socket_message& m) { handle_message(self, m); },
       [self](const alarm_due&) { ++self->state.alarms; },
       [self](const stop_command& why) {
-        const auto name = protocol::wire_enum(why.reason).values[static_cast<std::size_t>(why.reason)];
-        self->kv().put("probe/stop", name).then([self] { self->finish(); }, [self](const caf::error&) { self->finish(); });
+        const auto name =
+            protocol::wire_enum(why.reason).values[static_cast<std::size_t>(why.reason)];
+        self->kv()
+            .put("probe/stop", name)
+            .then([self] { self->finish(); }, [self](const caf::error&) { self->finish(); });
       },
       [](const later& x) { x.what(); },
   };
@@ -341,7 +379,10 @@ caf::behavior probe(probe_actor* self, const std::shared_ptr<start_census>& cens
 }  // namespace
 
 void serve_probe(host& to, const std::shared_ptr<start_census>& census, std::string name) {
-  to.serve(serve_options{.name = std::move(name), .detached = true, .stream_requests = true}, probe, census);
+  to.serve(
+      serve_options{.name = std::move(name), .detached = true, .stream_requests = true},
+      probe,
+      census);
 }
 
 }  // namespace nuncio

@@ -9,7 +9,10 @@ ack::ack(
     std::shared_ptr<link_port> link,
     std::shared_ptr<counters> counts,
     ack_options options)
-    : event_based_actor(cfg), link_(std::move(link)), counts_(std::move(counts)), pending_(options) {}
+    : event_based_actor(cfg),
+      link_(std::move(link)),
+      counts_(std::move(counts)),
+      pending_(options) {}
 
 caf::behavior ack::make_behavior() {
   set_default_handler(caf::drop);

@@ -17,7 +17,9 @@ public:
       ack_options options = {});
 
   caf::behavior make_behavior() override;
+
   const char* name() const override { return "nuncio.ack"; }
+
   void on_exit() override { link_.reset(); }
 
 private:

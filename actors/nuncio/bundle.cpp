@@ -60,14 +60,15 @@ void bundle::add_to(host_stats& sum) const {
 
 // Storage hears of it from ingress, once the replay has said which instances are over.
 void bundle::on_up(epoch connection) {
-  for (const auto* to : {&ingress_, &ack_, &outbox_}) caf::anon_send(*to, internal::link_up{connection});
+  for (const auto* to : {&ingress_, &ack_, &outbox_})
+    caf::anon_send(*to, internal::link_up{connection});
 }
 
 void bundle::on_inbound(inbound_batch batch) {
   // What answers storage requests goes straight there: an actor may be waiting for it.
   auto& all = batch.messages;
-  const auto first =
-      std::stable_partition(all.begin(), all.end(), [](const auto& x) { return !answers_storage(x); });
+  const auto first = std::stable_partition(
+      all.begin(), all.end(), [](const auto& x) { return !answers_storage(x); });
   if (first != all.end()) {
     internal::storage_inbound part{{std::move_iterator{first}, std::move_iterator{all.end()}}, 0};
     all.erase(first, all.end());

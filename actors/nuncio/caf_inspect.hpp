@@ -46,8 +46,10 @@ caf::error inspect(Inspector& f, T& x) {
     return caf::none;
   };
   bytes frame{std::move(raw)};
-  if constexpr (std::same_as<T, to_rivet>) return store(decode_to_rivet(frame, wire::version_max));
-  else return store(decode_to_envoy(frame, wire::version_max));
+  if constexpr (std::same_as<T, to_rivet>)
+    return store(decode_to_rivet(frame, wire::version_max));
+  else
+    return store(decode_to_envoy(frame, wire::version_max));
 }
 
 }  // namespace nuncio::protocol

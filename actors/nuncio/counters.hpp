@@ -16,14 +16,14 @@
 namespace nuncio {
 
 struct ingress_stats {
-  std::uint64_t commands = 0;       ///< commands received, replays included
-  std::uint64_t dispatched = 0;     ///< fresh commands carried out
-  std::uint64_t starts = 0;         ///< of these, Starts
-  std::uint64_t stops = 0;          ///< of these, Stops
-  std::uint64_t orphan_stops = 0;   ///< Stops for a generation of which nothing was known
-  std::uint64_t barriers = 0;       ///< replay barriers passed
+  std::uint64_t commands = 0;      ///< commands received, replays included
+  std::uint64_t dispatched = 0;    ///< fresh commands carried out
+  std::uint64_t starts = 0;        ///< of these, Starts
+  std::uint64_t stops = 0;         ///< of these, Stops
+  std::uint64_t orphan_stops = 0;  ///< Stops for a generation of which nothing was known
+  std::uint64_t barriers = 0;      ///< replay barriers passed
   std::uint64_t planned_reconnects = 0;
-  std::uint64_t instances = 0;      ///< instances now, down ones that wait for the engine included
+  std::uint64_t instances = 0;  ///< instances now, down ones that wait for the engine included
   std::uint64_t actors_started = 0;
   std::uint64_t actors_failed = 0;
   std::uint64_t actors_abandoned = 0;  ///< ignored exit
@@ -35,15 +35,17 @@ struct ingress_stats {
   std::uint64_t requests_replaced = 0;  ///< a repeated start of a live exchange
   std::uint64_t sockets = 0;            ///< client WebSockets handed to actors
   std::uint64_t sockets_open = 0;
-  std::uint64_t sockets_refused = 0;    ///< at a bound, not accepted in time, or for an actor that ends
-  std::uint64_t sockets_flooded = 0;    ///< closed because more came than their actor could take
-  std::uint64_t socket_messages = 0;    ///< handed to actors
+  std::uint64_t sockets_refused =
+      0;  ///< at a bound, not accepted in time, or for an actor that ends
+  std::uint64_t sockets_flooded = 0;  ///< closed because more came than their actor could take
+  std::uint64_t socket_messages = 0;  ///< handed to actors
 };
 
 /// Adds a struct that is nothing but std::uint64_t numbers, each to its own.
 template <class T>
 void add(T& sum, const T& more) {
-  static_assert(std::has_unique_object_representations_v<T> && sizeof(T) % sizeof(std::uint64_t) == 0);
+  static_assert(
+      std::has_unique_object_representations_v<T> && sizeof(T) % sizeof(std::uint64_t) == 0);
   using numbers = std::array<std::uint64_t, sizeof(T) / sizeof(std::uint64_t)>;
   auto all = std::bit_cast<numbers>(sum);
   const auto each = std::bit_cast<numbers>(more);
@@ -58,11 +60,12 @@ struct host_stats {
   outbox_stats outbox;
   link_stats link;
   storage_stats storage;
-  std::uint64_t acks_sent = 0;      ///< checkpoints put into frames
+  std::uint64_t acks_sent = 0;  ///< checkpoints put into frames
   std::uint64_t ack_frames = 0;
   std::uint64_t acks_pending = 0;
-  std::uint64_t responses = 0;      ///< HTTP responses handed to the link
-  bool engine_acks_events = false;  ///< the engine has acked an event: the rule "Running not acked" is in force
+  std::uint64_t responses = 0;  ///< HTTP responses handed to the link
+  bool engine_acks_events =
+      false;  ///< the engine has acked an event: the rule "Running not acked" is in force
 };
 
 /// Snapshots that each actor publishes after it has dealt with a message; readers copy under a short lock.

@@ -22,14 +22,17 @@ thread_local engine_actor* handling = nullptr;
 
 struct handling_scope {
   explicit handling_scope(engine_actor* x) { handling = x; }
+
   ~handling_scope() { handling = nullptr; }
+
   handling_scope(const handling_scope&) = delete;
   handling_scope& operator=(const handling_scope&) = delete;
 };
 
 // What a turn writes to streams and asks of storage leaves when the turn ends.
 struct turn_scope {
-  turn_scope(internal::storage_client& x, std::unique_ptr<internal::instance_streams>& y) : storage(x), streams(y) {}
+  turn_scope(internal::storage_client& x, std::unique_ptr<internal::instance_streams>& y)
+      : storage(x), streams(y) {}
 
   ~turn_scope() {
     if (streams) streams->flush();
@@ -78,7 +81,8 @@ void deliver(const caf::actor& instance, std::uint64_t ticket, caf::message what
 }
 
 instance_sockets* sockets_of_this_thread(const instance_context* context) {
-  return handling != nullptr && handling->context_.get() == context ? handling->sockets_.get() : nullptr;
+  return handling != nullptr && handling->context_.get() == context ? handling->sockets_.get()
+                                                                    : nullptr;
 }
 
 bool on_instance_thread() { return handling != nullptr; }
@@ -123,16 +127,19 @@ caf::expected<sqlite> engine_actor::open_sqlite() { return open_sqlite({}); }
 
 caf::expected<sqlite> engine_actor::open_sqlite(const sqlite_options& options) {
   const auto refused = [](std::string_view why) {
-    return make_error(storage_failure{errc::refused, fmt::format("open_sqlite: {}", why), false, {}});
+    return make_error(
+        storage_failure{errc::refused, fmt::format("open_sqlite: {}", why), false, {}});
   };
   if (!hosted()) return refused("this actor was not spawned by a host");
   if (!getf(is_detached_flag))
     return refused(
-        "it waits for the engine, which an actor on the scheduler's shared threads must not; serve this one as detached");
+        "it waits for the engine, which an actor on the scheduler's shared threads must not; serve "
+        "this one as detached");
   const auto in_use = storage_.use_local_database();
   if (!in_use) return refused("the database is open already");
   return sqlite::open(
-      [in_use, client = &storage_](storage_call call) { return client->wait_for(std::move(call)); }, options);
+      [in_use, client = &storage_](storage_call call) { return client->wait_for(std::move(call)); },
+      options);
 }
 
 void engine_actor::initialize() {
@@ -251,8 +258,8 @@ void engine_actor::handle_cancelled(std::uint64_t ticket) {
 }
 
 void engine_actor::handle_response(caf::mailbox_element& x) {
-  const auto ticket = x.mid.request_id().with_normal_priority().integer_value() &
-                      caf::message_id::request_id_mask;
+  const auto ticket =
+      x.mid.request_id().with_normal_priority().integer_value() & caf::message_id::request_id_mask;
   auto& content = x.content();
   if (sockets_) {
     const auto* const error =
@@ -290,7 +297,8 @@ http_exchange engine_actor::exchange_of(std::uint64_t ticket, const exchange_pos
 }
 
 // @returns false if ingress sends the response, as the engine takes it, and closes the attempt itself
-bool engine_actor::respond_to(http_exchange exchange, std::uint64_t ticket, http_response response) {
+bool engine_actor::respond_to(
+    http_exchange exchange, std::uint64_t ticket, http_response response) {
   context_->counts->responses.fetch_add(1, std::memory_order_relaxed);
   protocol::to_rivet_response_start start;
   start.status = response.status;
@@ -323,13 +331,14 @@ bool engine_actor::respond_to(http_exchange exchange, std::uint64_t ticket, http
 void engine_actor::handle_down(const caf::error& reason) {
   internal::instance_down down{context_->start.self, {}, {}};
   // Quitting and being forgotten mean sleep; anything else is a failure that is reported with its text.
-  const auto quits = !reason || reason == caf::exit_reason::normal ||
-                     reason == caf::exit_reason::unreachable;
+  const auto quits =
+      !reason || reason == caf::exit_reason::normal || reason == caf::exit_reason::unreachable;
   if (!failure_.empty())
     down.error = failure_;
   else if (!quits)
     down.error = describe(system(), reason);
-  const auto why = down.error.empty() ? std::string_view{"the actor ended before it answered"} : down.error;
+  const auto why =
+      down.error.empty() ? std::string_view{"the actor ended before it answered"} : down.error;
   for (const auto& [ticket, to] : begun_)
     if (respond_to(exchange_of(ticket, to), ticket, plain(500, fmt::format("{}\n", why))))
       down.answered.push_back({context_->start.self, to.exchange, ticket});

@@ -51,7 +51,8 @@ struct instance_context {
   explicit instance_context(std::uint64_t term = 0) : gate(term) {}
 
   start_info start;
-  std::shared_ptr<const serve_options> serving;  ///< how its name is served; never null in a hosted instance
+  std::shared_ptr<const serve_options>
+      serving;       ///< how its name is served; never null in a hosted instance
   output_gate gate;  ///< ingress closes it
   std::shared_ptr<link_port> link;
   std::shared_ptr<counters> counts;
@@ -88,7 +89,10 @@ public:
   /// survives sleep and crash.
   void set_alarm(std::chrono::system_clock::time_point at);
   void clear_alarm();
-  [[nodiscard]] std::optional<std::chrono::system_clock::time_point> alarm_at() const { return alarm_at_; }
+
+  [[nodiscard]] std::optional<std::chrono::system_clock::time_point> alarm_at() const {
+    return alarm_at_;
+  }
 
   /// While a copy of what it returns lives, wherever, this actor does not fall asleep because it is idle.
   [[nodiscard]] std::shared_ptr<const void> keep_awake();
@@ -109,8 +113,14 @@ public:
 
   // -- for the runtime
   [[nodiscard]] const instance_context& context() const { return *context_; }
-  [[nodiscard]] const std::shared_ptr<const instance_context>& shared_context() const { return context_; }
-  [[nodiscard]] std::shared_ptr<const output_gate> gate() const { return {context_, &context_->gate}; }
+
+  [[nodiscard]] const std::shared_ptr<const instance_context>& shared_context() const {
+    return context_;
+  }
+
+  [[nodiscard]] std::shared_ptr<const output_gate> gate() const {
+    return {context_, &context_->gate};
+  }
 
   // -- bodies bit by bit; see stream.hpp
   /// Begins the response to `r` with this status and these headers; its body is written through the handle. What the
@@ -150,10 +160,13 @@ private:
   // -- what persistent_actor does differently
   /// @returns true if it calls begin() itself, later
   virtual bool prepare() { return false; }
+
   /// It has been told to finish, and no request is open.
   virtual void finish_now() { quit(); }
+
   /// It has quit of its own accord; what it asks of storage now is carried out before the engine is told.
   virtual void handle_end() {}
+
   virtual void handle_state_tick() {}
 
   void finish_if_answered();
@@ -176,9 +189,10 @@ private:
   std::shared_ptr<const instance_context> context_;
   internal::storage_client storage_;
   std::unique_ptr<internal::instance_streams> streams_;  ///< none before the first
-  std::unordered_map<std::uint64_t, exchange_position> begun_;  ///< by ticket: handed to a handler, not answered
+  std::unordered_map<std::uint64_t, exchange_position>
+      begun_;                                    ///< by ticket: handed to a handler, not answered
   std::unordered_set<std::uint64_t> cancelled_;  ///< before they were handed to a handler
-  std::unordered_set<std::uint64_t> skipped_;    ///< put back by a handler that awaits something else
+  std::unordered_set<std::uint64_t> skipped_;  ///< put back by a handler that awaits something else
   std::unique_ptr<internal::instance_sockets> sockets_;  ///< none before the first
   bool socket_tick_armed_ = false;
   bool destroyed_ = false;  ///< told to stop for good
@@ -214,7 +228,8 @@ void deliver(const caf::actor& instance, std::uint64_t ticket, caf::message what
 /// Sends `what` to the instance's ingress, if that still lives.
 template <class T>
 void tell(const instance_context& context, T what) {
-  if (const auto to = caf::actor_cast<caf::actor>(context.ingress)) caf::anon_send(to, std::move(what));
+  if (const auto to = caf::actor_cast<caf::actor>(context.ingress))
+    caf::anon_send(to, std::move(what));
 }
 
 /// Whether this thread is running a handler of a hosted engine actor.

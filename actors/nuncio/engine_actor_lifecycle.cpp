@@ -38,13 +38,16 @@ void engine_actor::set_alarm(system_clock::time_point at) {
   internal::tell(*context_, internal::alarm_called{context_->start.self, unix_ms(at)});
   kv_store::raw(storage_)
       .put(alarm_key, std::to_string(unix_ms(at)))
-      .then([] {}, [this](const caf::error& e) {
-        log_to(
-            context_->log,
-            log_level::error,
-            "an alarm could not be stored: if its actor ends before, it is woken but not told why",
-            {{"actor", context_->start.self.actor.str()}, {"reason", describe(system(), e)}});
-      });
+      .then(
+          [] {},
+          [this](const caf::error& e) {
+            log_to(
+                context_->log,
+                log_level::error,
+                "an alarm could not be stored: if its actor ends before, it is woken but not told "
+                "why",
+                {{"actor", context_->start.self.actor.str()}, {"reason", describe(system(), e)}});
+          });
   arm_alarm();
 }
 
@@ -76,7 +79,10 @@ void engine_actor::recall_alarm() {
 void engine_actor::arm_alarm() {
   if (!alarm_at_) return;
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(*alarm_at_ - system_clock::now());
-  delayed_send(this, std::clamp<std::chrono::milliseconds>(left, 0ms, timer_max), internal::alarm_tick{++alarm_serial_});
+  delayed_send(
+      this,
+      std::clamp<std::chrono::milliseconds>(left, 0ms, timer_max),
+      internal::alarm_tick{++alarm_serial_});
 }
 
 std::shared_ptr<const void> engine_actor::keep_awake() {
@@ -86,7 +92,8 @@ std::shared_ptr<const void> engine_actor::keep_awake() {
 
 void engine_actor::handle_idle_probe() {
   const auto& self = context_->start.self;
-  if (awake_.use_count() > 1) return internal::tell(*context_, internal::instance_active{self, context_->now()});
+  if (awake_.use_count() > 1)
+    return internal::tell(*context_, internal::instance_active{self, context_->now()});
   if (talked_ + context_->serving->idle_timeout > context_->now())
     return internal::tell(*context_, internal::instance_active{self, talked_});
   sleep();

@@ -43,7 +43,8 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
     return invoke_message_result::consumed;
   }
   if (content.match_elements<internal::socket_repeated>()) {
-    if (sockets_) sockets_->handle_repeated(*content.get_as<internal::socket_repeated>(0).socket.get());
+    if (sockets_)
+      sockets_->handle_repeated(*content.get_as<internal::socket_repeated>(0).socket.get());
     arm_socket_tick();
     return invoke_message_result::consumed;
   }

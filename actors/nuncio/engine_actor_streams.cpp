@@ -31,7 +31,8 @@ body_writer engine_actor::stream(const http_request& r, http_response head) {
   if (begun == begun_.end()) return {};  // the client has gone, or it was answered before
   if (!streams_) streams_ = std::make_unique<internal::instance_streams>(this);
   const auto x = streams_->at(r.ticket, begun->second);
-  begun_.erase(begun);  // a response that has begun may go on for ever: finish() does not wait for it
+  begun_.erase(
+      begun);  // a response that has begun may go on for ever: finish() does not wait for it
   context_->counts->responses.fetch_add(1, std::memory_order_relaxed);
   internal::tell(*context_, internal::response_begun{context_->start.self, r.exchange, r.ticket});
   protocol::to_rivet_response_start start;

@@ -25,9 +25,9 @@
 #include <nuncio/factory.hpp>
 #include <nuncio/kv.hpp>
 #include <nuncio/log.hpp>
-#include <nuncio/sql.hpp>
 #include <nuncio/outcome.hpp>
 #include <nuncio/serve_options.hpp>
+#include <nuncio/sql.hpp>
 #include <nuncio/tls_options.hpp>
 #include <nuncio/token_source.hpp>
 #include <string>

@@ -18,13 +18,14 @@ using http_headers = wire::map_of<text, text>;
 /// A request that the engine routed to this actor. HTTP is at least once: the gateway repeats a request whose attempt
 /// failed before its response began, under the same `exchange`.
 struct http_request {
-  text method;  ///< as the client sent it, such as "GET"
-  text path;    ///< begins with '/', percent-encoded, with the query
+  text method;           ///< as the client sent it, such as "GET"
+  text path;             ///< begins with '/', percent-encoded, with the query
   http_headers headers;  ///< names in lower case, each once
   bytes body;            ///< complete; empty if there is none, or if `streamed`
-  bool streamed = false;  ///< the body comes in parts: engine_actor::on_body (serve_options::stream_requests)
-  exchange_id exchange;  ///< the same for each repetition: for handlers that deduplicate
-  std::uint64_t ticket = 0;  ///< this attempt, unique in the process
+  bool streamed =
+      false;  ///< the body comes in parts: engine_actor::on_body (serve_options::stream_requests)
+  exchange_id exchange;          ///< the same for each repetition: for handlers that deduplicate
+  std::uint64_t ticket = 0;      ///< this attempt, unique in the process
   exchange_position position{};  ///< for the runtime
 
   /// The value of a header; `name` in lower case.
@@ -34,7 +35,9 @@ struct http_request {
   }
 
   /// The path without the query.
-  [[nodiscard]] std::string_view path_only() const { return path.view().substr(0, path.view().find('?')); }
+  [[nodiscard]] std::string_view path_only() const {
+    return path.view().substr(0, path.view().find('?'));
+  }
 };
 
 struct http_response {

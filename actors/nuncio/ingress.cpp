@@ -38,8 +38,7 @@ const std::shared_ptr<const serve_options>& default_serving() {
 
 }  // namespace
 
-ingress::ingress(
-    caf::actor_config& cfg, ingress_options options, caf::actor ack, caf::actor outbox)
+ingress::ingress(caf::actor_config& cfg, ingress_options options, caf::actor ack, caf::actor outbox)
     : event_based_actor(cfg),
       options_(std::move(options)),
       ack_(std::move(ack)),
@@ -224,8 +223,9 @@ void ingress::handle_command(protocol::command_wrapper& command) {
   if (start != nullptr) age = clock_.age(start->config.create_ts, now);
   const auto known = ledger_.newest_generation(who.actor);
   ++stats_.commands;
-  const auto judged = ledger_.admit(at, age, connection_, now);  // I2: recorded before anything else
-  processed_.push_back(at);                                      // I7: whatever the verdict
+  const auto judged =
+      ledger_.admit(at, age, connection_, now);  // I2: recorded before anything else
+  processed_.push_back(at);                      // I7: whatever the verdict
   if (judged == verdict::duplicate || judged == verdict::superseded) return;
   if (known && *known < who.generation) {  // I11
     say(internal::superseded{who.actor, who.generation});
@@ -233,7 +233,8 @@ void ingress::handle_command(protocol::command_wrapper& command) {
       if (place->second.next && place->second.next->who.generation < who.generation)
         apply(actor_ref{place->second.next->who}, input::superseded);
       if (place->second.current && place->second.current->who.generation < who.generation)
-        apply(actor_ref{place->second.current->who}, input::superseded, "a newer generation exists");
+        apply(
+            actor_ref{place->second.current->who}, input::superseded, "a newer generation exists");
     }
   }
   if (judged == verdict::expired) {
@@ -243,7 +244,9 @@ void ingress::handle_command(protocol::command_wrapper& command) {
         "a Start is too old to run",
         {{"actor", who.actor.str()}, {"generation", fmt::to_string(who.generation)}});
     say(internal::say_stopped{
-        who, protocol::stop_code::error, "the Start was older than the start limit when it arrived"});
+        who,
+        protocol::stop_code::error,
+        "the Start was older than the start limit when it arrived"});
     ledger_.handle_gone(who, now);
     return;
   }
@@ -284,7 +287,8 @@ void ingress::handle_stop(const actor_ref& who, protocol::stop_actor_reason reas
     return;
   }
   x->reason = reason;
-  if (x->state != state::queued) apply(who, input::accepted);  // the engine only stops what it accepted
+  if (x->state != state::queued)
+    apply(who, input::accepted);  // the engine only stops what it accepted
   if (reason == protocol::stop_actor_reason::lost)
     apply(who, input::lost_command, fmt::format("the engine ended it: {}", reason_name(reason)));
   else
@@ -333,11 +337,7 @@ void ingress::handle_drain(time_point deadline) {
   options_.link->greet(std::move(greeting), true);
   for (auto& [id, place] : slots_)
     if (place.current) set_alarm(*place.current, input::drain, options_.drain_patience);
-  log_to(
-      options_.log,
-      log_level::info,
-      "draining",
-      {{"actors", fmt::to_string(slots_.size())}});
+  log_to(options_.log, log_level::info, "draining", {{"actors", fmt::to_string(slots_.size())}});
 }
 
 // -- lifecycle --------------------------------------------------------------------
@@ -428,7 +428,8 @@ void ingress::apply(instance& x, input what, std::string why) {
         {{"name", x.context->start.name.str()}, {"actor", who.actor.str()}, {"reason", x.why}});
   }
   if (does(lifecycle::stopped_ok)) say(internal::say_stopped{who, protocol::stop_code::ok, {}});
-  if (does(lifecycle::stopped_error)) say(internal::say_stopped{who, protocol::stop_code::error, x.why});
+  if (does(lifecycle::stopped_error))
+    say(internal::say_stopped{who, protocol::stop_code::error, x.why});
   if (does(lifecycle::spawn)) return spawn(x);
   if (x.state == state::stopped) return finish(x);
   if (x.down) count_as_down(x);
@@ -451,7 +452,8 @@ std::shared_ptr<instance_context> ingress::make_context(
       .name = std::move(config.name),
       .key = std::move(config.key),
       .input = std::move(config.input),
-      .created = std::chrono::system_clock::time_point{std::chrono::milliseconds{config.create_ts}}};
+      .created =
+          std::chrono::system_clock::time_point{std::chrono::milliseconds{config.create_ts}}};
   const auto named = options_.factories.find(made->start.name.view());
   made->serving = named != options_.factories.end() ? named->second.options : default_serving();
   made->link = options_.link;
@@ -468,8 +470,7 @@ void ingress::spawn(instance& x) {
   const auto name = x.context->start.name.view();
   const auto factory = options_.factories.find(name);
   if (factory == options_.factories.end()) {  // I12
-    return apply(
-        x, input::failed, fmt::format("no actor is served under the name '{}'", name));
+    return apply(x, input::failed, fmt::format("no actor is served under the name '{}'", name));
   }
   try {
     x.handle = factory->second.make(system(), x.context, launching_);
@@ -487,7 +488,8 @@ void ingress::finish(instance& x) {
   forget_sockets(*over);
   for (const auto& each : over->alarms) alarms_.erase(each);
   if (const auto& key = over->context->start.key) {
-    auto [at_key, end] = keyed_.equal_range(hash_of(over->context->start.name, key_from_text(key->view())));
+    auto [at_key, end] =
+        keyed_.equal_range(hash_of(over->context->start.name, key_from_text(key->view())));
     while (at_key != end && at_key->second != over.get()) ++at_key;
     if (at_key != end) keyed_.erase(at_key);
   }
@@ -528,8 +530,7 @@ void ingress::say(internal::outbox_input what) { said_.push_back(std::move(what)
 
 void ingress::set_alarm(instance& x, input what, duration after) {
   // Most alarms are of one length, so that the latest belongs at the end.
-  x.alarms.push_back(
-      alarms_.emplace_hint(alarms_.end(), options_.now() + after, alarm{&x, what}));
+  x.alarms.push_back(alarms_.emplace_hint(alarms_.end(), options_.now() + after, alarm{&x, what}));
 }
 
 void ingress::watch_idle(instance& x, time_point at) {
@@ -600,7 +601,8 @@ void ingress::handle_tick(std::uint64_t serial) {
         x.storing = false;
         count_as_down(x);
         break;
-      default: apply(x, what);
+      default:
+        apply(x, what);
     }
   }
   end_stalled(now);
@@ -647,8 +649,10 @@ void ingress::flush() {
   earlier(ledger_.poll_timeout());
   if (draining_ && !over_) {
     const auto close_at = drain_deadline_ + options_.end_limit;
-    if (!slots_.empty() && drain_deadline_ > now) earlier(std::min(drain_deadline_, drain_.log_at));
-    else if (close_at > now) earlier(close_at);
+    if (!slots_.empty() && drain_deadline_ > now)
+      earlier(std::min(drain_deadline_, drain_.log_at));
+    else if (close_at > now)
+      earlier(close_at);
   }
   if (next && (!tick_at_ || *next < *tick_at_)) {
     tick_at_ = next;
@@ -687,7 +691,8 @@ void ingress::count_drained(const instance& over) {
 void ingress::log_drain(time_point now) {
   if (now < drain_.log_at || slots_.empty()) return;
   drain_.log_at = now + drain_log_interval;
-  const auto left = std::chrono::ceil<std::chrono::seconds>(std::max(drain_deadline_ - now, duration{}));
+  const auto left =
+      std::chrono::ceil<std::chrono::seconds>(std::max(drain_deadline_ - now, duration{}));
   log_to(
       options_.log,
       log_level::info,
@@ -702,7 +707,8 @@ ingress::instance* ingress::find_keyed(const nuncio::find& q) {
   for (auto at = from; at != to; ++at) {
     const auto& start = at->second->context->start;
     const auto runs = at->second->state == state::running || at->second->state == state::accepted;
-    if (runs && start.name.view() == q.name && key_from_text(start.key->view()) == q.key) return at->second;
+    if (runs && start.name.view() == q.name && key_from_text(start.key->view()) == q.key)
+      return at->second;
   }
   return nullptr;
 }

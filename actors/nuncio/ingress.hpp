@@ -75,7 +75,9 @@ public:
   ingress(caf::actor_config& cfg, ingress_options options, caf::actor ack, caf::actor outbox);
 
   caf::behavior make_behavior() override;
+
   const char* name() const override { return "nuncio.ingress"; }
+
   void on_exit() override;
 
 private:
@@ -111,14 +113,16 @@ private:
     std::unordered_set<exchange_id> sockets;
     std::vector<internal::socket_ptr> listed;  ///< to tell the instance of, once it is there
     bool lists = false;                        ///< and whether it must be told
-    std::size_t responses = 0;  ///< attempts that are answered and wait for credit
+    std::size_t responses = 0;                 ///< attempts that are answered and wait for credit
     /// The CAF actor has ended, with this error, and is not counted as down while `responses` are going out.
     std::optional<std::string> down;
     bool storing = false;  ///< nor while what it has written is not answered
     std::vector<alarm_map::iterator> alarms;
     time_point busy_at{};  ///< when something that keeps it awake was last seen
 
-    [[nodiscard]] std::shared_ptr<const output_gate> gate() const { return {context, &context->gate}; }
+    [[nodiscard]] std::shared_ptr<const output_gate> gate() const {
+      return {context, &context->gate};
+    }
   };
 
   /// The instances of one actor: the one that lives, and the newer one that waits for its end.
@@ -140,10 +144,10 @@ private:
     /// The head of a request whose body comes in chunks and is not whole yet.
     std::unique_ptr<http_request> partial;
     time_point due = time_point::max();  ///< when its response must have begun
-    bool passes = false;  ///< the request's parts go to the instance as they come
+    bool passes = false;                 ///< the request's parts go to the instance as they come
     std::uint64_t credited = 0;  ///< the engine's last word to the instance on that response
-    bool begun = false;   ///< the instance has begun a response that it writes bit by bit
-    bool responding = false;  ///< answered; the response waits for credit
+    bool begun = false;          ///< the instance has begun a response that it writes bit by bit
+    bool responding = false;     ///< answered; the response waits for credit
     // While the next word is the engine's: when it last said one, and when to look again.
     time_point heard{};
     std::optional<stall_map::iterator> stall;
@@ -160,7 +164,7 @@ private:
     socket_intake intake;
     bool accepted = false;
     bool hibernates = false;
-    bool restoring = false;  ///< its instance has not said yet whether it goes on with it
+    bool restoring = false;            ///< its instance has not said yet whether it goes on with it
     std::vector<socket_message> held;  ///< until then
   };
 
@@ -186,10 +190,12 @@ private:
 
   // -- tunnel
   void handle_tunnel(protocol::to_envoy_tunnel_message& message);
-  void handle_request_start(const protocol::message_id& id, protocol::to_envoy_request_start& start);
+  void handle_request_start(
+      const protocol::message_id& id, protocol::to_envoy_request_start& start);
   void handle_request_chunk(
       route_map::iterator at, std::uint16_t index, const protocol::to_envoy_request_chunk& chunk);
-  bool pass_on(route_map::iterator at, std::uint16_t index, protocol::to_envoy_tunnel_message_kind& kind);
+  bool pass_on(
+      route_map::iterator at, std::uint16_t index, protocol::to_envoy_tunnel_message_kind& kind);
   void handle_response_begun(const internal::response_begun& what);
   void handle_request_abort(const exchange_id& id);
   void handle_response(internal::response_waits& what);
@@ -213,7 +219,8 @@ private:
   void handle_socket_open(const protocol::message_id& id, protocol::to_envoy_web_socket_open& open);
   void handle_socket_message(
       socket_map::iterator at, std::uint16_t index, protocol::to_envoy_web_socket_message& message);
-  void handle_socket_close(socket_map::iterator at, const protocol::to_envoy_web_socket_close& close);
+  void handle_socket_close(
+      socket_map::iterator at, const protocol::to_envoy_web_socket_close& close);
   void handle_socket_accepted(const internal::socket_accepted& what);
   void handle_socket_over(const internal::socket_over& what);
   void list_sockets(instance& x, const std::vector<protocol::hibernating_request>& all);
@@ -234,7 +241,8 @@ private:
   void apply(const actor_ref& who, lifecycle::input input, std::string why = {});
   void apply(instance& x, lifecycle::input input, std::string why = {});
   void apply_to_all(lifecycle::input input, const std::string& why);
-  std::shared_ptr<instance_context> make_context(const actor_ref& who, protocol::actor_config config);
+  std::shared_ptr<instance_context> make_context(
+      const actor_ref& who, protocol::actor_config config);
   void spawn(instance& x);
   void finish(instance& x);
   void handle_down(const internal::instance_down& what);
@@ -276,7 +284,8 @@ private:
   std::size_t cancelled_ = 0;  ///< of all instances
   /// Aborts that overtook their start: not executed when it comes. Bounded.
   std::deque<exchange_id> aborted_early_;
-  std::deque<exchange_id> closed_between_;  ///< hibernating WebSockets whose close came between two instances
+  std::deque<exchange_id>
+      closed_between_;  ///< hibernating WebSockets whose close came between two instances
   alarm_map alarms_;
   std::vector<protocol::to_envoy_commands> held_;  ///< until the engine's clock is known
   std::vector<protocol::actor_checkpoint> processed_;
@@ -298,7 +307,8 @@ private:
   bool drain_asked_ = false;
   bool over_ = false;
   bool system_over_ = false;
-  caf::actor spawn_serv_;  ///< ends with the system, perhaps before this actor's thread has even begun
+  caf::actor
+      spawn_serv_;  ///< ends with the system, perhaps before this actor's thread has even begun
   time_point drain_deadline_{};
   drain_progress drain_;
 };

@@ -50,7 +50,8 @@ void ingress::handle_socket_open(
   sockets_.try_emplace(exchange, made, to->who, socket_intake{id.message_index});
   to->sockets.insert(exchange);
   openings_.push_back({options_.now() + options_.accept_limit, exchange, ticket});
-  internal::deliver(to->handle, ticket, caf::make_message(socket_opened{connection{std::move(made)}}));
+  internal::deliver(
+      to->handle, ticket, caf::make_message(socket_opened{connection{std::move(made)}}));
 }
 
 void ingress::handle_socket_message(
@@ -61,7 +62,8 @@ void ingress::handle_socket_message(
   // What a hibernating client says from now on is for the next generation: the gateway keeps what is not acked.
   if (r.hibernates && to->state == state::stopping) return;
   switch (r.intake.handle_message(index)) {
-    case socket_intake::verdict::fresh: break;
+    case socket_intake::verdict::fresh:
+      break;
     case socket_intake::verdict::duplicate:
       if (to->handle) caf::anon_send(to->handle, internal::socket_repeated{connection{r.socket}});
       return;
@@ -161,7 +163,8 @@ void ingress::handle_sockets_restored(const actor_ref& who) {
 // Accepted first: what is refused is opened again by the gateway (docs/protocol.md G.6).
 void ingress::refuse_socket(const exchange_id& id, std::uint16_t code, std::string_view why) {
   const protocol::to_rivet_web_socket_close no{code, text{why}, false};
-  auto sent = send_answer({{id.gateway, id.request, 0}, protocol::to_rivet_web_socket_open{false}}, own_gate_);
+  auto sent = send_answer(
+      {{id.gateway, id.request, 0}, protocol::to_rivet_web_socket_open{false}}, own_gate_);
   if (sent) sent = send_answer({{id.gateway, id.request, 1}, no}, own_gate_);
 }
 
@@ -170,7 +173,8 @@ void ingress::end_unaccepted(time_point now) {
     const auto due = openings_.front();
     openings_.pop_front();
     const auto at = sockets_.find(due.exchange);
-    if (at == sockets_.end() || at->second.socket->ticket != due.ticket || at->second.accepted) continue;
+    if (at == sockets_.end() || at->second.socket->ticket != due.ticket || at->second.accepted)
+      continue;
     ++stats_.sockets_refused;
     refuse_socket(due.exchange, close_failed, "the actor did not accept in time");
     drop_socket(at, "it was not accepted in time");

@@ -38,7 +38,8 @@ void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
   }
   const auto at = routes_.find(exchange);
   if (at == routes_.end()) {  // over, or never ours
-    if (std::holds_alternative<protocol::to_envoy_web_socket_close>(kind)) remember_closed(exchange);
+    if (std::holds_alternative<protocol::to_envoy_web_socket_close>(kind))
+      remember_closed(exchange);
     return;
   }
   auto& r = at->second;
@@ -101,7 +102,8 @@ void ingress::handle_request_start(
   apply(who, input::accepted);  // requests come only for what the engine accepted
   const auto own_max = to->context->serving->requests_max;
   const auto needed = begun.position().uploading ? http_window_bytes : begun.held();
-  if (to->attempts.size() + to->cancelled.size() >= (own_max != 0 ? own_max : options_.requests_max) ||
+  if (to->attempts.size() + to->cancelled.size() >=
+          (own_max != 0 ? own_max : options_.requests_max) ||
       routes_.size() + cancelled_ >= options_.host_requests_max || !has_room(*to, needed)) {
     ++stats_.requests_rejected;
     begun.refuse(503, no_room);
@@ -143,7 +145,8 @@ bool ingress::pass_on(
   const auto* const to = find(r.who);
   if (to == nullptr || !to->handle || r.responding) return false;
   internal::exchange_input out{r.ticket, index, {}};
-  if (auto* chunk = std::get_if<protocol::to_envoy_request_chunk>(&kind); chunk != nullptr && r.passes)
+  if (auto* chunk = std::get_if<protocol::to_envoy_request_chunk>(&kind);
+      chunk != nullptr && r.passes)
     out.kind = std::move(*chunk);
   else if (std::holds_alternative<protocol::to_envoy_request_body_cancel>(kind) && r.passes)
     out.kind = protocol::to_envoy_request_body_cancel{};

@@ -76,7 +76,8 @@ void instance_sockets::handle_failed(socket& x, std::uint16_t code, std::string_
 bool instance_sockets::handle_answer(std::uint64_t ticket, const caf::error* error) {
   const auto at = all_.find(ticket);
   if (at == all_.end()) return false;
-  if (error == nullptr || at->second->session.now_in() != socket_session::state::opening) return true;
+  if (error == nullptr || at->second->session.now_in() != socket_session::state::opening)
+    return true;
   const auto kept = at->second;
   const auto no_handler = *error == caf::sec::unexpected_message;
   static_cast<void>(refuse(
@@ -95,7 +96,8 @@ void instance_sockets::flush() {
   for (auto& [ticket, x] : all_)
     if (auto ack = x->session.poll_ack(true))
       // Acks are cumulative: the next says what this one did.
-      if (const auto sent = put(*x, std::move(*ack)); !sent && sent.error().code == errc::queue_full) {
+      if (const auto sent = put(*x, std::move(*ack));
+          !sent && sent.error().code == errc::queue_full) {
         x->session.handle_duplicate();
         acks_due_ = true;
       }
@@ -115,7 +117,9 @@ outcome<void> instance_sockets::accept(socket& x, accept_options options) {
     clean_up();
     save(x);
   }
-  internal::tell(*x.context, socket_accepted{x.context->start.self, x.session.id(), x.ticket, options.hibernate});
+  internal::tell(
+      *x.context,
+      socket_accepted{x.context->start.self, x.session.id(), x.ticket, options.hibernate});
   return {};
 }
 
@@ -123,10 +127,12 @@ outcome<void> instance_sockets::send(socket& x, bytes data, bool binary) {
   auto message = x.session.send(std::move(data), binary);
   if (!message) return message.error();
   if (x.unsent->load() <= x.context->serving->socket_unsent_bytes_max)
-    if (auto sent = put(x, std::move(*message)); sent || sent.error().code == errc::cancelled) return sent;
+    if (auto sent = put(x, std::move(*message)); sent || sent.error().code == errc::cancelled)
+      return sent;
   // What was not taken leaves a gap, so this is its end.
   close_and_tell(x, close_later, "the client reads too slowly");
-  return failure{errc::queue_full, "too much waits to be sent to this WebSocket; it is closed with 1013"};
+  return failure{
+      errc::queue_full, "too much waits to be sent to this WebSocket; it is closed with 1013"};
 }
 
 outcome<void> instance_sockets::close(socket& x, std::uint16_t code, std::string_view reason) {
@@ -151,7 +157,8 @@ outcome<void> instance_sockets::refuse(socket& x, std::uint16_t code, std::strin
 
 void instance_sockets::broadcast(const bytes& data, bool binary) {
   for (auto& [ticket, x] : all_)
-    if (x->session.now_in() == socket_session::state::open) static_cast<void>(send(*x, data, binary));
+    if (x->session.now_in() == socket_session::state::open)
+      static_cast<void>(send(*x, data, binary));
 }
 
 void instance_sockets::set_state(socket& x, bytes state) {
@@ -222,22 +229,27 @@ void instance_sockets::forget(socket& x) {
   const auto kept = x.shared_from_this();
   all_.erase(kept->ticket);
   if (kept->session.hibernates()) unsave(kept->session.id());
-  internal::tell(*kept->context, socket_over{kept->context->start.self, kept->session.id(), kept->ticket});
+  internal::tell(
+      *kept->context, socket_over{kept->context->start.self, kept->session.id(), kept->ticket});
 }
 
 // -- what is stored of those that hibernate
 
 void instance_sockets::save(socket& x) {
   x.stale = false;
-  const socket_record record{x.path, x.headers, x.state, x.session.next_index(), x.session.consumed()};
+  const socket_record record{
+      x.path, x.headers, x.state, x.session.next_index(), x.session.consumed()};
   const auto failed = [owner = owner_, context = x.context](const caf::error& e) {
     log_to(
         context->log,
         log_level::warning,
         "a WebSocket could not be stored; it will not survive its actor",
-        {{"actor", context->start.self.actor.str()}, {"reason", nuncio::describe(owner->system(), e)}});
+        {{"actor", context->start.self.actor.str()},
+         {"reason", nuncio::describe(owner->system(), e)}});
   };
-  kv_store::raw(storage_).put(socket_record_key(x.session.id()), encode(record)).then([] {}, failed);
+  kv_store::raw(storage_)
+      .put(socket_record_key(x.session.id()), encode(record))
+      .then([] {}, failed);
 }
 
 void instance_sockets::unsave(const exchange_id& id) {
@@ -257,7 +269,8 @@ void instance_sockets::restore(std::vector<socket_ptr> listed) {
                 context.log,
                 log_level::error,
                 "what was stored of WebSockets can't be read; they are closed",
-                {{"actor", context.start.self.actor.str()}, {"reason", nuncio::describe(owner_->system(), e)}});
+                {{"actor", context.start.self.actor.str()},
+                 {"reason", nuncio::describe(owner_->system(), e)}});
             handle_records(*kept, {});
           });
 }

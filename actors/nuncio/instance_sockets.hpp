@@ -49,7 +49,8 @@ using socket_ptr = std::shared_ptr<socket>;
 class instance_sockets {
 public:
   /// @param owner  of all of them; outlives this
-  instance_sockets(engine_actor* owner, storage_client& storage) : owner_(owner), storage_(storage) {}
+  instance_sockets(engine_actor* owner, storage_client& storage)
+      : owner_(owner), storage_(storage) {}
 
   /// The engine says that these are still there: goes on with those of which something is stored, closes the others, and
   /// forgets what is stored of any that is gone.
@@ -73,6 +74,7 @@ public:
   void handle_returned(bool consumed);
   /// Sends acks and what found no room before; to be called again while wants_flush().
   void flush();
+
   [[nodiscard]] bool wants_flush() const { return acks_due_ || !closes_.empty(); }
 
   // -- what the actor says
@@ -108,7 +110,8 @@ private:
   engine_actor* owner_;
   storage_client& storage_;
   std::unordered_map<std::uint64_t, socket_ptr> all_;  ///< by ticket
-  std::vector<std::pair<socket_ptr, protocol::to_rivet_tunnel_message>> closes_;  ///< that found no room
+  std::vector<std::pair<socket_ptr, protocol::to_rivet_tunnel_message>>
+      closes_;                             ///< that found no room
   std::optional<socket_message> in_hand_;  ///< that a handler is dealing with
   bool acks_due_ = false;
   std::uint64_t next_gone_ = ~std::uint64_t{};  ///< ticket for what no ingress knows

@@ -21,7 +21,10 @@ stream_ptr instance_streams::at(std::uint64_t ticket, const exchange_position& p
   if (!x) {
     const auto& context = owner_->context();
     x = std::make_shared<stream>(
-        position, http_exchange_options{.response_bytes_max = context.response_bytes_max}, ticket, this);
+        position,
+        http_exchange_options{.response_bytes_max = context.response_bytes_max},
+        ticket,
+        this);
   }
   return x;
 }
@@ -40,7 +43,9 @@ void instance_streams::handle(const exchange_input& what) {
     x->exchange.handle_request_chunk(what.index, *chunk);
   } else if (std::holds_alternative<protocol::to_envoy_request_body_cancel>(what.kind)) {
     x->exchange.handle_body_cancel();
-  } else if (const auto* update = std::get_if<protocol::to_envoy_response_body_window_update>(&what.kind)) {
+  } else if (
+      const auto* update =
+          std::get_if<protocol::to_envoy_response_body_window_update>(&what.kind)) {
     x->exchange.handle_window_update(update->consumed_bytes);
     x->wrote = true;
   }
@@ -116,7 +121,8 @@ void instance_streams::advance(stream& x) {
   if (x.of == nullptr) return;
   while (auto message = x.exchange.poll_transmit())
     if (const auto sent = owner_->context().link->send(owner_->gate(), std::move(*message)); !sent)
-      x.exchange.abort(protocol::http_stream_abort_reason_kind::internal_error, sent.error().message);
+      x.exchange.abort(
+          protocol::http_stream_abort_reason_kind::internal_error, sent.error().message);
   if (x.exchange.done()) close(x);
 }
 

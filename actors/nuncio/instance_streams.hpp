@@ -9,7 +9,11 @@
 namespace nuncio::internal {
 
 struct stream : std::enable_shared_from_this<stream> {
-  stream(const exchange_position& at, http_exchange_options options, std::uint64_t attempt, instance_streams* all)
+  stream(
+      const exchange_position& at,
+      http_exchange_options options,
+      std::uint64_t attempt,
+      instance_streams* all)
       : exchange(at, options), ticket(attempt), of(all) {}
 
   http_exchange exchange;
@@ -19,11 +23,11 @@ struct stream : std::enable_shared_from_this<stream> {
   std::shared_ptr<part_handler> on_part;
   std::shared_ptr<writable_handler> on_writable;
   bool paused = false;
-  bool pumping = false;  ///< a turn of its handlers is on its way
+  bool pumping = false;   ///< a turn of its handlers is on its way
   bool read_all = false;  ///< the handler has had the end of the request's body
   bool written = false;   ///< the handler has said its last word on the response
-  bool wrote = true;     ///< since on_writable was last called, or credit came
-  bool due = false;      ///< will advance when the turn ends
+  bool wrote = true;      ///< since on_writable was last called, or credit came
+  bool due = false;       ///< will advance when the turn ends
 };
 
 using stream_ptr = std::shared_ptr<stream>;
@@ -31,6 +35,7 @@ using stream_ptr = std::shared_ptr<stream>;
 class instance_streams {
 public:
   explicit instance_streams(engine_actor* owner) : owner_(owner) {}
+
   ~instance_streams();
   instance_streams(const instance_streams&) = delete;
   instance_streams& operator=(const instance_streams&) = delete;

@@ -1,8 +1,8 @@
 // Key-value storage of an engine actor: small values that outlive it, until it is destroyed.
 //
 //   self->kv().put("score", "42").then([] {});
-//   self->kv().list({.prefix = "room/", .limit = 10}).then([](std::vector<nuncio::kv_entry> found)
-//   { … });
+//   self->kv().list({.prefix = "room/", .limit = 10}).then(
+//       [](std::vector<nuncio::kv_entry> found) { … });
 //
 // Each call is one request to the engine, all or nothing; requests of one actor are carried out in
 // the order of the calls. Puts (or erases) that follow each other in one turn share a request and

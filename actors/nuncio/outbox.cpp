@@ -83,6 +83,7 @@ void outbox::handle(const internal::outbox_input& what) {
 
     void operator()(const protocol::to_envoy_ack_events& x) { to.handle_acked(x); }
   };
+
   std::visit(visitor{events_}, what);
 }
 

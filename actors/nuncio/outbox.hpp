@@ -19,6 +19,7 @@ public:
       outbox_options options = {});
 
   caf::behavior make_behavior() override;
+
   const char* name() const override { return "nuncio.outbox"; }
 
   void on_exit() override {

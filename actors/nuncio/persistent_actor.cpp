@@ -45,7 +45,8 @@ std::string hex(const bytes& x) {
 // Whether the same write may succeed later.
 bool may_pass_later(const caf::error& e) {
   const auto why = storage_failure_of(e);
-  return why && (why->code == errc::link_lost || why->code == errc::timed_out || why->code == errc::queue_full);
+  return why && (why->code == errc::link_lost || why->code == errc::timed_out ||
+                 why->code == errc::queue_full);
 }
 
 }  // namespace
@@ -61,7 +62,8 @@ bool persistent_base::prepare() {
 }
 
 void persistent_base::fail_to_load(std::string_view why) {
-  throw std::runtime_error{fmt::format("the state can't be loaded, and stays as it is stored: {}", why)};
+  throw std::runtime_error{
+      fmt::format("the state can't be loaded, and stays as it is stored: {}", why)};
 }
 
 void persistent_base::load_kv() {
@@ -74,25 +76,29 @@ void persistent_base::load_kv() {
         if (*count == 1) return loaded({*first});
         std::vector<octets> keys;
         for (std::size_t i = 0; i < *count; ++i) keys.emplace_back(key_of(i));
-        kv_store::raw(storage()).get_all(std::move(keys)).await(
-            [this](const std::vector<std::optional<bytes>>& found) {
-              std::vector<bytes> parts;
-              for (const auto& x : found)
-                if (x) parts.push_back(*x);
-              loaded(parts);
-            },
-            failed);
+        kv_store::raw(storage())
+            .get_all(std::move(keys))
+            .await(
+                [this](const std::vector<std::optional<bytes>>& found) {
+                  std::vector<bytes> parts;
+                  for (const auto& x : found)
+                    if (x) parts.push_back(*x);
+                  loaded(parts);
+                },
+                failed);
       },
       failed);
 }
 
 void persistent_base::load_sql() {
   const auto failed = [this](const caf::error& e) { fail_to_load(nuncio::describe(system(), e)); };
-  sql().execute("select 1 from sqlite_master where type = 'table' and name = '_nuncio_state'")
+  sql()
+      .execute("select 1 from sqlite_master where type = 'table' and name = '_nuncio_state'")
       .await(
           [this, failed](const sql_result& found) {
             if (found.rows.empty()) return loaded({});
-            sql().execute("select content from _nuncio_state order by part")
+            sql()
+                .execute("select content from _nuncio_state order by part")
                 .await(
                     [this](const sql_result& rows) {
                       std::vector<bytes> parts;
@@ -135,10 +141,12 @@ storage_response<void> persistent_base::write(const std::vector<bytes>& parts) {
   }
   std::vector<sql_statement> statements;
   statements.push_back(
-      {"create table if not exists _nuncio_state (part integer primary key, content blob not null)", {}});
+      {"create table if not exists _nuncio_state (part integer primary key, content blob not null)",
+       {}});
   statements.push_back({"delete from _nuncio_state", {}});
   for (std::size_t i = 0; i < parts.size(); ++i)
-    statements.push_back({fmt::format("insert into _nuncio_state values ({}, x'{}')", i, hex(parts[i])), {}});
+    statements.push_back(
+        {fmt::format("insert into _nuncio_state values ({}, x'{}')", i, hex(parts[i])), {}});
   return sql().batch(std::move(statements)).done();
 }
 
@@ -164,7 +172,8 @@ bool persistent_base::save_if_changed() {
   }
   if (*now == saved_) return false;
   saving_ = true;
-  write(*now).then([this] { handle_saved(); }, [this](const caf::error& e) { handle_not_saved(e); });
+  write(*now).then(
+      [this] { handle_saved(); }, [this](const caf::error& e) { handle_not_saved(e); });
   saved_ = std::move(*now);
   return true;
 }

@@ -88,10 +88,10 @@ private:
   state_in where_;
   bool is_new_ = true;
   bool loaded_ = false;
-  bool armed_ = false;     ///< state_tick is on its way
-  bool saving_ = false;    ///< a save by itself is not answered yet
+  bool armed_ = false;               ///< state_tick is on its way
+  bool saving_ = false;              ///< a save by itself is not answered yet
   bool saving_for_the_end_ = false;  ///< it quits once its state is saved
-  bool complained_ = false;  ///< of what still fails
+  bool complained_ = false;          ///< of what still fails
   std::vector<bytes> saved_;  ///< what storage was last given; empty if it is not known to have it
 };
 
@@ -103,7 +103,8 @@ class persistent_actor : public internal::persistent_base {
 public:
   static_assert(
       json_state<State> || caf_state<State>,
-      "the state needs to_json and from_json (NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE), or inspect for CAF");
+      "the state needs to_json and from_json (NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE), or inspect for "
+      "CAF");
 
   explicit persistent_actor(caf::actor_config& cfg) : persistent_base(cfg, Where) {}
 

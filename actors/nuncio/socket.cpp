@@ -10,7 +10,8 @@ using internal::socket;
 
 const failure none{errc::invalid_argument, "this connection is no WebSocket"};
 const failure elsewhere{
-    errc::invalid_argument, "only the actor that serves a WebSocket may do this, in its own handlers"};
+    errc::invalid_argument,
+    "only the actor that serves a WebSocket may do this, in its own handlers"};
 
 instance_sockets* served_here(const std::shared_ptr<socket>& x) {
   return internal::sockets_of_this_thread(x->context.get());
@@ -38,7 +39,8 @@ std::string percent_decoded(std::string_view x) {
   for (std::size_t i = 0; i < x.size(); ++i) {
     if (x[i] == '+') {
       out += ' ';
-    } else if (x[i] == '%' && i + 2 < x.size() && hex_digit(x[i + 1]) >= 0 && hex_digit(x[i + 2]) >= 0) {
+    } else if (
+        x[i] == '%' && i + 2 < x.size() && hex_digit(x[i + 1]) >= 0 && hex_digit(x[i + 2]) >= 0) {
       out += static_cast<char>(hex_digit(x[i + 1]) * 16 + hex_digit(x[i + 2]));
       i += 2;
     } else {
@@ -72,7 +74,8 @@ outcome<void> connection::send(bytes message) const { return send(std::move(mess
 
 outcome<void> connection::send(bytes message, bool binary) const {
   if (!socket_) return none;
-  if (auto* const all = served_here(socket_)) return all->send(*socket_, std::move(message), binary);
+  if (auto* const all = served_here(socket_))
+    return all->send(*socket_, std::move(message), binary);
   return post(socket_, {{}, std::move(message), binary, 0, {}});
 }
 
@@ -98,7 +101,9 @@ void connection::set_state(bytes x) const {
 
 exchange_id connection::id() const { return socket_ ? socket_->session.id() : exchange_id{}; }
 
-std::string_view connection::path() const { return socket_ ? socket_->path.view() : std::string_view{}; }
+std::string_view connection::path() const {
+  return socket_ ? socket_->path.view() : std::string_view{};
+}
 
 std::optional<std::string_view> connection::header(std::string_view name) const {
   if (socket_)
@@ -119,7 +124,8 @@ std::optional<std::string> query_value(std::string_view path, std::string_view n
     rest.remove_prefix(std::min(rest.size(), part.size() + 1));
     const auto equals = part.find('=');
     if (percent_decoded(part.substr(0, equals)) != name) continue;
-    return equals == std::string_view::npos ? std::string{} : percent_decoded(part.substr(equals + 1));
+    return equals == std::string_view::npos ? std::string{}
+                                            : percent_decoded(part.substr(equals + 1));
   }
   return std::nullopt;
 }

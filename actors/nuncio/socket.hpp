@@ -36,6 +36,7 @@ struct accept_options {
 class connection {
 public:
   connection() = default;
+
   explicit connection(std::shared_ptr<internal::socket> x) : socket_(std::move(x)) {}
 
   /// Completes what the client has begun; before it nothing can be sent. Within 10 s of `socket_opened`.
@@ -67,7 +68,8 @@ public:
   // -- any thread; they never change
   [[nodiscard]] exchange_id id() const;
   [[nodiscard]] std::string_view path() const;  ///< as http_request::path
-  [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const;  ///< `name` in lower case
+  [[nodiscard]] std::optional<std::string_view> header(
+      std::string_view name) const;  ///< `name` in lower case
   /// The value of `name` in the path's query, percent-decoded.
   [[nodiscard]] std::optional<std::string> query(std::string_view name) const;
 
@@ -97,7 +99,8 @@ struct socket_message {
   connection socket;
   bytes data;
   bool binary = false;
-  std::uint16_t index = 0;  ///< counts the client's messages, modulo 2^16; a repetition has the same
+  std::uint16_t index =
+      0;  ///< counts the client's messages, modulo 2^16; a repetition has the same
 
   [[nodiscard]] std::string_view text() const { return data.view(); }
 };

@@ -24,9 +24,11 @@ bytes socket_record_key(const exchange_id& id) {
 std::optional<exchange_id> socket_record_id(const bytes& key) {
   exchange_id id;
   const auto all = key.view();
-  if (all.size() != socket_record_prefix.size() + sizeof id || !all.starts_with(socket_record_prefix))
+  if (all.size() != socket_record_prefix.size() + sizeof id ||
+      !all.starts_with(socket_record_prefix))
     return std::nullopt;
-  std::memcpy(id.gateway.value.data(), key.data() + socket_record_prefix.size(), sizeof id.gateway.value);
+  std::memcpy(
+      id.gateway.value.data(), key.data() + socket_record_prefix.size(), sizeof id.gateway.value);
   std::memcpy(
       id.request.value.data(),
       key.data() + socket_record_prefix.size() + sizeof id.gateway.value,
@@ -49,7 +51,8 @@ outcome<socket_record> decode_socket_record(const bytes& x) {
   reader.get(out);
   reader.finish();
   if (reader.error() != nullptr)
-    return failure{errc::malformed, std::string{"a WebSocket's record can't be read: "} + reader.error()};
+    return failure{
+        errc::malformed, std::string{"a WebSocket's record can't be read: "} + reader.error()};
   return out;
 }
 

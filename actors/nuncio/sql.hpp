@@ -2,8 +2,9 @@
 // waits, one round trip for each call. For many small reads in a row see sqlite.hpp;
 // docs/storage.md says which to use when.
 //
-//   self->sql().execute("insert into log values (?, ?)", 7, "text").then([](nuncio::sql_result r) {
-//   … });
+//   self->sql()
+//       .execute("insert into log values (?, ?)", 7, "text")
+//       .then([](const nuncio::sql_result& r) { … });
 //
 // Needs protocol version 4 or newer (batch: 6), else errc::not_in_version. Errors carry SQLite's
 // text. A statement that begins with SELECT, VALUES or EXPLAIN is sent again when the connection is

@@ -319,10 +319,14 @@ caf::expected<sql_result> sqlite::run_first(
       prepared, sqlite3_finalize};
   if (made != SQLITE_OK) return failed(made);
   // A zero byte ends what SQLite reads.
-  rest.remove_prefix(tail == rest.data() ? rest.size() : static_cast<std::size_t>(tail - rest.data()));
+  rest.remove_prefix(
+      tail == rest.data() ? rest.size() : static_cast<std::size_t>(tail - rest.data()));
   if (alone && rest.find_first_not_of(" \t\r\n\f;") != std::string_view::npos)
     return make_error(storage_failure{
-        errc::invalid_argument, "SQLite: a single statement was expected; exec() runs a script", false, {}});
+        errc::invalid_argument,
+        "SQLite: a single statement was expected; exec() runs a script",
+        false,
+        {}});
   sql_result out;
   if (!statement) return out;  // blanks and comments only
   for (std::size_t i = 0; i < params.size(); ++i)

@@ -11,9 +11,9 @@
 namespace nuncio {
 
 struct start_info {
-  actor_ref self;            ///< the engine's actor id, and the generation of this instance
-  text name;                 ///< under which its factory was served
-  std::optional<text> key;   ///< the creator's key, as the engine serializes it
+  actor_ref self;              ///< the engine's actor id, and the generation of this instance
+  text name;                   ///< under which its factory was served
+  std::optional<text> key;     ///< the creator's key, as the engine serializes it
   std::optional<bytes> input;  ///< the creator's input, the same for every generation
   std::chrono::system_clock::time_point created;  ///< when the engine allocated this generation
 };

@@ -115,7 +115,8 @@ caf::message_id storage_client::ask(storage_call call) {
   if (is_sql(call) && sql_stale_)
     return fail(
         {errc::refused,
-         "sql() after a commit of open_sqlite()'s database, which this instance's session at the engine does not see; the "
+         "sql() after a commit of open_sqlite()'s database, which this instance's session at the "
+         "engine does not see; the "
          "next start has a new one; it was not sent",
          false,
          {}});
@@ -147,7 +148,8 @@ storage_result storage_client::wait_for(storage_call call) {
   // Storage ends each request at its deadline, and one that it drops ends as well: the limit is for what can't happen.
   std::unique_lock guard{waits->mutex};
   if (!waits->changed.wait_for(guard, wait_limit, [&] { return waits->content.has_value(); }))
-    return storage_failure{errc::timed_out, "storage gave no answer; a write may have happened", true, {}};
+    return storage_failure{
+        errc::timed_out, "storage gave no answer; a write may have happened", true, {}};
   return std::move(*waits->content);
 }
 

@@ -1,8 +1,9 @@
 // What asking storage returns: the promise of an answer, used as CAF's response handles are.
 //
-//   self->kv().get("k").then([=](std::optional<nuncio::bytes> value) { … }, [=](const caf::error&
-//   e) { … }); return self->kv().get("k").answer([](std::optional<nuncio::bytes> value) { return
-//   nuncio::http_response{…}; });
+//   self->kv().get("k").then(
+//       [=](std::optional<nuncio::bytes> value) { … }, [=](const caf::error& e) { … });
+//   return self->kv().get("k").answer(
+//       [](std::optional<nuncio::bytes> value) { return nuncio::http_response{…}; });
 //
 // The request leaves at the end of the turn whether or not the answer is used. On the actor's own
 // thread only.

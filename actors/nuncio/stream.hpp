@@ -29,6 +29,7 @@ struct stream;
 class body_writer {
 public:
   body_writer() = default;
+
   explicit body_writer(std::shared_ptr<internal::stream> x) : stream_(std::move(x)) {}
 
   /// Takes `data`, of at most room() bytes.
@@ -52,6 +53,7 @@ private:
 class body_reader {
 public:
   body_reader() = default;
+
   explicit body_reader(std::shared_ptr<internal::stream> x) : stream_(std::move(x)) {}
 
   /// No parts until resume(); at most 1 MiB waits here, then the client has to.

@@ -103,13 +103,18 @@ template <class O, class T>
 inline constexpr bool is_newtype_of<newtype_of<O, T>> = true;
 
 template <class T>
-concept described = requires { T::wire; };
+concept described = requires {
+  T::wire;
+};
 template <class T>
 concept record_type = described<T> && is_record_of<std::remove_cvref_t<decltype(T::wire)>>;
 template <class T>
 concept newtype_type = described<T> && is_newtype_of<std::remove_cvref_t<decltype(T::wire)>>;
+
 template <class T>
-concept enum_type = std::is_enum_v<T> && requires(T x) { wire_enum(x); };
+concept enum_type = std::is_enum_v<T> && requires(T x) {
+  wire_enum(x);
+};
 
 template <class T>
 inline constexpr bool is_variant = false;

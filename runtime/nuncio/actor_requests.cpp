@@ -105,7 +105,6 @@ outcome<http_call> make_call(
 
 // -- answers ----------------------------------------------------------------------------
 
-
 std::string text_at(const json& object, const char* key) {
   const auto it = object.find(key);
   return it != object.end() && it->is_string() ? it->get<std::string>() : std::string{};

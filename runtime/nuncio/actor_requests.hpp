@@ -58,7 +58,6 @@ enum class crash_policy : std::uint8_t { sleep, restart, destroy };
 
 // -- the questions ----------------------------------------------------------------------
 
-
 /// Fails with actor.duplicate_key if there is one of that name and key. Without a key there may be
 /// any number.
 struct create_actor {
@@ -114,7 +113,6 @@ struct call_actor {
 };
 
 // -- as HTTP ----------------------------------------------------------------------------
-
 
 /// @returns errc::invalid_argument or too_large for what the engine would not take
 outcome<http_call> to_call(

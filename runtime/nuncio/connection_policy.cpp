@@ -25,11 +25,13 @@ constexpr std::array refusals{
 // The engine's word for a protocol version that it does not speak, and for the other parameters.
 constexpr std::string_view bad_parameters = "ws.invalid_request";
 constexpr std::string_view bad_parameters_advice =
-    "the engine refuses the connection's parameters: check --envoy-key (3 to 128 of A-Z a-z 0-9 _ -), "
+    "the engine refuses the connection's parameters: check --envoy-key (3 to 128 of A-Z a-z 0-9 _ "
+    "-), "
     "--protocol-version (3 to 8), --actors-version (a number) and --pool (at most 128 characters)";
 
 bool refuses_token(std::string_view code) {
-  return code.starts_with("auth.") || code.ends_with(".forbidden") || code.ends_with(".unauthorized");
+  return code.starts_with("auth.") || code.ends_with(".forbidden") ||
+         code.ends_with(".unauthorized");
 }
 
 std::string quoted(const connection_end& why) {
@@ -136,7 +138,8 @@ reconnect_decision connection_policy::handle_end(const connection_end& why) {
     const auto code = close_code_of(why.reason);
     if (code == "ws.eviction")
       return {decision::evicted, {}, "another host connected with this envoy key" + quoted(why)};
-    if (refuses_token(code)) return ask(true, "the engine does not accept the token: check --token" + quoted(why));
+    if (refuses_token(code))
+      return ask(true, "the engine does not accept the token: check --token" + quoted(why));
     if (code == bad_parameters) return ask(false, std::string{bad_parameters_advice} + quoted(why));
     for (const auto& x : refusals)
       if (code == x.reason) return refused(std::string{x.advice} + quoted(why));
@@ -169,7 +172,10 @@ reconnect_decision connection_policy::handle_terms(bool changed, bool renewable)
 }
 
 reconnect_decision connection_policy::handle_no_terms(std::string_view why) {
-  return {decision::retry, next_delay(), refusal_ + "; asking the engine again (" + std::string{why} + ")"};
+  return {
+      decision::retry,
+      next_delay(),
+      refusal_ + "; asking the engine again (" + std::string{why} + ")"};
 }
 
 }  // namespace nuncio

@@ -32,34 +32,42 @@ failure explain(const http_reply& reply, const engine_access& access, std::strin
     code = text_of(body, "group") + "." + text_of(body, "code");
     message = text_of(body, "message");
   }
-  const auto said = " (the engine said " + std::to_string(reply.status) + (code.empty() ? "" : " " + code) +
-                    (message.empty() ? "" : ": " + message) + ")";
+  const auto said = " (the engine said " + std::to_string(reply.status) +
+                    (code.empty() ? "" : " " + code) + (message.empty() ? "" : ": " + message) +
+                    ")";
   if (code == "namespace.not_found")
-    return {errc::not_found, "the engine has no namespace \"" + access.namespace_name + "\"; set `namespace`" + said};
+    return {
+        errc::not_found,
+        "the engine has no namespace \"" + access.namespace_name + "\"; set `namespace`" + said};
   if (reply.status == 401 || reply.status == 403)
     return {
         errc::refused,
-        std::string{access.token.empty() ? "the engine wants a token" : "the engine does not accept the token"} +
+        std::string{
+            access.token.empty() ? "the engine wants a token"
+                                 : "the engine does not accept the token"} +
             "; set `token`" + said};
-  if (reply.status >= 500) return {errc::unreachable, std::string{what} + " failed; try again" + said};
+  if (reply.status >= 500)
+    return {errc::unreachable, std::string{what} + " failed; try again" + said};
   if (code.empty())
     return {
         errc::refused,
-        std::string{what} + " failed: " + access.endpoint.base_url() + " does not answer like a Rivet engine; check `endpoint`" +
-            said};
+        std::string{what} + " failed: " + access.endpoint.base_url() +
+            " does not answer like a Rivet engine; check `endpoint`" + said};
   return {errc::refused, std::string{what} + " failed" + said};
 }
 
 failure unreadable(const engine_access& access, std::string_view what) {
   return {
       errc::malformed,
-      std::string{what} + ": " + access.endpoint.base_url() + " does not answer like a Rivet engine; check `endpoint`"};
+      std::string{what} + ": " + access.endpoint.base_url() +
+          " does not answer like a Rivet engine; check `endpoint`"};
 }
 
 failure with_setting(const failure& why, const engine_access& access) {
   auto copy = why;
   if (why.code == errc::unreachable || why.code == errc::timed_out)
-    copy.message = "no engine answers at " + access.endpoint.base_url() + "; start it or change `endpoint` (" + why.message + ")";
+    copy.message = "no engine answers at " + access.endpoint.base_url() +
+                   "; start it or change `endpoint` (" + why.message + ")";
   return copy;
 }
 
@@ -82,15 +90,19 @@ outcome<engine_endpoint> parse_endpoint(std::string_view url) {
     return bad_endpoint(whole, "is neither http, https, ws nor wss");
   url.remove_prefix(mark + 3);
   for (const char c : url)
-    if (c <= ' ' || c >= 127) return bad_endpoint(whole, "has a character that must be percent-encoded");
-  if (url.find_first_of("?#") != std::string_view::npos) return bad_endpoint(whole, "has a query or fragment");
+    if (c <= ' ' || c >= 127)
+      return bad_endpoint(whole, "has a character that must be percent-encoded");
+  if (url.find_first_of("?#") != std::string_view::npos)
+    return bad_endpoint(whole, "has a query or fragment");
   const auto slash = url.find('/');
   auto authority = url.substr(0, slash);
   auto path = slash == std::string_view::npos ? std::string_view{} : url.substr(slash);
   while (path.ends_with('/')) path.remove_suffix(1);
   result.path_prefix = path;
   if (authority.find('@') != std::string_view::npos)
-    return bad_endpoint(whole.substr(0, mark + 3), "with a user name or password is not supported, use `token` instead");
+    return bad_endpoint(
+        whole.substr(0, mark + 3),
+        "with a user name or password is not supported, use `token` instead");
   std::string_view port;
   bool has_port = false;
   if (authority.starts_with('[')) {
@@ -98,7 +110,8 @@ outcome<engine_endpoint> parse_endpoint(std::string_view url) {
     if (end == std::string_view::npos) return bad_endpoint(whole, "has a [ without ]");
     result.host = authority.substr(1, end - 1);
     authority.remove_prefix(end + 1);
-    if (!authority.empty() && authority.front() != ':') return bad_endpoint(whole, "is malformed after ]");
+    if (!authority.empty() && authority.front() != ':')
+      return bad_endpoint(whole, "is malformed after ]");
     has_port = !authority.empty();
     if (has_port) port = authority.substr(1);
   } else {
@@ -122,8 +135,8 @@ std::string percent_encoded(std::string_view raw) {
   std::string result;
   for (const char c : raw) {
     const auto byte = static_cast<unsigned char>(c);
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                       c == '.' || c == '_' || c == '~';
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '.' || c == '_' || c == '~';
     if (plain) {
       result += c;
     } else {
@@ -135,50 +148,64 @@ std::string percent_encoded(std::string_view raw) {
   return result;
 }
 
-engine_api::engine_api(http_client& client, engine_access access) : client_(&client), access_(std::move(access)) {}
+engine_api::engine_api(http_client& client, engine_access access)
+    : client_(&client), access_(std::move(access)) {}
 
-http_call engine_api::call(std::string method, std::string_view path_and_query, std::string body) const {
+http_call engine_api::call(
+    std::string method, std::string_view path_and_query, std::string body) const {
   http_call result;
   result.method = std::move(method);
   result.url = access_.endpoint.base_url() + std::string{path_and_query};
   result.headers.emplace_back("accept", "application/json");
   if (!body.empty()) result.headers.emplace_back("content-type", "application/json");
-  if (!access_.token.empty()) result.headers.emplace_back("authorization", "Bearer " + access_.token);
+  if (!access_.token.empty())
+    result.headers.emplace_back("authorization", "Bearer " + access_.token);
   result.body = std::move(body);
   return result;
 }
 
 void engine_api::get_metadata(callback<engine_metadata> done) const {
-  client_->send(call("GET", "/metadata"), [access = access_, done = std::move(done)](outcome<http_reply> reply) {
-    if (!reply) return done(with_setting(reply.error(), access));
-    if (reply->status != 200) return done(explain(*reply, access, "reading the engine's metadata"));
-    const auto body = json::parse(reply->body, nullptr, false);
-    if (!body.is_object() || text_of(body, "version").empty())
-      return done(unreadable(access, "reading the engine's metadata"));
-    engine_metadata result{text_of(body, "version"), 0};
-    if (const auto it = body.find("envoy_protocol_version"); it != body.end() && it->is_number_unsigned())
-      result.envoy_protocol_version = static_cast<int>(std::min<std::uint64_t>(it->get<std::uint64_t>(), 65535));
-    done(std::move(result));
-  });
+  client_->send(
+      call("GET", "/metadata"),
+      [access = access_, done = std::move(done)](outcome<http_reply> reply) {
+        if (!reply) return done(with_setting(reply.error(), access));
+        if (reply->status != 200)
+          return done(explain(*reply, access, "reading the engine's metadata"));
+        const auto body = json::parse(reply->body, nullptr, false);
+        if (!body.is_object() || text_of(body, "version").empty())
+          return done(unreadable(access, "reading the engine's metadata"));
+        engine_metadata result{text_of(body, "version"), 0};
+        if (const auto it = body.find("envoy_protocol_version");
+            it != body.end() && it->is_number_unsigned())
+          result.envoy_protocol_version =
+              static_cast<int>(std::min<std::uint64_t>(it->get<std::uint64_t>(), 65535));
+        done(std::move(result));
+      });
 }
 
 void engine_api::ensure_pool(std::string pool, callback<bool> done) const {
   const auto in_namespace = "?namespace=" + percent_encoded(access_.namespace_name);
-  auto look = call("GET", "/runner-configs" + in_namespace + "&runner_names=" + percent_encoded(pool));
+  auto look =
+      call("GET", "/runner-configs" + in_namespace + "&runner_names=" + percent_encoded(pool));
   auto create = call(
       "PUT",
       "/runner-configs/" + percent_encoded(pool) + in_namespace,
       R"({"datacenters":{"default":{"normal":{}}}})");
   client_->send(
       std::move(look),
-      [client = client_, access = access_, pool = std::move(pool), create = std::move(create), done = std::move(done)](
-          outcome<http_reply> reply) mutable {
+      [client = client_,
+       access = access_,
+       pool = std::move(pool),
+       create = std::move(create),
+       done = std::move(done)](outcome<http_reply> reply) mutable {
         if (!reply) return done(with_setting(reply.error(), access));
-        if (reply->status != 200) return done(explain(*reply, access, "looking for the pool \"" + pool + "\""));
+        if (reply->status != 200)
+          return done(explain(*reply, access, "looking for the pool \"" + pool + "\""));
         const auto body = json::parse(reply->body, nullptr, false);
         if (!body.is_object()) return done(unreadable(access, "looking for the pool"));
         const auto configs = body.find("runner_configs");
-        if (configs == body.end() || !configs->is_object()) return done(unreadable(access, "looking for the pool"));
+        if (configs == body.end() || !configs->is_object())
+          return done(unreadable(access, "looking for the pool"));
         if (configs->contains(pool)) return done(false);
         client->send(std::move(create), [access, pool, done](outcome<http_reply> created) {
           if (!created) return done(with_setting(created.error(), access));

@@ -60,7 +60,8 @@ public:
   void ensure_pool(std::string pool, callback<bool> done) const;
 
 private:
-  [[nodiscard]] http_call call(std::string method, std::string_view path_and_query, std::string body = {}) const;
+  [[nodiscard]] http_call call(
+      std::string method, std::string_view path_and_query, std::string body = {}) const;
 
   http_client* client_;
   engine_access access_;

@@ -55,7 +55,9 @@ std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
   const auto colon = line.find(':');
   if (colon == std::string_view::npos || t.reply.headers.size() >= 256) return size;
   std::string name{line.substr(0, colon)};
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
+    return static_cast<char>(std::tolower(c));
+  });
   auto value = line.substr(colon + 1);
   while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
   while (!value.empty() && static_cast<unsigned char>(value.back()) <= ' ') value.remove_suffix(1);
@@ -70,10 +72,12 @@ struct url_address {
 // @returns nothing for what is no URL, of which libcurl itself will tell
 std::optional<url_address> address_of(const std::string& url) {
   const std::unique_ptr<CURLU, void (*)(CURLU*)> parts{curl_url(), &curl_url_cleanup};
-  if (!parts || curl_url_set(parts.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) return std::nullopt;
+  if (!parts || curl_url_set(parts.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK)
+    return std::nullopt;
   const auto part = [&](CURLUPart which) {
     char* text = nullptr;
-    if (curl_url_get(parts.get(), which, &text, CURLU_DEFAULT_PORT) != CURLUE_OK) return std::string{};
+    if (curl_url_get(parts.get(), which, &text, CURLU_DEFAULT_PORT) != CURLUE_OK)
+      return std::string{};
     std::string out{text};
     curl_free(text);
     return out;
@@ -96,8 +100,12 @@ std::string with_host(const std::string& url, const std::string& name) {
 
 failure failure_of(CURLcode code, const transfer& t) {
   if (t.too_large)
-    return {errc::too_large, "the reply of " + t.call.url + " is longer than " + std::to_string(t.body_bytes_max) + " bytes"};
-  const std::string why = t.call.url + ": " + (t.error[0] != 0 ? t.error : curl_easy_strerror(code));
+    return {
+        errc::too_large,
+        "the reply of " + t.call.url + " is longer than " + std::to_string(t.body_bytes_max) +
+            " bytes"};
+  const std::string why =
+      t.call.url + ": " + (t.error[0] != 0 ? t.error : curl_easy_strerror(code));
   switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
       return {errc::timed_out, why};
@@ -188,7 +196,8 @@ struct worker {
     else
       curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, t->call.method.c_str());
     if (!t->call.body.empty() || t->call.method == "POST" || t->call.method == "PUT") {
-      curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(t->call.body.size()));
+      curl_easy_setopt(
+          easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(t->call.body.size()));
       curl_easy_setopt(easy, CURLOPT_POSTFIELDS, t->call.body.c_str());
       t->headers = curl_slist_append(t->headers, "Expect:");
     }
@@ -214,7 +223,8 @@ struct worker {
 
   // Proxy and TLS.
   outcome<void> set_route(CURL* easy, transfer& t) {
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");  // what libcurl reads in the environment is not asked
+    curl_easy_setopt(
+        easy, CURLOPT_PROXY, "");  // what libcurl reads in the environment is not asked
     const auto to = address_of(t.call.url);
     if (!to) return {};
     const bool tls = to->scheme == "https";
@@ -290,7 +300,8 @@ struct worker {
       fresh.push_back(std::move(t));
     }
     active.clear();
-    for (auto& t : fresh) finish(std::move(t), failure{errc::cancelled, "the HTTP client was stopped"});
+    for (auto& t : fresh)
+      finish(std::move(t), failure{errc::cancelled, "the HTTP client was stopped"});
   }
 
   const http_client_options options;
@@ -331,7 +342,8 @@ struct http_client::impl {
   std::thread thread;
 };
 
-http_client::http_client(http_client_options options) : impl_(std::make_unique<impl>(std::move(options))) {}
+http_client::http_client(http_client_options options)
+    : impl_(std::make_unique<impl>(std::move(options))) {}
 
 http_client::~http_client() = default;
 
@@ -347,7 +359,9 @@ void http_client::send(http_call call, callback done) {
     if (to.stopping)
       refusal = {errc::cancelled, "the HTTP client was stopped"};
     else if (to.outstanding >= to.options.calls_max)
-      refusal = {errc::queue_full, "more than " + std::to_string(to.options.calls_max) + " HTTP calls are under way"};
+      refusal = {
+          errc::queue_full,
+          "more than " + std::to_string(to.options.calls_max) + " HTTP calls are under way"};
     else {
       ++to.outstanding;
       to.inbox.push_back(std::move(t));

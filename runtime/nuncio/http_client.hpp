@@ -37,9 +37,10 @@ struct http_reply {
 };
 
 struct http_client_options {
-  std::size_t calls_max = 256;                       ///< under way or waiting; more fail with queue_full
-  std::size_t connections_max = 32;                  ///< kept and reused; calls that find none free wait
-  std::size_t body_bytes_max = std::size_t{8} << 20;  ///< of a reply; a longer one fails with too_large
+  std::size_t calls_max = 256;       ///< under way or waiting; more fail with queue_full
+  std::size_t connections_max = 32;  ///< kept and reused; calls that find none free wait
+  std::size_t body_bytes_max = std::size_t{8}
+                               << 20;  ///< of a reply; a longer one fails with too_large
   tls_options tls{};
   bool proxy_from_environment = true;  ///< read for each call: see proxy.hpp
 };

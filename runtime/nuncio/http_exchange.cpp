@@ -125,8 +125,7 @@ void http_exchange::handle_body_cancel() {
 
 void http_exchange::too_large() {
   refuse(
-      413,
-      "the request body is longer than " + std::to_string(options_.body_bytes_max) + " bytes");
+      413, "the request body is longer than " + std::to_string(options_.body_bytes_max) + " bytes");
 }
 
 std::optional<bytes> http_exchange::poll_body() {
@@ -243,8 +242,7 @@ void http_exchange::fail(std::string_view why) {
   refuse(500, why);
 }
 
-void http_exchange::abort(
-    protocol::http_stream_abort_reason_kind kind, std::string_view detail) {
+void http_exchange::abort(protocol::http_stream_abort_reason_kind kind, std::string_view detail) {
   if (done() || abort_) return;
   answered_ = true;
   streaming_ = writing_ = false;
@@ -296,7 +294,8 @@ std::optional<protocol::to_rivet_tunnel_message> http_exchange::poll_transmit() 
     return protocol::to_rivet_tunnel_message{{id_.gateway, id_.request, index_++}, std::move(kind)};
   };
   if (std::exchange(cancel_body_, false)) return message(protocol::to_rivet_request_body_cancel{});
-  if (abort_) return message(protocol::to_rivet_response_abort{*std::exchange(abort_, std::nullopt)});
+  if (abort_)
+    return message(protocol::to_rivet_response_abort{*std::exchange(abort_, std::nullopt)});
   // Half a window is often enough that the sender need not stall, and spares messages.
   if (streams_ && body_state_ == body::coming && consumed_ - credited_ >= http_window_bytes / 2) {
     credited_ = consumed_;

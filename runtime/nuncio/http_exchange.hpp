@@ -165,7 +165,7 @@ private:
   std::optional<protocol::to_rivet_response_start> head_;
   std::optional<protocol::http_stream_abort_reason> abort_;
   std::deque<bytes> rest_;  // shares the response's memory: what is not sent yet
-  std::size_t held_ = 0;    // of `rest_`, or of what is collected for a gateway that takes no stream
+  std::size_t held_ = 0;  // of `rest_`, or of what is collected for a gateway that takes no stream
   std::uint64_t sent_ = 0, acknowledged_ = 0;
   bool answered_ = false;
   bool writing_ = false;

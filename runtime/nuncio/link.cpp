@@ -22,11 +22,11 @@ struct outbound {
 
   kind what = kind::frame;
   frame_class frames = frame_class::ack;
-  epoch connection = 0;     // all but tunnel: what it was queued for
-  std::uint64_t fence = 0;  // fence: its id
+  epoch connection = 0;       // all but tunnel: what it was queued for
+  std::uint64_t fence = 0;    // fence: its id
   std::uint16_t version = 0;  // that `encoded` is in; 0 when it was spent
   std::vector<std::uint8_t> encoded;
-  std::size_t charge = 0;  // bytes counted against the bound
+  std::size_t charge = 0;                     // bytes counted against the bound
   protocol::to_rivet_tunnel_message message;  // tunnel: to encode again
   std::shared_ptr<const output_gate> gate;
   std::shared_ptr<output_meter> meter;
@@ -39,16 +39,23 @@ connection_end to_end(const websocket_gone& gone) {
     return connection_end{what, gone.http_status, gone.close_code, gone.reason};
   };
   switch (gone.what) {
-    case from::bad_target: return end(to::bad_target);
+    case from::bad_target:
+      return end(to::bad_target);
     case from::name_not_found:
     case from::connect_failed:
-    case from::handshake_timeout: return end(to::unreachable);
-    case from::tls_failed: return end(to::tls_failed);
-    case from::handshake_refused: return end(to::http_refused);
-    case from::closed_by_peer: return end(to::closed);
-    case from::too_large: return end(to::protocol);
+    case from::handshake_timeout:
+      return end(to::unreachable);
+    case from::tls_failed:
+      return end(to::tls_failed);
+    case from::handshake_refused:
+      return end(to::http_refused);
+    case from::closed_by_peer:
+      return end(to::closed);
+    case from::too_large:
+      return end(to::protocol);
     case from::closed_by_us:
-    case from::lost: return end(to::lost);
+    case from::lost:
+      return end(to::lost);
   }
   return end(to::lost);
 }
@@ -212,7 +219,8 @@ struct link::impl final : websocket_handler {
 
   void carry_out(const reconnect_decision& decision, bool was_up, log_level level) {
     if (decision.what == reconnect_decision::kind::evicted)
-      return finish({errc::evicted, decision.message + "; this host's key was " + options.target.envoy_key});
+      return finish(
+          {errc::evicted, decision.message + "; this host's key was " + options.target.envoy_key});
     if (decision.what == reconnect_decision::kind::refused)
       return finish({errc::refused, decision.message});
     if (was_up || policy.failures() <= 3 || policy.failures() % 20 == 0)
@@ -220,7 +228,8 @@ struct link::impl final : websocket_handler {
           options.log,
           level,
           decision.message,
-          {{"retry_ms", fmt::to_string(std::chrono::ceil<std::chrono::milliseconds>(decision.after).count())},
+          {{"retry_ms",
+            fmt::to_string(std::chrono::ceil<std::chrono::milliseconds>(decision.after).count())},
            {"failures", fmt::to_string(policy.failures())}});
     dial_at = boot_clock::now() + decision.after;
     arm_timer();
@@ -235,7 +244,8 @@ struct link::impl final : websocket_handler {
     }
     const auto changed = *known != terms;
     terms = std::move(*known);
-    carry_out(policy.handle_terms(changed, options.target.token_renewable), true, log_level::warning);
+    carry_out(
+        policy.handle_terms(changed, options.target.token_renewable), true, log_level::warning);
   }
 
   void finish(failure why) {
@@ -251,12 +261,12 @@ struct link::impl final : websocket_handler {
     if (!check_lease() || broken()) return false;
     if (pong_due) {
       ++counters.pongs;
-      return fill(frame, encoded(protocol::to_rivet_pong{*std::exchange(pong_due, std::nullopt)}), 0);
+      return fill(
+          frame, encoded(protocol::to_rivet_pong{*std::exchange(pong_due, std::nullopt)}), 0);
     }
     {
       const std::lock_guard guard{mutex};
-      if (greeting_at < greeting.size())
-        return fill(frame, encoded(greeting[greeting_at++]), 0);
+      if (greeting_at < greeting.size()) return fill(frame, encoded(greeting[greeting_at++]), 0);
       take_incoming();
     }
     if (unpinged_bytes >= confirm_bytes && !ping_out) return ping(frame);
@@ -284,9 +294,8 @@ struct link::impl final : websocket_handler {
         free_charge(entry);
         return fill(frame, std::move(entry.encoded), cookie);
       }
-      auto bytes_out = entry.version == terms.protocol_version
-                           ? std::move(entry.encoded)
-                           : encoded(entry.message);
+      auto bytes_out = entry.version == terms.protocol_version ? std::move(entry.encoded)
+                                                               : encoded(entry.message);
       entry.version = 0;
       entry.encoded = {};
       if (bytes_out.empty()) {
@@ -295,7 +304,8 @@ struct link::impl final : websocket_handler {
       }
       // The gateway passes on a client's WebSocket messages without a look at their index: one that may have been delivered
       // would arrive twice, so it goes once. All else it tells apart.
-      if (std::holds_alternative<protocol::to_rivet_web_socket_message>(entry.message.message_kind)) {
+      if (std::holds_alternative<protocol::to_rivet_web_socket_message>(
+              entry.message.message_kind)) {
         free_charge(entry);
         return fill(frame, std::move(bytes_out), 0);
       }
@@ -332,11 +342,14 @@ struct link::impl final : websocket_handler {
 
   template <class T>
   std::vector<std::uint8_t> encoded(const T& message) {
-    auto out = protocol::encode(
-        protocol::to_rivet{message}, terms.protocol_version, websocket_headroom);
+    auto out =
+        protocol::encode(protocol::to_rivet{message}, terms.protocol_version, websocket_headroom);
     if (out) return std::move(*out);
     log_to(
-        options.log, log_level::error, "dropped an outbound message", {{"reason", out.error().message}});
+        options.log,
+        log_level::error,
+        "dropped an outbound message",
+        {{"reason", out.error().message}});
     return {};
   }
 
@@ -348,8 +361,7 @@ struct link::impl final : websocket_handler {
   void on_written(std::uint64_t cookie, std::size_t payload_bytes) override {
     ++counters.frames_out;
     counters.bytes_out += payload_bytes;
-    if (cookie != 0)
-      listener.on_written(policy.connection(), static_cast<frame_class>(cookie - 1));
+    if (cookie != 0) listener.on_written(policy.connection(), static_cast<frame_class>(cookie - 1));
   }
 
   // What the last connection may not have delivered comes first on the new one, in its order.
@@ -497,7 +509,8 @@ struct link::impl final : websocket_handler {
   connection_policy policy;
   lease our_lease;
   std::deque<outbound> queue;
-  std::deque<std::pair<std::uint64_t, outbound>> unconfirmed;  // number of the ping that confirms it
+  std::deque<std::pair<std::uint64_t, outbound>>
+      unconfirmed;  // number of the ping that confirms it
   std::vector<protocol::to_envoy> batch;
   std::size_t batch_bytes = 0;
   std::optional<connection_end> end_reason;

@@ -80,12 +80,12 @@ struct link_stats {
   std::uint64_t frames_out = 0;
   std::uint64_t bytes_out = 0;
   std::uint64_t pongs = 0;
-  std::uint64_t outbound_bytes = 0;    ///< queued or not yet confirmed
-  std::uint64_t discarded = 0;         ///< frames that died with their connection or whose gate had closed
-  std::uint64_t moved = 0;             ///< tunnel messages carried over to a later connection
-  std::uint64_t bad_frames = 0;        ///< inbound frames that did not decode or came before Init
+  std::uint64_t outbound_bytes = 0;  ///< queued or not yet confirmed
+  std::uint64_t discarded = 0;  ///< frames that died with their connection or whose gate had closed
+  std::uint64_t moved = 0;      ///< tunnel messages carried over to a later connection
+  std::uint64_t bad_frames = 0;  ///< inbound frames that did not decode or came before Init
   std::uint64_t leases_ended = 0;
-  std::uint64_t reading_paused = 0;    ///< times that the inbound bound was reached
+  std::uint64_t reading_paused = 0;  ///< times that the inbound bound was reached
 };
 
 class link final : public link_port {
@@ -104,7 +104,8 @@ public:
 
   using link_port::send;
   void close() override;
-  outcome<void> send(frame_class what, epoch connection, const protocol::to_rivet& message) override;
+  outcome<void> send(
+      frame_class what, epoch connection, const protocol::to_rivet& message) override;
   outcome<void> send(
       std::shared_ptr<const output_gate> gate,
       protocol::to_rivet_tunnel_message message,

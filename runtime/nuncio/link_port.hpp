@@ -42,7 +42,9 @@ public:
   /// Queues a storage request of an instance for `connection`, with which it dies. @returns errc::link_lost,
   /// cancelled, queue_full, not_in_version or malformed: nothing was queued.
   virtual outcome<void> send(
-      std::shared_ptr<const output_gate> gate, epoch connection, const protocol::to_rivet& request) = 0;
+      std::shared_ptr<const output_gate> gate,
+      epoch connection,
+      const protocol::to_rivet& request) = 0;
   /// Queues a tunnel message of an instance; `meter`, if there is one, counts it. @returns errc::queue_full at the bound:
   /// nothing was queued.
   virtual outcome<void> send(
@@ -54,6 +56,7 @@ public:
       std::shared_ptr<const output_gate> gate, protocol::to_rivet_tunnel_message message) {
     return send(std::move(gate), std::move(message), nullptr);
   }
+
   /// A WebSocket ping behind all that is queued; on_fence(id) when its pong is back. Dies with the connection.
   virtual void fence(epoch connection, std::uint64_t id) = 0;
   /// Messages to begin every later connection with; with `now` they go out on the present one too.

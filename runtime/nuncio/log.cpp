@@ -13,7 +13,11 @@ log_sink stderr_log(log_level least) {
     auto line = fmt::format("nuncio {}: {}", names[static_cast<std::size_t>(level)], message);
     for (const auto& f : fields) line += fmt::format(" {}={}", f.name, f.value);
     line += '\n';
-    std::fwrite(line.data(), 1, line.size(), stderr);  // one call, so that lines of several threads stay whole
+    std::fwrite(
+        line.data(),
+        1,
+        line.size(),
+        stderr);  // one call, so that lines of several threads stay whole
   };
 }
 

@@ -18,7 +18,8 @@ struct log_field {
   std::string value;
 };
 
-using log_sink = std::function<void(log_level, std::string_view message, std::span<const log_field>)>;
+using log_sink =
+    std::function<void(log_level, std::string_view message, std::span<const log_field>)>;
 
 /// A sink for programs that have none of their own: lines on standard error, from `least` on.
 log_sink stderr_log(log_level least = log_level::info);

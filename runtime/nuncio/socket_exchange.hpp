@@ -65,8 +65,7 @@ public:
   explicit socket_session(exchange_id id) : id_(id) {}
 
   /// A hibernating socket that another instance served, where its record says.
-  socket_session(
-      exchange_id id, std::uint16_t next_index, std::optional<std::uint16_t> consumed)
+  socket_session(exchange_id id, std::uint16_t next_index, std::optional<std::uint16_t> consumed)
       : id_(id), index_(next_index), consumed_(consumed), state_(state::open), hibernates_(true) {}
 
   // -- inputs of the actor; what they return is for the engine, in this order

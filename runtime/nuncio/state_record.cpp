@@ -23,7 +23,9 @@ outcome<std::vector<bytes>> split(
     return failure{
         errc::too_large,
         fmt::format(
-            "a state of {} bytes: at most {}", x.content.size(), most * part_bytes_max - header_bytes)};
+            "a state of {} bytes: at most {}",
+            x.content.size(),
+            most * part_bytes_max - header_bytes)};
   std::vector<std::uint8_t> joined{
       record_version, static_cast<std::uint8_t>(x.as), static_cast<std::uint8_t>(count)};
   joined.insert(joined.end(), x.content.begin(), x.content.end());
@@ -51,7 +53,8 @@ outcome<state_record> join(const std::vector<bytes>& parts) {
   if (!count) return count.error();
   if (parts.size() < *count)
     return failure{
-        errc::malformed, fmt::format("of {} parts of the state {} are stored", *count, parts.size())};
+        errc::malformed,
+        fmt::format("of {} parts of the state {} are stored", *count, parts.size())};
   std::vector<std::uint8_t> content;
   for (std::size_t i = 0; i < *count; ++i) {
     const auto part = parts[i].span().subspan(i == 0 ? header_bytes : 0);

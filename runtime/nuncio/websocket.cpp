@@ -111,7 +111,7 @@ struct websocket::impl {
     int http_status = 0;
     std::string chosen;
     bool opened = false;
-    bool closing = false;     // a close frame goes out once the frames before it are written
+    bool closing = false;  // a close frame goes out once the frames before it are written
     bool close_sent = false;
     std::uint16_t close_code = 0;
     std::string close_reason;
@@ -234,16 +234,19 @@ struct websocket::impl {
       auto proxy = choose_proxy(t.host, t.port, t.tls, proxy_environment::read());
       if (!proxy) return proxy.error();
       if (const auto& p = *proxy) {
-        via = (p->host.find(':') != std::string::npos ? "[" + p->host + "]" : p->host) + ":" + std::to_string(p->port);
+        via = (p->host.find(':') != std::string::npos ? "[" + p->host + "]" : p->host) + ":" +
+              std::to_string(p->port);
         if (!p->user.empty()) via = p->user + ":" + p->password + "@" + via;
         if (p->user.size() + p->password.size() > proxy_credentials_max)
           return failure{
               errc::invalid_argument,
-              "the proxy's user name and password have more than " + std::to_string(proxy_credentials_max) + " characters"};
+              "the proxy's user name and password have more than " +
+                  std::to_string(proxy_credentials_max) + " characters"};
       }
     }
     if (lws_set_proxy(lws_get_vhost_by_name(context, "default"), via.c_str()) != 0)
-      return failure{errc::invalid_argument, "libwebsockets does not take the proxy of the environment"};
+      return failure{
+          errc::invalid_argument, "libwebsockets does not take the proxy of the environment"};
     return {};
   }
 
@@ -262,11 +265,15 @@ struct websocket::impl {
   static std::string refusal(const connection& c) {
     const auto& t = c.target;
     const auto has_control = [](const std::string& s) {
-      return std::any_of(s.begin(), s.end(), [](char x) { return static_cast<unsigned char>(x) <= ' ' || x == 127; });
+      return std::any_of(s.begin(), s.end(), [](char x) {
+        return static_cast<unsigned char>(x) <= ' ' || x == 127;
+      });
     };
-    if (t.host.empty() || t.host.size() > 253 || has_control(t.host)) return "the host name is empty, too long or malformed";
+    if (t.host.empty() || t.host.size() > 253 || has_control(t.host))
+      return "the host name is empty, too long or malformed";
     if (t.port == 0) return "port 0 cannot be connected to";
-    if (t.path_and_query.empty() || t.path_and_query.front() != '/' || has_control(t.path_and_query))
+    if (t.path_and_query.empty() || t.path_and_query.front() != '/' ||
+        has_control(t.path_and_query))
       return "the path must begin with / and be percent-encoded";
     if (t.path_and_query.size() > websocket_target::path_bytes_max)
       return "the path has " + std::to_string(t.path_and_query.size()) + " bytes, more than " +
@@ -275,7 +282,8 @@ struct websocket::impl {
       return "the subprotocols have " + std::to_string(c.protocols.size()) + " bytes, more than " +
              std::to_string(websocket_target::subprotocol_bytes_max);
     for (const auto& p : t.subprotocols)
-      if (p.empty() || has_control(p) || p.find(',') != std::string::npos) return "a subprotocol is empty or malformed";
+      if (p.empty() || has_control(p) || p.find(',') != std::string::npos)
+        return "a subprotocol is empty or malformed";
     return {};
   }
 
@@ -327,8 +335,10 @@ struct websocket::impl {
       case LWS_CALLBACK_CLIENT_FILTER_PRE_ESTABLISH: {
         // Later the headers are gone.
         c.http_status = static_cast<int>(lws_http_client_http_response(wsi));
-        std::string value(static_cast<std::size_t>(lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL)) + 1, '\0');
-        const int n = lws_hdr_copy(wsi, value.data(), static_cast<int>(value.size()), WSI_TOKEN_PROTOCOL);
+        std::string value(
+            static_cast<std::size_t>(lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL)) + 1, '\0');
+        const int n =
+            lws_hdr_copy(wsi, value.data(), static_cast<int>(value.size()), WSI_TOKEN_PROTOCOL);
         value.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
         c.chosen = std::move(value);
         return 0;
@@ -346,12 +356,15 @@ struct websocket::impl {
         if (size > 0) handler.on_pong({reinterpret_cast<const std::uint8_t*>(in), size});
         return 0;
       case LWS_CALLBACK_CLIENT_WRITEABLE:
-        return c.ending || c.close_sent ? 0 : write(c, wsi);  // a second -1 would not wait for the answer
+        return c.ending || c.close_sent
+                   ? 0
+                   : write(c, wsi);  // a second -1 would not wait for the answer
       case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
         if (c.close_sent) return 0;  // the answer to ours
         c.close_code = 1005;
         if (size >= 2) {
-          c.close_code = static_cast<std::uint16_t>((static_cast<unsigned char>(in[0]) << 8) | static_cast<unsigned char>(in[1]));
+          c.close_code = static_cast<std::uint16_t>(
+              (static_cast<unsigned char>(in[0]) << 8) | static_cast<unsigned char>(in[1]));
           in += 2;
           size -= 2;
         } else {
@@ -378,7 +391,8 @@ struct websocket::impl {
   void handle_failure(connection& c, lws* wsi, std::string text) {
     if (c.ending) return;
     if (c.http_status == 0) c.http_status = static_cast<int>(lws_http_client_http_response(wsi));
-    const bool tls_words = text.find("SSL") != std::string::npos || text.find("tls") != std::string::npos ||
+    const bool tls_words = text.find("SSL") != std::string::npos ||
+                           text.find("tls") != std::string::npos ||
                            text.find("bio_create") != std::string::npos;
     if (c.http_status != 0)
       end(gone_kind::handshake_refused, std::move(text), false);
@@ -390,7 +404,10 @@ struct websocket::impl {
 
   void handle_closed(connection& c) {
     if (c.close_sent)
-      end(c.close_code == LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE && too_large ? gone_kind::too_large : gone_kind::closed_by_us, c.close_reason, false);
+      end(c.close_code == LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE && too_large ? gone_kind::too_large
+                                                                          : gone_kind::closed_by_us,
+          c.close_reason,
+          false);
     else if (c.opened)
       end(gone_kind::lost, "the connection ended without a close frame", false);
     else if (c.http_status != 0)
@@ -417,7 +434,8 @@ struct websocket::impl {
       too_large = true;
       c.inbound = {};
       c.close_code = LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE;
-      c.close_reason = "a message is longer than " + std::to_string(options.message_bytes_max) + " bytes";
+      c.close_reason =
+          "a message is longer than " + std::to_string(options.message_bytes_max) + " bytes";
       return send_close(c, wsi);
     }
     // The peer's word on a frame's length is believed only as far as io_bytes ahead, then the vector doubles.
@@ -464,7 +482,8 @@ struct websocket::impl {
         written(c);
         if (c.ending) return 0;
       }
-    } while (frames < frames_per_turn_max && sent < bytes_per_turn_max && lws_send_pipe_choked(wsi) == 0);
+    } while (frames < frames_per_turn_max && sent < bytes_per_turn_max &&
+             lws_send_pipe_choked(wsi) == 0);
     lws_callback_on_writable(wsi);
     return 0;
   }
@@ -512,7 +531,8 @@ struct websocket::impl {
 
   // The caller returns this from its callback: libwebsockets then sends the frame and awaits the answer.
   int send_close(connection& c, lws* wsi) {
-    if (!c.closing) lws_sul_schedule(context, 0, &deadline.sul, &on_deadline, to_usec(options.close_limit));
+    if (!c.closing)
+      lws_sul_schedule(context, 0, &deadline.sul, &on_deadline, to_usec(options.close_limit));
     c.closing = true;
     c.close_sent = true;
     lws_close_reason(
@@ -569,7 +589,10 @@ struct websocket::impl {
     if (c.paused) c.last_pong = now;
     const auto quiet = now - c.last_pong;
     if (self.options.hangup_after.count() > 0 && quiet >= self.options.hangup_after) {
-      self.end(gone_kind::lost, "no PONG for " + std::to_string(self.options.hangup_after.count()) + " ms", true);
+      self.end(
+          gone_kind::lost,
+          "no PONG for " + std::to_string(self.options.hangup_after.count()) + " ms",
+          true);
       return;
     }
     if (self.options.ping_after.count() > 0 && quiet >= self.options.ping_after) {
@@ -598,7 +621,9 @@ struct websocket::impl {
   timer deadline{{}, this};
   timer liveness{{}, this};
   timer owner_timer{{}, this};
-  lws_protocols protocols[2] = {{"nuncio", &on_event, 0, io_bytes, 0, nullptr, io_bytes}, {nullptr, nullptr, 0, 0, 0, nullptr, 0}};
+  lws_protocols protocols[2] = {
+      {"nuncio", &on_event, 0, io_bytes, 0, nullptr, io_bytes},
+      {nullptr, nullptr, 0, 0, 0, nullptr, 0}};
   // Liveness is our own: libwebsockets' counts in seconds, and cuts a connection whose reading the owner has paused.
   lws_retry_bo_t no_validity{};
 };
@@ -614,7 +639,8 @@ websocket::~websocket() {
 
 outcome<void> websocket::start() {
   auto& x = *impl_;
-  if (x.context != nullptr) return failure{errc::internal, "the WebSocket thread was started before"};
+  if (x.context != nullptr)
+    return failure{errc::internal, "the WebSocket thread was started before"};
   const auto& trust = x.options.trust;
   if (auto good = check(trust); !good) return good;
   {
@@ -640,7 +666,8 @@ outcome<void> websocket::start() {
   if (!trust.key_file.empty()) info.client_ssl_private_key_filepath = trust.key_file.c_str();
   last_log_line.clear();
   x.context = lws_create_context(&info);
-  if (x.context == nullptr) return failure{errc::internal, impl::with_log("libwebsockets could not create a context")};
+  if (x.context == nullptr)
+    return failure{errc::internal, impl::with_log("libwebsockets could not create a context")};
   // Signals belong to the program's own threads; the new thread inherits the mask.
   sigset_t all;
   sigset_t before;
@@ -681,7 +708,8 @@ void websocket::close(std::uint16_t code, std::string_view reason) {
   c.closing = true;
   c.close_code = code;
   c.close_reason = reason;
-  lws_sul_schedule(x.context, 0, &x.deadline.sul, &impl::on_deadline, to_usec(x.options.close_limit));
+  lws_sul_schedule(
+      x.context, 0, &x.deadline.sul, &impl::on_deadline, to_usec(x.options.close_limit));
   if (c.paused) pause_reading(false);  // or the peer's answer would not be seen
   lws_callback_on_writable(c.wsi);
 }
@@ -695,12 +723,14 @@ void websocket::reset(std::string_view reason) {
 void websocket::request_write() {
   impl_->assert_service_thread();
   auto& c = impl_->current;
-  if (c && c->opened && !c->ending && !c->close_sent && c->wsi != nullptr) lws_callback_on_writable(c->wsi);
+  if (c && c->opened && !c->ending && !c->close_sent && c->wsi != nullptr)
+    lws_callback_on_writable(c->wsi);
 }
 
 void websocket::set_timer(clock::duration after) {
   impl_->assert_service_thread();
-  lws_sul_schedule(impl_->context, 0, &impl_->owner_timer.sul, &impl::on_owner_timer, to_usec(after));
+  lws_sul_schedule(
+      impl_->context, 0, &impl_->owner_timer.sul, &impl::on_owner_timer, to_usec(after));
 }
 
 void websocket::clear_timer() {

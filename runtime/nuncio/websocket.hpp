@@ -22,10 +22,11 @@ namespace nuncio {
 
 /// Where one connection goes.
 struct websocket_target {
-  std::string host;  ///< name or address, IPv6 without brackets; also the name that TLS sends and verifies
+  std::string
+      host;  ///< name or address, IPv6 without brackets; also the name that TLS sends and verifies
   std::uint16_t port = 0;
   bool tls = false;
-  std::string path_and_query = "/";       ///< at most `path_bytes_max`, percent-encoded by the caller
+  std::string path_and_query = "/";  ///< at most `path_bytes_max`, percent-encoded by the caller
   std::vector<std::string> subprotocols;  ///< offered in this order
 
   /// libwebsockets cuts a longer request line in silence, so it is refused instead.
@@ -38,12 +39,18 @@ struct websocket_target {
 struct websocket_options {
   std::string thread_name = "nuncio-link";  ///< at most 15 characters count
 
-  std::chrono::milliseconds connect_limit{5000};  ///< from connect() to on_open, whatever the peer does
-  std::chrono::milliseconds close_limit{2000};    ///< from close() to on_gone: flush, close frame, the peer's answer
-  std::chrono::milliseconds ping_after{4000};     ///< without a PONG for so long, a PING goes out; 0: never
-  std::chrono::milliseconds hangup_after{9000};   ///< without a PONG for so long, the connection is lost; 0: never
-  std::size_t message_bytes_max = std::size_t{32} << 20;  ///< a longer inbound message: closed with 1009
-  std::size_t fragment_bytes = std::size_t{256} << 10;    ///< outbound messages go in frames of at most this; 0: whole
+  std::chrono::milliseconds connect_limit{
+      5000};  ///< from connect() to on_open, whatever the peer does
+  std::chrono::milliseconds close_limit{
+      2000};  ///< from close() to on_gone: flush, close frame, the peer's answer
+  std::chrono::milliseconds ping_after{
+      4000};  ///< without a PONG for so long, a PING goes out; 0: never
+  std::chrono::milliseconds hangup_after{
+      9000};  ///< without a PONG for so long, the connection is lost; 0: never
+  std::size_t message_bytes_max = std::size_t{32}
+                                  << 20;  ///< a longer inbound message: closed with 1009
+  std::size_t fragment_bytes = std::size_t{256}
+                               << 10;  ///< outbound messages go in frames of at most this; 0: whole
 
   /// Whether a target may ask for TLS. It loads the system's authorities (0.7 MB), which libwebsockets 4.1.6 does not
   /// free when several objects live at once.
@@ -69,10 +76,11 @@ struct websocket_gone {
   };
 
   kind what = kind::lost;
-  bool opened = false;           ///< on_open had been called
-  int http_status = 0;           ///< of the answer to the handshake, if one came
-  std::uint16_t close_code = 0;  ///< of the peer's close frame, else 0; codes above 1011 and below 3000 read as 1002
-  std::string reason;            ///< the peer's words, or libwebsockets'
+  bool opened = false;  ///< on_open had been called
+  int http_status = 0;  ///< of the answer to the handshake, if one came
+  std::uint16_t close_code =
+      0;  ///< of the peer's close frame, else 0; codes above 1011 and below 3000 read as 1002
+  std::string reason;  ///< the peer's words, or libwebsockets'
 };
 
 /// The enumerator's name.

@@ -18,8 +18,10 @@ namespace {
 template <class T>
 T read(const vector_case& c) {
   auto x = [&] {
-    if constexpr (std::is_same_v<T, protocol::to_envoy>) return protocol::decode_to_envoy(frame(c.hex), 8);
-    else return protocol::decode_to_rivet(frame(c.hex), 8);
+    if constexpr (std::is_same_v<T, protocol::to_envoy>)
+      return protocol::decode_to_envoy(frame(c.hex), 8);
+    else
+      return protocol::decode_to_rivet(frame(c.hex), 8);
   }();
   REQUIRE(x.ok());
   return std::move(*x);
@@ -50,8 +52,10 @@ void round_trip(const vector_case& c) {
 TEST_CASE("every vector goes through CAF's serializers and prints as its JSON") {
   for (const auto& c : all_vectors()) {
     CAPTURE(c.name);
-    if (c.to_envoy) round_trip<protocol::to_envoy>(c);
-    else round_trip<protocol::to_rivet>(c);
+    if (c.to_envoy)
+      round_trip<protocol::to_envoy>(c);
+    else
+      round_trip<protocol::to_rivet>(c);
   }
 }
 

@@ -25,10 +25,13 @@ struct fixture : hosted {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(fixture, "quit() is sleep: the intent first, Stopped(OK) only after the engine's Stop") {
+TEST_CASE_FIXTURE(
+    fixture, "quit() is sleep: the intent first, Stopped(OK) only after the engine's Stop") {
   begin();
   host.request(a, 1, "GET", "/quit");
-  CHECK(host.lines() == strings{"1 #0 500 the actor ended before it answered\n", "event a/1:501 intent sleep"});
+  CHECK(
+      host.lines() ==
+      strings{"1 #0 500 the actor ended before it answered\n", "event a/1:501 intent sleep"});
   CHECK(p->ended == 1);
   CHECK(host.stats().instances == 1);
   host.clear();
@@ -54,7 +57,9 @@ TEST_CASE_FIXTURE(fixture, "an intent that the engine never answers ends with St
   host.request(a, 1, "GET", "/quit");
   host.clear();
   host.pass(61s);
-  CHECK(host.lines() == strings{"event a/1:752 stopped error: the engine did not answer an intent in time"});
+  CHECK(
+      host.lines() ==
+      strings{"event a/1:752 stopped error: the engine did not answer an intent in time"});
   CHECK(host.stats().instances == 0);
 }
 
@@ -115,18 +120,21 @@ TEST_CASE_FIXTURE(fixture, "an exception: 500 with its text, then Stopped(Error,
 TEST_CASE_FIXTURE(fixture, "an exception that is no std::exception") {
   begin();
   host.request(a, 1, "GET", "/throw-int");
-  CHECK(host.lines() == strings{
-      "1 #0 500 an exception that is no std::exception\n",
-      "event a/1:501 stopped error: an exception that is no std::exception"});
+  CHECK(
+      host.lines() == strings{
+                          "1 #0 500 an exception that is no std::exception\n",
+                          "event a/1:501 stopped error: an exception that is no std::exception"});
 }
 
-TEST_CASE_FIXTURE(fixture, "an exception while another request waits for its promise: both are answered 500") {
+TEST_CASE_FIXTURE(
+    fixture, "an exception while another request waits for its promise: both are answered 500") {
   begin();
   host.request(a, 1, "GET", "/later");
   host.request(a, 2, "GET", "/throw");
   auto lines = host.lines();
   std::sort(lines.begin(), lines.end() - 1);
-  CHECK(lines == strings{"1 #0 500 boom\n", "2 #0 500 boom\n", "event a/1:501 stopped error: boom"});
+  CHECK(
+      lines == strings{"1 #0 500 boom\n", "2 #0 500 boom\n", "event a/1:501 stopped error: boom"});
 }
 
 TEST_CASE_FIXTURE(fixture, "quit with an error is a failure") {
@@ -164,8 +172,10 @@ TEST_CASE_FIXTURE(fixture, "an actor that fails while stopping") {
 
 TEST_CASE_FIXTURE(fixture, "I12 nothing silent: unknown name") {
   host.start(a, "nobody");
-  CHECK(host.lines() ==
-        strings{"ack a/1:1", "event a/1:250 stopped error: no actor is served under the name 'nobody'"});
+  CHECK(
+      host.lines() ==
+      strings{
+          "ack a/1:1", "event a/1:250 stopped error: no actor is served under the name 'nobody'"});
   CHECK(host.stats().instances == 0);
 }
 
@@ -188,7 +198,8 @@ TEST_CASE_FIXTURE(fixture, "I12 nothing silent: a state's constructor throws") {
   CHECK(host.lines().back() == "1 #0 200 0");
 }
 
-TEST_CASE_FIXTURE(fixture, "a failing actor leaves others unaffected, and its log lines are limited") {
+TEST_CASE_FIXTURE(
+    fixture, "a failing actor leaves others unaffected, and its log lines are limited") {
   host.start_accepted(instance_of("b"));
   for (auto i = 0; i < 50; ++i) host.start(instance_of(fmt::format("x{}", i)), "broken");
   CHECK(host.log.size() <= 12);
@@ -212,18 +223,23 @@ TEST_CASE_FIXTURE(fixture, "a Stop while the factory runs") {
   CHECK(host.stats().instances == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "going away and destroy stop an actor, lost ends it with Stopped(Error)") {
+TEST_CASE_FIXTURE(
+    fixture, "going away and destroy stop an actor, lost ends it with Stopped(Error)") {
   begin();
   host.stop(a, reason::going_away);
   CHECK(host.lines() == strings{"ack a/1:2", "event a/1:501 stopped ok"});
   host.start_accepted(instance_of("b"));
   host.clear();
   host.stop(instance_of("b"), reason::lost);
-  CHECK(host.lines() == strings{"ack b/1:2", "event b/1:501 stopped error: the engine ended it: LOST"});
+  CHECK(
+      host.lines() ==
+      strings{"ack b/1:2", "event b/1:501 stopped error: the engine ended it: LOST"});
   CHECK(p->ended == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "I12 nothing silent: a Stop for an unknown generation: Stopped(OK) above any counter") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "I12 nothing silent: a Stop for an unknown generation: Stopped(OK) above any counter") {
   host.stop(instance_of("z", 3), reason::lost);
   CHECK(host.lines() == strings{"ack z/3:2", "event z/3:9007199254740992 stopped ok"});
   CHECK(host.stats().orphan_stops == 1);
@@ -232,15 +248,20 @@ TEST_CASE_FIXTURE(fixture, "I12 nothing silent: a Stop for an unknown generation
   CHECK(host.lines() == strings{"ack z/3:2"});
 }
 
-TEST_CASE_FIXTURE(fixture, "I12 nothing silent: an expired Start is acked, ends the older generation and is answered with Stopped(Error)") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "I12 nothing silent: an expired Start is acked, ends the older generation and is answered with "
+    "Stopped(Error)") {
   begin();
   host.command(host.start_command(instance_of("a", 2), "echo", 1, 29s));
   CHECK(host.ledger().expired == 1);
   CHECK(p->factories == 1);
   CHECK(p->ended == 1);
-  CHECK(host.lines() == strings{
-      "ack a/2:1",
-      "event a/2:250 stopped error: the Start was older than the start limit when it arrived"});
+  CHECK(
+      host.lines() ==
+      strings{
+          "ack a/2:1",
+          "event a/2:250 stopped error: the Start was older than the start limit when it arrived"});
   CHECK(host.stats().instances == 0);
   // A little younger, it runs.
   host.command(host.start_command(instance_of("b"), "echo", 1, 27s));
@@ -253,7 +274,8 @@ TEST_CASE_FIXTURE(fixture, "the replay of a first connection waits for the engin
   fresh.boot(false);
   fresh.open();
   fresh.deliver(protocol::to_envoy_commands{
-      {fresh.start_command(instance_of("old"), "echo", 1, 29s), fresh.start_command(instance_of("new"))}});
+      {fresh.start_command(instance_of("old"), "echo", 1, 29s),
+       fresh.start_command(instance_of("new"))}});
   CHECK(fresh.lines().empty());
   fresh.ping();
   CHECK(p->factories == 1);

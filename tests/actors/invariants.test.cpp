@@ -109,10 +109,9 @@ TEST_CASE("I2 record first: the ledger holds a command before its actor is made"
   int made = 0;
   // Fails at once, in ingress itself: the first that can observe the command, and the entry must
   // outlive it.
-  x.host.options().factories["failing"] =
-      [&](caf::actor_system&,
-          const std::shared_ptr<const instance_context>&,
-          std::vector<caf::actor>&) -> caf::actor {
+  x.host.options().factories["failing"] = [&](caf::actor_system&,
+                                              const std::shared_ptr<const instance_context>&,
+                                              std::vector<caf::actor>&) -> caf::actor {
     ++made;
     throw std::runtime_error("no");
   };
@@ -190,7 +189,8 @@ TEST_CASE_FIXTURE(
   CHECK(p->factories == 3);
 }
 
-TEST_CASE_FIXTURE(fixture, "I8 one truth: what was processed on one connection is not acked on the next") {
+TEST_CASE_FIXTURE(
+    fixture, "I8 one truth: what was processed on one connection is not acked on the next") {
   const auto acks = [&] {
     auto out = host.lines();
     std::erase_if(out, [](const auto& x) { return !x.starts_with("ack"); });
@@ -209,7 +209,8 @@ TEST_CASE_FIXTURE(fixture, "I8 one truth: what was processed on one connection i
   CHECK(p->factories == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "I7 re-ack: an ack that the link refuses blocks nothing, and the replay is acked") {
+TEST_CASE_FIXTURE(
+    fixture, "I7 re-ack: an ack that the link refuses blocks nothing, and the replay is acked") {
   const auto b = instance_of("b");
   host.link->connection = 0;  // the link knows of the end before the ack actor does
   host.start(a);

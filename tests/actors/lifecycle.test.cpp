@@ -54,7 +54,8 @@ struct fixture : hosted {
   fake_store store;
 
   fixture() {
-    host.serve(serve_options{.name = "dozer", .idle_timeout = 30s, .request_timeout = 20s}, dozer, n);
+    host.serve(
+        serve_options{.name = "dozer", .idle_timeout = 30s, .request_timeout = 20s}, dozer, n);
     host.boot();
     start(1);
   }
@@ -179,7 +180,10 @@ TEST_CASE_FIXTURE(fixture, "an alarm is told to the engine, and replaced, and cl
   CHECK(said() == strings{"none"});
 }
 
-TEST_CASE_FIXTURE(fixture, "an alarm that is due while its actor is awake comes, once, and is taken back from the engine") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "an alarm that is due while its actor is awake comes, once, and is taken back from the "
+    "engine") {
   tell("past");
   host.pass(1s);
   CHECK(said() == strings{"alarm"});
@@ -206,8 +210,9 @@ TEST_CASE_FIXTURE(fixture, "an alarm that is due when its actor wakes comes then
   host.stop(a);  // before it could come
   store.silent = false;
   sent();
-  store.content["\x06"] = std::to_string(
-      std::chrono::duration_cast<std::chrono::milliseconds>((system_clock::now() - 1s).time_since_epoch()).count());
+  store.content["\x06"] = std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                             (system_clock::now() - 1s).time_since_epoch())
+                                             .count());
   said();
   start(2);
   host.pass(1s);

@@ -26,7 +26,8 @@ struct fixture : hosted {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(fixture, "I11 generations: a newer one ends the older and starts when that is down") {
+TEST_CASE_FIXTURE(
+    fixture, "I11 generations: a newer one ends the older and starts when that is down") {
   host.start_accepted(a);
   host.clear();
   host.start(instance_of("a", 2));
@@ -37,12 +38,15 @@ TEST_CASE_FIXTURE(fixture, "I11 generations: a newer one ends the older and star
   CHECK(host.stats().instances == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "I11 generations: queued until the older is down; a still newer one replaces it") {
+TEST_CASE_FIXTURE(
+    fixture, "I11 generations: queued until the older is down; a still newer one replaces it") {
   host.start_accepted(a);
   host.clear();
   // All in one frame: the older one has had no chance to end in between.
   host.deliver(protocol::to_envoy_commands{
-      {host.start_command(instance_of("a", 2)), host.start_command(instance_of("a", 3)), host.start_command(instance_of("a", 4))}});
+      {host.start_command(instance_of("a", 2)),
+       host.start_command(instance_of("a", 3)),
+       host.start_command(instance_of("a", 4))}});
   CHECK(p->factories == 2);
   CHECK(p->ended == 1);
   CHECK(host.stats().instances == 1);
@@ -51,7 +55,9 @@ TEST_CASE_FIXTURE(fixture, "I11 generations: queued until the older is down; a s
   CHECK(host.lines().back() == "1 #0 200 1");
   const auto lines = host.lines();
   CHECK(std::count(lines.begin(), lines.end(), "event a/4:250 running") == 1);
-  CHECK(std::none_of(lines.begin(), lines.end(), [](const auto& x) { return x.starts_with("event a/2") || x.starts_with("event a/3"); }));
+  CHECK(std::none_of(lines.begin(), lines.end(), [](const auto& x) {
+    return x.starts_with("event a/2") || x.starts_with("event a/3");
+  }));
 }
 
 TEST_CASE_FIXTURE(fixture, "I11 generations: a request for a newer one ends the older instance") {
@@ -66,7 +72,8 @@ TEST_CASE_FIXTURE(fixture, "a Stop for a queued generation") {
   host.start_accepted(a);
   host.clear();
   host.deliver(protocol::to_envoy_commands{
-      {host.start_command(instance_of("a", 2)), sim_host::stop_command_for(instance_of("a", 2), reason::destroy)}});
+      {host.start_command(instance_of("a", 2)),
+       sim_host::stop_command_for(instance_of("a", 2), reason::destroy)}});
   CHECK(p->factories == 1);
   CHECK(host.stats().instances == 0);
   CHECK(host.lines() == strings{"ack a/2:2", "event a/2:250 stopped ok"});
@@ -106,8 +113,9 @@ TEST_CASE_FIXTURE(fixture, "an actor that outlives its grace is ended with Stopp
   host.clear();
   host.pass(16s);
   CHECK(p->ended == 1);
-  CHECK(host.lines() ==
-        strings{"event a/1:501 stopped error: the actor did not stop within its grace period"});
+  CHECK(
+      host.lines() ==
+      strings{"event a/1:501 stopped error: the actor did not stop within its grace period"});
 }
 
 TEST_CASE_FIXTURE(fixture, "an actor that ignores exit is abandoned after the limit, and named") {
@@ -124,7 +132,9 @@ TEST_CASE_FIXTURE(fixture, "an actor that ignores exit is abandoned after the li
   CHECK(p->factories == 1);
   host.pass(3s);
   CHECK(host.stats().actors_abandoned == 1);
-  CHECK(host.log_text().find("an actor ignores its end; going on without it name=echo actor=a") != std::string::npos);
+  CHECK(
+      host.log_text().find("an actor ignores its end; going on without it name=echo actor=a") !=
+      std::string::npos);
   CHECK(p->factories == 2);
   CHECK(host.lines() == strings{"ack a/1:2", "ack a/2:1", "event a/2:250 running"});
   // When it comes back to life it ends without a word.
@@ -135,7 +145,8 @@ TEST_CASE_FIXTURE(fixture, "an actor that ignores exit is abandoned after the li
   CHECK(host.lines().empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "a factory slower than the start limit: Stopped(Error), the actor is ended") {
+TEST_CASE_FIXTURE(
+    fixture, "a factory slower than the start limit: Stopped(Error), the actor is ended") {
   host.batch({protocol::to_envoy_commands{{host.start_command(a)}}});
   auto& jobs = host.sim.scheduler().jobs;
   while (jobs.size() == 1) host.sim.scheduler().try_run_once();
@@ -143,14 +154,18 @@ TEST_CASE_FIXTURE(fixture, "a factory slower than the start limit: Stopped(Error
   caf::resumable* stuck = nullptr;
   std::deque<caf::resumable*> rest;
   for (auto* job : std::exchange(jobs, {}))
-    (stuck == nullptr && dynamic_cast<tally_actor*>(job) != nullptr ? stuck = job : (rest.push_back(job), job));
+    (stuck == nullptr && dynamic_cast<tally_actor*>(job) != nullptr ? stuck = job
+                                                                    : (rest.push_back(job), job));
   jobs = rest;
   REQUIRE(stuck != nullptr);
   host.settle();
   CHECK(host.lines() == strings{"ack a/1:1"});
   host.pass(31s);
-  CHECK(host.lines() == strings{
-      "ack a/1:1", "event a/1:250 stopped error: the factory took longer than the start limit"});
+  CHECK(
+      host.lines() ==
+      strings{
+          "ack a/1:1",
+          "event a/1:250 stopped error: the factory took longer than the start limit"});
   CHECK(host.stats().actors_abandoned == 1);
   host.clear();
   jobs.push_back(stuck);
@@ -159,7 +174,9 @@ TEST_CASE_FIXTURE(fixture, "a factory slower than the start limit: Stopped(Error
   CHECK(host.stats().instances == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "I14 single writer: Running never acked ends an actor, but only towards an engine that acks") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "I14 single writer: Running never acked ends an actor, but only towards an engine that acks") {
   host.start(a);
   host.pass(40s);
   CHECK(p->ended == 0);
@@ -169,14 +186,17 @@ TEST_CASE_FIXTURE(fixture, "I14 single writer: Running never acked ends an actor
   host.pass(30s);
   // The first one's limit passed before the rule was in force; it is asked again.
   CHECK(p->ended == 2);
-  CHECK(host.lines() == strings{
-      "event a/1:501 stopped error: the engine did not accept Running in time",
-      "event c/1:501 stopped error: the engine did not accept Running in time"});
+  CHECK(
+      host.lines() ==
+      strings{
+          "event a/1:501 stopped error: the engine did not accept Running in time",
+          "event c/1:501 stopped error: the engine did not accept Running in time"});
   host.request(instance_of("b"), 1);
   CHECK(host.lines().back() == "1 #0 200 0");
 }
 
-TEST_CASE_FIXTURE(fixture, "I14 single writer: the lease's end ends every actor with Stopped(Error), never OK") {
+TEST_CASE_FIXTURE(
+    fixture, "I14 single writer: the lease's end ends every actor with Stopped(Error), never OK") {
   host.start_accepted(a);
   host.start_accepted(instance_of("b"), "stubborn");
   host.start_accepted(instance_of("c"));
@@ -189,9 +209,12 @@ TEST_CASE_FIXTURE(fixture, "I14 single writer: the lease's end ends every actor 
   host.connect();
   const auto lines = host.lines();
   auto events = lines;
-  std::erase_if(events, [](const auto& x) { return !x.starts_with("event") || x.find("stopped error") == x.npos; });
+  std::erase_if(events, [](const auto& x) {
+    return !x.starts_with("event") || x.find("stopped error") == x.npos;
+  });
   CHECK(events.size() == 3);
-  CHECK(std::none_of(lines.begin(), lines.end(), [](const auto& x) { return x.find("stopped ok") != x.npos; }));
+  CHECK(std::none_of(
+      lines.begin(), lines.end(), [](const auto& x) { return x.find("stopped ok") != x.npos; }));
   host.to_ingress(internal::lease_ended{});  // nothing is left to end
 }
 
@@ -205,7 +228,8 @@ TEST_CASE_FIXTURE(fixture, "I14 single writer: an eviction ends all at once, wit
   CHECK(host.stats().instances == 0);
   CHECK(finals == 1);
   const auto lines = host.lines();
-  CHECK(std::none_of(lines.begin(), lines.end(), [](const auto& x) { return x.starts_with("event"); }));
+  CHECK(std::none_of(
+      lines.begin(), lines.end(), [](const auto& x) { return x.starts_with("event"); }));
   host.to_ingress(internal::link_final{{errc::evicted, "again"}});
   CHECK(finals == 1);
 }
@@ -234,7 +258,8 @@ TEST_CASE_FIXTURE(fixture, "drain: Stopping, actors stop, all is flushed, the li
   CHECK(dones == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "drain: every later connection begins with Stopping, a late Start sleeps") {
+TEST_CASE_FIXTURE(
+    fixture, "drain: every later connection begins with Stopping, a late Start sleeps") {
   host.to_ingress(internal::drain{host.sim.now() + 30s});
   REQUIRE(!host.link->greeting.empty());
   CHECK(std::holds_alternative<protocol::to_rivet_stopping>(host.link->greeting.back()));
@@ -246,7 +271,8 @@ TEST_CASE_FIXTURE(fixture, "drain: at the deadline Stopped(Error)") {
   host.to_ingress(internal::drain{host.sim.now() + 5s});
   host.clear();
   host.pass(6s);
-  CHECK(host.lines() == strings{"event a/1:501 stopped error: the host's drain deadline has passed"});
+  CHECK(
+      host.lines() == strings{"event a/1:501 stopped error: the host's drain deadline has passed"});
   CHECK(host.link->closed);
 }
 

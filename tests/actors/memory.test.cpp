@@ -97,7 +97,8 @@ struct fixture {
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I9 bounded: bounded memory over 1,000,000 actor lifetimes, on one connection and over 100 reconnects") {
+    "I9 bounded: bounded memory over 1,000,000 actor lifetimes, on one connection and over 100 "
+    "reconnects") {
   lives();
   settle_down();
   check_empty();
@@ -128,7 +129,9 @@ TEST_CASE("I9 bounded: an idle hibernating WebSocket takes at most 1 KiB, and le
   sim_host host{std::move(options)};
   host.serve("sleeper", [](engine_actor*) -> caf::behavior {
     return {
-        [](const socket_opened& s) { CHECK(s.socket.accept({.hibernate = true, .state = bytes{"a name"}})); },
+        [](const socket_opened& s) {
+          CHECK(s.socket.accept({.hibernate = true, .state = bytes{"a name"}}));
+        },
         [](const socket_closed&) {},
     };
   });

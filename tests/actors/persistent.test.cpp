@@ -33,7 +33,9 @@ static_assert(json_state<count> && !json_state<plain_count> && caf_state<plain_c
 
 namespace {
 
-http_response ok(std::string body) { return {.status = 200, .headers = {}, .body = std::move(body)}; }
+http_response ok(std::string body) {
+  return {.status = 200, .headers = {}, .body = std::move(body)};
+}
 
 template <class Self>
 caf::result<http_response> serve(Self* self, const http_request& r) {
@@ -98,7 +100,9 @@ public:
 
 const std::string key{"\x08\0", 2};
 
-std::string stored(std::string_view content) { return std::string{"\x01j\x01", 3} + std::string{content}; }
+std::string stored(std::string_view content) {
+  return std::string{"\x01j\x01", 3} + std::string{content};
+}
 
 struct fixture : hosted {
   fake_store store;
@@ -152,7 +156,9 @@ struct fixture : hosted {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(fixture, "a state is loaded before the first message, and what came meanwhile is handled in order") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "a state is loaded before the first message, and what came meanwhile is handled in order") {
   store.content[key] = stored(R"({"n":41,"pad":""})");
   const auto a = start("tally", false);
   host.request(a, 900, "GET", "/up");
@@ -164,7 +170,8 @@ TEST_CASE_FIXTURE(fixture, "a state is loaded before the first message, and what
   CHECK(says("901 #0 200 42"));
 }
 
-TEST_CASE_FIXTURE(fixture, "is new: storage says so, and until something changes nothing is written") {
+TEST_CASE_FIXTURE(
+    fixture, "is new: storage says so, and until something changes nothing is written") {
   const auto a = start();
   CHECK(ask(a, "/n") == "200 new 0");
   pass(5s);
@@ -174,7 +181,9 @@ TEST_CASE_FIXTURE(fixture, "is new: storage says so, and until something changes
   CHECK(ask(start(), "/n") == "200 0");
 }
 
-TEST_CASE_FIXTURE(fixture, "changes are saved within a second, many of them at once, and nothing without a change") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "changes are saved within a second, many of them at once, and nothing without a change") {
   const auto a = start();
   pass(2s);
   const auto from = puts();
@@ -240,7 +249,8 @@ TEST_CASE_FIXTURE(fixture, "what can't be loaded fails its actor and stays as it
     const auto lines = host.lines();
     const auto failed = std::find_if(lines.begin(), lines.end(), [&](const auto& line) {
       return line.starts_with(fmt::format("event a/{}:", a.generation)) &&
-             line.find("stopped error: the state can't be loaded, and stays as it is stored: ") != std::string::npos;
+             line.find("stopped error: the state can't be loaded, and stays as it is stored: ") !=
+                 std::string::npos;
     });
     CHECK(failed != lines.end());
     CHECK(store.content[key] == what);
@@ -255,19 +265,23 @@ TEST_CASE_FIXTURE(fixture, "what can't be loaded fails its actor and stays as it
   left_alone(stored(R"({"n":1,"pad":""})"), "plain");
 }
 
-TEST_CASE_FIXTURE(fixture, "storage refuses to read: the actor fails with its text, and nothing is written") {
+TEST_CASE_FIXTURE(
+    fixture, "storage refuses to read: the actor fails with its text, and nothing is written") {
   const auto a = start("tally", false);
   const auto request = std::get<protocol::to_rivet_kv_request>(host.storage_requests_sent().at(0));
   host.deliver(protocol::to_envoy_kv_response{
       request.request_id, protocol::kv_error_response{text{"no such store"}}});
   pass(3s);
-  CHECK(says(
-      "event a/1:250 stopped error: the state can't be loaded, and stays as it is stored: KvGet: the engine refused it: "
-      "no such store"));
+  CHECK(
+      says("event a/1:250 stopped error: the state can't be loaded, and stays as it is stored: "
+           "KvGet: the engine refused it: "
+           "no such store"));
   CHECK(puts() == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "a Stop while the state is being loaded ends the actor at once, with nothing written") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "a Stop while the state is being loaded ends the actor at once, with nothing written") {
   const auto a = start("tally", false);
   host.stop(a);
   settle();
@@ -315,7 +329,9 @@ TEST_CASE_FIXTURE(fixture, "a save that a cut may have lost is made again") {
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "a large state is stored in parts, all in one put; a smaller one after it is read as itself") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "a large state is stored in parts, all in one put; a smaller one after it is read as itself") {
   auto a = start();
   const std::string large(500'000, 'x');
   ask(a, "/pad", large);
@@ -350,7 +366,10 @@ TEST_CASE_FIXTURE(fixture, "a state that only CAF's inspect knows") {
   CHECK(ask(a, "/up") == "200 new 1");
   host.stop(a);
   settle();
-  CHECK(store.content[key].starts_with(std::string{"\x01" "c\x01", 3}));
+  CHECK(store.content[key].starts_with(std::string{
+      "\x01"
+      "c\x01",
+      3}));
   CHECK(ask(start("plain"), "/n") == "200 1");
 }
 

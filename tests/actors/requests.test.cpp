@@ -34,7 +34,8 @@ struct fixture : hosted {
   }
 
   void chunk(std::uint32_t n, std::uint16_t index, std::string body, bool finish) {
-    host.deliver(sim_host::tunnel(n, index, protocol::to_envoy_request_chunk{bytes{std::move(body)}, finish}));
+    host.deliver(sim_host::tunnel(
+        n, index, protocol::to_envoy_request_chunk{bytes{std::move(body)}, finish}));
   }
 
   void open_stream(std::uint32_t n) {
@@ -45,7 +46,9 @@ struct fixture : hosted {
     host.deliver(std::move(message));
   }
 
-  void abort(std::uint32_t n) { host.deliver(sim_host::tunnel(n, 1, protocol::to_envoy_request_abort{})); }
+  void abort(std::uint32_t n) {
+    host.deliver(sim_host::tunnel(n, 1, protocol::to_envoy_request_abort{}));
+  }
 };
 
 // A gateway that streams in both directions.
@@ -122,7 +125,9 @@ TEST_CASE_FIXTURE(fixture, "a response larger than the engine takes") {
   host.request(a, 1, "GET", "/largest");
   host.request(a, 2, "GET", "/large");
   CHECK(host.lines()[0].size() == 20'971'520 + std::string_view{"1 #0 200 "}.size());
-  CHECK(host.lines()[1] == "2 #0 500 the response body has 20971521 bytes, the engine takes at most 20971520\n");
+  CHECK(
+      host.lines()[1] ==
+      "2 #0 500 the response body has 20971521 bytes, the engine takes at most 20971520\n");
 }
 
 TEST_CASE_FIXTURE(fixture, "an actor without a handler for HTTP answers 404 and lives on") {
@@ -143,13 +148,15 @@ TEST_CASE_FIXTURE(fixture, "a promise answered later, after others") {
 
 TEST_CASE("delegation to another actor") {
   hosted x;
-  auto worker = (*x.host.sim).spawn(
-      [](caf::event_based_actor*, const std::string& prefix) -> caf::behavior {
-        return {[prefix](const std::string& path) {
-          return http_response{.status = 200, .headers = {}, .body = prefix + path};
-        }};
-      },
-      std::string{"for "});
+  auto worker =
+      (*x.host.sim)
+          .spawn(
+              [](caf::event_based_actor*, const std::string& prefix) -> caf::behavior {
+                return {[prefix](const std::string& path) {
+                  return http_response{.status = 200, .headers = {}, .body = prefix + path};
+                }};
+              },
+              std::string{"for "});
   x.host.serve("delegating", delegating, worker);
   x.host.boot();
   x.host.start_accepted(instance_of("a"), "delegating");
@@ -166,27 +173,38 @@ TEST_CASE("delegation to another actor") {
   x.host.options().factories.clear();
 }
 
-TEST_CASE_FIXTURE(fixture, "what is still in the mailbox is aborted, what was begun is answered 500, then Stopped") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "what is still in the mailbox is aborted, what was begun is answered 500, then Stopped") {
   host.request(a, 1, "GET", "/later");
   host.batch(
-      {sim_host::request_message(a, 2, "GET", "/throw"), sim_host::request_message(a, 3),
+      {sim_host::request_message(a, 2, "GET", "/throw"),
+       sim_host::request_message(a, 3),
        sim_host::request_message(a, 4)});
   host.settle();
   auto lines = host.lines();
   REQUIRE(lines.size() == 5);
   std::sort(lines.begin(), lines.begin() + 2);
   std::sort(lines.begin() + 2, lines.begin() + 4);
-  CHECK(lines == strings{"1 #0 500 boom\n", "2 #0 500 boom\n", "3 #0 abort", "4 #0 abort",
-                         "event a/1:501 stopped error: boom"});
+  CHECK(
+      lines == strings{
+                   "1 #0 500 boom\n",
+                   "2 #0 500 boom\n",
+                   "3 #0 abort",
+                   "4 #0 abort",
+                   "event a/1:501 stopped error: boom"});
   CHECK(host.stats().requests_aborted == 2);
   CHECK(host.stats().requests_open == 0);
   CHECK(p->seen.size() == 2);
 }
 
 TEST_CASE_FIXTURE(fixture, "what was answered before a crash keeps its answer") {
-  host.batch({sim_host::request_message(a, 1, "POST"), sim_host::request_message(a, 2, "GET", "/throw")});
+  host.batch(
+      {sim_host::request_message(a, 1, "POST"), sim_host::request_message(a, 2, "GET", "/throw")});
   host.settle();
-  CHECK(host.lines() == strings{"1 #0 200 1", "2 #0 500 boom\n", "event a/1:501 stopped error: boom"});
+  CHECK(
+      host.lines() ==
+      strings{"1 #0 200 1", "2 #0 500 boom\n", "event a/1:501 stopped error: boom"});
 }
 
 TEST_CASE_FIXTURE(fixture, "I13 backpressure: a flood is answered 503 at the bound, at once") {
@@ -213,7 +231,8 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: bodies count too") {
   CHECK(p->seen.size() == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "I13 backpressure: starts and aborts to a busy actor don't get round the bound") {
+TEST_CASE_FIXTURE(
+    fixture, "I13 backpressure: starts and aborts to a busy actor don't get round the bound") {
   // Nothing runs meanwhile: the actor is busy.
   std::vector<protocol::to_envoy> flood;
   for (auto n = 1U; n <= 100; ++n) {
@@ -249,7 +268,8 @@ TEST_CASE_FIXTURE(fixture, "a repeated start while both are in the mailbox: answ
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "an abort drops the answer; one that overtakes its start keeps it from running") {
+TEST_CASE_FIXTURE(
+    fixture, "an abort drops the answer; one that overtakes its start keeps it from running") {
   host.request(a, 1, "GET", "/later");
   abort(1);
   answer("too late");
@@ -263,7 +283,8 @@ TEST_CASE_FIXTURE(fixture, "an abort drops the answer; one that overtakes its st
   CHECK(host.lines() == strings{"2 #0 200 0"});
 }
 
-TEST_CASE_FIXTURE(fixture, "a body in chunks is joined; a gateway that does not stream gets no credits") {
+TEST_CASE_FIXTURE(
+    fixture, "a body in chunks is joined; a gateway that does not stream gets no credits") {
   open_stream(1);
   CHECK(p->seen.empty());
   chunk(1, 1, "one ", false);
@@ -292,16 +313,21 @@ TEST_CASE_FIXTURE(fixture, "an actor that ends with a body half here: aborted") 
   CHECK(host.lines() == strings{"ack a/1:2", "1 #0 abort", "event a/1:501 stopped ok"});
 }
 
-TEST_CASE_FIXTURE(streaming, "a long upload is credited each half window, echoed in parts, and then forgotten") {
+TEST_CASE_FIXTURE(
+    streaming, "a long upload is credited each half window, echoed in parts, and then forgotten") {
   open(1, "POST", "/echo", true);
   upload(1, 1, 40, true);
   CHECK(p->seen.size() == 1);
   auto lines = host.lines();
   REQUIRE(lines.size() == 4 + 1 + 16);
   CHECK(
-      strings(lines.begin(), lines.begin() + 6) ==
-      strings{"1 #0 window 524288", "1 #1 window 1048576", "1 #2 window 1572864", "1 #3 window 2097152",
-              "1 #4 200 in parts", "1 #5 chunk 65536"});
+      strings(lines.begin(), lines.begin() + 6) == strings{
+                                                       "1 #0 window 524288",
+                                                       "1 #1 window 1048576",
+                                                       "1 #2 window 1572864",
+                                                       "1 #3 window 2097152",
+                                                       "1 #4 200 in parts",
+                                                       "1 #5 chunk 65536"});
   CHECK(host.stats().requests_open == 1);
   credit(1, mib / 2);
   CHECK(sent_body(1) == mib * 3 / 2);
@@ -318,7 +344,8 @@ TEST_CASE_FIXTURE(streaming, "I13 backpressure: responses that wait for their cl
   get(1, "/largest");
   get(2, "/largest");
   CHECK(sent_body(1) == mib);
-  CHECK(host.lines().back() == "2 #0 503 too many responses of this actor wait for their clients\n");
+  CHECK(
+      host.lines().back() == "2 #0 503 too many responses of this actor wait for their clients\n");
   CHECK(host.stats().requests_open == 1);
   CHECK(host.stats().requests_rejected == 1);
   // And against the same bound as bodies of requests.
@@ -334,7 +361,8 @@ TEST_CASE_FIXTURE(streaming, "I13 backpressure: responses that wait for their cl
   CHECK(host.stats().requests_open == 1);
 }
 
-TEST_CASE_FIXTURE(streaming, "I13 backpressure: a response never runs ahead of its client, whatever others do") {
+TEST_CASE_FIXTURE(
+    streaming, "I13 backpressure: a response never runs ahead of its client, whatever others do") {
   get(1, "/largest");
   get(2, "/n");
   host.pass(60s);
@@ -346,7 +374,8 @@ TEST_CASE_FIXTURE(streaming, "I13 backpressure: a response never runs ahead of i
   CHECK(host.stats().requests_open == 1);
 }
 
-TEST_CASE_FIXTURE(streaming, "an actor that is stopped while its response goes out is down after its end") {
+TEST_CASE_FIXTURE(
+    streaming, "an actor that is stopped while its response goes out is down after its end") {
   get(1, "/largest");
   host.clear();
   host.stop(a);
@@ -363,7 +392,8 @@ TEST_CASE_FIXTURE(streaming, "an actor that is stopped while its response goes o
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(streaming, "an actor that fails while its response goes out says so after its end") {
+TEST_CASE_FIXTURE(
+    streaming, "an actor that fails while its response goes out says so after its end") {
   get(1, "/largest");
   host.request(a, 2, "GET", "/throw");
   CHECK(host.lines().back() == "2 #0 500 boom\n");
@@ -371,7 +401,8 @@ TEST_CASE_FIXTURE(streaming, "an actor that fails while its response goes out sa
   CHECK(host.lines().back() == "event a/1:501 stopped error: boom");
 }
 
-TEST_CASE_FIXTURE(streaming, "a client that does not read holds up a stopped actor for the grace, no longer") {
+TEST_CASE_FIXTURE(
+    streaming, "a client that does not read holds up a stopped actor for the grace, no longer") {
   get(1, "/largest");
   host.clear();
   host.stop(a);
@@ -428,7 +459,9 @@ TEST_CASE_FIXTURE(streaming, "a body that stops coming is answered 408") {
   host.pass(290s, 10s);
   CHECK(host.lines().empty());
   host.pass(20s, 10s);
-  CHECK(host.lines() == strings{"1 #0 cancel body", "1 #1 408 the request's body has stopped coming\n"});
+  CHECK(
+      host.lines() ==
+      strings{"1 #0 cancel body", "1 #1 408 the request's body has stopped coming\n"});
   CHECK(host.stats().requests_open == 0);
   CHECK(p->seen.empty());
 }
@@ -444,7 +477,8 @@ TEST_CASE_FIXTURE(streaming, "a client that stops reading is cut off") {
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(streaming, "an upload that its client gives up is answered 400, one with a hole is aborted") {
+TEST_CASE_FIXTURE(
+    streaming, "an upload that its client gives up is answered 400, one with a hole is aborted") {
   open(1, "POST", "/echo", true);
   upload(1, 1, 1);
   host.deliver(sim_host::tunnel(1, 2, protocol::to_envoy_request_body_cancel{}));
@@ -455,8 +489,10 @@ TEST_CASE_FIXTURE(streaming, "an upload that its client gives up is answered 400
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "a WebSocket to an actor without a handler is accepted and closed with 1011") {
-  host.deliver(sim_host::tunnel(1, 0, protocol::to_envoy_web_socket_open{a.actor, std::nullopt, "/", {}}));
+TEST_CASE_FIXTURE(
+    fixture, "a WebSocket to an actor without a handler is accepted and closed with 1011") {
+  host.deliver(
+      sim_host::tunnel(1, 0, protocol::to_envoy_web_socket_open{a.actor, std::nullopt, "/", {}}));
   CHECK(host.lines() == strings{"1 #0 socket open", "1 #1 socket close 1011"});
   CHECK(host.stats().sockets_refused == 1);
 }

@@ -11,7 +11,9 @@ void deliver_first(probe& p, const http_response& x) {
   first.deliver(x);
 }
 
-http_response plain(std::string body) { return {.status = 200, .headers = {}, .body = std::move(body)}; }
+http_response plain(std::string body) {
+  return {.status = 200, .headers = {}, .body = std::move(body)};
+}
 
 caf::result<http_response> serve(tally_actor* self, const probe_ptr& p, const http_request& r) {
   p->seen.push_back(fmt::format("{} {} {}", r.method.view(), r.path.view(), r.body.view()));
@@ -29,8 +31,10 @@ caf::result<http_response> serve(tally_actor* self, const probe_ptr& p, const ht
   if (path == "/sleep") self->sleep();
   if (path == "/destroy") self->destroy();
   if (path == "/status") return http_response{.status = 1234, .headers = {}, .body = {}};
-  if (path == "/bad-header") return http_response{.status = 200, .headers = {{"a b", "c"}}, .body = {}};
-  if (path == "/bad-value") return http_response{.status = 200, .headers = {{"a", "b\r\nc: d"}}, .body = {}};
+  if (path == "/bad-header")
+    return http_response{.status = 200, .headers = {{"a b", "c"}}, .body = {}};
+  if (path == "/bad-value")
+    return http_response{.status = 200, .headers = {{"a", "b\r\nc: d"}}, .body = {}};
   if (path == "/large") return plain(std::string(20'971'521, 'x'));
   if (path == "/largest") return plain(std::string(20'971'520, 'x'));
   if (path == "/echo") return plain(std::string{r.body.view()});
@@ -89,7 +93,8 @@ caf::behavior with_broken_state(caf::stateful_actor<broken_state, engine_actor>*
   return {[](const http_request&) { return http_response{}; }};
 }
 
-room::room(caf::actor_config& cfg, probe_ptr p, bool throws) : engine_actor(cfg), probe_(std::move(p)) {
+room::room(caf::actor_config& cfg, probe_ptr p, bool throws)
+    : engine_actor(cfg), probe_(std::move(p)) {
   ++probe_->factories;
   if (throws) throw std::runtime_error("the room is full");
 }
@@ -99,7 +104,8 @@ caf::behavior room::make_behavior() {
     return http_response{
         .status = 200,
         .headers = {},
-        .body = fmt::format("{} {} {}", r.path.view(), start().self.actor.view(), start().self.generation)};
+        .body = fmt::format(
+            "{} {} {}", r.path.view(), start().self.actor.view(), start().self.generation)};
   }};
 }
 
@@ -124,8 +130,7 @@ hosted::~hosted() {
 
 void hosted::answer(std::string body, std::uint16_t status, std::size_t actor) {
   caf::anon_send(
-      p->selves.at(actor),
-      http_response{.status = status, .headers = {}, .body = std::move(body)});
+      p->selves.at(actor), http_response{.status = status, .headers = {}, .body = std::move(body)});
   host.settle();
 }
 

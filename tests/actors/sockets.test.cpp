@@ -55,7 +55,9 @@ caf::behavior doorman(engine_actor* self, notes_ptr n) {
       [=](const std::string& order) {
         if (order == "accept") CHECK(n->sockets.back().accept());
         if (order == "await")
-          self->request(n->other, caf::infinite, 1).await([=](int) { n->seen.emplace_back("awaited"); });
+          self->request(n->other, caf::infinite, 1).await([=](int) {
+            n->seen.emplace_back("awaited");
+          });
       },
   };
 }
@@ -102,7 +104,8 @@ struct fixture : hosted {
   void wake(std::uint32_t generation, std::initializer_list<std::uint32_t> sockets) {
     auto command = host.start_command(instance_of("a", generation), "doorman");
     auto& start = std::get<protocol::command_start_actor>(command.inner);
-    for (const auto n1 : sockets) start.hibernating_requests.push_back({exchange(n1).gateway, exchange(n1).request});
+    for (const auto n1 : sockets)
+      start.hibernating_requests.push_back({exchange(n1).gateway, exchange(n1).request});
     host.command(std::move(command));
     host.accept(instance_of("a", generation));
   }
@@ -135,9 +138,12 @@ TEST_CASE_FIXTURE(fixture, "a WebSocket's life") {
   host.socket_says(1, 2, std::string_view{"\0\xff", 2}, true);
   CHECK(sent() == strings{"1 #1 socket text hello", std::string{"1 #2 socket bytes \0\xff", 20}});
   host.close_socket(1, 3, 4000, "had enough");
-  CHECK(said() == strings{
-                      "open /x?name=M%C3%BCller+k&b", "text hello", std::string{"bytes \0\xff", 8},
-                      "closed 4000 had enough"});
+  CHECK(
+      said() == strings{
+                    "open /x?name=M%C3%BCller+k&b",
+                    "text hello",
+                    std::string{"bytes \0\xff", 8},
+                    "closed 4000 had enough"});
   CHECK(sent().empty());
   CHECK(host.stats().sockets_open == 0);
   CHECK(host.stats().sockets == 1);
@@ -178,7 +184,9 @@ TEST_CASE_FIXTURE(fixture, "a WebSocket may be accepted later, but not too late"
 TEST_CASE_FIXTURE(fixture, "a repeated open replaces the WebSocket") {
   host.open_socket(a, 1, "/x");
   host.open_socket(a, 1, "/y");
-  CHECK(said() == strings{"open /x", "closed 1006 the gateway opened this WebSocket again", "open /y"});
+  CHECK(
+      said() ==
+      strings{"open /x", "closed 1006 the gateway opened this WebSocket again", "open /y"});
   CHECK(sent() == strings{"1 #0 socket open", "1 #0 socket open"});
   host.socket_says(1, 1, "hello");
   CHECK(sent() == strings{"1 #1 socket text hello"});
@@ -209,8 +217,10 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a client that floods is closed, ot
   host.open_socket(a, 2);
   std::vector<protocol::to_envoy> flood;
   for (std::uint16_t i = 1; i <= 6; ++i)
-    flood.push_back(sim_host::tunnel(1, i, protocol::to_envoy_web_socket_message{bytes{std::string{"x"}}, false}));
-  flood.push_back(sim_host::tunnel(2, 1, protocol::to_envoy_web_socket_message{bytes{std::string{"y"}}, false}));
+    flood.push_back(sim_host::tunnel(
+        1, i, protocol::to_envoy_web_socket_message{bytes{std::string{"x"}}, false}));
+  flood.push_back(sim_host::tunnel(
+      2, 1, protocol::to_envoy_web_socket_message{bytes{std::string{"y"}}, false}));
   said();
   sent();
   host.batch(std::move(flood));
@@ -220,7 +230,9 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a client that floods is closed, ot
   CHECK(std::count(lines.begin(), lines.end(), "1 #1 socket close 1008") == 1);
   CHECK(std::count(lines.begin(), lines.end(), "2 #1 socket text y") == 1);
   const auto seen = said();
-  CHECK(std::count(seen.begin(), seen.end(), "closed 1008 more messages than this actor can take") == 1);
+  CHECK(
+      std::count(seen.begin(), seen.end(), "closed 1008 more messages than this actor can take") ==
+      1);
   CHECK(std::count(seen.begin(), seen.end(), "text x") == 0);
 }
 
@@ -237,7 +249,8 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a client that reads too slowly is 
   REQUIRE(host.link->meters.size() == 1);
   host.link->meters[0]->store(9UL << 20U);
   sent();
-  caf::anon_send(n->self, internal::socket_order{n->sockets[0], bytes{std::string{"more"}}, false, 0, {}});
+  caf::anon_send(
+      n->self, internal::socket_order{n->sockets[0], bytes{std::string{"more"}}, false, 0, {}});
   host.settle();
   CHECK(sent() == strings{"1 #2 socket close 1013"});
   CHECK(said() == strings{"open /", "closed 1013 the client reads too slowly"});
@@ -257,9 +270,14 @@ TEST_CASE_FIXTURE(fixture, "a close that finds no room goes later") {
 
 TEST_CASE_FIXTURE(fixture, "too many WebSockets") {
   for (std::uint32_t i = 1; i <= 5; ++i) host.open_socket(a, i);
-  CHECK(sent() == strings{
-                      "1 #0 socket open", "2 #0 socket open", "3 #0 socket open", "4 #0 socket open",
-                      "5 #0 socket open", "5 #1 socket close 1013"});
+  CHECK(
+      sent() == strings{
+                    "1 #0 socket open",
+                    "2 #0 socket open",
+                    "3 #0 socket open",
+                    "4 #0 socket open",
+                    "5 #0 socket open",
+                    "5 #1 socket close 1013"});
   host.close_socket(1, 1, 1000);
   host.open_socket(a, 6);
   CHECK(sent() == strings{"6 #0 socket open"});
@@ -296,11 +314,14 @@ TEST_CASE_FIXTURE(fixture, "other actors write to a WebSocket through its connec
   CHECK_FALSE(connection{}.send(text{"x"}));
 }
 
-TEST_CASE_FIXTURE(fixture, "a handler that throws for one WebSocket ends its actor; the next generation has the others") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "a handler that throws for one WebSocket ends its actor; the next generation has the others") {
   host.open_socket(a, 1, "/throw");
   CHECK(host.stats().sockets_open == 0);
   const auto lines = sent();
-  CHECK(std::count(lines.begin(), lines.end(), "event a/1:501 stopped error: no socket today") == 1);
+  CHECK(
+      std::count(lines.begin(), lines.end(), "event a/1:501 stopped error: no socket today") == 1);
 }
 
 TEST_CASE_FIXTURE(fixture, "hibernating: messages are acked once their handler has returned") {
@@ -318,12 +339,15 @@ TEST_CASE_FIXTURE(fixture, "hibernating: messages are acked once their handler h
   CHECK(said() == strings{"open /hibernate", "text one", "text two"});
 }
 
-TEST_CASE_FIXTURE(fixture, "hibernating: a message whose handler threw is acked, those behind it are not") {
+TEST_CASE_FIXTURE(
+    fixture, "hibernating: a message whose handler threw is acked, those behind it are not") {
   host.open_socket(a, 1, "/hibernate");
   sent();
   host.batch(
-      {sim_host::tunnel(1, 1, protocol::to_envoy_web_socket_message{bytes{std::string{"throw"}}, false}),
-       sim_host::tunnel(1, 2, protocol::to_envoy_web_socket_message{bytes{std::string{"next"}}, false})});
+      {sim_host::tunnel(
+           1, 1, protocol::to_envoy_web_socket_message{bytes{std::string{"throw"}}, false}),
+       sim_host::tunnel(
+           1, 2, protocol::to_envoy_web_socket_message{bytes{std::string{"next"}}, false})});
   host.settle();
   const auto lines = sent();
   REQUIRE(!lines.empty());
@@ -332,13 +356,20 @@ TEST_CASE_FIXTURE(fixture, "hibernating: a message whose handler threw is acked,
 }
 
 TEST_CASE_FIXTURE(fixture, "hibernating: what comes after the Stop is for the next generation") {
-  host.serve("lingerer", [](engine_actor* self, notes_ptr to) -> caf::behavior {
-    return {
-        [](const socket_opened& s) { CHECK(s.socket.accept({.hibernate = s.socket.path() == "/hibernate"})); },
-        [=](const socket_message& m) { to->seen.push_back(m.data.view() == "quit" ? (self->quit(), "quit") : "heard"); },
-        [](nuncio::stop_command) {},
-    };
-  }, n);
+  host.serve(
+      "lingerer",
+      [](engine_actor* self, notes_ptr to) -> caf::behavior {
+        return {
+            [](const socket_opened& s) {
+              CHECK(s.socket.accept({.hibernate = s.socket.path() == "/hibernate"}));
+            },
+            [=](const socket_message& m) {
+              to->seen.push_back(m.data.view() == "quit" ? (self->quit(), "quit") : "heard");
+            },
+            [](nuncio::stop_command) {},
+        };
+      },
+      n);
   host.end();
   host.boot();
   const auto b = instance_of("b");
@@ -371,7 +402,8 @@ TEST_CASE_FIXTURE(fixture, "hibernating: asleep, its clients hear nothing") {
   CHECK(sent() == strings{"ack a/1:2", "event a/1:501 stopped ok"});
 }
 
-TEST_CASE_FIXTURE(fixture, "messages of a WebSocket wait in order while its actor awaits something") {
+TEST_CASE_FIXTURE(
+    fixture, "messages of a WebSocket wait in order while its actor awaits something") {
   auto& sys = *host.sim;
   caf::response_promise held;
   n->other = sys.spawn([&held](caf::event_based_actor* self) -> caf::behavior {
@@ -418,7 +450,8 @@ TEST_CASE_FIXTURE(fixture, "hibernating: the next instance goes on with what the
   CHECK(sent() == strings{"1 #4 socket ack 3"});
 }
 
-TEST_CASE_FIXTURE(fixture, "hibernating: what clients say before they are restored waits, in order") {
+TEST_CASE_FIXTURE(
+    fixture, "hibernating: what clients say before they are restored waits, in order") {
   host.open_socket(a, 1, "/hibernate");
   sleep();
   store.silent = true;
@@ -440,17 +473,21 @@ TEST_CASE_FIXTURE(fixture, "hibernating: a WebSocket of which nothing is stored 
   CHECK(host.stats().sockets_open == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "hibernating: a client that left while the actor slept is told of, and forgotten") {
+TEST_CASE_FIXTURE(
+    fixture, "hibernating: a client that left while the actor slept is told of, and forgotten") {
   host.open_socket(a, 1, "/hibernate");
   host.open_socket(a, 2, "/hibernate");
   sleep();
   wake(2, {2});
   sent();
-  CHECK(said() == strings{"closed 1006 the client left while the actor slept", "restored /hibernate "});
+  CHECK(
+      said() ==
+      strings{"closed 1006 the client left while the actor slept", "restored /hibernate "});
   CHECK(store.content.size() == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "hibernating: with all clients gone, the records go with the next accept") {
+TEST_CASE_FIXTURE(
+    fixture, "hibernating: with all clients gone, the records go with the next accept") {
   host.open_socket(a, 1, "/hibernate");
   sleep();
   wake(2, {});

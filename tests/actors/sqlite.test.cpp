@@ -126,9 +126,12 @@ TEST_CASE_FIXTURE(fixture, "errors are SQLite's, and leave the database as it wa
   CHECK(must(db.execute("  -- nothing")).rows.empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "a script gives the rows of its last statement that has columns; one statement is one") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "a script gives the rows of its last statement that has columns; one statement is one") {
   auto db = open();
-  const auto last = must(db.exec("create table t (a); insert into t values (7); select a from t; delete from t; -- end\n"));
+  const auto last = must(db.exec(
+      "create table t (a); insert into t values (7); select a from t; delete from t; -- end\n"));
   CHECK(last.columns == std::vector<std::string>{"a"});
   CHECK(last.rows.at(0).at(0).integer() == 7);
   CHECK(number(db, "select count(*) from t") == 0);

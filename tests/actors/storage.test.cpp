@@ -12,10 +12,13 @@ using reason = protocol::stop_actor_reason;
 std::string in_words(const caf::error& e) {
   const auto why = storage_failure_of(e);
   if (!why) return "not an error of storage";
-  return fmt::format("{}{}: {}", to_string(why->code), why->may_have_happened ? " maybe" : "", why->message);
+  return fmt::format(
+      "{}{}: {}", to_string(why->code), why->may_have_happened ? " maybe" : "", why->message);
 }
 
-http_response ok(std::string body) { return {.status = 200, .headers = {}, .body = std::move(body)}; }
+http_response ok(std::string body) {
+  return {.status = 200, .headers = {}, .body = std::move(body)};
+}
 
 // Does what a path says; what it is told goes to `told`.
 caf::behavior keeper(engine_actor* self, std::shared_ptr<strings> told) {
@@ -28,7 +31,8 @@ caf::behavior keeper(engine_actor* self, std::shared_ptr<strings> told) {
     const auto path = r.path.view();
     if (path.starts_with("/get/"))
       return self->kv().get(path.substr(5)).answer([](std::optional<bytes> v) {
-        return v ? ok(std::string{v->view()}) : http_response{.status = 404, .headers = {}, .body = {}};
+        return v ? ok(std::string{v->view()})
+                 : http_response{.status = 404, .headers = {}, .body = {}};
       });
     if (path == "/await") {
       self->kv().get("k").await([=](std::optional<bytes>) { told->push_back("awaited"); });
@@ -42,7 +46,8 @@ caf::behavior keeper(engine_actor* self, std::shared_ptr<strings> told) {
         self->kv().put(key, "1").then(good, bad);
       }
       self->kv().get_all({"a", "x"}).then([=](std::vector<std::optional<bytes>> got) {
-        told->push_back(fmt::format("got {}{}", got.at(0) ? got.at(0)->view() : "-", got.at(1) ? "?" : "-"));
+        told->push_back(
+            fmt::format("got {}{}", got.at(0) ? got.at(0)->view() : "-", got.at(1) ? "?" : "-"));
       });
       auto [good, bad] = note("erase");
       self->kv().erase("b").then(good, bad);
@@ -53,7 +58,8 @@ caf::behavior keeper(engine_actor* self, std::shared_ptr<strings> told) {
           .answer([](std::vector<kv_entry> found) {
             std::string out;
             for (const auto& x : found)
-              out += fmt::format("{}={}@{} ", x.key.view(), x.value.view(), x.updated.time_since_epoch() / 1ms);
+              out += fmt::format(
+                  "{}={}@{} ", x.key.view(), x.value.view(), x.updated.time_since_epoch() / 1ms);
             return ok(std::move(out));
           });
     if (path == "/ranges") {
@@ -108,7 +114,8 @@ bytes of(std::string_view x) { return bytes{x}; }
 
 }  // namespace
 
-TEST_CASE_FIXTURE(fixture, "a get is asked for under the user's prefix, and its value answers the request") {
+TEST_CASE_FIXTURE(
+    fixture, "a get is asked for under the user's prefix, and its value answers the request") {
   host.request(a, 1, "GET", "/get/k");
   CHECK(kv(0).actor_id == a.actor);
   CHECK(kv_as<protocol::kv_get_request>(0).keys == std::vector<bytes>{of("\x04k")});
@@ -124,44 +131,85 @@ TEST_CASE_FIXTURE(fixture, "an error of storage answers the request with its tex
   answer(0, protocol::kv_error_response{text{"transaction failed"}});
   CHECK(
       host.lines().back() ==
-      "1 #0 500 KvPut: the engine refused it: transaction failed; some of it may have been written\n");
+      "1 #0 500 KvPut: the engine refused it: transaction failed; some of it may have been "
+      "written\n");
 }
 
 TEST_CASE_FIXTURE(fixture, "one turn: puts are joined, order is kept, everybody is told") {
   host.request(a, 1, "GET", "/turn");
   REQUIRE(host.storage_requests_sent().size() == 3);
   const auto put = kv_as<protocol::kv_put_request>(0);
-  CHECK(put.keys == std::vector<bytes>{of("\x04" "a"), of("\x04" "b")});
+  CHECK(
+      put.keys == std::vector<bytes>{
+                      of("\x04"
+                         "a"),
+                      of("\x04"
+                         "b")});
   CHECK(kv_as<protocol::kv_get_request>(1).keys.size() == 2);
-  CHECK(kv_as<protocol::kv_delete_request>(2).keys == std::vector<bytes>{of("\x04" "b")});
+  CHECK(
+      kv_as<protocol::kv_delete_request>(2).keys == std::vector<bytes>{of("\x04"
+                                                                          "b")});
   answer(0, protocol::kv_put_response{});
-  answer(1, protocol::kv_get_response{{of("\x04" "a")}, {of("1")}, {{}}});
+  answer(
+      1,
+      protocol::kv_get_response{
+          {of("\x04"
+              "a")},
+          {of("1")},
+          {{}}});
   answer(2, protocol::kv_delete_response{});
   CHECK(*told == strings{"put a", "put b", "put a", "got 1-", "erase"});
 }
 
-TEST_CASE_FIXTURE(fixture, "lists: prefix, range, all; keys come back without the prefix, with their time") {
+TEST_CASE_FIXTURE(
+    fixture, "lists: prefix, range, all; keys come back without the prefix, with their time") {
   host.request(a, 1, "GET", "/list");
   const auto list = kv_as<protocol::kv_list_request>(0);
   CHECK(std::get<protocol::kv_list_prefix_query>(list.query).key == of("\x04p"));
   CHECK(list.reverse == true);
   CHECK(list.limit == 2);
-  answer(0, protocol::kv_list_response{{of("\x04p2"), of("\x04p1")}, {of("y"), of("x")}, {{{}, 7}, {{}, 8}}});
+  answer(
+      0,
+      protocol::kv_list_response{
+          {of("\x04p2"), of("\x04p1")}, {of("y"), of("x")}, {{{}, 7}, {{}, 8}}});
   CHECK(host.lines().back() == "1 #0 200 p2=y@7 p1=x@8 ");
   host.request(a, 2, "GET", "/ranges");
   using range = protocol::kv_list_range_query;
-  CHECK(std::get<range>(kv_as<protocol::kv_list_request>(1).query) == range{of("\x04" "b"), of("\x05"), true});
-  CHECK(std::get<range>(kv_as<protocol::kv_list_request>(2).query) == range{of("\x04" "b"), of("\x04" "d"), true});
-  CHECK(std::get<protocol::kv_list_prefix_query>(kv_as<protocol::kv_list_request>(3).query).key == of("\x04"));
-  CHECK(kv_as<protocol::kv_delete_range_request>(4) == protocol::kv_delete_range_request{of("\x04" "b"), of("\x04" "d")});
-  CHECK(kv_as<protocol::kv_delete_range_request>(5) == protocol::kv_delete_range_request{of("\x04"), of("\x05")});
-  CHECK(told->at(0) == "drop invalid_argument: a list by prefix and by range at once; it was not sent");
+  CHECK(
+      std::get<range>(kv_as<protocol::kv_list_request>(1).query) == range{
+                                                                        of("\x04"
+                                                                           "b"),
+                                                                        of("\x05"),
+                                                                        true});
+  CHECK(
+      std::get<range>(kv_as<protocol::kv_list_request>(2).query) == range{
+                                                                        of("\x04"
+                                                                           "b"),
+                                                                        of("\x04"
+                                                                           "d"),
+                                                                        true});
+  CHECK(
+      std::get<protocol::kv_list_prefix_query>(kv_as<protocol::kv_list_request>(3).query).key ==
+      of("\x04"));
+  CHECK(
+      kv_as<protocol::kv_delete_range_request>(4) == protocol::kv_delete_range_request{
+                                                         of("\x04"
+                                                            "b"),
+                                                         of("\x04"
+                                                            "d")});
+  CHECK(
+      kv_as<protocol::kv_delete_range_request>(5) ==
+      protocol::kv_delete_range_request{of("\x04"), of("\x05")});
+  CHECK(
+      told->at(0) ==
+      "drop invalid_argument: a list by prefix and by range at once; it was not sent");
 }
 
 TEST_CASE_FIXTURE(fixture, "limits are checked before anything is sent") {
   host.request(a, 1, "POST", "/put/k", std::string(131'073, 'v'));
   CHECK(host.storage_requests_sent().empty());
-  CHECK(host.lines().back() == "1 #0 500 a value of 131073 bytes: at most 131072; it was not sent\n");
+  CHECK(
+      host.lines().back() == "1 #0 500 a value of 131073 bytes: at most 131072; it was not sent\n");
   host.request(a, 2, "GET", "/get/" + std::string(2046, 'k'));
   CHECK(host.storage_requests_sent().empty());
   CHECK(host.lines().back() == "2 #0 500 a key of 2047 bytes: at most 2046; it was not sent\n");
@@ -176,13 +224,15 @@ TEST_CASE_FIXTURE(fixture, "await handles nothing else before the answer") {
   CHECK(host.lines().back() == "2 #0 200 ");
 }
 
-TEST_CASE_FIXTURE(fixture, "a cut: the read is sent again, the write says that it may have happened") {
+TEST_CASE_FIXTURE(
+    fixture, "a cut: the read is sent again, the write says that it may have happened") {
   host.request(a, 1, "GET", "/get/k");
   host.request(a, 2, "POST", "/put/k", "v");
   host.cut();
   CHECK(
       host.lines().back() ==
-      "2 #0 500 KvPut: the connection ended before the engine answered; it may have been written\n");
+      "2 #0 500 KvPut: the connection ended before the engine answered; it may have been "
+      "written\n");
   host.request(a, 3, "GET", "/get/l");
   host.connect();
   REQUIRE(host.storage_requests_sent().size() == 4);
@@ -199,7 +249,9 @@ TEST_CASE_FIXTURE(fixture, "no answer within 30 s: the request is told") {
   CHECK(host.lines().back() == "1 #0 500 KvPut: no answer in time; it may have been written\n");
 }
 
-TEST_CASE_FIXTURE(fixture, "an actor that quits is down when its last write is answered, and Stopped comes after that") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "an actor that quits is down when its last write is answered, and Stopped comes after that") {
   host.stop(a);
   CHECK(host.lines() == strings{"ack a/1:2", "event a/1:501 stopped ok"});
   const auto b = instance_of("b");
@@ -207,13 +259,17 @@ TEST_CASE_FIXTURE(fixture, "an actor that quits is down when its last write is a
   host.clear();
   host.request(b, 1, "GET", "/quit");
   host.stop(b);
-  CHECK(host.lines() == strings{"1 #0 500 the actor ended before it answered\n", "ToRivetKvRequest", "ack b/1:2"});
+  CHECK(
+      host.lines() ==
+      strings{"1 #0 500 the actor ended before it answered\n", "ToRivetKvRequest", "ack b/1:2"});
   answer(0, protocol::kv_put_response{});
   CHECK(host.lines().back() == "event b/1:501 stopped ok");
   CHECK(host.stats().instances == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "an actor that quits while the link is down: the write waits its grace, then is given up") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "an actor that quits while the link is down: the write waits its grace, then is given up") {
   host.request(a, 1, "GET", "/quit");
   host.clear();
   host.stop(a);
@@ -234,7 +290,8 @@ TEST_CASE_FIXTURE(fixture, "an actor that quits while the link is down: the writ
   CHECK(host.storage_requests_sent().empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "I14 single writer: a newer generation cuts the older one's writes off") {
+TEST_CASE_FIXTURE(
+    fixture, "I14 single writer: a newer generation cuts the older one's writes off") {
   host.cut();
   host.request(a, 1, "POST", "/put/k", "v");
   host.connect({host.start_command({a.actor, 2}, "keeper")});
@@ -260,10 +317,12 @@ TEST_CASE_FIXTURE(fixture, "an error that nobody handles ends the actor with it"
   answer(0, protocol::kv_error_response{text{"store full"}});
   CHECK(
       host.lines().back() ==
-      "event a/1:501 stopped error: KvPut: the engine refused it: store full; some of it may have been written");
+      "event a/1:501 stopped error: KvPut: the engine refused it: store full; some of it may have "
+      "been written");
 }
 
-TEST_CASE_FIXTURE(fixture, "values that the Start brought answer the first gets, until the actor writes") {
+TEST_CASE_FIXTURE(
+    fixture, "values that the Start brought answer the first gets, until the actor writes") {
   auto start = host.start_command(instance_of("b"), "keeper");
   auto& preloaded = std::get<protocol::command_start_actor>(start.inner).preloaded_kv.emplace();
   preloaded.entries.push_back({of("\x04k"), of("early"), {}});

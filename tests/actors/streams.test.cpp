@@ -50,7 +50,8 @@ caf::behavior streamer(engine_actor* self, notes_ptr n) {
             if (i == 9) w.finish();
           });
         } else if (r.path == "/manual") {
-          n->out = self->stream(r, {.status = 201, .headers = {}, .body = bytes{std::string{"first"}}});
+          n->out =
+              self->stream(r, {.status = 201, .headers = {}, .body = bytes{std::string{"first"}}});
         } else if (r.path == "/up") {
           n->answer = self->make_response_promise<http_response>();
           n->in = self->on_body(r, [n](const request_part& p) {
@@ -67,7 +68,8 @@ caf::behavior streamer(engine_actor* self, notes_ptr n) {
             if (p.last) out.finish();
           }));
         } else if (r.path == "/throw") {
-          static_cast<void>(self->on_body(r, [](const request_part&) { throw std::runtime_error("boom"); }));
+          static_cast<void>(
+              self->on_body(r, [](const request_part&) { throw std::runtime_error("boom"); }));
           n->answer = self->make_response_promise<http_response>();
           return n->answer;
         }
@@ -82,9 +84,12 @@ caf::behavior streamer(engine_actor* self, notes_ptr n) {
         if (order == "pause") n->in.pause();
         if (order == "resume") n->in.resume();
         if (order == "cancel") n->in.cancel();
-        if (order == "answer") n->answer.deliver(http_response{.body = bytes{std::string{"enough"}}});
+        if (order == "answer")
+          n->answer.deliver(http_response{.body = bytes{std::string{"enough"}}});
         if (order == "await")
-          self->request(n->other, caf::infinite, 1).await([=](int) { n->seen.emplace_back("awaited"); });
+          self->request(n->other, caf::infinite, 1).await([=](int) {
+            n->seen.emplace_back("awaited");
+          });
       },
   };
 }
@@ -173,7 +178,9 @@ TEST_CASE_FIXTURE(fixture, "a gateway that takes no stream gets what was written
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "I13 backpressure: a full window is told by a call, and nothing is buffered beyond it") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "I13 backpressure: a full window is told by a call, and nothing is buffered beyond it") {
   open("/down", false);
   CHECK(sent_body() == mib);
   credit(300'000);
@@ -199,10 +206,12 @@ TEST_CASE_FIXTURE(fixture, "a handler keeps what it captured from one call to th
       body += chunk->body.view();
   }
   REQUIRE(body.size() == 1'800'000);
-  for (std::size_t i = 0; i < body.size(); i += 100'000) CHECK(body[i] == static_cast<char>('0' + i / 200'000));
+  for (std::size_t i = 0; i < body.size(); i += 100'000)
+    CHECK(body[i] == static_cast<char>('0' + i / 200'000));
 }
 
-TEST_CASE_FIXTURE(fixture, "a download that is complete outlives its actor; one that is not is cut") {
+TEST_CASE_FIXTURE(
+    fixture, "a download that is complete outlives its actor; one that is not is cut") {
   open("/down", false, 1);
   open("/down", false, 2);
   tell("finish");  // the second
@@ -212,7 +221,9 @@ TEST_CASE_FIXTURE(fixture, "a download that is complete outlives its actor; one 
   REQUIRE(!lines.empty());
   CHECK(lines[0].starts_with("1 #"));
   CHECK(lines[0].ends_with(" abort"));
-  CHECK(std::count_if(lines.begin(), lines.end(), [](auto& x) { return x.starts_with("event a/1"); }) == 0);
+  CHECK(std::count_if(lines.begin(), lines.end(), [](auto& x) {
+          return x.starts_with("event a/1");
+        }) == 0);
   credit(mib, 2);
   CHECK(sent_body() > 900'000);
   host.pass(1s);
@@ -291,7 +302,9 @@ TEST_CASE_FIXTURE(fixture, "both bodies at once") {
   chunk(1, 100);
   chunk(2, 200);
   chunk(3, 0, true);
-  CHECK(sent() == strings{"1 #0 200 in parts", "1 #1 chunk 100", "1 #2 chunk 200", "1 #3 chunk 0 end"});
+  CHECK(
+      sent() ==
+      strings{"1 #0 200 in parts", "1 #1 chunk 100", "1 #2 chunk 200", "1 #3 chunk 0 end"});
   CHECK(host.stats().requests_open == 0);
 }
 

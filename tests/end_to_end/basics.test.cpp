@@ -10,7 +10,8 @@ TEST_CASE("an actor starts, answers GET and POST, and keeps its state") {
   hosted_pool x;
   const auto id = x.client.create_running("counter");
   CHECK(x.client.get(id, "/request/count").body == "0");
-  for (int i = 1; i <= 3; ++i) CHECK(x.client.post(id, "/request/increment").body == std::to_string(i));
+  for (int i = 1; i <= 3; ++i)
+    CHECK(x.client.post(id, "/request/increment").body == std::to_string(i));
   CHECK(x.client.get(id, "/request/count").body == "3");
   CHECK(x.client.get(id, "/elsewhere").status == 404);
   const auto echo = x.client.create_running("echo");
@@ -21,12 +22,13 @@ TEST_CASE("an actor starts, answers GET and POST, and keeps its state") {
 
 TEST_CASE("a pool that is missing is created, and the names of the actors are announced") {
   hosted_pool x;
-  const auto config = must(x.client.call(
-      {.target = "/runner-configs?namespace=default&runner_names=" + x.pool}));
+  const auto config =
+      must(x.client.call({.target = "/runner-configs?namespace=default&runner_names=" + x.pool}));
   CHECK(config.body.find(x.pool) != std::string::npos);
   CHECK(await([&] {
     const auto names = must(x.client.call({.target = "/actors/names?namespace=default"}));
-    return names.body.find("\"counter\"") != std::string::npos && names.body.find("\"probe\"") != std::string::npos;
+    return names.body.find("\"counter\"") != std::string::npos &&
+           names.body.find("\"probe\"") != std::string::npos;
   }));
 }
 
@@ -69,7 +71,10 @@ TEST_CASE("a chunked upload arrives whole") {
   const auto id = x.client.create_running("echo");
   const std::string body(300'000, 'u');
   const auto back = must(x.client.call(
-      {.method = "POST", .target = "/gateway/" + id + "/request/echo", .body = body, .chunked = true}));
+      {.method = "POST",
+       .target = "/gateway/" + id + "/request/echo",
+       .body = body,
+       .chunked = true}));
   CHECK(back.status == 200);
   CHECK(back.body.size() == body.size());
   CHECK((back.body == body));

@@ -1,7 +1,6 @@
 // What a host may be told of its links and of how its actors run, against an engine.
-#include <set>
-
 #include <nuncio/host.hpp>
+#include <set>
 
 #include "fixture.hpp"
 

@@ -49,8 +49,8 @@ TEST_CASE("a factory that throws: crashed, with its text; other actors are unaff
   hosted_pool x;
   const auto other = x.client.create_running("counter");
   const auto id = must(x.client.create({.name = "thrower"})).id;
-  const auto crashed =
-      must(x.client.wait_for(id, [](const actor_view& a) { return !a.error.empty(); }, 20s));
+  const auto crashed = must(x.client.wait_for(
+      id, [](const actor_view& a) { return !a.error.empty(); }, 20s));
   CHECK(crashed.error.find("the factory of thrower threw") != std::string::npos);
   CHECK_FALSE(crashed.destroyed);
   CHECK(x.client.get(other, "/request/count").status == 200);
@@ -60,8 +60,8 @@ TEST_CASE("a factory that throws: crashed, with its text; other actors are unaff
 TEST_CASE("a name that nobody serves: crashed, and the error names it") {
   hosted_pool x;
   const auto id = must(x.client.create({.name = "nobody"})).id;
-  const auto crashed =
-      must(x.client.wait_for(id, [](const actor_view& a) { return !a.error.empty(); }, 20s));
+  const auto crashed = must(x.client.wait_for(
+      id, [](const actor_view& a) { return !a.error.empty(); }, 20s));
   CHECK(crashed.error.find("nobody") != std::string::npos);
   CHECK_FALSE(crashed.destroyed);
   CHECK(x.backlog_drains());
@@ -79,7 +79,8 @@ TEST_CASE("destroy() destroys: 404 afterwards") {
   hosted_pool x;
   const auto id = x.client.create_running("probe");
   CHECK(x.client.post(id, "/destroy").status == 200);
-  must(x.client.wait_for(id, [](const actor_view& a) { return a.destroyed; }, 20s));
+  must(x.client.wait_for(
+      id, [](const actor_view& a) { return a.destroyed; }, 20s));
   CHECK(x.client.get(id, "/generation").status == 404);
   CHECK(x.backlog_drains());
 }
@@ -95,7 +96,8 @@ TEST_CASE("a cut between Stopped and its fence does not destroy a sleeping actor
       if (events == nullptr || done) return fate::pass;
       for (const auto& e : events->events)
         if (const auto* update = std::get_if<protocol::event_actor_state_update>(&e.inner);
-            update != nullptr && std::holds_alternative<protocol::actor_state_stopped>(update->state))
+            update != nullptr &&
+            std::holds_alternative<protocol::actor_state_stopped>(update->state))
           done = true;
       return done ? fate::cut_after : fate::pass;
     });

@@ -5,7 +5,8 @@ namespace nuncio::e2e {
 
 TEST_SUITE_BEGIN("engine_life");
 
-TEST_CASE("the engine is killed with -9 and restarted: actors keep their state, nothing runs twice") {
+TEST_CASE(
+    "the engine is killed with -9 and restarted: actors keep their state, nothing runs twice") {
   engine_under_test engine{{.keep_data = true}};
   hosted_pool x{engine, {}};
   const auto counter = x.client.create_running("counter");
@@ -26,7 +27,8 @@ TEST_CASE("the engine is killed with -9 and restarted: actors keep their state, 
   CHECK(x.backlog_drains());
 }
 
-TEST_CASE("an engine that goes away in good order is met again at once; actors stay what they are") {
+TEST_CASE(
+    "an engine that goes away in good order is met again at once; actors stay what they are") {
   engine_under_test engine{{.keep_data = true}};
   hosted_pool x{engine, {}};
   const auto id = x.client.create_running("probe");
@@ -34,7 +36,8 @@ TEST_CASE("an engine that goes away in good order is met again at once; actors s
   const auto connections = x.proxy->records().size();
   engine.stop();
   engine.restart();
-  REQUIRE(await([&] { return x.proxy->records().size() > connections && x.proxy->last().barrier; }));
+  REQUIRE(
+      await([&] { return x.proxy->records().size() > connections && x.proxy->last().barrier; }));
   const auto log = x.host->log();
   INFO(log);
   const auto said = log.find("the engine is restarting (ws.going_away");
@@ -75,7 +78,8 @@ TEST_CASE("an engine that is not there at first: the host waits and becomes read
   CHECK_FALSE(host.await_end(0ms).has_value());
   CHECK(host.log().find("trying again") != std::string::npos);
   engine.restart();
-  const auto ready = host.await_ready(90s);  // after a kill -9 the real engine may refuse new pools with 500 for half a minute
+  const auto ready = host.await_ready(
+      90s);  // after a kill -9 the real engine may refuse new pools with 500 for half a minute
   INFO(host.log());
   REQUIRE(ready);
   const pool_client client{engine, pool};

@@ -110,10 +110,12 @@ TEST_CASE("match: hundreds of players hear every tick") {
     for (std::size_t i = 0; i < players.size(); ++i) read(i, 0ms);
   }
   CHECK(players.front().send("right"));
-  CHECK(await([&] {
-    for (std::size_t i = 0; i < n; ++i) read(i, 0ms);
-    return full >= 20;
-  }, 60s));
+  CHECK(await(
+      [&] {
+        for (std::size_t i = 0; i < n; ++i) read(i, 0ms);
+        return full >= 20;
+      },
+      60s));
   CHECK(missed == 0);
   CHECK(position > 0);
   CHECK(std::count(heard.begin(), heard.end(), 0U) == 0);
@@ -145,7 +147,8 @@ TEST_CASE("stream: events as they happen, and a body as fast as it is read") {
   // A listener that leaves after a while has heard what was told meanwhile.
   std::thread listens{[&] {
     static_cast<void>(x.client.call(
-        {.target = fmt::format("/gateway/{}/request/events", id), .timeout = std::chrono::milliseconds{2000}}));
+        {.target = fmt::format("/gateway/{}/request/events", id),
+         .timeout = std::chrono::milliseconds{2000}}));
   }};
   CHECK(await([&] { return x.client.post(id, "/request/tell", "news").body == "1 listen"; }));
   listens.join();

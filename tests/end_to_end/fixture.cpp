@@ -35,7 +35,8 @@ void must(const outcome<void>& x) {
   if (!x) FAIL(to_string(x.error()));
 }
 
-pool_client::pool_client(const engine_under_test& engine, std::string pool, std::string namespace_name)
+pool_client::pool_client(
+    const engine_under_test& engine, std::string pool, std::string namespace_name)
     : engine_client(
           {.endpoint = engine.endpoint(),
            .namespace_name = std::move(namespace_name),
@@ -44,7 +45,8 @@ pool_client::pool_client(const engine_under_test& engine, std::string pool, std:
 
 std::string pool_client::create_running(const std::string& name, const std::string& key) const {
   const auto made = must(create({.name = name, .key = key}));
-  must(wait_for(made.id, [](const actor_view& x) { return x.connectable; }, 30s));
+  must(wait_for(
+      made.id, [](const actor_view& x) { return x.connectable; }, 30s));
   return made.id;
 }
 
@@ -52,12 +54,15 @@ client_reply pool_client::get(const std::string& id, std::string_view path) cons
   return must(request(id, "GET", path));
 }
 
-client_reply pool_client::post(const std::string& id, std::string_view path, std::string body) const {
+client_reply pool_client::post(
+    const std::string& id, std::string_view path, std::string body) const {
   return must(request(id, "POST", path, std::move(body)));
 }
 
-actor_view pool_client::await_sleeping(const std::string& id, std::chrono::milliseconds limit) const {
-  return must(wait_for(id, [](const actor_view& x) { return x.sleeping || x.destroyed; }, limit));
+actor_view pool_client::await_sleeping(
+    const std::string& id, std::chrono::milliseconds limit) const {
+  return must(wait_for(
+      id, [](const actor_view& x) { return x.sleeping || x.destroyed; }, limit));
 }
 
 hosted_pool::hosted_pool(const case_setup& setup) : hosted_pool(shared_engine(), setup) {}

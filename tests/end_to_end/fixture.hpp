@@ -41,15 +41,20 @@ void must(const outcome<void>& x);
 /// What an engine says of one pool, and what cases ask of it.
 class pool_client : public engine_client {
 public:
-  explicit pool_client(const engine_under_test& engine, std::string pool, std::string namespace_name = "default");
+  explicit pool_client(
+      const engine_under_test& engine, std::string pool, std::string namespace_name = "default");
 
   /// Creates an actor and waits until the engine has it running; returns its id.
-  [[nodiscard]] std::string create_running(const std::string& name, const std::string& key = {}) const;
+  [[nodiscard]] std::string create_running(
+      const std::string& name, const std::string& key = {}) const;
   client_reply get(const std::string& id, std::string_view path) const;
   client_reply post(const std::string& id, std::string_view path, std::string body = {}) const;
   /// Waits until the engine says that the actor sleeps.
   actor_view await_sleeping(const std::string& id, std::chrono::milliseconds limit = 20s) const;
-  [[nodiscard]] actor_view view(const std::string& id) const { return must(engine_client::get(id)); }
+
+  [[nodiscard]] actor_view view(const std::string& id) const {
+    return must(engine_client::get(id));
+  }
 };
 
 struct case_setup {

@@ -58,7 +58,9 @@ struct frozen_pool {
 
 TEST_SUITE_BEGIN("freeze");
 
-TEST_CASE("a host frozen for 20 s and one frozen for 40 s recover; a second host takes over; nothing runs twice") {
+TEST_CASE(
+    "a host frozen for 20 s and one frozen for 40 s recover; a second host takes over; nothing "
+    "runs twice") {
   frozen_pool short_one{20s}, long_one{40s}, moved{25s};
   const auto from = std::chrono::steady_clock::now();
   short_one.host.signal(SIGSTOP);
@@ -95,7 +97,9 @@ TEST_CASE("a host frozen for 20 s and one frozen for 40 s recover; a second host
     for (const auto& a : pool->actors) CHECK_FALSE(pool->client.view(a.id).destroyed);
 }
 
-TEST_CASE("a connection that is down for longer than the lease: the instances end, the next generation answers") {
+TEST_CASE(
+    "a connection that is down for longer than the lease: the instances end, the next generation "
+    "answers") {
   hosted_pool x;
   const auto id = x.client.create_running("bench");
   const auto before = x.client.get(id, "/request/instance").body;

@@ -30,7 +30,10 @@ struct lifecycle : hosted_pool {
 
   // Without a request, which would wake it.
   bool await_awake(std::chrono::milliseconds limit) {
-    return client.wait_for(id, [](const actor_view& x) { return x.connectable; }, limit).ok();
+    return client
+        .wait_for(
+            id, [](const actor_view& x) { return x.connectable; }, limit)
+        .ok();
   }
 };
 
@@ -49,7 +52,8 @@ std::string counting(std::size_t size) {
 
 TEST_SUITE_BEGIN("lifecycle");
 
-TEST_CASE_FIXTURE(lifecycle, "sleep, crash and destroy: answered first, and info tells what has been") {
+TEST_CASE_FIXTURE(
+    lifecycle, "sleep, crash and destroy: answered first, and info tells what has been") {
   auto first = info();
   CHECK(first["id"] == id);
   CHECK(first["key"] == pool);
@@ -74,7 +78,8 @@ TEST_CASE_FIXTURE(lifecycle, "sleep, crash and destroy: answered first, and info
   CHECK(backlog_drains());
 }
 
-TEST_CASE_FIXTURE(lifecycle, "a request in flight is answered by the instance that is put to sleep") {
+TEST_CASE_FIXTURE(
+    lifecycle, "a request in flight is answered by the instance that is put to sleep") {
   std::thread slow{[&] {
     const auto reply = client.request(id, "POST", "/request/slow?ms=1500");
     CHECK((reply && reply->status == 200));
@@ -111,30 +116,45 @@ TEST_CASE_FIXTURE(lifecycle, "an actor that nobody wants sleeps after 30 s") {
   CHECK(info()["generation"] == 2);
 }
 
-TEST_CASE_FIXTURE(lifecycle, "the probe's storage: keys and values, SQL by the engine and by the actor in turns") {
+TEST_CASE_FIXTURE(
+    lifecycle,
+    "the probe's storage: keys and values, SQL by the engine and by the actor in turns") {
   CHECK(call("PUT", "/request/kv?key=a", "1").status == 200);
   CHECK(call("PUT", "/request/kv?key=b", counting(1000)).status == 200);
   CHECK(call("GET", "/request/kv?key=a").body == "1");
   CHECK((call("GET", "/request/kv?key=b").body == counting(1000)));
   CHECK(call("DELETE", "/request/kv?key=b").status == 200);
   CHECK(call("GET", "/request/kv?key=b").status == 404);
-  for (const auto* key : {"x/1", "x/2", "x/3"}) call("PUT", fmt::format("/request/kv?key={}", key), key);
+  for (const auto* key : {"x/1", "x/2", "x/3"})
+    call("PUT", fmt::format("/request/kv?key={}", key), key);
   CHECK(call("GET", "/request/kv?prefix=x/&limit=2").body == R"([["x/1","x/1"],["x/2","x/2"]])");
-  CHECK(call("GET", "/request/kv?prefix=x/&reverse=1").body == R"([["x/3","x/3"],["x/2","x/2"],["x/1","x/1"]])");
+  CHECK(
+      call("GET", "/request/kv?prefix=x/&reverse=1").body ==
+      R"([["x/3","x/3"],["x/2","x/2"],["x/1","x/1"]])");
   CHECK(call("GET", "/request/kv").status == 400);
   CHECK(call("POST", "/request/sql", "create table t (a); insert into t values (1)").status == 200);
-  CHECK(call("POST", "/request/sqlite", "select a from t").body == R"({"columns":["a"],"rows":[[1]]})");
+  CHECK(
+      call("POST", "/request/sqlite", "select a from t").body ==
+      R"({"columns":["a"],"rows":[[1]]})");
   CHECK(call("POST", "/request/sql", "insert into t values (2)").status == 200);
-  CHECK(call("POST", "/request/sqlite", "insert into t values (3); select sum(a) as s from t").body == R"({"columns":["s"],"rows":[[6]]})");
+  CHECK(
+      call("POST", "/request/sqlite", "insert into t values (3); select sum(a) as s from t").body ==
+      R"({"columns":["s"],"rows":[[6]]})");
   // The engine's session of this generation does not see that commit.
-  CHECK(call("POST", "/request/sql", "select a from t").body.find("the next start has a new one") != std::string::npos);
+  CHECK(
+      call("POST", "/request/sql", "select a from t").body.find("the next start has a new one") !=
+      std::string::npos);
   client.post(id, "/request/sleep");
   await_asleep();
-  CHECK(call("POST", "/request/sql", "insert into t values (4); select sum(a) as s from t").body == R"({"columns":["s"],"rows":[[10]]})");
+  CHECK(
+      call("POST", "/request/sql", "insert into t values (4); select sum(a) as s from t").body ==
+      R"({"columns":["s"],"rows":[[10]]})");
   CHECK(call("POST", "/request/sqlite", "nonsense").status == 500);
   client.post(id, "/request/sleep");
   await_asleep();
-  CHECK(call("POST", "/request/sqlite", "select count(*) as n from t").body == R"({"columns":["n"],"rows":[[4]]})");
+  CHECK(
+      call("POST", "/request/sqlite", "select count(*) as n from t").body ==
+      R"({"columns":["n"],"rows":[[4]]})");
 }
 
 TEST_CASE_FIXTURE(lifecycle, "bodies bit by bit on a buffered gateway arrive whole") {
@@ -143,19 +163,23 @@ TEST_CASE_FIXTURE(lifecycle, "bodies bit by bit on a buffered gateway arrive who
   const auto sunk = json::parse(call("POST", "/request/sink", std::string(3'000'000, 'a')).body);
   CHECK(sunk["bytes"] == 3'000'000);
   CHECK(sunk["sha256"] == "2a152c894398719c0570f83fac34ac03a0f6e8e474b995c2403aa5434f7b9dd4");
-  CHECK(call("GET", "/request/events?count=3&ms=10").body == "id: 0\ndata: 0\n\nid: 1\ndata: 1\n\nid: 2\ndata: 2\n\n");
+  CHECK(
+      call("GET", "/request/events?count=3&ms=10").body ==
+      "id: 0\ndata: 0\n\nid: 1\ndata: 1\n\nid: 2\ndata: 2\n\n");
   CHECK(call("GET", "/request/stream?bytes=21000000").status >= 500);
   CHECK(info()["generation"] == 1);
 }
 
-TEST_CASE("bodies bit by bit on a streaming gateway: any size, credited, and a client that leaves") {
+TEST_CASE(
+    "bodies bit by bit on a streaming gateway: any size, credited, and a client that leaves") {
   streaming_lifecycle s;
   auto& x = s.x;
   CHECK((x.call("GET", "/request/stream?bytes=25000000&chunk=70000").body == counting(25'000'000)));
   const auto sunk = x.call("POST", "/request/sink", std::string(20'000'000, 'a'));
   CHECK(sunk.status == 200);
   CHECK(sunk.body.starts_with(R"({"bytes":20000000,)"));
-  const auto slow = json::parse(x.call("POST", "/request/sink?read=2000000", std::string(3'000'000, 'a')).body);
+  const auto slow =
+      json::parse(x.call("POST", "/request/sink?read=2000000", std::string(3'000'000, 'a')).body);
   CHECK(slow["bytes"] == 3'000'000);
   CHECK(x.call("GET", "/request/events?count=3&ms=300").body.size() == 45);
   CHECK(x.info()["generation"] == 1);

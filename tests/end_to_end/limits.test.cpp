@@ -65,7 +65,8 @@ double p99_ms(const pool_client& client, const std::string& id) {
   for (int i = 0; i < 200; ++i) {
     const auto from = std::chrono::steady_clock::now();
     CHECK(client.get(id, "/n").status == 200);
-    took.push_back(std::chrono::duration<double, std::milli>{std::chrono::steady_clock::now() - from}.count());
+    took.push_back(
+        std::chrono::duration<double, std::milli>{std::chrono::steady_clock::now() - from}.count());
   }
   std::nth_element(took.begin(), took.begin() + 197, took.end());
   return took[197];
@@ -94,7 +95,8 @@ TEST_CASE("a flood to one slow actor: the others' p99 at most doubles") {
         while (!over) {
           const auto reply = x.client.request(slow, "GET", "/slow?ms=200");
           ++sent;
-          if (!reply || reply->status != 200) std::this_thread::sleep_for(10ms);  // as a client that backs off
+          if (!reply || reply->status != 200)
+            std::this_thread::sleep_for(10ms);  // as a client that backs off
         }
       });
     CHECK(await([&] { return sent > 8; }));

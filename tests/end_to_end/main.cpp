@@ -48,7 +48,9 @@ struct recorder : doctest::IReporter {
         "{}\t{}\t{}\t{:.1f}\t{}",
         current->m_test_suite,
         current->m_name,
-        bad ? "FAILED" : skip.empty() ? "ok" : "skipped",
+        bad            ? "FAILED"
+        : skip.empty() ? "ok"
+                       : "skipped",
         x.seconds,
         skip);
     fmt::print(stderr, "{}\n", line);
@@ -115,7 +117,8 @@ int print_table(const fs::path& folder) {
 
 int main(int argc, char** argv) {
   if (argc == 3 && std::string_view{argv[1]} == "table") return print_table(argv[2]);
-  if (argc == 4 && std::string_view{argv[1]} == "host") return nuncio::e2e::run_host(argv[2], argv[3]);
+  if (argc == 4 && std::string_view{argv[1]} == "host")
+    return nuncio::e2e::run_host(argv[2], argv[3]);
   std::signal(SIGPIPE, SIG_IGN);
   nuncio::e2e::kind_under_test();
   doctest::Context context{argc, argv};

@@ -87,7 +87,8 @@ std::optional<int> process::await_exit(std::chrono::milliseconds limit) {
 }
 
 std::string process::log() const {
-  std::string out(static_cast<std::size_t>(std::max<off_t>(0, ::lseek(errors_, 0, SEEK_CUR))), '\0');
+  std::string out(
+      static_cast<std::size_t>(std::max<off_t>(0, ::lseek(errors_, 0, SEEK_CUR))), '\0');
   const auto n = ::pread(errors_, out.data(), out.size(), 0);
   out.resize(static_cast<std::size_t>(std::max<ssize_t>(0, n)));
   return out;

@@ -20,7 +20,8 @@ public:
 
   void signal(int number) const;
   /// Waits for a line of its standard output that begins with `prefix`.
-  bool await_line(std::string_view prefix, std::chrono::milliseconds limit = std::chrono::seconds{20});
+  bool await_line(
+      std::string_view prefix, std::chrono::milliseconds limit = std::chrono::seconds{20});
   /// Waits for its end; the exit status, 128 + n for a signal, or none when it did not end in time.
   std::optional<int> await_exit(std::chrono::milliseconds limit = std::chrono::seconds{30});
   /// What it has written to standard error.

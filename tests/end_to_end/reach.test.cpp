@@ -160,7 +160,8 @@ TEST_CASE("the client creates, finds, lists and destroys") {
   CHECK(made.key == key);
   CHECK(made.pool == x.pool);
   // Awake first: until its key is settled the real engine may answer destroyed_during_creation.
-  CHECK(x.ask<http_response>(call_actor{.id = made.id, .path = "/generation"}).must().status == 200);
+  CHECK(
+      x.ask<http_response>(call_actor{.id = made.id, .path = "/generation"}).must().status == 200);
   const auto twice = x.ask(create_actor{.name = "probe", .key = key}).failure();
   CHECK(twice.engine_code == "actor.duplicate_key");
   CHECK(twice.existing_id == made.id);
@@ -190,7 +191,8 @@ TEST_CASE("lists come in pages") {
   reach x;
   const auto name = "counter";
   for (int i = 0; i < 3; ++i)
-    static_cast<void>(x.ask(create_actor{.name = name, .key = actor_key{x.pool, std::to_string(i)}}).must());
+    static_cast<void>(
+        x.ask(create_actor{.name = name, .key = actor_key{x.pool, std::to_string(i)}}).must());
   std::set<std::string> seen;
   std::string cursor;
   for (int pages = 0; pages < 1000; ++pages) {

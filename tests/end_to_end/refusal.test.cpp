@@ -8,7 +8,9 @@ TEST_SUITE_BEGIN("refusal");
 
 TEST_CASE("an unknown namespace is refused, and the error names it") {
   test_host host{
-      {.endpoint = shared_engine().endpoint(), .pool = new_pool(), .namespace_name = "no-such-namespace"}};
+      {.endpoint = shared_engine().endpoint(),
+       .pool = new_pool(),
+       .namespace_name = "no-such-namespace"}};
   const auto why = host.await_end();
   REQUIRE(why.has_value());
   CHECK(why->code == errc::refused);
@@ -17,21 +19,25 @@ TEST_CASE("an unknown namespace is refused, and the error names it") {
 }
 
 TEST_CASE("`nuncio serve` for an unknown namespace ends with exit status 3") {
-  process serve{serve_command(shared_engine().endpoint(), new_pool(), {"--namespace", "no-such-namespace"})};
+  process serve{
+      serve_command(shared_engine().endpoint(), new_pool(), {"--namespace", "no-such-namespace"})};
   CHECK(serve.await_exit() == 3);
   CHECK(serve.log().find("no-such-namespace") != std::string::npos);
 }
 
 TEST_CASE("`nuncio serve` with a bad envoy key ends with exit status 2") {
-  process serve{serve_command(shared_engine().endpoint(), new_pool(), {"--envoy-key", "not a key"})};
+  process serve{
+      serve_command(shared_engine().endpoint(), new_pool(), {"--envoy-key", "not a key"})};
   CHECK(serve.await_exit() == 2);
   CHECK(serve.log().find("envoy") != std::string::npos);
 }
 
-TEST_CASE("a second host with the same envoy key: the first ends at once and says so, no reconnect war") {
+TEST_CASE(
+    "a second host with the same envoy key: the first ends at once and says so, no reconnect war") {
   hosted_pool x{{.pool = new_pool()}};
   const auto id = x.client.create_running("counter");
-  test_host second{{.endpoint = x.engine.endpoint(), .pool = x.pool, .envoy_key = x.host->envoy_key()}};
+  test_host second{
+      {.endpoint = x.engine.endpoint(), .pool = x.pool, .envoy_key = x.host->envoy_key()}};
   REQUIRE(second.await_ready());
   const auto why = x.host->await_end(5s);
   REQUIRE(why.has_value());

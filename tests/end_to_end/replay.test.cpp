@@ -97,7 +97,9 @@ TEST_CASE("the same Starts replayed on ten connections run once") {
 TEST_CASE("cut after the delivery of a Start, before its ack: run once") {
   hosted_pool x;
   x.proxy->judge_to_engine([cuts = 0](const protocol::to_rivet& m) mutable {
-    return std::holds_alternative<protocol::to_rivet_ack_commands>(m) && cuts++ < 3 ? fate::cut_before : fate::pass;
+    return std::holds_alternative<protocol::to_rivet_ack_commands>(m) && cuts++ < 3
+               ? fate::cut_before
+               : fate::pass;
   });
   const auto id = x.client.create_running("bench");
   REQUIRE(await([&] { return x.proxy->records().size() >= 4 && x.proxy->last().barrier; }));

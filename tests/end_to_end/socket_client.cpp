@@ -46,7 +46,8 @@ struct socket_client::impl {
 
   void connect(std::uint16_t port, const std::string& path, const std::string& protocol) {
     const asio::ip::tcp::endpoint to{asio::ip::address_v4::loopback(), port};
-    const auto connected = run(20s, [&](auto done) { stream.next_layer().async_connect(to, std::move(done)); });
+    const auto connected =
+        run(20s, [&](auto done) { stream.next_layer().async_connect(to, std::move(done)); });
     if (!connected || *connected) return;
     stream.next_layer().socket().set_option(asio::ip::tcp::no_delay{true});
     stream.read_message_max(64UL << 20U);
@@ -151,7 +152,8 @@ std::string socket_client::close_reason() const {
 std::optional<std::uint16_t> socket_client::await_close(std::chrono::milliseconds limit) {
   const auto end = std::chrono::steady_clock::now() + limit;
   while (std::chrono::steady_clock::now() < end && !impl_->ended && impl_->open)
-    static_cast<void>(receive(std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now())));
+    static_cast<void>(receive(std::chrono::duration_cast<std::chrono::milliseconds>(
+        end - std::chrono::steady_clock::now())));
   return close_code();
 }
 

@@ -41,7 +41,8 @@ public:
   [[nodiscard]] std::optional<std::uint16_t> close_code() const;
   [[nodiscard]] std::string close_reason() const;
   /// Waits for the close frame, passing over messages; none if it does not come.
-  std::optional<std::uint16_t> await_close(std::chrono::milliseconds limit = std::chrono::seconds{20});
+  std::optional<std::uint16_t> await_close(
+      std::chrono::milliseconds limit = std::chrono::seconds{20});
 
 private:
   struct impl;

@@ -6,6 +6,7 @@
 
 #include "fixture.hpp"
 #include "socket_client.hpp"
+#include "socket_crowd.hpp"
 
 namespace nuncio::e2e {
 
@@ -39,7 +40,8 @@ std::string answer(socket_client& from, std::chrono::milliseconds limit = 30s) {
   if (!got) return fmt::format("closed {} {}", from.close_code().value_or(0), from.close_reason());
   const auto x = json::parse(got->data, nullptr, false);
   if (!x.is_object()) return got->data;
-  return fmt::format("{} {} {}", x["n"].get<int>(), x["generation"].get<int>(), x["text"].get<std::string>());
+  return fmt::format(
+      "{} {} {}", x["n"].get<int>(), x["generation"].get<int>(), x["text"].get<std::string>());
 }
 
 }  // namespace
@@ -49,7 +51,11 @@ TEST_SUITE_BEGIN("sockets");
 TEST_CASE_FIXTURE(sockets, "text and binary messages of any size, in order, both ways") {
   auto socket = open("echo");
   REQUIRE(socket.http_status() == 101);
-  for (const std::string& text : {std::string{}, std::string{"hello"}, std::string{"gr\u00fc\u00dfe"}, std::string(2'000'000, 'x')}) {
+  for (const std::string& text :
+       {std::string{},
+        std::string{"hello"},
+        std::string{"gr\u00fc\u00dfe"},
+        std::string(2'000'000, 'x')}) {
     CHECK(socket.send(text));
     const auto got = socket.receive();
     REQUIRE(got.has_value());
@@ -66,7 +72,8 @@ TEST_CASE_FIXTURE(sockets, "text and binary messages of any size, in order, both
   for (int i = 0; i < 500; ++i) REQUIRE(socket.text() == std::to_string(i));
 }
 
-TEST_CASE_FIXTURE(sockets, "close codes: the client's ends its socket here, ours reaches the client") {
+TEST_CASE_FIXTURE(
+    sockets, "close codes: the client's ends its socket here, ours reaches the client") {
   auto one = open("echo");
   auto two = open("echo");
   CHECK(one.send("x"));
@@ -125,7 +132,10 @@ TEST_CASE_FIXTURE(sockets, "sockets that do not hibernate end with their actor")
   CHECK(backlog_drains());
 }
 
-TEST_CASE_FIXTURE(sockets, "a hibernating socket goes on after sleep, a crash and a cut, with what its actor kept for it") {
+TEST_CASE_FIXTURE(
+    sockets,
+    "a hibernating socket goes on after sleep, a crash and a cut, with what its actor kept for "
+    "it") {
   auto socket = open("hibernate");
   auto other = open("hibernate");
   CHECK(socket.send("a"));
@@ -150,7 +160,8 @@ TEST_CASE_FIXTURE(sockets, "a hibernating socket goes on after sleep, a crash an
   CHECK(backlog_drains());
 }
 
-TEST_CASE_FIXTURE(sockets, "a hibernating socket's messages around sleeps are all handled, once and in order") {
+TEST_CASE_FIXTURE(
+    sockets, "a hibernating socket's messages around sleeps are all handled, once and in order") {
   auto socket = open("hibernate");
   int sent = 0, seen = 0;
   int generation = 0;
@@ -172,7 +183,8 @@ TEST_CASE_FIXTURE(sockets, "a hibernating socket's messages around sleeps are al
   CHECK(await([&] { return info()["generation"] >= 2; }));
 }
 
-TEST_CASE_FIXTURE(sockets, "a hibernating socket's messages around cuts are handled once and in order") {
+TEST_CASE_FIXTURE(
+    sockets, "a hibernating socket's messages around cuts are handled once and in order") {
   auto socket = open("hibernate");
   CHECK(socket.send("1"));
   CHECK(answer(socket) == "1 1 1");
@@ -211,7 +223,8 @@ TEST_CASE_FIXTURE(sockets, "a client that closes while its actor sleeps: the act
   CHECK(client.await_sleeping(id).sleeping);
 }
 
-TEST_CASE_FIXTURE(sockets, "a client that vanishes while its actor sleeps wakes nobody, and is forgotten") {
+TEST_CASE_FIXTURE(
+    sockets, "a client that vanishes while its actor sleeps wakes nobody, and is forgotten") {
   auto socket = open("hibernate");
   CHECK(socket.send("a"));
   CHECK(answer(socket) == "1 1 a");
@@ -244,6 +257,21 @@ TEST_CASE("a streaming gateway's WebSockets are the same") {
   CHECK(sleeper.send("b"));
   CHECK(answer(sleeper) == "2 2 b");
   CHECK(sleeper.close(1000));
+}
+
+TEST_CASE_FIXTURE(sockets, "thousands of open WebSockets on one host") {
+  socket_crowd crowd;
+  // The dev engine lives in this process: a file for either end.
+  const auto n =
+      std::min<std::size_t>(10'000, crowd.most(kind_under_test() == engine_kind::dev ? 2 : 1));
+  const auto path = fmt::format("/gateway/{}/websocket/hibernate", id);
+  for (std::size_t i = 0; i < n; ++i) REQUIRE(crowd.open(engine.port(), path));
+  CHECK(await_sockets(n));
+  for (std::size_t i = 0; i < n; i += n / 100)
+    CHECK(json::parse(crowd.ask(i, std::to_string(i)))["text"] == std::to_string(i));
+  MESSAGE("open at once: ", n);
+  crowd.drop();
+  CHECK(await([&] { return info()["sockets"] == 0; }, 60s));
 }
 
 TEST_SUITE_END();

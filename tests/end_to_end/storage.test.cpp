@@ -313,7 +313,9 @@ TEST_CASE(
   CHECK(second.client.post(id, "/sql", "pragma integrity_check").body.ends_with("'ok'"));
 }
 
-TEST_CASE("a persistent actor's state is there after sleep, a crash, a cut and its own end, in either store") {
+TEST_CASE(
+    "a persistent actor's state is there after sleep, a crash, a cut and its own end, in either "
+    "store") {
   hosted_pool x;
   for (const auto* name : {"tally", "sql tally"}) {
     CAPTURE(name);
@@ -333,8 +335,9 @@ TEST_CASE("a persistent actor's state is there after sleep, a crash, a cut and i
     // The save before sleep is cut off on its way, and made again.
     x.proxy->judge_to_engine([seen = 0](const protocol::to_rivet& m) mutable {
       const auto* kv = std::get_if<protocol::to_rivet_kv_request>(&m);
-      const bool saves = (kv != nullptr && std::holds_alternative<protocol::kv_put_request>(kv->data)) ||
-                         std::holds_alternative<protocol::to_rivet_sqlite_execute_batch_request>(m);
+      const bool saves =
+          (kv != nullptr && std::holds_alternative<protocol::kv_put_request>(kv->data)) ||
+          std::holds_alternative<protocol::to_rivet_sqlite_execute_batch_request>(m);
       return saves && seen++ == 0 ? fate::cut_before : fate::pass;
     });
     must(x.client.sleep(id));

@@ -202,7 +202,11 @@ caf::behavior tally(persistent_actor<tallied, Where>* self) {
     if (path == "/throw") throw std::runtime_error{"thrown"};
     if (path == "/quit") self->quit();
     auto said = fmt::format(
-        "{}{} {} {}", self->is_new() ? "new " : "", self->state.n, self->state.pad.size(), self->start().self.generation);
+        "{}{} {} {}",
+        self->is_new() ? "new " : "",
+        self->state.n,
+        self->state.pad.size(),
+        self->start().self.generation);
     if (path == "/save") return self->save_now().answer([said] { return ok(said); });
     return ok(std::move(said));
   }};

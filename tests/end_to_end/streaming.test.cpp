@@ -16,7 +16,8 @@ std::string patterned(std::size_t size) {
 
 TEST_SUITE_BEGIN("streaming");
 
-TEST_CASE("streaming gateway: GET, POST, chunked uploads beyond the window, large responses, a throw") {
+TEST_CASE(
+    "streaming gateway: GET, POST, chunked uploads beyond the window, large responses, a throw") {
   engine_under_test engine{{.streaming = true}};
   hosted_pool x{engine, {}};
   const auto echo = x.client.create_running("echo");
@@ -26,14 +27,21 @@ TEST_CASE("streaming gateway: GET, POST, chunked uploads beyond the window, larg
   CHECK(x.client.post(echo, "/request/echo", "small").body == "small");
   CHECK(x.client.post(probe, "/increment").body == "1");
 
-  for (const std::size_t size : {std::size_t{1}, std::size_t{65536}, std::size_t{1048576}, std::size_t{3'500'000},
-                                std::size_t{20'971'520}}) {
+  for (const std::size_t size :
+       {std::size_t{1},
+        std::size_t{65536},
+        std::size_t{1048576},
+        std::size_t{3'500'000},
+        std::size_t{20'971'520}}) {
     CAPTURE(size);
     const auto body = patterned(size);
     for (const bool chunked : {false, true}) {
       CAPTURE(chunked);
       const auto reply = must(x.client.call(
-          {.method = "POST", .target = "/gateway/" + echo + "/request/echo", .body = body, .chunked = chunked}));
+          {.method = "POST",
+           .target = "/gateway/" + echo + "/request/echo",
+           .body = body,
+           .chunked = chunked}));
       CHECK(reply.status == 200);
       CHECK(reply.body.size() == size);
       CHECK((reply.body == body));

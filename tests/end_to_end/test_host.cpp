@@ -156,7 +156,8 @@ struct turnstile {
 
 http_response thread_or_wait(const http_request& r, turnstile& at) {
   if (r.path_only() == "/wait")
-    return {.status = static_cast<std::uint16_t>(at.pass(20s) ? 200 : 500), .headers = {}, .body = {}};
+    return {
+        .status = static_cast<std::uint16_t>(at.pass(20s) ? 200 : 500), .headers = {}, .body = {}};
   return {.status = 200, .headers = {}, .body = fmt::format("{}", ::gettid())};
 }
 
@@ -167,7 +168,8 @@ caf::behavior blocker(engine_actor*, const std::shared_ptr<turnstile>& at) {
 
 class blocking_room : public engine_actor {
 public:
-  blocking_room(caf::actor_config& cfg, std::shared_ptr<turnstile> at) : engine_actor(cfg), at_(std::move(at)) {}
+  blocking_room(caf::actor_config& cfg, std::shared_ptr<turnstile> at)
+      : engine_actor(cfg), at_(std::move(at)) {}
 
   caf::behavior make_behavior() override {
     return {[this](const http_request& r) { return thread_or_wait(r, *at_); }};
@@ -216,7 +218,8 @@ struct test_host::impl {
     out.requests_max = setup.requests_max;
     out.links = setup.links;
     out.drain_timeout = setup.drain_timeout;
-    out.log = [log = log](log_level level, std::string_view message, std::span<const log_field> fields) {
+    out.log = [log = log](
+                  log_level level, std::string_view message, std::span<const log_field> fields) {
       log->write(level, message, fields);
     };
     out.on_ready = [this] {
@@ -231,7 +234,8 @@ struct test_host::impl {
 
   std::shared_ptr<shared_log> log = std::make_shared<shared_log>();
   std::shared_ptr<start_census> census = std::make_shared<start_census>();
-  std::shared_ptr<std::atomic<std::uint64_t>> calls = std::make_shared<std::atomic<std::uint64_t>>(0);
+  std::shared_ptr<std::atomic<std::uint64_t>> calls =
+      std::make_shared<std::atomic<std::uint64_t>>(0);
   std::shared_ptr<turnstile> at = std::make_shared<turnstile>();
   mutable std::mutex mutex;
   mutable std::condition_variable changed;

@@ -122,7 +122,8 @@ wire_proxy::wire_proxy(std::uint16_t engine_port, std::uint16_t protocol_version
   listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   auto at = loopback(0);
   socklen_t size = sizeof at;
-  if (::bind(listener_, reinterpret_cast<sockaddr*>(&at), size) != 0 || ::listen(listener_, 64) != 0 ||
+  if (::bind(listener_, reinterpret_cast<sockaddr*>(&at), size) != 0 ||
+      ::listen(listener_, 64) != 0 ||
       ::getsockname(listener_, reinterpret_cast<sockaddr*>(&at), &size) != 0)
     throw std::runtime_error{"the proxy can't listen"};
   port_ = ntohs(at.sin_port);

@@ -66,7 +66,8 @@ public:
   [[nodiscard]] wire_record last() const;
 
   /// Waits until connection number `n` (from 1) has passed its replay barrier.
-  bool await_barrier(std::size_t n, std::chrono::milliseconds limit = std::chrono::seconds{20}) const;
+  bool await_barrier(
+      std::size_t n, std::chrono::milliseconds limit = std::chrono::seconds{20}) const;
   /// Cuts and waits for the next connection's barrier; returns that connection's record.
   wire_record cut_and_await();
 

@@ -36,7 +36,8 @@ TEST_CASE("what does not fit is an error with its pointer") {
   CHECK(starts(rivet_json_error(R"({"tag":"ToRivetPong","val":{"ts":"+1"}})"), "at /val/ts:"));
   CHECK(starts(rivet_json_error(R"({"tag":"ToRivetPong","val":{"ts":" 1"}})"), "at /val/ts:"));
   CHECK(starts(
-      rivet_json_error(R"({"tag":"ToRivetPong","val":{"ts":"9223372036854775808"}})"), "at /val/ts:"));
+      rivet_json_error(R"({"tag":"ToRivetPong","val":{"ts":"9223372036854775808"}})"),
+      "at /val/ts:"));
   CHECK(rivet_json_error(R"({"tag":"ToRivetPong","val":{}})") == "at /val: ToRivetPong lacks 'ts'");
   CHECK(
       rivet_json_error(R"({"tag":"ToRivetPong","val":{"ts":"1","more":1}})") ==

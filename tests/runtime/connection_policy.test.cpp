@@ -123,7 +123,8 @@ TEST_CASE("A refused token or version is asked for again, and another one is tri
   }
 }
 
-TEST_CASE("A token that has worked is waited for where it can be renewed, other refusals are final") {
+TEST_CASE(
+    "A token that has worked is waited for where it can be renewed, other refusals are final") {
   const connection_end token{.what = end::http_refused, .http_status = 401};
   const auto after = [](const connection_end& why, bool was_live, bool renewable) {
     connection_policy x;

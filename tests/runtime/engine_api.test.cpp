@@ -37,7 +37,8 @@ struct engine {
       const auto& [status, body] = replies.at(std::min(requests.size(), replies.size() - 1));
       requests.push_back(head);
       p.send(
-          "HTTP/1.1 " + std::to_string(status) + " X\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+          "HTTP/1.1 " + std::to_string(status) +
+          " X\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
     }
   }
 
@@ -66,7 +67,9 @@ outcome<bool> ensure(const engine_api& api) {
   return await<bool>([&](auto done) { api.ensure_pool("my/pool", done); });
 }
 
-bool names(const nuncio::failure& why, std::string_view word) { return why.message.find(word) != std::string::npos; }
+bool names(const nuncio::failure& why, std::string_view word) {
+  return why.message.find(word) != std::string::npos;
+}
 
 }  // namespace
 
@@ -74,12 +77,27 @@ TEST_CASE("endpoints are parsed, and what is wrong names the setting") {
   const auto plain = parse_endpoint("http://127.0.0.1:6420");
   REQUIRE(plain.ok());
   CHECK(*plain == nuncio::engine_endpoint{false, "127.0.0.1", 6420, ""});
-  CHECK(parse_endpoint("wss://engine.example.com/a/b//")->base_url() == "https://engine.example.com:443/a/b");
+  CHECK(
+      parse_endpoint("wss://engine.example.com/a/b//")->base_url() ==
+      "https://engine.example.com:443/a/b");
   CHECK(parse_endpoint("ws://[::1]:7/")->base_url() == "http://[::1]:7");
   CHECK(parse_endpoint("http://x")->port == 80);
   for (const auto* bad :
-       {"", "localhost:6420", "ftp://x", "http://", "http://:80", "http://x:", "http://x:0", "http://x:65536", "http://x:8a",
-        "http://u:p@x", "http://x?y", "http://x/#z", "http://[::1", "http://[::1]x", "http://a b"}) {
+       {"",
+        "localhost:6420",
+        "ftp://x",
+        "http://",
+        "http://:80",
+        "http://x:",
+        "http://x:0",
+        "http://x:65536",
+        "http://x:8a",
+        "http://u:p@x",
+        "http://x?y",
+        "http://x/#z",
+        "http://[::1",
+        "http://[::1]x",
+        "http://a b"}) {
     CAPTURE(bad);
     const auto r = parse_endpoint(bad);
     REQUIRE(!r.ok());
@@ -109,33 +127,42 @@ TEST_CASE("a pool that is there is left alone, one that is missing is created") 
     REQUIRE(r.ok());
     CHECK(!*r);
     CHECK(e.requests.size() == 1);
-    CHECK(e.requests[0].starts_with("GET /base/runner-configs?namespace=my%20ns&runner_names=my%2Fpool HTTP/1.1\r\n"));
+    CHECK(e.requests[0].starts_with(
+        "GET /base/runner-configs?namespace=my%20ns&runner_names=my%2Fpool HTTP/1.1\r\n"));
   }
   engine e{{{200, R"({"runner_configs":{}})"}, {200, R"({"endpoint_config_changed":true})"}}};
   const auto r = ensure({client, e.access()});
   REQUIRE(r.ok());
   CHECK(*r);
   REQUIRE(e.requests.size() == 2);
-  CHECK(e.requests[1].starts_with("PUT /base/runner-configs/my%2Fpool?namespace=my%20ns HTTP/1.1\r\n"));
+  CHECK(e.requests[1].starts_with(
+      "PUT /base/runner-configs/my%2Fpool?namespace=my%20ns HTTP/1.1\r\n"));
   CHECK(e.requests[1].ends_with(R"({"datacenters":{"default":{"normal":{}}}})"));
 }
 
 TEST_CASE("errors name what to change") {
   http_client client;
+
   struct row {
     std::vector<std::pair<int, std::string>> replies;
     errc code;
     std::string word;
   };
+
   const std::vector<row> rows{
-      {{{400, R"({"group":"namespace","code":"not_found","message":"no"})"}}, errc::not_found, "`namespace`"},
-      {{{401, R"({"group":"auth","code":"invalid_token","message":"no"})"}}, errc::refused, "`token`"},
+      {{{400, R"({"group":"namespace","code":"not_found","message":"no"})"}},
+       errc::not_found,
+       "`namespace`"},
+      {{{401, R"({"group":"auth","code":"invalid_token","message":"no"})"}},
+       errc::refused,
+       "`token`"},
       {{{403, ""}}, errc::refused, "`token`"},
       {{{404, "<html>"}}, errc::refused, "`endpoint`"},
       {{{200, "<html>"}}, errc::malformed, "`endpoint`"},
       {{{200, "[]"}}, errc::malformed, "`endpoint`"},
       {{{503, ""}}, errc::unreachable, "503"},
-      {{{200, R"({"runner_configs":{}})"}, {400, R"({"group":"datacenter","code":"not_found","message":"no"})"}},
+      {{{200, R"({"runner_configs":{}})"},
+        {400, R"({"group":"datacenter","code":"not_found","message":"no"})"}},
        errc::refused,
        "`pool`"},
   };

@@ -30,7 +30,8 @@ http_call get(std::uint16_t port, std::string path = "/") {
 outcome<http_reply> answer(http_client& client, http_call call) {
   auto result = std::make_shared<std::promise<outcome<http_reply>>>();
   auto future = result->get_future();
-  client.send(std::move(call), [result](outcome<http_reply> r) { result->set_value(std::move(r)); });
+  client.send(
+      std::move(call), [result](outcome<http_reply> r) { result->set_value(std::move(r)); });
   REQUIRE(future.wait_for(20s) == std::future_status::ready);
   return future.get();
 }
@@ -42,7 +43,9 @@ TEST_CASE("a client may go in one of its own callbacks; what is under way is can
   auto client = std::make_shared<std::optional<http_client>>(std::in_place);
   std::promise<void> gone;
   std::promise<errc> other;
-  (*client)->send(get(s.port(), "/never"), [&](outcome<http_reply> r) { other.set_value(r.ok() ? errc::internal : r.error().code); });
+  (*client)->send(get(s.port(), "/never"), [&](outcome<http_reply> r) {
+    other.set_value(r.ok() ? errc::internal : r.error().code);
+  });
   raw_server second{[](raw_peer& p) {
     p.read_head();
     p.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
@@ -135,6 +138,5 @@ TEST_CASE("a full client refuses, and its end cancels what is under way, each on
   }
   CHECK(cancelled == 3);
 }
-
 
 }  // namespace http_client_test

@@ -461,7 +461,9 @@ TEST_CASE("A writer that fails: 500 before anything was sent, a cut after that")
   y.fail("no");
   sent = all(y);
   REQUIRE(sent.size() == 1);
-  CHECK(get<to_rivet_response_abort>(sent[0]).reason.kind == http_stream_abort_reason_kind::handler_error);
+  CHECK(
+      get<to_rivet_response_abort>(sent[0]).reason.kind ==
+      http_stream_abort_reason_kind::handler_error);
   CHECK(y.done());
 }
 
@@ -489,7 +491,9 @@ TEST_CASE("I13 backpressure: parts of a request are credited as they are taken")
   auto y = begun(true, true, {.parts = true});
   for (std::uint16_t i = 1; i <= 16; ++i) y.handle_request_chunk(i, chunk_of(65536));
   y.handle_request_chunk(17, chunk_of(1));
-  CHECK(get<to_rivet_response_abort>(all(y).at(0)).reason.kind == http_stream_abort_reason_kind::internal_error);
+  CHECK(
+      get<to_rivet_response_abort>(all(y).at(0)).reason.kind ==
+      http_stream_abort_reason_kind::internal_error);
 }
 
 TEST_CASE("A request in parts may be answered while it comes, and answered before its end") {

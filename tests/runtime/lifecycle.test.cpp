@@ -102,7 +102,8 @@ TEST_CASE("I14 single writer: a lease's end cuts what lives and is never reporte
     REQUIRE(t);
     CHECK(!(t->actions & stopped_ok));
     const bool ending = from == state::ending || from == state::ending_silently;
-    if (has_actor(from) && !ending) CHECK((t->actions & (cut | action::exit)) == (cut | action::exit));
+    if (has_actor(from) && !ending)
+      CHECK((t->actions & (cut | action::exit)) == (cut | action::exit));
   }
 }
 

@@ -25,7 +25,8 @@ namespace {
 
 constexpr std::uint16_t version = 8;
 constexpr std::size_t part = std::size_t{256} << 10U;
-constexpr std::uint16_t bulk = 100;  // parts: 25 MiB, more than the kernel takes of what nobody reads
+constexpr std::uint16_t bulk =
+    100;  // parts: 25 MiB, more than the kernel takes of what nobody reads
 
 /// A flag that the script's thread waits for, with a limit.
 class signal {
@@ -50,7 +51,8 @@ private:
 };
 
 engine_ms wall_clock() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
 
@@ -87,7 +89,8 @@ struct engine_side {
         peer.send(raw_peer::frame(10, frame.payload));
       } else if (frame.opcode == 8) {
         if (frame.payload.size() >= 2)
-          closed = static_cast<unsigned char>(frame.payload[0]) << 8 | static_cast<unsigned char>(frame.payload[1]);
+          closed = static_cast<unsigned char>(frame.payload[0]) << 8 |
+                   static_cast<unsigned char>(frame.payload[1]);
         peer.send(raw_peer::frame(8, frame.payload));
         return std::nullopt;
       } else if (frame.opcode < 0) {
@@ -115,7 +118,8 @@ std::string line(const protocol::to_rivet& x) {
   if (const auto* acks = std::get_if<protocol::to_rivet_ack_commands>(&x))
     return "ack " + std::to_string(acks->last_command_checkpoints.at(0).index);
   if (std::holds_alternative<protocol::to_rivet_events>(x)) return "events";
-  if (const auto* kv = std::get_if<protocol::to_rivet_kv_request>(&x)) return "kv " + std::to_string(kv->request_id);
+  if (const auto* kv = std::get_if<protocol::to_rivet_kv_request>(&x))
+    return "kv " + std::to_string(kv->request_id);
   if (const auto* t = std::get_if<protocol::to_rivet_tunnel_message>(&x))
     return "tunnel " + std::to_string(t->message_id.message_index);
   return std::string{protocol::name_of(x)};
@@ -130,7 +134,8 @@ struct hosting : link_listener {
 
   ~hosting() override { uplink.stop(); }
 
-  static link_options options(std::uint16_t port, const std::function<void(link_options&)>& change) {
+  static link_options options(
+      std::uint16_t port, const std::function<void(link_options&)>& change) {
     link_options o;
     o.target.endpoint.host = "127.0.0.1";
     o.target.endpoint.port = port;
@@ -151,9 +156,12 @@ struct hosting : link_listener {
     return protocol::to_rivet_kv_request{actor_id{"a"}, id, std::move(get)};
   }
 
-  outcome<void> tunnel(std::uint16_t index, std::size_t size = part) { return tunnel(gate, index, size); }
+  outcome<void> tunnel(std::uint16_t index, std::size_t size = part) {
+    return tunnel(gate, index, size);
+  }
 
-  outcome<void> tunnel(const std::shared_ptr<output_gate>& through, std::uint16_t index, std::size_t size = part) {
+  outcome<void> tunnel(
+      const std::shared_ptr<output_gate>& through, std::uint16_t index, std::size_t size = part) {
     protocol::to_rivet_tunnel_message x;
     x.message_id.message_index = index;
     x.message_kind = protocol::to_rivet_response_chunk{bytes{std::string(size, 'b')}, false};
@@ -191,7 +199,8 @@ struct hosting : link_listener {
 
   void on_inbound(inbound_batch batch) override {
     note([&] {
-      for (const auto& x : batch.messages) pings += std::holds_alternative<protocol::to_envoy_ping>(x) ? 1U : 0U;
+      for (const auto& x : batch.messages)
+        pings += std::holds_alternative<protocol::to_envoy_ping>(x) ? 1U : 0U;
       messages += batch.messages.size();
       held_bytes += batch.bytes;
       held_messages += batch.messages.size();
@@ -235,7 +244,9 @@ struct hosting : link_listener {
 
 }  // namespace
 
-TEST_CASE("link: a tunnel message that was written but not confirmed goes again; one that was confirmed does not") {
+TEST_CASE(
+    "link: a tunnel message that was written but not confirmed goes again; one that was confirmed "
+    "does not") {
   signal done;
   std::vector<std::string> seen;
   raw_server server{[&](raw_peer& p) {
@@ -269,7 +280,9 @@ TEST_CASE("link: a tunnel message that was written but not confirmed goes again;
   CHECK(seen == std::vector<std::string>{"read tunnel 1", "tunnel 1", "ack 9"});
 }
 
-TEST_CASE("link: Pings are answered while the owner deals with nothing, and reading stops at the inbound bound") {
+TEST_CASE(
+    "link: Pings are answered while the owner deals with nothing, and reading stops at the inbound "
+    "bound") {
   signal done;
   int answered = 0;
   constexpr int rounds = 20;
@@ -338,7 +351,8 @@ TEST_CASE("link: a planned reconnect sends what is queued, closes, and is back a
   CHECK(host.read([&] { return host.leases_ended; }) == 0);
 }
 
-TEST_CASE("link: the lease's end cuts the connection and everything of the instances that it ended") {
+TEST_CASE(
+    "link: the lease's end cuts the connection and everything of the instances that it ended") {
   signal done;
   std::vector<std::string> seen;
   raw_server server{[&](raw_peer& p) {

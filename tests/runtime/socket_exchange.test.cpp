@@ -75,15 +75,19 @@ TEST_CASE("what would break the link or the client is refused before it is sent"
   REQUIRE(x.accept(false));
   CHECK(x.send(data("\xff"), false).error().code == errc::invalid_argument);
   CHECK(x.send(data("\xff"), true));
-  CHECK(x.send(data(std::string(socket_message_bytes_max + 1, 'a')), true).error().code == errc::too_large);
+  CHECK(
+      x.send(data(std::string(socket_message_bytes_max + 1, 'a')), true).error().code ==
+      errc::too_large);
   CHECK(x.close(1005, "").error().code == errc::invalid_argument);
   CHECK(x.now_in() == socket_session::state::open);
 }
 
 TEST_CASE("close codes that may be sent") {
-  for (const auto good : std::initializer_list<std::uint16_t>{1000, 1003, 1007, 1008, 1009, 1011, 1012, 1013, 1014, 3000, 4999})
+  for (const auto good : std::initializer_list<std::uint16_t>{
+           1000, 1003, 1007, 1008, 1009, 1011, 1012, 1013, 1014, 3000, 4999})
     CHECK(check_close(good, ""));
-  for (const auto bad : std::initializer_list<std::uint16_t>{0, 999, 1001, 1002, 1004, 1005, 1006, 1010, 1015, 1016, 2999, 5000, 65535})
+  for (const auto bad : std::initializer_list<std::uint16_t>{
+           0, 999, 1001, 1002, 1004, 1005, 1006, 1010, 1015, 1016, 2999, 5000, 65535})
     CHECK_FALSE(check_close(bad, ""));
   CHECK(check_close(1000, std::string(123, 'x')));
   CHECK_FALSE(check_close(1000, std::string(124, 'x')));

@@ -42,7 +42,9 @@ TEST_CASE("a state that takes too many parts is refused with its size and the li
 TEST_CASE("what is no state, or not whole, is an error") {
   const auto parts = *split(of(30), 10, 10);
   for (std::size_t n = 0; n < parts.size(); ++n)
-    CHECK(join({parts.begin(), parts.begin() + static_cast<std::ptrdiff_t>(n)}).error().code == errc::malformed);
+    CHECK(
+        join({parts.begin(), parts.begin() + static_cast<std::ptrdiff_t>(n)}).error().code ==
+        errc::malformed);
   const auto code = [](std::string x) { return join({bytes{std::move(x)}}).error().code; };
   CHECK(code("") == errc::malformed);
   CHECK(code("\x01j") == errc::malformed);

@@ -121,7 +121,8 @@ TEST_CASE(
     x.values.push_back(of(std::string(last, 'v')));
     return x;
   };
-  constexpr std::size_t last = 976 * 1024 - 7 * 131'072 - 8 * 2;  // the engine counts 2 for each key
+  constexpr std::size_t last =
+      976 * 1024 - 7 * 131'072 - 8 * 2;  // the engine counts 2 for each key
   CHECK(code(batch(last)).empty());
   CHECK(
       code(batch(last + 1)) ==

@@ -25,7 +25,9 @@ struct fixture {
   pem_folder folder;
   std::string ca_file = folder.write("ca.pem", *authority.x509);
 
-  [[nodiscard]] certificate signed_here() const { return make_certificate("server", here, &authority); }
+  [[nodiscard]] certificate signed_here() const {
+    return make_certificate("server", here, &authority);
+  }
 
   [[nodiscard]] websocket_options options() const {
     auto out = owner::quick();
@@ -36,8 +38,10 @@ struct fixture {
 
 /// Takes WebSockets and sends each frame back.
 struct echo_server {
-  explicit echo_server(const certificate& own, const certificate* clients = nullptr, int family = AF_INET)
-      : context(make_tls_context(own, clients)), server([this](raw_peer& p) { serve(p); }, family) {}
+  explicit echo_server(
+      const certificate& own, const certificate* clients = nullptr, int family = AF_INET)
+      : context(make_tls_context(own, clients)),
+        server([this](raw_peer& p) { serve(p); }, family) {}
 
   void serve(raw_peer& p) {
     if (!p.start_tls(context.get())) return;
@@ -96,7 +100,8 @@ TEST_CASE_FIXTURE(fixture, "TLS: an authority of one's own; messages of all size
   CHECK(o.await_gone().what == kind::closed_by_us);
 }
 
-TEST_CASE_FIXTURE(fixture, "TLS: an authority that nobody knows is refused, and the next try is not hindered") {
+TEST_CASE_FIXTURE(
+    fixture, "TLS: an authority that nobody knows is refused, and the next try is not hindered") {
   const auto stranger = make_certificate("a stranger", "");
   const auto own = make_certificate("server", here, &stranger);
   echo_server s{own};
@@ -108,7 +113,8 @@ TEST_CASE_FIXTURE(fixture, "TLS: an authority that nobody knows is refused, and 
   CHECK(o.until([&] { return !o.opened.empty(); }));
 }
 
-TEST_CASE_FIXTURE(fixture, "TLS: the server is told which name is wanted, and that name is verified") {
+TEST_CASE_FIXTURE(
+    fixture, "TLS: the server is told which name is wanted, and that name is verified") {
   const auto own = make_certificate("server", "DNS:localhost", &authority);
   echo_server s{own};
   owner o{options()};
@@ -155,7 +161,8 @@ TEST_CASE_FIXTURE(fixture, "TLS: a certificate that has expired, or is not valid
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "TLS: a certificate signed by itself is refused, unless that is allowed") {
+TEST_CASE_FIXTURE(
+    fixture, "TLS: a certificate signed by itself is refused, unless that is allowed") {
   const auto own = make_certificate("server", here);
   echo_server s{own};
   {
@@ -222,7 +229,8 @@ TEST_CASE_FIXTURE(fixture, "TLS: the HTTP client believes the same authorities, 
   CHECK(fetch(lenient, s.port()).ok());
 }
 
-TEST_CASE_FIXTURE(fixture, "TLS: the HTTP client shows its certificate to a server that wants one") {
+TEST_CASE_FIXTURE(
+    fixture, "TLS: the HTTP client shows its certificate to a server that wants one") {
   const auto own = signed_here();
   const auto client = make_certificate("host", "DNS:host", &authority);
   const auto context = make_tls_context(own, &authority);
@@ -273,7 +281,8 @@ TEST_CASE_FIXTURE(fixture, "TLS: another name than the endpoint's is verified wh
   CHECK(raw_peer::header(head.get_future().get(), "Host").starts_with("engine.example"));
 }
 
-TEST_CASE_FIXTURE(fixture, "TLS: insecure means that nothing is verified, neither name nor time nor authority") {
+TEST_CASE_FIXTURE(
+    fixture, "TLS: insecure means that nothing is verified, neither name nor time nor authority") {
   const auto own = make_certificate("server", "DNS:other.example", nullptr, -7200, -3600);
   echo_server s{own};
   auto any = owner::quick();
@@ -283,7 +292,8 @@ TEST_CASE_FIXTURE(fixture, "TLS: insecure means that nothing is verified, neithe
   CHECK(o.until([&] { return !o.opened.empty(); }));
 }
 
-TEST_CASE_FIXTURE(fixture, "TLS: files that can't be read, and half of a pair, are errors that name the option") {
+TEST_CASE_FIXTURE(
+    fixture, "TLS: files that can't be read, and half of a pair, are errors that name the option") {
   const auto said = [](const tls_options& x) {
     const auto good = check(x);
     return good ? std::string{} : good.error().message;
@@ -292,7 +302,9 @@ TEST_CASE_FIXTURE(fixture, "TLS: files that can't be read, and half of a pair, a
   CHECK(said({.ca_file = ca_file}).empty());
   CHECK(said({.ca_file = "/nonexistent"}).find("ca_file") != std::string::npos);
   CHECK(said({.cert_file = ca_file}).find("key_file") != std::string::npos);
-  CHECK(said({.cert_file = ca_file, .key_file = "/nonexistent"}).find("key_file") != std::string::npos);
+  CHECK(
+      said({.cert_file = ca_file, .key_file = "/nonexistent"}).find("key_file") !=
+      std::string::npos);
 }
 
 }  // namespace tls_test

@@ -62,8 +62,12 @@ TEST_CASE("what libwebsockets would cut or drop in silence is refused before it 
   websocket_target t;
   t.host = "127.0.0.1";
   t.port = 1;
-  SUBCASE("long path") { t.path_and_query = "/" + std::string(websocket_target::path_bytes_max, 'x'); }
-  SUBCASE("many subprotocols") { t.subprotocols.assign(1, std::string(websocket_target::subprotocol_bytes_max + 1, 'x')); }
+  SUBCASE("long path") {
+    t.path_and_query = "/" + std::string(websocket_target::path_bytes_max, 'x');
+  }
+  SUBCASE("many subprotocols") {
+    t.subprotocols.assign(1, std::string(websocket_target::subprotocol_bytes_max + 1, 'x'));
+  }
   SUBCASE("line break") { t.path_and_query = "/a\r\nb: c"; }
   SUBCASE("no host") { t.host.clear(); }
   o.connect(t);
@@ -77,7 +81,8 @@ TEST_CASE("a peer that resets at once") {
   CHECK(o.await_gone().what == kind::connect_failed);
 }
 
-TEST_CASE("a handshake that never ends is ended by the deadline, and the next try may follow at once") {
+TEST_CASE(
+    "a handshake that never ends is ended by the deadline, and the next try may follow at once") {
   raw_server s{[](raw_peer& p) {
     if (p.index() == 1) {
       p.accept();
@@ -114,7 +119,10 @@ TEST_CASE("an answer that refuses is told with its status") {
   for (const int status : {401, 403, 404, 503, 302}) {
     CAPTURE(status);
     raw_server s{[status](raw_peer& p) {
-      refuse(p, std::to_string(status) + " No", status == 302 ? "Location: http://127.0.0.1:1/x\r\n" : "");
+      refuse(
+          p,
+          std::to_string(status) + " No",
+          status == 302 ? "Location: http://127.0.0.1:1/x\r\n" : "");
     }};
     owner o;
     o.connect(s.port());
@@ -216,8 +224,8 @@ TEST_CASE("fragments, a ping between them, text and empty messages") {
     p.accept();
     p.send(
         raw_peer::frame(2, std::string(1000, 'x'), false) + raw_peer::frame(9, "ping!") +
-        raw_peer::frame(0, std::string(70000, 'y'), false) + raw_peer::frame(0, "z") + raw_peer::frame(1, "text") +
-        raw_peer::frame(2, ""));
+        raw_peer::frame(0, std::string(70000, 'y'), false) + raw_peer::frame(0, "z") +
+        raw_peer::frame(1, "text") + raw_peer::frame(2, ""));
     const auto f = p.read_frame();
     pong.set_value(f.opcode == 10 ? f.payload : "not a pong");
     p.wait_for_end();
@@ -286,7 +294,9 @@ TEST_CASE("a message over the limit is answered with 1009") {
   std::promise<raw_peer::received> answer;
   raw_server s{[&](raw_peer& p) {
     p.accept();
-    p.send(raw_peer::frame(2, std::string(600, 'x'), false) + raw_peer::frame(0, std::string(600, 'x')));
+    p.send(
+        raw_peer::frame(2, std::string(600, 'x'), false) +
+        raw_peer::frame(0, std::string(600, 'x')));
     answer.set_value(p.read_frame());
     p.send(raw_peer::close_frame(1009, ""));
     p.wait_for_end();
@@ -439,7 +449,9 @@ TEST_CASE("paused reading holds the peer back and then goes on without loss") {
   REQUIRE(o.until([&] { return o.messages.size() == 1; }));
   o.run([&] { o.ws.pause_reading(true); });
   o.send("go");
-  o.run([&] { o.ws.set_timer(400ms); });  // several hangup times: the pause must not look like a dead peer
+  o.run([&] {
+    o.ws.set_timer(400ms);
+  });  // several hangup times: the pause must not look like a dead peer
   REQUIRE(o.until([&] { return o.timers == 1; }));
   CHECK(sent < count);
   CHECK(o.gone.empty());
@@ -522,6 +534,7 @@ TEST_CASE("a TLS file that cannot be read is told by start") {
 
     void on_gone(const websocket_gone&) override {}
   } handler;
+
   websocket_options options;
   options.trust.ca_file = "/nonexistent/ca.pem";
   websocket ws{handler, options};

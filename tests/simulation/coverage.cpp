@@ -12,10 +12,27 @@ namespace {
 constexpr std::array<std::string_view, 5> row_names{
     "fresh Start", "fresh Stop", "duplicate", "superseded", "expired"};
 constexpr std::array<std::string_view, 10> column_names{
-    "unknown", "gone", "queued", "starting", "running",
-    "wanting", "intent", "down", "stopping", "ending"};
+    "unknown",
+    "gone",
+    "queued",
+    "starting",
+    "running",
+    "wanting",
+    "intent",
+    "down",
+    "stopping",
+    "ending"};
 constexpr std::array<std::string_view, 10> fault_names{
-    "none", "cut", "half_open", "lost_ack", "duplicate", "delay", "freeze", "stall", "restart", "retry"};
+    "none",
+    "cut",
+    "half_open",
+    "lost_ack",
+    "duplicate",
+    "delay",
+    "freeze",
+    "stall",
+    "restart",
+    "retry"};
 
 // Why a cell can't happen; empty when it can.
 std::string_view impossible(row r, column c, fault f) {
@@ -43,22 +60,30 @@ std::string_view by_chance(row r, column c, fault f) {
 column column_of(lifecycle::state x) {
   using enum lifecycle::state;
   switch (x) {
-    case queued: return column::queued;
-    case starting: return column::starting;
+    case queued:
+      return column::queued;
+    case starting:
+      return column::starting;
     case running:
-    case accepted: return column::running;
+    case accepted:
+      return column::running;
     case sleep_wanted:
-    case destroy_wanted: return column::wanting;
+    case destroy_wanted:
+      return column::wanting;
     case sleep_intent:
-    case stop_intent: return column::intent;
+    case stop_intent:
+      return column::intent;
     case quit_wanted:
     case quit_intent:
     case destroyed_wanted:
-    case destroyed_intent: return column::down;
-    case stopping: return column::stopping;
+    case destroyed_intent:
+      return column::down;
+    case stopping:
+      return column::stopping;
     case ending:
     case ending_silently:
-    case stopped: return column::ending;
+    case stopped:
+      return column::ending;
   }
   return column::ending;
 }
@@ -66,7 +91,8 @@ column column_of(lifecycle::state x) {
 void coverage::add(const coverage& other) {
   for (std::size_t r = 0; r < cells_.size(); ++r)
     for (std::size_t c = 0; c < cells_[r].size(); ++c)
-      for (std::size_t f = 0; f < cells_[r][c].size(); ++f) cells_[r][c][f] += other.cells_[r][c][f];
+      for (std::size_t f = 0; f < cells_[r][c].size(); ++f)
+        cells_[r][c][f] += other.cells_[r][c][f];
 }
 
 std::string_view to_string(row r) { return row_names[static_cast<std::size_t>(r)]; }

@@ -14,16 +14,16 @@ enum class row : std::uint8_t { fresh_start, fresh_stop, duplicate, superseded, 
 
 /// What ingress knows of the actor when a command of it is judged.
 enum class column : std::uint8_t {
-  unknown,   ///< no ledger entry
-  gone,      ///< entry, no instance
-  queued,    ///< an instance waits for the older one's end
+  unknown,  ///< no ledger entry
+  gone,     ///< entry, no instance
+  queued,   ///< an instance waits for the older one's end
   starting,
-  running,   ///< running, accepted
-  wanting,   ///< alive, wants its end, Running not accepted yet
-  intent,    ///< alive, intent sent
-  down,      ///< quit, waits for the engine's word
+  running,  ///< running, accepted
+  wanting,  ///< alive, wants its end, Running not accepted yet
+  intent,   ///< alive, intent sent
+  down,     ///< quit, waits for the engine's word
   stopping,
-  ending,    ///< ending, ending_silently
+  ending,  ///< ending, ending_silently
   columns,
 };
 
@@ -50,6 +50,7 @@ std::string_view to_string(column c);
 class coverage {
 public:
   void count(row r, column c, fault f) { ++cell(r, c, f); }
+
   void add(const coverage& other);
   /// The table, the cells that can't happen with their reasons, and what is missing or contradicts.
   [[nodiscard]] std::string table() const;

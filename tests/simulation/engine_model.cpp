@@ -14,16 +14,26 @@ constexpr auto lost_threshold = 15s;
 
 std::string_view to_string(place x) {
   switch (x) {
-    case place::waiting: return "waiting for a host";
-    case place::elsewhere: return "elsewhere";
-    case place::starting: return "starting";
-    case place::running: return "running";
-    case place::sleep_intent: return "told to sleep";
-    case place::stop_intent: return "told to stop";
-    case place::going_away: return "told to go away";
-    case place::destroying: return "told to end for good";
-    case place::sleeping: return "sleeping";
-    case place::destroyed: return "destroyed";
+    case place::waiting:
+      return "waiting for a host";
+    case place::elsewhere:
+      return "elsewhere";
+    case place::starting:
+      return "starting";
+    case place::running:
+      return "running";
+    case place::sleep_intent:
+      return "told to sleep";
+    case place::stop_intent:
+      return "told to stop";
+    case place::going_away:
+      return "told to go away";
+    case place::destroying:
+      return "told to end for good";
+    case place::sleeping:
+      return "sleeping";
+    case place::destroyed:
+      return "destroyed";
   }
   return "?";
 }
@@ -103,11 +113,10 @@ void engine_model::handle_frame(std::uint64_t connection, const protocol::to_riv
     if (connection == connection_) last_pong_ = time_.now();
   } else if (const auto* acks = std::get_if<protocol::to_rivet_ack_commands>(&frame)) {
     // Read is not committed: a connect may read the store in between, a kill may lose it.
-    time_.after(
-        random_.between(0ms, 20ms), side::engine, [this, what = *acks, life = life_] {
-          if (life == life_)
-            for (const auto& at : what.last_command_checkpoints) acknowledge(at);
-        });
+    time_.after(random_.between(0ms, 20ms), side::engine, [this, what = *acks, life = life_] {
+      if (life == life_)
+        for (const auto& at : what.last_command_checkpoints) acknowledge(at);
+    });
   } else if (const auto* events = std::get_if<protocol::to_rivet_events>(&frame)) {
     for (const auto& e : events->events) {
       const auto at = index_.find(e.checkpoint.actor_id);
@@ -118,10 +127,9 @@ void engine_model::handle_frame(std::uint64_t connection, const protocol::to_riv
       auto& a = actors_[at->second];
       a.batch.push_back(e);
       if (std::exchange(a.judging, true)) continue;
-      time_.after(
-          random_.between(0ms, 60ms), side::engine, [this, n = at->second, life = life_] {
-            if (life == life_) judge(n);
-          });
+      time_.after(random_.between(0ms, 60ms), side::engine, [this, n = at->second, life = life_] {
+        if (life == life_) judge(n);
+      });
     }
   }
 }
@@ -135,11 +143,10 @@ void engine_model::acknowledge(const protocol::actor_checkpoint& at) {
   if (random_.permille(faults.retry_permille) && all.contains(at.index)) {
     // An activity that is tried again stores its command once more.
     to_.on_fault(2);
-    time_.after(
-        random_.between(10ms, 60s), side::engine, [this, at, what = all.at(at.index)] {
-          stored_[{at.actor_id, at.generation}][at.index] = what;
-          push(at);
-        });
+    time_.after(random_.between(10ms, 60s), side::engine, [this, at, what = all.at(at.index)] {
+      stored_[{at.actor_id, at.generation}][at.index] = what;
+      push(at);
+    });
   }
   time_.trace("engine  {}:{}#{} acked", at.actor_id.str(), at.generation, at.index);
   all.erase(all.begin(), all.upper_bound(at.index));
@@ -149,7 +156,11 @@ void engine_model::acknowledge(const protocol::actor_checkpoint& at) {
 void engine_model::store(placed_actor& a, protocol::command what) {
   const protocol::actor_checkpoint at{a.id, a.generation, a.next_command++};
   time_.trace(
-      "engine  {}:{}#{} {}", a.id.str(), a.generation, at.index, what.index() == 0 ? "Start" : "Stop");
+      "engine  {}:{}#{} {}",
+      a.id.str(),
+      a.generation,
+      at.index,
+      what.index() == 0 ? "Start" : "Stop");
   stored_[{a.id, a.generation}][at.index] = std::move(what);
   auto delay = random_.between(0ms, 20ms);
   if (random_.permille(faults.delay_permille)) {
@@ -255,7 +266,8 @@ void engine_model::supersede(std::size_t n, bool lost) {
   auto& a = actors_[n];
   if (a.at != place::starting && !hosted(a.at)) return;
   if (a.delete_wanted || connection_ == 0) return;
-  const auto usual = std::exchange(faults.lose_push_permille, lost ? 1000 : faults.lose_push_permille);
+  const auto usual =
+      std::exchange(faults.lose_push_permille, lost ? 1000 : faults.lose_push_permille);
   allocate(n);
   faults.lose_push_permille = usual;
 }
@@ -352,10 +364,14 @@ void engine_model::apply(
       if (ok && !a.may_be_destroyed)
         to_.violated("I10 events arrive", "an unsolicited Stopped(OK) destroyed " + a.id.str());
       return ended(n, ok || a.delete_wanted, false);
-    case place::stop_intent: return ended(n, ok, false);
-    case place::going_away: return ended(n, false, true);
-    case place::destroying: return ended(n, true, false);
-    default: return ended(n, false, false);
+    case place::stop_intent:
+      return ended(n, ok, false);
+    case place::going_away:
+      return ended(n, false, true);
+    case place::destroying:
+      return ended(n, true, false);
+    default:
+      return ended(n, false, false);
   }
 }
 

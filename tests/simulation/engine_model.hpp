@@ -52,7 +52,8 @@ public:
     std::function<void(protocol::to_envoy)> send;  ///< on the present connection
     std::function<void()> drop;                    ///< closes the present connection
     std::function<void(const actor_ref&)> placed_elsewhere;
-    std::function<void(const actor_ref&)> gave_up;  ///< with its host: no Ping went there for the lost threshold
+    std::function<void(const actor_ref&)>
+        gave_up;  ///< with its host: no Ping went there for the lost threshold
     std::function<void(const char* check, const std::string&)> violated;
     std::function<void(int)> on_fault;  ///< 0 duplicate, 1 delay, 2 retry
   };
@@ -80,7 +81,9 @@ public:
   void supersede(std::size_t n, bool lost);
 
   [[nodiscard]] std::vector<placed_actor>& actors() { return actors_; }
+
   [[nodiscard]] std::size_t stored() const { return stored_.size(); }
+
   [[nodiscard]] std::string first_stored() const;
   [[nodiscard]] engine_ms clock() const;
 

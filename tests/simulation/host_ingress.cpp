@@ -42,8 +42,7 @@ void host_model::inbound(
 
 column host_model::column_now(const actor_id& actor) const {
   const auto at = slots_.find(actor);
-  if (at == slots_.end())
-    return ledger_.newest_generation(actor) ? column::gone : column::unknown;
+  if (at == slots_.end()) return ledger_.newest_generation(actor) ? column::gone : column::unknown;
   return at->second.next ? column::queued : column_of(at->second.current->state);
 }
 
@@ -72,7 +71,8 @@ void host_model::command(const protocol::command_wrapper& x) {
       if (place->second.next && place->second.next->who.generation < who.generation)
         place->second.next.reset();
       if (place->second.current && place->second.current->who.generation < who.generation)
-        apply(actor_ref{place->second.current->who}, input::superseded, "a newer generation exists");
+        apply(
+            actor_ref{place->second.current->who}, input::superseded, "a newer generation exists");
     }
   }
   if (judged == verdict::expired) {
@@ -252,7 +252,8 @@ void host_model::fire(const alarm& due) {
     case input::deadline:
       if (!lifecycle::has_actor(x->state)) apply(due.who, due.what, "an intent was not answered");
       break;
-    default: apply(due.who, due.what, "the grace period is over");
+    default:
+      apply(due.who, due.what, "the grace period is over");
   }
 }
 
@@ -280,7 +281,8 @@ void host_model::after_input() {
     });
   if (ledger_.poll_planned_reconnect(time_.now())) reconnect();
   std::optional<time_point> next = ledger_.poll_timeout();
-  if (!alarms_.empty()) next = next ? std::min(*next, alarms_.begin()->first) : alarms_.begin()->first;
+  if (!alarms_.empty())
+    next = next ? std::min(*next, alarms_.begin()->first) : alarms_.begin()->first;
   if (!next || (tick_at_ && *tick_at_ <= *next)) return;
   tick_at_ = next;
   time_.at(std::max(*next, time_.now() + 1ms), side::ingress, [this, at = *next] {

@@ -62,10 +62,9 @@ void host_model::handle_message(const protocol::to_envoy& message) {
     if (check_lease()) to_.write(std::move(pong));
     arm_lease();
   }
-  time_.post(
-      side::ingress, hop_now(), [this, message, received = time_.now(), term = link_term_] {
-        inbound(message, received, term);
-      });
+  time_.post(side::ingress, hop_now(), [this, message, received = time_.now(), term = link_term_] {
+    inbound(message, received, term);
+  });
 }
 
 void host_model::handle_pong(std::uint64_t fence) {
@@ -89,8 +88,7 @@ void host_model::handle_gone(connection_end why) {
     });
     return;
   }
-  if (decision.after > 3s)
-    throw violated("connection policy", "a reconnect later than 3 s");
+  if (decision.after > 3s) throw violated("connection policy", "a reconnect later than 3 s");
   time_.post(side::ingress, hop_now(), [this] { held_.clear(); });
   time_.post(side::ack, hop_now(), [this] {
     acks_.handle_link_down();
@@ -133,11 +131,7 @@ void host_model::arm_lease() {
 }
 
 void host_model::write(
-    up_frame frame,
-    epoch connection,
-    bool is_ack,
-    std::shared_ptr<bool> gate,
-    std::uint64_t term) {
+    up_frame frame, epoch connection, bool is_ack, std::shared_ptr<bool> gate, std::uint64_t term) {
   time_.post(
       side::link,
       hop_now(),
@@ -224,13 +218,14 @@ void host_model::handle(const said& what) {
 
     void operator()(const protocol::to_envoy_ack_events& x) { to.handle_acked(x); }
   };
+
   std::visit(visitor{events_}, what);
 }
 
 void host_model::flush_events() {
   while (auto frame = events_.poll_transmit()) {
     watch_.handle_event_frame(events_.connection(), *frame);
-      send(events_.connection(), std::move(*frame), false);
+    send(events_.connection(), std::move(*frame), false);
   }
   while (const auto id = events_.poll_fence()) send_fence(events_.connection(), *id);
   const auto next = events_.poll_timeout();
@@ -305,7 +300,9 @@ void host_model::tell_stop(std::shared_ptr<body> self) {
   const bool slow = !calm && random_.percent(habits.slow_stop);
   const bool fails = !calm && random_.percent(habits.crashes / 4);
   time_.after(
-      slow ? random_.between(1s, 25s) : random_.between(0ms, 50ms), side::actors, [this, self, fails] {
+      slow ? random_.between(1s, 25s) : random_.between(0ms, 50ms),
+      side::actors,
+      [this, self, fails] {
         if (self->alive) down(self, fails ? "failed while stopping" : std::string{});
       });
 }

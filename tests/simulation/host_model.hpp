@@ -34,17 +34,17 @@ struct up_frame {
 class host_model {
 public:
   struct ports {
-    std::function<void()> dial;              ///< handle_open or handle_gone follows
-    std::function<void(up_frame)> write;     ///< on the present connection
-    std::function<void()> close;             ///< flushes, then handle_gone follows
-    std::function<void()> reset;             ///< handle_gone follows
+    std::function<void()> dial;           ///< handle_open or handle_gone follows
+    std::function<void(up_frame)> write;  ///< on the present connection
+    std::function<void()> close;          ///< flushes, then handle_gone follows
+    std::function<void()> reset;          ///< handle_gone follows
   };
 
-  host_model(
-      scheduler& time, chance& random, oracle& watch, ledger_options ledger, ports to);
+  host_model(scheduler& time, chance& random, oracle& watch, ledger_options ledger, ports to);
 
   // -- link side, from the wire
   void start() { dial(); }
+
   void handle_open();
   void handle_message(const protocol::to_envoy& message);
   void handle_pong(std::uint64_t fence);
@@ -53,28 +53,63 @@ public:
   /// The instance of this actor that could still act, if any.
   [[nodiscard]] std::optional<actor_ref> acting(const actor_id& actor) const;
   /// The newest instance that ingress knows and its state.
-  [[nodiscard]] std::optional<std::pair<actor_ref, lifecycle::state>> newest(const actor_id& a) const;
+  [[nodiscard]] std::optional<std::pair<actor_ref, lifecycle::state>> newest(
+      const actor_id& a) const;
   void check_quiet() const;
   void check_empty() const;
+
   [[nodiscard]] bool live() const { return up_ && barrier_passed_; }
+
   [[nodiscard]] bool over() const { return over_; }
+
   [[nodiscard]] const ledger_stats& ledger() const { return ledger_.stats(); }
+
   [[nodiscard]] bool engine_acks() const { return engine_acks_; }
+
   void reconnect();
 
   actor_habits habits;
-  bool calm = false;  ///< actors do nothing unasked any more
+  bool calm = false;   ///< actors do nothing unasked any more
   duration hop = 2ms;  ///< longest delay between two sides
 
 private:
-  struct said_running { actor_ref who; };
-  struct said_intent { actor_ref who; bool sleep; };
-  struct said_stopped { actor_ref who; protocol::stop_code code; std::string why; };
-  struct said_orphan { actor_ref who; };
-  struct said_superseded { actor_id actor; std::uint32_t newest; };
-  struct said_alarm { actor_ref who; std::int64_t at; };
-  using said = std::variant<said_running, said_intent, said_stopped, said_orphan, said_superseded,
-                            said_alarm, protocol::to_envoy_ack_events>;
+  struct said_running {
+    actor_ref who;
+  };
+
+  struct said_intent {
+    actor_ref who;
+    bool sleep;
+  };
+
+  struct said_stopped {
+    actor_ref who;
+    protocol::stop_code code;
+    std::string why;
+  };
+
+  struct said_orphan {
+    actor_ref who;
+  };
+
+  struct said_superseded {
+    actor_id actor;
+    std::uint32_t newest;
+  };
+
+  struct said_alarm {
+    actor_ref who;
+    std::int64_t at;
+  };
+
+  using said = std::variant<
+      said_running,
+      said_intent,
+      said_stopped,
+      said_orphan,
+      said_superseded,
+      said_alarm,
+      protocol::to_envoy_ack_events>;
 
   /// What stands for a CAF actor.
   struct body {
@@ -96,7 +131,10 @@ private:
     std::unique_ptr<instance> current, next;
   };
 
-  struct alarm { actor_ref who; lifecycle::input what; };
+  struct alarm {
+    actor_ref who;
+    lifecycle::input what;
+  };
 
   // link
   void dial();
@@ -104,8 +142,12 @@ private:
   void arm_lease();
   bool send(epoch connection, protocol::to_rivet message, bool is_ack);
   void send_fence(epoch connection, std::uint64_t id);
-  void write(up_frame frame, epoch connection, bool is_ack, std::shared_ptr<bool> gate,
-             std::uint64_t term);
+  void write(
+      up_frame frame,
+      epoch connection,
+      bool is_ack,
+      std::shared_ptr<bool> gate,
+      std::uint64_t term);
   // ingress
   void inbound(const protocol::to_envoy& message, time_point received, std::uint64_t term);
   void command(const protocol::command_wrapper& command);
@@ -133,6 +175,7 @@ private:
   void exit(std::shared_ptr<body> self);
   void down(const std::shared_ptr<body>& self, const std::string& error);
   void to_ingress(std::function<void()> what);
+
   duration hop_now() { return random_.between(0ms, hop); }
 
   scheduler& time_;

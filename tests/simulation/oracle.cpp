@@ -60,8 +60,7 @@ void oracle::handle_factory(const actor_ref& who) {
     throw violated("I3 no resurrection", "the factory of " + text_of(who) + " was called twice");
   const auto [at, added] = alive_.try_emplace(who.actor, who);
   if (!added)
-    throw violated(
-        "I11 generations", text_of(who) + " started beside " + text_of(at->second));
+    throw violated("I11 generations", text_of(who) + " started beside " + text_of(at->second));
 }
 
 void oracle::handle_actor_down(const actor_ref& who) {
@@ -72,9 +71,7 @@ void oracle::handle_actor_down(const actor_ref& who) {
 
 void oracle::handle_abandoned(const actor_ref& who) { handle_actor_down(who); }
 
-void oracle::handle_hopeless(const actor_ref& who) {
-  hopeless_.insert(who);
-}
+void oracle::handle_hopeless(const actor_ref& who) { hopeless_.insert(who); }
 
 void oracle::handle_output(const actor_ref& who) {
   const auto at = elsewhere_.find(who.actor);
@@ -177,10 +174,9 @@ void oracle::check_quiet() const {
     if (x.due) throw violated("I7 re-ack", text_of(who) + " was delivered and not acked again");
   for (const auto& who : hopeless_) {
     const auto newest = newest_dispatched_.find(who.actor);
-    const auto superseded =
-        std::any_of(delivered_.begin(), delivered_.end(), [&](const auto& x) {
-          return x.first.actor == who.actor && x.first.generation > who.generation;
-        });
+    const auto superseded = std::any_of(delivered_.begin(), delivered_.end(), [&](const auto& x) {
+      return x.first.actor == who.actor && x.first.generation > who.generation;
+    });
     if (newest != newest_dispatched_.end() && !superseded)
       throw violated("I12 nothing silent", text_of(who) + " could not run and nothing was said");
   }

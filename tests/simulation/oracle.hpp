@@ -26,7 +26,8 @@ public:
   // -- what the engine delivered and the host did with it
   void handle_delivered(const protocol::actor_checkpoint& at);
   void handle_judged(row r, column c, const protocol::actor_checkpoint& at, epoch connection);
-  void handle_dispatched(const protocol::actor_checkpoint& at, std::optional<std::int64_t> in_ledger);
+  void handle_dispatched(
+      const protocol::actor_checkpoint& at, std::optional<std::int64_t> in_ledger);
   void handle_factory(const actor_ref& who);
   void handle_actor_down(const actor_ref& who);
   void handle_abandoned(const actor_ref& who);
@@ -44,6 +45,7 @@ public:
   void handle_placed_elsewhere(const actor_ref& who, std::optional<actor_ref> ours);
   /// The engine has given `who` up with its host; `ours`: what could still act here then.
   void handle_given_up(const actor_ref& who, std::optional<actor_ref> ours);
+
   /// How often that happened.
   [[nodiscard]] std::uint64_t given_up() const { return given_up_; }
 

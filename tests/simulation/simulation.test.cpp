@@ -68,7 +68,8 @@ TEST_CASE("I1-I12, I14: what the engine, the wire and the actors do in any order
   }
 }
 
-TEST_CASE("I14 single writer: nothing acts here once the engine has given this host up, 2,000 seeds") {
+TEST_CASE(
+    "I14 single writer: nothing acts here once the engine has given this host up, 2,000 seeds") {
   std::signal(SIGABRT, name_the_seed);
   std::uint64_t given_up = 0;
   for (std::uint64_t seed = 1; seed <= 2000; ++seed) {

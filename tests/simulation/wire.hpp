@@ -15,7 +15,8 @@ struct wire_faults {
 
 class wire {
 public:
-  wire(scheduler& time, chance& random, oracle& watch) : time_(time), random_(random), watch_(watch) {}
+  wire(scheduler& time, chance& random, oracle& watch)
+      : time_(time), random_(random), watch_(watch) {}
 
   void connect_to(engine_model& engine, host_model& host) {
     engine_ = &engine;
@@ -33,12 +34,14 @@ public:
   // -- for whoever spoils it
   void cut(connection_end why = {connection_end::kind::lost, 0, 0, {}});
   void half_open(bool up, bool down, duration until_cut);
+
   /// Dials fail until then.
   void block(time_point until) { blocked_until_ = std::max(blocked_until_, until); }
 
   wire_faults faults;
   duration latency = 2ms;
   duration extra = 0ms;
+
   [[nodiscard]] std::uint64_t connections() const { return number_; }
 
 private:

@@ -32,8 +32,8 @@ public:
       else
         retire();
     } catch (const violated& x) {
-      result.violation = fmt::format(
-          "{} (after {} s)", x.what(), (time_.now().time_since_epoch() - 1000s) / 1s);
+      result.violation =
+          fmt::format("{} (after {} s)", x.what(), (time_.now().time_since_epoch() - 1000s) / 1s);
     }
     result.seen = watch_.seen();
     result.steps = time_.steps();
@@ -129,12 +129,18 @@ private:
     }
     const auto n = random_.below(all.size());
     const auto x = random_.below(100);
-    if (random_.percent(supersedes_)) supersede(n);
-    else if (random_.permille(4)) engine_.create_orphan("known");
-    else if (x < 60) engine_.request(n);
-    else if (x < 75) engine_.sleep(n);
-    else if (x < 88) engine_.reschedule(n);
-    else if (x < 94) engine_.destroy(n);
+    if (random_.percent(supersedes_))
+      supersede(n);
+    else if (random_.permille(4))
+      engine_.create_orphan("known");
+    else if (x < 60)
+      engine_.request(n);
+    else if (x < 75)
+      engine_.sleep(n);
+    else if (x < 88)
+      engine_.reschedule(n);
+    else if (x < 94)
+      engine_.destroy(n);
   }
 
   void supersede(std::size_t n) {
@@ -160,7 +166,8 @@ private:
   }
 
   void spoil() {
-    const auto what = static_cast<fault>(1 + random_.below(static_cast<std::uint64_t>(fault::faults) - 1));
+    const auto what =
+        static_cast<fault>(1 + random_.below(static_cast<std::uint64_t>(fault::faults) - 1));
     if (!has(what)) return;
     const auto short_one = random_.percent(70);
     switch (what) {
@@ -171,10 +178,14 @@ private:
       case fault::half_open: {
         const auto which = random_.below(3);
         wire_.half_open(
-            which != 0, which != 1, short_one ? random_.between(0ms, 2s) : random_.between(1s, 25s));
+            which != 0,
+            which != 1,
+            short_one ? random_.between(0ms, 2s) : random_.between(1s, 25s));
         break;
       }
-      case fault::delay: wire_.extra = random_.percent(50) ? 0ms : random_.between(0ms, 1500ms); break;
+      case fault::delay:
+        wire_.extra = random_.percent(50) ? 0ms : random_.between(0ms, 1500ms);
+        break;
       case fault::freeze:
         freeze_host(short_one ? random_.between(10ms, 3s) : random_.between(3s, 45s));
         break;
@@ -192,7 +203,8 @@ private:
             side::engine,
             time_.now() + (short_one ? random_.between(50ms, 3s) : random_.between(3s, 30s)));
         break;
-      default: return;  // the others are spread over all frames
+      default:
+        return;  // the others are spread over all frames
     }
     watch_.handle_fault(what);
   }
@@ -237,7 +249,8 @@ private:
           if (!ours || ours->first.generation != a.generation)
             throw violated(
                 "I10 events arrive",
-                fmt::format("the engine believes in {}:{}, which is gone", a.id.str(), a.generation));
+                fmt::format(
+                    "the engine believes in {}:{}, which is gone", a.id.str(), a.generation));
           break;
         case place::sleeping:
         case place::destroyed:

@@ -35,7 +35,10 @@ struct certificate {
 /// @param issuer null: signed by itself
 /// @param from, to  seconds from now
 inline certificate make_certificate(
-    const std::string& common_name, const std::string& names, const certificate* issuer = nullptr, long from = -3600,
+    const std::string& common_name,
+    const std::string& names,
+    const certificate* issuer = nullptr,
+    long from = -3600,
     long to = 3600) {
   certificate out;
   auto* x = out.x509.get();
@@ -47,7 +50,13 @@ inline certificate make_certificate(
   X509_set_pubkey(x, out.key.get());
   auto* name = X509_get_subject_name(x);
   X509_NAME_add_entry_by_txt(
-      name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>(common_name.c_str()), -1, -1, 0);
+      name,
+      "CN",
+      MBSTRING_ASC,
+      reinterpret_cast<const unsigned char*>(common_name.c_str()),
+      -1,
+      -1,
+      0);
   const auto& by = issuer != nullptr ? *issuer : out;
   X509_set_issuer_name(x, X509_get_subject_name(by.x509.get()));
   const auto extend = [&](int id, const std::string& value) {
@@ -86,7 +95,9 @@ public:
   }
 
   std::string write(const std::string& name, EVP_PKEY& x) {
-    return put(name, [&](std::FILE* f) { PEM_write_PrivateKey(f, &x, nullptr, nullptr, 0, nullptr, nullptr); });
+    return put(name, [&](std::FILE* f) {
+      PEM_write_PrivateKey(f, &x, nullptr, nullptr, 0, nullptr, nullptr);
+    });
   }
 
 private:

@@ -19,11 +19,11 @@ public:
   };
 
   std::vector<frame> sent;
-  bool record = true;               ///< false: only count, for tests that look at the heap
+  bool record = true;  ///< false: only count, for tests that look at the heap
   std::uint64_t frames = 0;
-  epoch connection = 0;             ///< 0 while down
-  bool auto_written = true;         ///< false: nothing is ever reported as written
-  std::optional<failure> refuse_tunnel;  ///< what sending a tunnel message gives
+  epoch connection = 0;                   ///< 0 while down
+  bool auto_written = true;               ///< false: nothing is ever reported as written
+  std::optional<failure> refuse_tunnel;   ///< what sending a tunnel message gives
   std::optional<failure> refuse_storage;  ///< the same for a storage request
   std::vector<std::pair<epoch, frame_class>> to_report;  ///< written, not told yet
   std::vector<std::pair<epoch, std::uint64_t>> fences;   ///< asked for, not told yet
@@ -38,9 +38,9 @@ public:
 
   void close() override { closed = true; }
 
-  outcome<void> send(
-      frame_class what, epoch on, const protocol::to_rivet& message) override {
-    if (on != connection || connection == 0) return failure{errc::link_lost, "the connection is over"};
+  outcome<void> send(frame_class what, epoch on, const protocol::to_rivet& message) override {
+    if (on != connection || connection == 0)
+      return failure{errc::link_lost, "the connection is over"};
     ++frames;
     if (record) sent.push_back({on, message});
     if (auto_written) to_report.emplace_back(on, what);
@@ -48,8 +48,11 @@ public:
   }
 
   outcome<void> send(
-      std::shared_ptr<const output_gate> gate, epoch on, const protocol::to_rivet& request) override {
-    if (on != connection || connection == 0) return failure{errc::link_lost, "the connection is over"};
+      std::shared_ptr<const output_gate> gate,
+      epoch on,
+      const protocol::to_rivet& request) override {
+    if (on != connection || connection == 0)
+      return failure{errc::link_lost, "the connection is over"};
     if (!gate->open) return failure{errc::cancelled, "the instance has ended"};
     if (refuse_storage) return *refuse_storage;
     ++frames;

@@ -24,7 +24,8 @@ namespace nuncio::test {
 
 class raw_peer {
 public:
-  raw_peer(int fd, int index, const std::atomic<bool>& stopping) : index_(index), fd_(fd), stopping_(stopping) {}
+  raw_peer(int fd, int index, const std::atomic<bool>& stopping)
+      : index_(index), fd_(fd), stopping_(stopping) {}
 
   ~raw_peer() { close(); }
 
@@ -61,7 +62,8 @@ public:
   bool send(std::string_view data) {
     while (!data.empty()) {
       if (ssl_ != nullptr) {
-        const auto n = repeat([&] { return SSL_write(ssl_, data.data(), static_cast<int>(data.size())); });
+        const auto n =
+            repeat([&] { return SSL_write(ssl_, data.data(), static_cast<int>(data.size())); });
         if (n <= 0) return false;
         data.remove_prefix(static_cast<std::size_t>(n));
         continue;
@@ -123,7 +125,9 @@ public:
     SHA1(reinterpret_cast<const unsigned char*>(key.data()), key.size(), digest);
     unsigned char text[64];
     EVP_EncodeBlock(text, digest, sizeof digest);
-    std::string answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ";
+    std::string answer =
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: "
+        "Upgrade\r\nSec-WebSocket-Accept: ";
     answer += reinterpret_cast<const char*>(text);
     if (!subprotocol.empty()) answer += "\r\nSec-WebSocket-Protocol: " + std::string{subprotocol};
     send(answer + "\r\n\r\n");
@@ -134,7 +138,10 @@ public:
     f += static_cast<char>((final ? 0x80 : 0) | opcode);
     const auto size = payload.size();
     const int length_bytes = size < 126 ? 0 : size < 65536 ? 2 : 8;
-    f += static_cast<char>(length_bytes == 0 ? static_cast<int>(size) : length_bytes == 2 ? 126 : 127);
+    f += static_cast<char>(
+        length_bytes == 0   ? static_cast<int>(size)
+        : length_bytes == 2 ? 126
+                            : 127);
     for (int i = length_bytes - 1; i >= 0; --i) f += static_cast<char>((size >> (8 * i)) & 255);
     return f.append(payload);
   }
@@ -163,7 +170,8 @@ public:
     const auto mask = read(4);
     r.payload = read(size);
     if (mask.size() < 4 || r.payload.size() < size) return {};
-    for (std::size_t i = 0; i < r.payload.size(); ++i) r.payload[i] = static_cast<char>(r.payload[i] ^ mask[i % 4]);
+    for (std::size_t i = 0; i < r.payload.size(); ++i)
+      r.payload[i] = static_cast<char>(r.payload[i] ^ mask[i % 4]);
     r.opcode = head[0] & 15;
     r.final = (head[0] & 0x80) != 0;
     return r;
@@ -192,7 +200,8 @@ private:
   bool fill() {
     std::string piece(std::size_t{1} << 18, '\0');
     if (ssl_ != nullptr) {
-      const auto n = repeat([&] { return SSL_read(ssl_, piece.data(), static_cast<int>(piece.size())); });
+      const auto n =
+          repeat([&] { return SSL_read(ssl_, piece.data(), static_cast<int>(piece.size())); });
       if (n > 0) buffer_.append(piece.data(), static_cast<std::size_t>(n));
       return n > 0;
     }
@@ -215,7 +224,8 @@ private:
 class raw_server {
 public:
   /// @param family  AF_INET: 127.0.0.1; AF_INET6: ::1
-  explicit raw_server(std::function<void(raw_peer&)> script, int family = AF_INET) : script_(std::move(script)) {
+  explicit raw_server(std::function<void(raw_peer&)> script, int family = AF_INET)
+      : script_(std::move(script)) {
     listener_ = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in four{};
     sockaddr_in6 six{};
@@ -223,7 +233,8 @@ public:
     four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     six.sin6_family = AF_INET6;
     six.sin6_addr = in6addr_loopback;
-    auto* at = family == AF_INET6 ? reinterpret_cast<sockaddr*>(&six) : reinterpret_cast<sockaddr*>(&four);
+    auto* at =
+        family == AF_INET6 ? reinterpret_cast<sockaddr*>(&six) : reinterpret_cast<sockaddr*>(&four);
     socklen_t size = family == AF_INET6 ? sizeof six : sizeof four;
     ::bind(listener_, at, size);
     ::listen(listener_, 16);

@@ -34,11 +34,12 @@ public:
   explicit sim_host(ingress_options options = {}) : options_(std::move(options)) {
     options_.link = link;
     options_.counts = counts;
-    options_.log = [this](log_level level, std::string_view message, std::span<const log_field> fields) {
-      auto line = std::string{message};
-      for (const auto& f : fields) line += fmt::format(" {}={}", f.name, f.value);
-      log.emplace_back(level, std::move(line));
-    };
+    options_.log =
+        [this](log_level level, std::string_view message, std::span<const log_field> fields) {
+          auto line = std::string{message};
+          for (const auto& f : fields) line += fmt::format(" {}={}", f.name, f.value);
+          log.emplace_back(level, std::move(line));
+        };
     options_.now = [this] { return sim.now(); };
   }
 
@@ -54,7 +55,9 @@ public:
   template <class F, class... Args>
   void serve(std::string name, F f, Args... args) {
     serve(
-        serve_options{.name = std::move(name), .idle_timeout = 0ms}, std::move(f), std::move(args)...);
+        serve_options{.name = std::move(name), .idle_timeout = 0ms},
+        std::move(f),
+        std::move(args)...);
   }
 
   template <class F, class... Args>
@@ -77,7 +80,10 @@ public:
     acks_ = (*sim).spawn<ack, caf::hidden>(link, counts);
     outbox_ = (*sim).spawn<outbox, caf::hidden>(link, counts, [this] { return sim.now(); });
     storage_ = (*sim).spawn<storage, caf::hidden>(storage_options{
-        .link = link, .counts = counts, .now = [this] { return sim.now(); }, .limits = storage_bounds});
+        .link = link,
+        .counts = counts,
+        .now = [this] { return sim.now(); },
+        .limits = storage_bounds});
     options_.storage = storage_;
     ingress_ = (*sim).spawn<ingress, caf::hidden>(options_, acks_, outbox_);
     settle();
@@ -185,7 +191,10 @@ public:
 
   // -- commands -------------------------------------------------------------------
   [[nodiscard]] protocol::command_wrapper start_command(
-      const actor_ref& who, std::string_view name = "echo", std::int64_t index = 1, duration age = 0s) {
+      const actor_ref& who,
+      std::string_view name = "echo",
+      std::int64_t index = 1,
+      duration age = 0s) {
     protocol::command_start_actor start;
     start.config.name = text{name};
     start.config.create_ts =
@@ -200,7 +209,9 @@ public:
     return {{who.actor, who.generation, index}, protocol::command_stop_actor{reason}};
   }
 
-  void command(protocol::command_wrapper x) { deliver(protocol::to_envoy_commands{{std::move(x)}}); }
+  void command(protocol::command_wrapper x) {
+    deliver(protocol::to_envoy_commands{{std::move(x)}});
+  }
 
   void start(const actor_ref& who, std::string_view name = "echo", std::int64_t index = 1) {
     command(start_command(who, name, index));
@@ -226,7 +237,10 @@ public:
 
   // -- requests -------------------------------------------------------------------
   [[nodiscard]] static protocol::to_envoy request_message(
-      const actor_ref& who, std::uint32_t n, std::string_view method = "GET", std::string_view path = "/",
+      const actor_ref& who,
+      std::uint32_t n,
+      std::string_view method = "GET",
+      std::string_view path = "/",
       std::string body = {}) {
     protocol::to_envoy_request_start x;
     x.actor_id = who.actor;
@@ -244,7 +258,10 @@ public:
   }
 
   void request(
-      const actor_ref& who, std::uint32_t n, std::string_view method = "GET", std::string_view path = "/",
+      const actor_ref& who,
+      std::uint32_t n,
+      std::string_view method = "GET",
+      std::string_view path = "/",
       std::string body = {}) {
     deliver(request_message(who, n, method, path, std::move(body)));
   }
@@ -256,11 +273,14 @@ public:
     deliver(tunnel(n, 0, std::move(x)));
   }
 
-  void socket_says(std::uint32_t n, std::uint16_t index, std::string_view message, bool binary = false) {
-    deliver(tunnel(n, index, protocol::to_envoy_web_socket_message{bytes{std::string{message}}, binary}));
+  void socket_says(
+      std::uint32_t n, std::uint16_t index, std::string_view message, bool binary = false) {
+    deliver(tunnel(
+        n, index, protocol::to_envoy_web_socket_message{bytes{std::string{message}}, binary}));
   }
 
-  void close_socket(std::uint32_t n, std::uint16_t index, std::uint16_t code, std::string_view why = {}) {
+  void close_socket(
+      std::uint32_t n, std::uint16_t index, std::uint16_t code, std::string_view why = {}) {
     deliver(tunnel(n, index, protocol::to_envoy_web_socket_close{code, text{why}}));
   }
 
@@ -292,10 +312,15 @@ public:
   }
 
   [[nodiscard]] ingress_stats stats() const { return counts->ingress.get(); }
+
   [[nodiscard]] ledger_stats ledger() const { return counts->ledger.get(); }
+
   [[nodiscard]] outbox_stats events() const { return counts->outbox.get(); }
+
   ingress_options& options() { return options_; }
+
   [[nodiscard]] const caf::actor& ingress_handle() const { return ingress_; }
+
   [[nodiscard]] epoch connection() const { return epoch_; }
 
   sim_system sim;
@@ -309,13 +334,18 @@ public:
   /// What every instance but an actor's first asks by itself.
   static bool recalls_alarm(const protocol::to_rivet& x) {
     const auto* request = std::get_if<protocol::to_rivet_kv_request>(&x);
-    const auto* get = request != nullptr ? std::get_if<protocol::kv_get_request>(&request->data) : nullptr;
+    const auto* get =
+        request != nullptr ? std::get_if<protocol::kv_get_request>(&request->data) : nullptr;
     return get != nullptr && get->keys.size() == 1 && get->keys[0].view() == "\x06";
   }
 
 private:
   static bool is_storage(const protocol::to_rivet& x) {
-    return std::visit([]<class T>(const T& message) { return requires { message.request_id; }; }, x);
+    return std::visit(
+        []<class T>(const T& message) {
+          return requires { message.request_id; };
+        },
+        x);
   }
 
   static std::string at(const protocol::actor_checkpoint& x) {
@@ -328,7 +358,8 @@ private:
     if (const auto* update = std::get_if<protocol::event_actor_state_update>(&x)) {
       const auto* stopped = std::get_if<protocol::actor_state_stopped>(&update->state);
       if (stopped == nullptr) return "running";
-      auto out = std::string{stopped->code == protocol::stop_code::ok ? "stopped ok" : "stopped error"};
+      auto out =
+          std::string{stopped->code == protocol::stop_code::ok ? "stopped ok" : "stopped error"};
       if (stopped->message) out += ": " + stopped->message->str();
       return out;
     }
@@ -338,8 +369,11 @@ private:
   static std::string describe(const protocol::to_rivet_tunnel_message_kind& x) {
     if (const auto* start = std::get_if<protocol::to_rivet_response_start>(&x))
       return fmt::format(
-          "{} {}", start->status,
-          start->stream ? "in parts" : start->body ? start->body->view() : std::string_view{});
+          "{} {}",
+          start->status,
+          start->stream ? "in parts"
+          : start->body ? start->body->view()
+                        : std::string_view{});
     if (const auto* part = std::get_if<protocol::to_rivet_response_chunk>(&x))
       return fmt::format("chunk {}{}", part->body.size(), part->finish ? " end" : "");
     if (std::holds_alternative<protocol::to_rivet_request_body_cancel>(x)) return "cancel body";
@@ -371,7 +405,8 @@ private:
       for (const auto& each : events->events)
         out.push_back("event " + at(each.checkpoint) + " " + describe(each.inner));
     if (std::holds_alternative<protocol::to_rivet_stopping>(message)) out.emplace_back("stopping");
-    if (is_storage(message) && !recalls_alarm(message)) out.emplace_back(protocol::name_of(message));
+    if (is_storage(message) && !recalls_alarm(message))
+      out.emplace_back(protocol::name_of(message));
   }
 
   ingress_options options_;

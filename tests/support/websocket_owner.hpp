@@ -20,7 +20,9 @@ using namespace std::chrono_literals;
 
 // Records what it is told; a test runs code on the service thread with `run` and waits with `until`.
 struct owner : nuncio::websocket_handler {
-  explicit owner(websocket_options o = quick()) : ws(*this, std::move(o)) { REQUIRE(ws.start().ok()); }
+  explicit owner(websocket_options o = quick()) : ws(*this, std::move(o)) {
+    REQUIRE(ws.start().ok());
+  }
 
   static websocket_options quick() {
     websocket_options o;
@@ -52,7 +54,10 @@ struct owner : nuncio::websocket_handler {
     run([this, t = std::move(t)] { ws.connect(t); });
   }
 
-  void send(std::string payload, websocket_frame::kind what = websocket_frame::kind::binary, std::uint64_t cookie = 0) {
+  void send(
+      std::string payload,
+      websocket_frame::kind what = websocket_frame::kind::binary,
+      std::uint64_t cookie = 0) {
     run([this, payload = std::move(payload), what, cookie] {
       websocket_frame f;
       f.what = what;
@@ -147,8 +152,8 @@ struct owner : nuncio::websocket_handler {
   int batches = 0;
   int timers = 0;
   int wakes = 0;
-  std::deque<websocket_frame> outbound;    // service thread
-  std::optional<websocket_target> again;   // set before connect, then service thread
+  std::deque<websocket_frame> outbound;   // service thread
+  std::optional<websocket_target> again;  // set before connect, then service thread
   websocket ws;
 };
 

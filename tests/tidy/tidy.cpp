@@ -182,24 +182,25 @@ bool rules_can_see() {
 
 }  // namespace
 
-int main(int argc, char** argv) try {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: nuncio_tidy REPOSITORY\n");
-    return 2;
-  }
-  if (!rules_can_see()) return 1;
-  const auto files = read_all(argv[1]);
-  rules all{files};
-  std::size_t count = 0;
-  for (const auto& f : files)
-    for (const auto& x : all.check(f)) {
-      std::fprintf(stderr, "%s:%zu: %s\n", x.path.c_str(), x.line, x.what.c_str());
-      ++count;
+int main(int argc, char** argv) {
+  try {
+    if (argc != 2) {
+      std::fprintf(stderr, "usage: nuncio_tidy REPOSITORY\n");
+      return 2;
     }
-  std::printf("tidy: %zu files, %zu findings\n", files.size(), count);
-  return count == 0 && !files.empty() ? 0 : 1;
-
-} catch (const std::exception& e) {
-  std::fprintf(stderr, "tidy: %s\n", e.what());
-  return 1;
+    if (!rules_can_see()) return 1;
+    const auto files = read_all(argv[1]);
+    rules all{files};
+    std::size_t count = 0;
+    for (const auto& f : files)
+      for (const auto& x : all.check(f)) {
+        std::fprintf(stderr, "%s:%zu: %s\n", x.path.c_str(), x.line, x.what.c_str());
+        ++count;
+      }
+    std::printf("tidy: %zu files, %zu findings\n", files.size(), count);
+    return count == 0 && !files.empty() ? 0 : 1;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "tidy: %s\n", e.what());
+    return 1;
+  }
 }

@@ -385,7 +385,8 @@ http_reply engine_api::list(const http_request& request) {
   const auto* cursor = target.find("cursor");
   // Newest first; a cursor names the last of the page before by its place in this order.
   const auto place = [](const actor_record& a) {
-    return fmt::format("{:020}:{}", std::numeric_limits<std::int64_t>::max() - a.create_ts, a.id.view());
+    return fmt::format(
+        "{:020}:{}", std::numeric_limits<std::int64_t>::max() - a.create_ts, a.id.view());
   };
   std::map<std::string, const actor_record*> matching;
   for (const auto& [id, a] : core_.state().actors) {

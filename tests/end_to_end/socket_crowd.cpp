@@ -1,0 +1,66 @@
+// See socket_crowd.hpp.
+#include "socket_crowd.hpp"
+
+#include <sys/resource.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/websocket.hpp>
+#include <vector>
+
+namespace nuncio::e2e {
+
+struct socket_crowd::impl {
+  using stream = boost::beast::websocket::stream<boost::asio::ip::tcp::socket>;
+
+  boost::asio::io_context io{1};
+  std::vector<std::unique_ptr<stream>> all;
+  std::size_t files = 0;
+};
+
+socket_crowd::socket_crowd() : impl_(std::make_unique<impl>()) {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  getrlimit(RLIMIT_NOFILE, &limit);
+  impl_->files = limit.rlim_cur;
+}
+
+socket_crowd::~socket_crowd() = default;
+
+std::size_t socket_crowd::most(std::size_t each) const {
+  constexpr std::size_t others = 1000;
+  return impl_->files < others ? 0 : (impl_->files - others) / each;
+}
+
+bool socket_crowd::open(std::uint16_t port, const std::string& path) {
+  auto made = std::make_unique<impl::stream>(impl_->io);
+  boost::system::error_code failed;
+  made->next_layer().connect({boost::asio::ip::address_v4::loopback(), port}, failed);
+  if (failed) return false;
+  made->set_option(
+      boost::beast::websocket::stream_base::decorator{[](boost::beast::websocket::request_type& r) {
+        r.set(boost::beast::http::field::sec_websocket_protocol, "rivet");
+      }});
+  made->handshake("127.0.0.1:" + std::to_string(port), path, failed);
+  if (failed) return false;
+  impl_->all.push_back(std::move(made));
+  return true;
+}
+
+std::string socket_crowd::ask(std::size_t n, const std::string& text) {
+  auto& x = *impl_->all.at(n);
+  boost::system::error_code failed;
+  x.write(boost::asio::buffer(text), failed);
+  boost::beast::flat_buffer answer;
+  if (!failed) x.read(answer, failed);
+  return failed ? std::string{} : boost::beast::buffers_to_string(answer.data());
+}
+
+std::size_t socket_crowd::size() const { return impl_->all.size(); }
+
+void socket_crowd::drop() { impl_->all.clear(); }
+
+}  // namespace nuncio::e2e
