@@ -60,6 +60,9 @@ caf::behavior run(directory* self) {
 
 }  // namespace
 
-caf::actor spawn_directory(caf::actor_system& system) { return system.spawn<caf::hidden>(run); }
+// An argument, as in factory.hpp: without one CAF binds a reference to null.
+caf::actor spawn_directory(caf::actor_system& system) {
+  return system.spawn<caf::hidden>([](directory* self, int) { return run(self); }, 0);
+}
 
 }  // namespace nuncio::internal

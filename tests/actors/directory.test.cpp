@@ -36,7 +36,7 @@ struct fixture : hosted {
   std::string ask(const caf::actor& whom, Question q) {
     got = "no answer";
     found = nullptr;
-    askers.push_back((*host.sim).spawn([=, this](caf::event_based_actor* self) {
+    askers.push_back(spawn_plain(*host.sim, [=, this](caf::event_based_actor* self) {
       self->request(whom, caf::infinite, q)
           .then(
               [this](const caf::actor& x) {
@@ -111,7 +111,7 @@ TEST_CASE_FIXTURE(fixture, "a handle that was found can be monitored") {
   REQUIRE(find_key({"k"}) == "found");
   bool down = false;
   askers.push_back(
-      (*host.sim).spawn([&, whom = found](caf::event_based_actor* self) -> caf::behavior {
+      spawn_plain(*host.sim, [&, whom = found](caf::event_based_actor* self) -> caf::behavior {
         self->monitor(whom);
         self->set_down_handler([&](const caf::down_msg&) { down = true; });
         return {[](int) {}};
@@ -125,7 +125,7 @@ TEST_CASE_FIXTURE(fixture, "a handle that was found can be monitored") {
 
 TEST_CASE_FIXTURE(fixture, "a directory asks every ingress of its host; none has what no one has") {
   start(instance_of("a"), "k");
-  const auto empty = (*host.sim).spawn([](caf::event_based_actor*) -> caf::behavior {
+  const auto empty = spawn_plain(*host.sim, [](caf::event_based_actor*) -> caf::behavior {
     return {
         [](const find&) -> caf::result<caf::actor> { return not_here(); },
         [](const find_id&) -> caf::result<caf::actor> { return not_here(); },

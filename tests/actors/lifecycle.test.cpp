@@ -148,7 +148,7 @@ TEST_CASE_FIXTURE(fixture, "keep_awake does, while a copy lives") {
 
 TEST_CASE_FIXTURE(fixture, "messages of other actors keep an actor awake, its own do not") {
   auto& sys = *host.sim;
-  const auto other = sys.spawn([](caf::event_based_actor* self) -> caf::behavior {
+  const auto other = spawn_plain(sys, [](caf::event_based_actor* self) -> caf::behavior {
     return {[self](caf::actor to) { self->send(to, std::string{"alarm?"}); }};
   });
   for (int i = 0; i < 10; ++i) {

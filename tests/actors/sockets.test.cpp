@@ -406,7 +406,7 @@ TEST_CASE_FIXTURE(
     fixture, "messages of a WebSocket wait in order while its actor awaits something") {
   auto& sys = *host.sim;
   caf::response_promise held;
-  n->other = sys.spawn([&held](caf::event_based_actor* self) -> caf::behavior {
+  n->other = spawn_plain(sys, [&held](caf::event_based_actor* self) -> caf::behavior {
     return {
         [&held, self](int) -> caf::result<int> {
           held = self->make_response_promise();

@@ -346,7 +346,7 @@ TEST_CASE_FIXTURE(fixture, "a handler of parts that throws is answered 500") {
 TEST_CASE_FIXTURE(fixture, "parts wait while their actor awaits something") {
   auto& sys = *host.sim;
   caf::response_promise held;
-  n->other = sys.spawn([&held](caf::event_based_actor* self) -> caf::behavior {
+  n->other = spawn_plain(sys, [&held](caf::event_based_actor* self) -> caf::behavior {
     return {
         [&held, self](int) -> caf::result<int> {
           held = self->make_response_promise();
