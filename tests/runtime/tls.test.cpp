@@ -1,5 +1,6 @@
 // TLS of both clients, against certificates made for the case: who is believed, who is not, and that a refusal says so.
 #include <doctest/doctest.h>
+#include <netdb.h>
 
 #include <atomic>
 #include <future>
@@ -115,6 +116,12 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     fixture, "TLS: the server is told which name is wanted, and that name is verified") {
+  addrinfo* known = nullptr;
+  if (::getaddrinfo("localhost", nullptr, nullptr, &known) != 0) {
+    MESSAGE("skipped: this system has no /etc/hosts, and no name server that knows localhost");
+    return;
+  }
+  ::freeaddrinfo(known);
   const auto own = make_certificate("server", "DNS:localhost", &authority);
   echo_server s{own};
   owner o{options()};
@@ -123,7 +130,7 @@ TEST_CASE_FIXTURE(
   t.port = s.server.port();
   t.tls = true;
   o.connect(t);
-  CHECK(o.until([&] { return !o.opened.empty(); }));
+  REQUIRE(o.until([&] { return !o.opened.empty(); }));
   CHECK(s.asked_for.get_future().get() == "localhost");
 }
 
