@@ -86,16 +86,7 @@ private:
   }
 
   void serve(raw_peer& peer) {
-    const auto head = peer.read_head();
-    if (raw_peer::header(head, "Upgrade").empty()) {
-      const std::string body = R"({"runner_configs":{"bench":{}}})";
-      peer.send(fmt::format(
-          "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{}",
-          body.size(),
-          body));
-      return;
-    }
-    peer.accept_with(head, "rivet");
+    if (!peer.take_host("bench")) return;
     peer.send(framed(protocol::to_envoy_init{{15'000, 1'800'000, 20'971'520}}));
     for (;;) {
       auto next = take();

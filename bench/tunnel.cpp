@@ -44,19 +44,7 @@ public:
   explicit peer_wire(int fd) : fd_(fd), in_(1 << 20) {}
 
   void put(std::string_view payload, int opcode = 2) {
-    const auto size = payload.size();
-    char head[10];
-    std::size_t n = 2;
-    head[0] = static_cast<char>(0x80 | opcode);
-    if (size < 126) {
-      head[1] = static_cast<char>(size);
-    } else {
-      const auto bytes_of_size = size < 65536 ? 2U : 8U;
-      head[1] = static_cast<char>(bytes_of_size == 2 ? 126 : 127);
-      for (auto i = bytes_of_size; i-- > 0;)
-        head[n++] = static_cast<char>((size >> (8U * i)) & 255U);
-    }
-    out_.append(head, n).append(payload);
+    out_.append(raw_peer::frame_head(opcode, payload.size())).append(payload);
   }
 
   void put(const protocol::to_envoy& x) {
@@ -174,16 +162,7 @@ public:
 
 private:
   void serve(raw_peer& peer) {
-    const auto head = peer.read_head();
-    if (raw_peer::header(head, "Upgrade").empty()) {
-      const std::string body = R"({"runner_configs":{"bench":{}}})";
-      peer.send(fmt::format(
-          "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{}",
-          body.size(),
-          body));
-      return;
-    }
-    peer.accept_with(head, "rivet");
+    if (!peer.take_host("bench")) return;
     std::packaged_task<result(peer_wire&)> what;
     {
       const std::lock_guard guard{mutex_};

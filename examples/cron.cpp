@@ -4,7 +4,6 @@
 //
 //   nuncio engine & example_cron --endpoint=http://127.0.0.1:6420
 #include <caf/all.hpp>
-#include <charconv>
 #include <nuncio/host.hpp>
 #include <nuncio/persistent_actor.hpp>
 #include <nuncio/socket.hpp>
@@ -57,11 +56,8 @@ caf::behavior job(nuncio::persistent_actor<schedule>* self) {
       [self, set_next](const nuncio::http_request& r) -> caf::result<nuncio::http_response> {
         auto& x = self->state;
         if (r.method == "POST" && r.path_only() == "/request/every") {
-          const auto given = nuncio::query_value(r.path, "seconds").value_or("");
-          int seconds = 0;
-          const auto [end, bad] =
-              std::from_chars(given.data(), given.data() + given.size(), seconds);
-          if (bad != std::errc{} || end != given.data() + given.size() || seconds < 1)
+          const auto seconds = nuncio::query_number<int>(r.path, "seconds").value_or(0);
+          if (seconds < 1)
             return nuncio::http_response{
                 .status = 400, .headers = {}, .body = "wants ?seconds=NUMBER\n"};
           x.every_seconds = seconds;

@@ -2,8 +2,8 @@
 // them as JSON. The statements run at the engine; nothing waits here.
 //
 //   nuncio engine & example_leaderboard --endpoint=http://127.0.0.1:6420
+#include <algorithm>
 #include <caf/all.hpp>
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <nuncio/host.hpp>
 #include <nuncio/socket.hpp>
@@ -23,15 +23,6 @@ struct config : caf::actor_system_config {
   std::string pool = "game";
 };
 
-std::optional<std::int64_t> number(const nuncio::http_request& r, std::string_view name) {
-  const auto given = nuncio::query_value(r.path, name);
-  std::int64_t n = 0;
-  if (!given) return std::nullopt;
-  const auto [end, bad] = std::from_chars(given->data(), given->data() + given->size(), n);
-  if (bad != std::errc{} || end != given->data() + given->size()) return std::nullopt;
-  return n;
-}
-
 nuncio::http_response bad_request(std::string why) {
   return {.status = 400, .headers = {}, .body = std::move(why)};
 }
@@ -45,7 +36,7 @@ caf::behavior leaderboard(nuncio::engine_actor* self) {
   return {[self](const nuncio::http_request& r) -> caf::result<nuncio::http_response> {
     if (r.method == "POST" && r.path_only() == "/request/score") {
       const auto player = nuncio::query_value(r.path, "player");
-      const auto points = number(r, "points");
+      const auto points = nuncio::query_number<std::int64_t>(r.path, "points");
       if (!player || player->empty() || !points)
         return bad_request("wants ?player=NAME&points=NUMBER\n");
       return self->sql()
@@ -61,7 +52,8 @@ caf::behavior leaderboard(nuncio::engine_actor* self) {
           });
     }
     if (r.method == "GET" && r.path_only() == "/request/top") {
-      const auto n = std::clamp<std::int64_t>(number(r, "n").value_or(10), 1, 1000);
+      const auto n = std::clamp<std::int64_t>(
+          nuncio::query_number<std::int64_t>(r.path, "n").value_or(10), 1, 1000);
       return self->sql()
           .execute("select player, points from best order by points desc, player limit ?", n)
           .answer([](const nuncio::sql_result& x) {

@@ -4,7 +4,6 @@
 //
 //   nuncio engine --streaming & example_stream --endpoint=http://127.0.0.1:6420
 #include <caf/all.hpp>
-#include <charconv>
 #include <nuncio/host.hpp>
 #include <nuncio/socket.hpp>
 
@@ -48,9 +47,7 @@ caf::behavior news(caf::stateful_actor<listeners, nuncio::engine_actor>* self) {
       return nuncio::http_response{.body = std::to_string(self->state.all.size()) + " listen"};
     }
     if (path == "/request/count") {
-      const auto given = nuncio::query_value(r.path, "to").value_or("");
-      int to = 0;
-      std::from_chars(given.data(), given.data() + given.size(), to);
+      const auto to = nuncio::query_number<int>(r.path, "to").value_or(0);
       const auto out = self->stream(r, {.headers = {{"content-type", "text/plain"}}});
       self->on_writable(out, [to, i = 0](nuncio::body_writer& w) mutable {
         while (i < to && w.room() >= 16)

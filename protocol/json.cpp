@@ -5,24 +5,13 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <nuncio/bare.hpp>
+#include <nuncio/hex.hpp>
 #include <nuncio/json.hpp>
 
 namespace nuncio::protocol {
 namespace {
 
 using json = nlohmann::ordered_json;
-
-constexpr std::string_view hex_digits = "0123456789abcdef";
-
-std::string to_hex(std::span<const std::uint8_t> xs) {
-  std::string out;
-  out.reserve(xs.size() * 2);
-  for (const auto x : xs) {
-    out += hex_digits[x >> 4U];
-    out += hex_digits[x & 15U];
-  }
-  return out;
-}
 
 class json_reader;
 

@@ -5,6 +5,7 @@
 
 #include <istream>
 #include <nuncio/codec.hpp>
+#include <nuncio/hex.hpp>
 #include <nuncio/json.hpp>
 #include <ostream>
 #include <string>
@@ -29,16 +30,6 @@ outcome<bytes> from_hex(std::string_view hex) {
   if (hex.size() % 2 != 0)
     return failure{errc::malformed, fmt::format("column {}: half a byte", hex.size())};
   return bytes{std::move(raw)};
-}
-
-std::string to_hex(const std::vector<std::uint8_t>& xs) {
-  std::string out;
-  out.reserve(xs.size() * 2);
-  for (const auto x : xs) {
-    out += "0123456789abcdef"[x >> 4U];
-    out += "0123456789abcdef"[x & 15U];
-  }
-  return out;
 }
 
 template <class Message>

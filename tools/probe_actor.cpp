@@ -7,6 +7,7 @@
 #include <caf/all.hpp>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <nuncio/hex.hpp>
 #include <nuncio/kv.hpp>
 #include <nuncio/sql.hpp>
 #include <nuncio/sqlite.hpp>
@@ -40,9 +41,7 @@ struct digest {
     std::array<std::uint8_t, EVP_MAX_MD_SIZE> raw{};
     unsigned size = 0;
     EVP_DigestFinal_ex(context.get(), raw.data(), &size);
-    std::string out;
-    for (unsigned i = 0; i < size; ++i) out += fmt::format("{:02x}", raw[i]);
-    return out;
+    return to_hex({raw.data(), size});
   }
 };
 
@@ -65,12 +64,7 @@ http_response as_json(const json& x, std::uint16_t status = 200) {
 }
 
 std::optional<std::uint64_t> number(const http_request& r, std::string_view name) {
-  const auto given = query_value(r.path, name);
-  if (!given) return std::nullopt;
-  std::uint64_t n = 0;
-  const auto [end, bad] = std::from_chars(given->data(), given->data() + given->size(), n);
-  if (bad != std::errc{} || end != given->data() + given->size()) return std::nullopt;
-  return n;
+  return query_number<std::uint64_t>(r.path, name);
 }
 
 http_response wants(std::string_view what) {
@@ -150,11 +144,7 @@ json to_json(const sql_value& x) {
   if (const auto n = x.integer()) return *n;
   if (const auto n = x.real()) return *n;
   if (const auto t = x.string()) return *t;
-  if (const auto b = x.blob()) {
-    std::string hex;
-    for (const auto each : *b) hex += fmt::format("{:02x}", each);
-    return hex;
-  }
+  if (const auto b = x.blob()) return to_hex(b->span());
   return {};
 }
 

@@ -3,6 +3,7 @@
 // wait for anybody.
 #pragma once
 
+#include <algorithm>
 #include <caf/event_based_actor.hpp>
 #include <deque>
 #include <map>
@@ -68,6 +69,28 @@ struct ingress_options {
   std::function<void()> on_done;
   /// The actor system is shutting down under the host: nothing may hold ingress any longer once this has returned.
   std::function<void()> on_system_end;
+};
+
+/// The exchanges of which something must be remembered until the engine comes back to them, or does not: the last 1024.
+class recent_exchanges {
+public:
+  void add(const exchange_id& id) {
+    ids_.push_back(id);
+    if (ids_.size() > most) ids_.pop_front();
+  }
+
+  /// Forgets `id`, once. @returns whether it was remembered
+  bool take(const exchange_id& id) {
+    const auto at = std::find(ids_.begin(), ids_.end(), id);
+    if (at == ids_.end()) return false;
+    ids_.erase(at);
+    return true;
+  }
+
+private:
+  static constexpr std::size_t most = 1024;
+
+  std::deque<exchange_id> ids_;
 };
 
 class ingress final : public caf::event_based_actor {
@@ -225,7 +248,6 @@ private:
   void handle_socket_over(const internal::socket_over& what);
   void list_sockets(instance& x, const std::vector<protocol::hibernating_request>& all);
   void tell_listed(instance& x);
-  void remember_closed(const exchange_id& id);
   void handle_sockets_restored(const actor_ref& who);
   void refuse_socket(const exchange_id& id, std::uint16_t code, std::string_view why);
   void end_unaccepted(time_point now);
@@ -282,9 +304,9 @@ private:
   std::deque<opening> openings_;
   std::size_t request_bytes_ = 0;
   std::size_t cancelled_ = 0;  ///< of all instances
-  /// Aborts that overtook their start: not executed when it comes. Bounded.
-  std::deque<exchange_id> aborted_early_;
-  std::deque<exchange_id>
+  recent_exchanges
+      aborted_early_;  ///< aborts that overtook their start: not executed when it comes
+  recent_exchanges
       closed_between_;  ///< hibernating WebSockets whose close came between two instances
   alarm_map alarms_;
   std::vector<protocol::to_envoy_commands> held_;  ///< until the engine's clock is known

@@ -10,13 +10,6 @@ namespace nuncio {
 using lifecycle::input;
 using lifecycle::state;
 
-namespace {
-
-// How many closes that came between two instances are remembered.
-constexpr std::size_t closed_between_max = 1024;
-
-}  // namespace
-
 void ingress::handle_socket_open(
     const protocol::message_id& id, protocol::to_envoy_web_socket_open& open) {
   const exchange_id exchange{id.gateway_id, id.request_id};
@@ -101,14 +94,9 @@ void ingress::handle_socket_close(
   const auto between = at->second.hibernates && (x == nullptr || x->state == state::stopping);
   const auto exchange = at->first;
   erase_socket(at);
-  if (between) remember_closed(exchange);
-}
-
-// Until Stopped has been judged the gateway gives a close to the old instance, and the Start of the next still lists the
-// WebSocket; nobody says it again.
-void ingress::remember_closed(const exchange_id& id) {
-  closed_between_.push_back(id);
-  if (closed_between_.size() > closed_between_max) closed_between_.pop_front();
+  // Until Stopped has been judged the gateway gives a close to the old instance, and the Start of the next still lists the
+  // WebSocket; nobody says it again.
+  if (between) closed_between_.add(exchange);
 }
 
 void ingress::handle_socket_accepted(const internal::socket_accepted& what) {
@@ -133,7 +121,7 @@ void ingress::list_sockets(instance& x, const std::vector<protocol::hibernating_
     if (const auto old = sockets_.find(exchange); old != sockets_.end()) erase_socket(old);
     x.lists = true;
     // Not listed, it is one that left while its actor slept.
-    if (std::erase(closed_between_, exchange) != 0) continue;
+    if (closed_between_.take(exchange)) continue;
     auto made = std::make_shared<internal::socket>(
         socket_session{exchange}, next_ticket_++, x.context, caf::actor_addr{});
     socket_route r{made, x.who, socket_intake::restored()};

@@ -13,8 +13,6 @@ using abort_kind = protocol::http_stream_abort_reason_kind;
 
 namespace {
 
-// How many aborts that came before their start are remembered.
-constexpr std::size_t aborted_early_max = 1024;
 constexpr std::string_view no_room = "this actor has too many requests waiting";
 
 }  // namespace
@@ -39,7 +37,7 @@ void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
   const auto at = routes_.find(exchange);
   if (at == routes_.end()) {  // over, or never ours
     if (std::holds_alternative<protocol::to_envoy_web_socket_close>(kind))
-      remember_closed(exchange);
+      closed_between_.add(exchange);
     return;
   }
   auto& r = at->second;
@@ -73,11 +71,7 @@ bool ingress::takes_requests(const instance& x) {
 void ingress::handle_request_start(
     const protocol::message_id& id, protocol::to_envoy_request_start& start) {
   const exchange_id exchange{id.gateway_id, id.request_id};
-  const auto early = std::find(aborted_early_.begin(), aborted_early_.end(), exchange);
-  if (early != aborted_early_.end()) {
-    aborted_early_.erase(early);
-    return;
-  }
+  if (aborted_early_.take(exchange)) return;
   if (const auto old = routes_.find(exchange); old != routes_.end()) {
     ++stats_.requests_replaced;  // a repetition replaces the old attempt
     cancel_route(old);
@@ -201,8 +195,7 @@ void ingress::handle_request_chunk(
 
 void ingress::handle_request_abort(const exchange_id& id) {
   if (const auto at = routes_.find(id); at != routes_.end()) return cancel_route(at);
-  aborted_early_.push_back(id);
-  if (aborted_early_.size() > aborted_early_max) aborted_early_.pop_front();
+  aborted_early_.add(id);
 }
 
 // The rest of the exchange is between the engine and us: its actor may go on, or end.

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <caf/actor_system.hpp>
+#include <nuncio/hex.hpp>
 #include <nuncio/internal_messages.hpp>
 #include <nuncio/kv.hpp>
 #include <nuncio/kv_limits.hpp>
@@ -29,17 +30,6 @@ constexpr std::size_t sql_parts_max = 32;
 
 std::string key_of(std::size_t part) {
   return std::string{key_prefix} + static_cast<char>(static_cast<unsigned char>(part));
-}
-
-std::string hex(const bytes& x) {
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string out;
-  out.reserve(2 * x.size());
-  for (const auto byte : x.span()) {
-    out += digits[byte >> 4U];
-    out += digits[byte & 15U];
-  }
-  return out;
 }
 
 // Whether the same write may succeed later.
@@ -146,7 +136,8 @@ storage_response<void> persistent_base::write(const std::vector<bytes>& parts) {
   statements.push_back({"delete from _nuncio_state", {}});
   for (std::size_t i = 0; i < parts.size(); ++i)
     statements.push_back(
-        {fmt::format("insert into _nuncio_state values ({}, x'{}')", i, hex(parts[i])), {}});
+        {fmt::format("insert into _nuncio_state values ({}, x'{}')", i, to_hex(parts[i].span())),
+         {}});
   return sql().batch(std::move(statements)).done();
 }
 

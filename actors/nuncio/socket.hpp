@@ -8,6 +8,8 @@
 // of it by `socket_restored` and goes on. What it keeps for a connection stands in state().
 #pragma once
 
+#include <charconv>
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <nuncio/bytes.hpp>
@@ -15,7 +17,9 @@
 #include <nuncio/ids.hpp>
 #include <nuncio/outcome.hpp>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <system_error>
 
 namespace nuncio {
 
@@ -114,5 +118,17 @@ struct socket_closed {
 
 /// The value of `name` in the query of `path`, percent-decoded ('+' is a space).
 std::optional<std::string> query_value(std::string_view path, std::string_view name);
+
+/// The same as a decimal number; none if it is not one, whole, or does not fit.
+template <std::integral T>
+std::optional<T> query_number(std::string_view path, std::string_view name) {
+  const auto given = query_value(path, name);
+  if (!given) return std::nullopt;
+  T n{};
+  const auto* const last = given->data() + given->size();
+  const auto [end, bad] = std::from_chars(given->data(), last, n);
+  if (bad != std::errc{} || end != last) return std::nullopt;
+  return n;
+}
 
 }  // namespace nuncio

@@ -15,6 +15,8 @@ namespace {
 using json = nlohmann::json;
 
 struct sockets : hosted_pool {
+  using hosted_pool::hosted_pool;
+
   std::string id = client.create_running("outside");
 
   socket_client open(std::string_view path) {
@@ -242,18 +244,16 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE("a streaming gateway's WebSockets are the same") {
   engine_under_test streaming{{.streaming = true}};
-  hosted_pool x{streaming, {}};
-  const auto id = x.client.create_running("outside");
-  socket_client echo{streaming.port(), fmt::format("/gateway/{}/websocket/echo", id)};
+  sockets x{streaming, {}};
+  auto echo = x.open("echo");
   for (int i = 0; i < 100; ++i) REQUIRE(echo.send(std::to_string(i)));
   for (int i = 0; i < 100; ++i) REQUIRE(echo.text() == std::to_string(i));
   CHECK(echo.send(std::string(1'000'000, 'x')));
   CHECK(echo.text().size() == 1'000'000);
-  socket_client sleeper{streaming.port(), fmt::format("/gateway/{}/websocket/hibernate", id)};
+  auto sleeper = x.open("hibernate");
   CHECK(sleeper.send("a"));
   CHECK(answer(sleeper) == "1 1 a");
-  CHECK(x.client.post(id, "/request/sleep").status == 200);
-  CHECK(await([&] { return x.host->stats().ingress.instances == 0; }));
+  x.put_to_sleep();
   CHECK(sleeper.send("b"));
   CHECK(answer(sleeper) == "2 2 b");
   CHECK(sleeper.close(1000));

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <caf/all.hpp>
+#include <nuncio/hex.hpp>
 #include <nuncio/persistent_actor.hpp>
 #include <nuncio/sqlite.hpp>
 #include <nuncio/storage_error.hpp>
@@ -31,9 +32,7 @@ std::string in_words(const sql_value& x) {
   if (const auto v = x.real()) return fmt::format("{}", *v);
   if (const auto v = x.string()) return fmt::format("'{}'", *v);
   const auto blob = x.blob();
-  std::string out = "x";
-  for (const auto byte : *blob) out += fmt::format("{:02x}", byte);
-  return out;
+  return "x" + to_hex(blob->span());
 }
 
 http_response in_words(const sql_result& x) {

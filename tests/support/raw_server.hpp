@@ -133,17 +133,35 @@ public:
     send(answer + "\r\n\r\n");
   }
 
+  /// For a host's connections: answers that `pool` is there, or takes the WebSocket. @returns whether it is one
+  bool take_host(std::string_view pool) {
+    const auto head = read_head();
+    if (!header(head, "Upgrade").empty()) {
+      accept_with(head, "rivet");
+      return true;
+    }
+    const auto body = R"({"runner_configs":{")" + std::string{pool} + R"(":{}}})";
+    send(
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: " + std::to_string(body.size()) +
+        "\r\n\r\n" + body);
+    return false;
+  }
+
   static std::string frame(int opcode, std::string_view payload, bool final = true) {
+    return frame_head(opcode, payload.size(), final).append(payload);
+  }
+
+  /// What comes before the payload.
+  static std::string frame_head(int opcode, std::size_t size, bool final = true) {
     std::string f;
     f += static_cast<char>((final ? 0x80 : 0) | opcode);
-    const auto size = payload.size();
     const int length_bytes = size < 126 ? 0 : size < 65536 ? 2 : 8;
     f += static_cast<char>(
         length_bytes == 0   ? static_cast<int>(size)
         : length_bytes == 2 ? 126
                             : 127);
     for (int i = length_bytes - 1; i >= 0; --i) f += static_cast<char>((size >> (8 * i)) & 255);
-    return f.append(payload);
+    return f;
   }
 
   static std::string close_frame(int code, std::string_view reason) {
