@@ -148,9 +148,8 @@ storage_response<void> persistent_base::save_now() {
         *this,
         storage().fail({now.error().code, now.error().message + "; it was not saved", false, {}}),
         [](storage_answer&) {}};
-  auto out = write(*now);
-  saved_ = std::move(*now);  // if it fails, what asked for it knows, and the next change saves
-  return out;
+  // Only once it is there: if this fails, it is saved with the next tick or at the end.
+  return write(*now).done([this, now = std::move(*now)] { saved_ = now; });
 }
 
 // @returns whether a save is on its way

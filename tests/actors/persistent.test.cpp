@@ -303,12 +303,30 @@ TEST_CASE_FIXTURE(fixture, "save_now answers when the engine has the state") {
   CHECK(puts() == from);
 }
 
+TEST_CASE_FIXTURE(fixture, "a save_now that a cut has lost is told, and made up for before sleep") {
+  const auto a = start();
+  pass(2s);
+  store.silent = true;
+  CHECK(ask(a, "/save").empty());
+  store.lose(host);
+  host.cut();
+  CHECK(host.lines().back().find("#0 500 ") != std::string::npos);
+  host.connect();
+  store.content.clear();
+  store.silent = false;
+  SUBCASE("at sleep") { host.stop(a); }
+  SUBCASE("within a second") { pass(2s); }
+  settle();
+  CHECK(store.content[key] == stored(R"({"n":1,"pad":""})"));
+}
+
 TEST_CASE_FIXTURE(fixture, "a save that a cut may have lost is made again") {
   const auto a = start();
   pass(2s);
   ask(a, "/up");
   store.silent = true;
   pass(1s);
+  store.lose(host);
   host.cut();
   host.connect();
   store.silent = false;
@@ -319,6 +337,7 @@ TEST_CASE_FIXTURE(fixture, "a save that a cut may have lost is made again") {
     ask(a, "/up");
     store.silent = true;
     host.stop(a);
+    store.lose(host);
     host.cut();
     host.connect();
     store.content.clear();

@@ -27,6 +27,9 @@ public:
     }
   }
 
+  /// What was sent and not answered never arrives.
+  void lose(const sim_host& host) { seen_ = host.storage_requests_sent().size(); }
+
   /// What was sent has been forgotten by the link.
   void handle_cleared() { seen_ = 0; }
 
