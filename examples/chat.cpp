@@ -28,15 +28,16 @@ caf::behavior room(nuncio::engine_actor* self) {
       .exec("create table if not exists message (id integer primary key, who text, said text)")
       .then([](const nuncio::sql_result&) {});
   return {
-      // A newcomer hears the last twenty messages. What it is called is kept with its connection, through sleep and crash.
+      // A newcomer hears the last twenty messages, and is let in with them: what is stored meanwhile comes once, after them.
+      // What it is called is kept with its connection, through sleep and crash.
       [self](nuncio::socket_opened& s) {
-        const auto name = s.socket.query("name").value_or("somebody");
-        if (!s.socket.accept({.hibernate = true, .state = nuncio::bytes{name}})) return;
         self->sql()
             .execute(
                 "select who || ': ' || said from (select * from message order by id desc limit 20) "
                 "order by id")
             .then([socket = s.socket](const nuncio::sql_result& history) {
+              const auto name = socket.query("name").value_or("somebody");
+              if (!socket.accept({.hibernate = true, .state = nuncio::bytes{name}})) return;
               for (const auto& row : history.rows)
                 static_cast<void>(socket.send(nuncio::text{row[0].string().value_or("")}));
             });
