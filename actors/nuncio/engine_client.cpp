@@ -69,11 +69,17 @@ public:
             .calls_max = options_.calls_max,
             .connections_max = options_.connections_max,
             .body_bytes_max = options_.response_bytes_max,
-            .tls = options_.tls})) {}
+            .tls = options_.tls})),
+        spawn_serv_(caf::actor_cast<caf::actor>(home_system().spawn_serv())) {}
 
   const char* name() const override { return "nuncio.client"; }
 
   caf::behavior make_behavior() override {
+    // Calls under way keep this actor, and nothing makes ~actor_system wait for it: it goes when CAF's own actors do.
+    monitor(spawn_serv_);
+    set_down_handler([this](const caf::down_msg& x) {
+      if (x.source == spawn_serv_.address()) quit();
+    });
     return {
         [this](const create_actor& q) {
           return ask<actor_info>(q, [](auto x) { return read_actor(x); });
@@ -100,8 +106,11 @@ public:
   }
 
   void on_exit() override {
+    if (spawn_serv_) demonitor(spawn_serv_);
+    spawn_serv_ = nullptr;
     http_.reset();  // nothing comes back from here on
-    waiting_.clear();
+    for (auto& [number, answer] : std::exchange(waiting_, {}))
+      answer(failure{errc::cancelled, "the client has ended; the call may have been made"});
   }
 
 private:
@@ -142,11 +151,17 @@ private:
     http_->send(
         std::move(*call),
         [to = caf::actor_cast<caf::actor_addr>(this), number](outcome<http_reply> reply) {
-          if (const auto self = caf::actor_cast<caf::actor>(to))
-            caf::anon_send(
-                self,
-                internal::call_ended{
-                    number, std::make_shared<outcome<http_reply>>(std::move(reply))});
+          auto self = caf::actor_cast<caf::strong_actor_ptr>(to);
+          if (!self) return;
+          // The reference goes along as the sender: were it the last, the actor would end on this thread, which its end
+          // waits for, and perhaps after its system.
+          auto* target = self->get();
+          target->enqueue(
+              std::move(self),
+              caf::make_message_id(),
+              caf::make_message(internal::call_ended{
+                  number, std::make_shared<outcome<http_reply>>(std::move(reply))}),
+              nullptr);
         });
   }
 
@@ -164,6 +179,7 @@ private:
   std::unordered_map<std::uint64_t, std::function<void(outcome<http_reply>)>> waiting_;
   std::uint64_t last_ = 0;
   bool token_read_ = false;
+  caf::actor spawn_serv_;  ///< ends with the system
 };
 
 }  // namespace

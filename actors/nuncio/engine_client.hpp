@@ -44,7 +44,9 @@ struct client_options {
   std::size_t response_bytes_max = (std::size_t{20} << 20U) + (std::size_t{64} << 10U);
 };
 
-/// Spawns one; it has a thread for its sockets. Ends when nobody refers to it any more, or on exit.
+/// Spawns one; it has a thread for its sockets. Ends on exit, with its actor system, or when nobody
+/// refers to it any more and no call is under way; what is under way at its end is answered with
+/// errc::cancelled.
 /// @returns errc::invalid_argument naming the option
 outcome<caf::actor> spawn_client(caf::actor_system& system, client_options options);
 

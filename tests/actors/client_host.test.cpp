@@ -1,0 +1,105 @@
+// The end of a client of the engine: by its last handle, by its actor system, with calls under way and without.
+#include <doctest/doctest.h>
+
+#include <caf/all.hpp>
+#include <chrono>
+#include <future>
+#include <nuncio/engine_client.hpp>
+#include <nuncio/host.hpp>
+#include <optional>
+
+#include "support/raw_server.hpp"
+
+namespace client_host_test {
+
+using namespace nuncio;
+using namespace nuncio::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct config : caf::actor_system_config {
+  config() { recommended(*this); }
+};
+
+caf::actor client_of(caf::actor_system& system, std::uint16_t port) {
+  auto made = spawn_client(system, {.endpoint = "http://127.0.0.1:" + std::to_string(port)});
+  REQUIRE(made);
+  return *made;
+}
+
+/// Takes calls and never answers.
+struct silent_engine {
+  std::uint16_t port() const { return server.port(); }
+
+  void await_call() { REQUIRE(called.get_future().wait_for(20s) == std::future_status::ready); }
+
+  std::promise<void> called;
+  raw_server server{[this](raw_peer& p) {
+    if (!p.read_head().empty() && p.index() == 0) called.set_value();
+    p.wait_for_end();
+  }};
+};
+
+}  // namespace
+
+TEST_SUITE_BEGIN("client");
+
+TEST_CASE("a client whose last handle goes ends on a thread of its system, never on its own") {
+  // Nobody listens there: the answer comes while the last handles go.
+  std::optional<raw_server> closed{[](raw_peer&) {}};
+  const auto port = closed->port();
+  closed.reset();
+  int answered = 0;
+  for (int i = 0; i < 100; ++i) {
+    config cfg;
+    caf::actor_system system{cfg};
+    auto client = client_of(system, port);
+    caf::scoped_actor self{system};
+    self->request(client, 20s, get_actor_by_id{"a"})
+        .receive(
+            [](const actor_info&) {},
+            [&](const caf::error& e) {
+              const auto why = engine_failure_of(e);
+              answered += why && why->code == errc::unreachable ? 1 : 0;
+            });
+  }
+  CHECK(answered == 100);
+}
+
+TEST_CASE("an actor system ends at once although a call is under way") {
+  silent_engine engine;
+  const auto before = std::chrono::steady_clock::now();
+  {
+    config cfg;
+    caf::actor_system system{cfg};
+    auto client = client_of(system, engine.port());
+    caf::anon_send(client, get_actor_by_id{"a"});
+    engine.await_call();
+    SUBCASE("and nobody refers to the client") { client = nullptr; }
+    SUBCASE("and a handle is there until just before the system's end") {}
+  }
+  CHECK(std::chrono::steady_clock::now() - before < 20s);
+}
+
+TEST_CASE("a client that is told to exit fails its calls at once") {
+  silent_engine engine;
+  config cfg;
+  caf::actor_system system{cfg};
+  auto client = client_of(system, engine.port());
+  caf::scoped_actor self{system};
+  auto asked = self->request(client, 20s, get_actor_by_id{"a"});
+  engine.await_call();
+  caf::anon_send_exit(client, caf::exit_reason::user_shutdown);
+  asked.receive(
+      [](const actor_info&) { FAIL("answered"); },
+      [](const caf::error& e) {
+        const auto why = engine_failure_of(e);
+        REQUIRE(why);
+        CHECK(why->code == errc::cancelled);
+      });
+}
+
+TEST_SUITE_END();
+
+}  // namespace client_host_test
