@@ -5,6 +5,7 @@ find_package(fmt 9 REQUIRED)
 
 if(NOT NUNCIO_FUZZ)
   find_package(libwebsockets CONFIG REQUIRED)
+  find_package(OpenSSL REQUIRED)
   find_package(CURL REQUIRED)
   find_package(SQLite3 REQUIRED)
 

@@ -7,6 +7,8 @@
 #include <libwebsockets.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -324,10 +326,33 @@ struct websocket::impl {
 
   // -- callbacks of libwebsockets ------------------------------------------------------------------------------------
 
-  static int on_event(lws* wsi, lws_callback_reasons why, void*, void* in, std::size_t size) {
+  static int on_event(lws* wsi, lws_callback_reasons why, void* user, void* in, std::size_t size) {
+    if (why == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_CLIENT_VERIFY_CERTS) {
+      auto* tls = static_cast<SSL_CTX*>(user);
+      SSL_CTX_set_app_data(tls, lws_context_user(lws_get_context(wsi)));
+      SSL_CTX_set_info_callback(tls, &on_tls);
+      return 0;
+    }
     auto* c = static_cast<connection*>(lws_get_opaque_user_data(wsi));
     if (c == nullptr) return 0;
     return c->owner->handle(*c, wsi, why, static_cast<const char*>(in), size);
+  }
+
+  // libwebsockets takes the Host header up to its first colon for the name to ask for and to verify: "[" for an IPv6 address.
+  // An address is not asked for by name at all, and verified as one.
+  static void on_tls(const SSL* ssl, int where, int) {
+    if ((where & SSL_CB_HANDSHAKE_START) == 0) return;
+    const auto* self = static_cast<const impl*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
+    if (!self->current) return;
+    const auto& wanted_name = self->options.trust.server_name;
+    const auto& host = wanted_name.empty() ? self->current->target.host : wanted_name;
+    if (!is_address(host)) return;
+    auto* at = const_cast<SSL*>(ssl);  // the handshake that begins is not const, only its observer
+    SSL_set_tlsext_host_name(at, nullptr);
+    if (self->options.trust.insecure) return;
+    auto* verify = SSL_get0_param(at);
+    X509_VERIFY_PARAM_set1_host(verify, nullptr, 0);
+    X509_VERIFY_PARAM_set1_ip_asc(verify, host.c_str());
   }
 
   int handle(connection& c, lws* wsi, lws_callback_reasons why, const char* in, std::size_t size) {
@@ -650,6 +675,7 @@ outcome<void> websocket::start() {
   }
   lws_context_creation_info info{};
   info.port = CONTEXT_PORT_NO_LISTEN;
+  info.user = &x;
   info.protocols = x.protocols;
   if (x.options.tls) info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
   info.pt_serv_buf_size = io_bytes;

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <functional>
+#include <future>
 #include <mutex>
 #include <nuncio/codec.hpp>
 #include <nuncio/link.hpp>
@@ -83,7 +84,7 @@ struct engine_side {
   /// The next message; WebSocket pings on the way are answered. None at the end of the stream, and `closed` then holds
   /// the code of the close frame, if one came.
   std::optional<protocol::to_rivet> next_or_pong() {
-    for (;;) {
+    for (std::string whole;;) {
       auto frame = peer.read_frame();
       if (frame.opcode == 9) {
         peer.send(raw_peer::frame(10, frame.payload));
@@ -96,7 +97,9 @@ struct engine_side {
       } else if (frame.opcode < 0) {
         return std::nullopt;
       } else {
-        auto message = protocol::decode_to_rivet(bytes{std::move(frame.payload)}, version);
+        whole += frame.payload;
+        if (!frame.final) continue;
+        auto message = protocol::decode_to_rivet(bytes{std::move(whole)}, version);
         if (!message) return std::nullopt;
         return std::move(*message);
       }
@@ -379,6 +382,177 @@ TEST_CASE(
   REQUIRE(done.await());
   CHECK(seen == std::vector<std::string>{"tunnel 2", "ack 9"});
   CHECK(host.uplink.stats().leases_ended == 1);
+}
+
+TEST_CASE(
+    "link: what waits for a connection that is cut dies with it, tunnel messages move in their "
+    "order") {
+  signal full, done;
+  std::vector<std::string> seen;
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    engine.open();
+    if (p.index() == 0) {
+      full.await();
+      return p.reset();
+    }
+    while (const auto x = engine.next()) {
+      seen.push_back(line(*x));
+      if (seen.back() == "ack 9") done.set();
+    }
+  }};
+  hosting host{server.port()};
+  REQUIRE(host.await_live());
+  // The peer reads nothing: the kernel takes some parts, the others and all behind them wait.
+  for (std::uint16_t i = 0; i < bulk; ++i) REQUIRE(host.tunnel(i).ok());
+  REQUIRE(host.uplink.send(frame_class::ack, 1, hosting::ack(7)).ok());
+  REQUIRE(host.uplink.send(frame_class::events, 1, hosting::events()).ok());
+  REQUIRE(host.uplink.send(host.gate, 1, hosting::kv(3)).ok());
+  host.uplink.fence(1, 1);
+  REQUIRE(host.tunnel(bulk, 10).ok());
+  full.set();
+  REQUIRE(host.await_live(2));
+  CHECK(host.uplink.send(frame_class::ack, 1, hosting::ack(8)).error().code == errc::link_lost);
+  CHECK(host.uplink.send(host.gate, 1, hosting::kv(4)).error().code == errc::link_lost);
+  REQUIRE(host.uplink.send(frame_class::ack, 2, hosting::ack(9)).ok());
+  REQUIRE(done.await());
+  std::vector<std::string> moved;
+  for (std::uint16_t i = 0; i <= bulk; ++i) moved.push_back("tunnel " + std::to_string(i));
+  moved.emplace_back("ack 9");
+  CHECK(seen == moved);
+  const decltype(host.written) only_the_last{{2, frame_class::ack}};
+  CHECK(host.until([&] { return host.written == only_the_last; }));
+  CHECK(host.read([&] { return host.fences.empty(); }));
+  const auto stats = host.uplink.stats();
+  CHECK(stats.discarded == 3);
+  CHECK(stats.moved == bulk + 1U);
+}
+
+TEST_CASE(
+    "link: a Ping that comes while bulk is on its way is answered before the rest of the bulk") {
+  signal queued, pinged, done;
+  std::uint16_t parts = 0;
+  std::uint16_t parts_before_pong = bulk;
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    engine.open();
+    if (!engine.pong() || !queued.await()) return;
+    engine.send(protocol::to_envoy_ping{wall_clock()});
+    if (!pinged.await()) return;
+    while (parts < bulk) {
+      const auto x = engine.next_or_pong();
+      if (!x) break;
+      if (std::holds_alternative<protocol::to_rivet_pong>(*x))
+        parts_before_pong = parts;
+      else
+        ++parts;
+    }
+    done.set();
+    p.wait_for_end();
+  }};
+  hosting host{server.port()};
+  REQUIRE(host.await_live());
+  for (std::uint16_t i = 0; i < bulk; ++i) REQUIRE(host.tunnel(i).ok());
+  queued.set();
+  REQUIRE(host.until([&] { return host.pings == 2; }));
+  pinged.set();
+  REQUIRE(done.await());
+  CHECK(parts == bulk);
+  // Loopback takes about 10 MiB of what nobody reads, 40 parts; a Pong at its turn would come behind all 100.
+  CHECK_MESSAGE(
+      parts_before_pong < bulk * 3 / 4, "after ", parts_before_pong, " of ", bulk, " parts");
+}
+
+TEST_CASE("link: the outbound queue is bounded in bytes, and free again once the engine has read") {
+  signal full, done;
+  std::vector<std::string> seen;
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    engine.open();
+    if (!full.await()) return;
+    while (const auto x = engine.next()) {
+      seen.push_back(line(*x));
+      if (seen.back() == "tunnel 100") done.set();
+    }
+  }};
+  hosting host{
+      server.port(), [](link_options& o) { o.outbound_bytes_max = std::size_t{16} << 20U; }};
+  REQUIRE(host.await_live());
+  std::uint16_t taken = 0;
+  const auto meter = std::make_shared<output_meter>(0);
+  while (taken < bulk) {
+    protocol::to_rivet_tunnel_message x;
+    x.message_id.message_index = taken;
+    x.message_kind = protocol::to_rivet_response_chunk{bytes{std::string(part, 'b')}, false};
+    const auto sent = host.uplink.send(host.gate, std::move(x), meter);
+    if (!sent) {
+      CHECK(sent.error().code == errc::queue_full);
+      CHECK(sent.error().message.find("16777216") != std::string::npos);
+      break;
+    }
+    ++taken;
+  }
+  // Written is not read: parts in the kernel count until a pong has said so. 64 parts would be 16 MiB but for their heads.
+  CHECK(taken == 63);
+  CHECK(*meter == host.uplink.stats().outbound_bytes);
+  CHECK(host.uplink.send(host.gate, 1, hosting::kv(3, part)).error().code == errc::queue_full);
+  // Acks and events have a bound of their own, one frame in flight.
+  CHECK(host.uplink.send(frame_class::ack, 1, hosting::ack(7)).ok());
+  full.set();
+  REQUIRE(host.until([&] { return !host.written.empty(); }));
+  host.uplink.fence(1, 1);
+  REQUIRE(host.until([&] { return !host.fences.empty(); }));
+  CHECK(*meter == 0);
+  CHECK(host.uplink.stats().outbound_bytes == 0);
+  REQUIRE(host.tunnel(bulk).ok());
+  REQUIRE(done.await());
+  CHECK(seen.size() == taken + 2U);
+}
+
+TEST_CASE("link: close() sends all that is queued, then a close frame, and that was the end") {
+  signal full;
+  std::vector<std::string> seen;
+  std::promise<int> code;
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    engine.open();
+    if (!full.await()) return;
+    while (const auto x = engine.next()) seen.push_back(line(*x));
+    code.set_value(engine.closed);
+  }};
+  hosting host{server.port()};
+  REQUIRE(host.await_live());
+  for (std::uint16_t i = 0; i < bulk; ++i) REQUIRE(host.tunnel(i).ok());
+  REQUIRE(host.uplink.send(frame_class::events, 1, hosting::events()).ok());
+  REQUIRE(host.uplink.send(frame_class::ack, 1, hosting::ack(7)).ok());
+  host.uplink.close();
+  full.set();
+  auto closed = code.get_future();
+  REQUIRE(closed.wait_for(20s) == std::future_status::ready);
+  CHECK(closed.get() == 1000);
+  REQUIRE(seen.size() == bulk + 2U);
+  CHECK(seen[bulk - 1] == "tunnel 99");
+  CHECK(seen[bulk] == "events");
+  CHECK(seen[bulk + 1] == "ack 7");
+  REQUIRE(host.until([&] { return host.final_word.has_value(); }));
+  CHECK(host.read([&] { return host.final_word->code; }) == errc::cancelled);
+  CHECK(host.uplink.stats().dials == 1);
+}
+
+TEST_CASE("link: close() towards an engine that reads nothing ends by its limit") {
+  signal over;
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    engine.open();
+    over.await();
+  }};
+  hosting host{server.port(), [](link_options& o) { o.socket.close_limit = 300ms; }};
+  REQUIRE(host.await_live());
+  for (std::uint16_t i = 0; i < bulk; ++i) REQUIRE(host.tunnel(i).ok());
+  host.uplink.close();
+  REQUIRE(host.until([&] { return host.final_word.has_value(); }));
+  CHECK(host.read([&] { return host.final_word->code; }) == errc::cancelled);
+  over.set();
 }
 
 }  // namespace link_test

@@ -134,6 +134,32 @@ TEST_CASE_FIXTURE(
   CHECK(s.asked_for.get_future().get() == "localhost");
 }
 
+TEST_CASE_FIXTURE(fixture, "TLS: an IPv6 address is dialled and verified by the link's socket") {
+  const auto own = make_certificate("server", "IP:::1", &authority);
+  {
+    echo_server s{own, nullptr, AF_INET6};
+    owner o{options()};
+    websocket_target t;
+    t.host = "::1";
+    t.port = s.server.port();
+    t.tls = true;
+    o.connect(t);
+    REQUIRE(o.until([&] { return !o.opened.empty(); }));
+    o.send("six");
+    CHECK(o.until([&] { return o.messages.size() == 1; }));
+    CHECK(s.asked_for.get_future().get().empty());  // an address is no name
+  }
+  const auto other = make_certificate("server", "IP:::2", &authority);
+  echo_server s{other, nullptr, AF_INET6};
+  owner o{options()};
+  websocket_target t;
+  t.host = "::1";
+  t.port = s.server.port();
+  t.tls = true;
+  o.connect(t);
+  CHECK(o.await_gone().what == kind::tls_failed);
+}
+
 TEST_CASE_FIXTURE(fixture, "TLS: an IPv6 address is dialled and verified by the HTTP client") {
   const auto own = make_certificate("server", "IP:::1", &authority);
   const auto context = make_tls_context(own);
