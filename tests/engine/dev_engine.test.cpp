@@ -148,6 +148,32 @@ TEST_CASE("health, metadata, namespaces and pools answer as the real engine") {
   CHECK(http(*port, "GET", "/gateway/bogus/x").status == 500);
 }
 
+TEST_CASE("a body that waits for leave gets it, and a second request follows on the connection") {
+  dev_engine engine{with_pool()};
+  const auto port = engine.start();
+  REQUIRE(port);
+  raw_socket client{*port};
+  const std::string body = R"({"name":"n2","display_name":"N"})";
+  for (const auto* wanted : {"HTTP/1.1 200", "HTTP/1.1 400"}) {
+    client.write(
+        "POST /namespaces HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: "
+        "100-Continue\r\nContent-Length: " +
+        std::to_string(body.size()) + "\r\n\r\n");
+    CHECK(client.read_until("\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n");
+    client.write(body);
+    const auto head = client.read_until("\r\n\r\n");
+    CHECK(head.starts_with(wanted));
+    const auto at = head.find("content-length: ");
+    REQUIRE(at != std::string::npos);
+    client.read(std::strtoul(head.c_str() + at + 16, nullptr, 10));
+  }
+  // One that is too long is not asked for.
+  client.write(
+      "PUT /nothing HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: "
+      "99999999999\r\n\r\n");
+  CHECK(client.read_until("\r\n\r\n").starts_with("HTTP/1.1 404"));
+}
+
 TEST_CASE("refusals come after the upgrade, as close frames") {
   dev_engine engine{with_pool()};
   const auto port = engine.start();

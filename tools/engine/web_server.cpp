@@ -29,6 +29,7 @@ using boost::system::error_code;
 constexpr std::uint64_t request_body_limit = 64U << 20U;
 constexpr std::size_t socket_message_limit = 64U << 20U;
 constexpr std::size_t socket_queue_limit = 256U << 20U;  ///< unsent bytes before a peer is dropped
+constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr auto tick_interval = std::chrono::milliseconds{5};
 
 std::string lower(std::string_view x) {
@@ -234,11 +235,10 @@ public:
     parser_.emplace();
     parser_->body_limit(request_body_limit);
     ++exchange_;
-    http::async_read(
+    http::async_read_header(
         socket_, buffer_, *parser_, [self = shared_from_this()](error_code ec, std::size_t) {
-          if (ec == http::error::body_limit) return self->refuse_body();
-          if (ec) return end_socket(self->socket_, false);
-          self->dispatch();
+          if (self->has_ended(ec)) return;
+          self->welcome_body();
         });
   }
 
@@ -293,6 +293,31 @@ private:
     std::shared_ptr<http_session> session_;
     std::uint64_t exchange_;
   };
+
+  [[nodiscard]] bool has_ended(error_code ec) {
+    if (ec == http::error::body_limit)
+      refuse_body();
+    else if (ec)
+      end_socket(socket_, false);
+    return ec.failed();
+  }
+
+  // Some clients send a long body only once they are told to, or after a second.
+  void welcome_body() {
+    if (parser_->is_done()) return dispatch();
+    if (!beast::iequals(parser_->get()[http::field::expect], "100-continue")) return read_body();
+    asio::async_write(
+        socket_, asio::buffer(go_on), [self = shared_from_this()](error_code ec, std::size_t) {
+          if (!self->has_ended(ec)) self->read_body();
+        });
+  }
+
+  void read_body() {
+    http::async_read(
+        socket_, buffer_, *parser_, [self = shared_from_this()](error_code ec, std::size_t) {
+          if (!self->has_ended(ec)) self->dispatch();
+        });
+  }
 
   void dispatch() {
     auto parsed = parser_->release();
