@@ -20,6 +20,17 @@ constexpr duration stall_limit = 1s;
 constexpr duration sweep_interval = 1s;
 constexpr duration drain_log_interval = 1s;
 
+// Actors of one flush that ingress launches itself.
+constexpr std::size_t launches_max = 16;
+
+// What a Start takes from the heap of ingress's thread, roughly (docs/benchmarks.md), and for how many it is extended.
+constexpr std::size_t start_bytes = 3072;
+constexpr std::size_t starts_at_once = 16;
+
+// glibc extends the heap of any thread but the first by the page, with a system call each. Taken and given back at once,
+// a larger piece is there for what comes next.
+void extend_heap(std::size_t size) { ::operator delete(::operator new(size)); }
+
 // Of the key's elements, so that each way to write it finds it.
 std::size_t hash_of(std::string_view name, const actor_key& key) {
   auto out = std::hash<std::string_view>{}(name);
@@ -211,7 +222,11 @@ void ingress::handle_commands(protocol::to_envoy_commands& frame) {
     held_.push_back(std::move(frame));
     return;
   }
-  for (auto& command : frame.commands) handle_command(command);
+  std::size_t n = 0;
+  for (auto& command : frame.commands) {
+    if (n++ % starts_at_once == 0) extend_heap(starts_at_once * start_bytes);
+    handle_command(command);
+  }
 }
 
 void ingress::handle_command(protocol::command_wrapper& command) {
@@ -399,6 +414,7 @@ void ingress::apply(instance& x, input what, std::string why) {
   if (does(lifecycle::say_running)) {
     ++stats_.actors_started;
     say(internal::say_running{who});
+    drop_alarm(x, input::start_limit);
     // The engine gives up what it has not accepted by its start limit (DESIGN: the outbox).
     set_alarm(x, input::given_up, options_.start_limit);
     x.busy_at = options_.now();
@@ -533,6 +549,15 @@ void ingress::set_alarm(instance& x, input what, duration after) {
   x.alarms.push_back(alarms_.emplace_hint(alarms_.end(), options_.now() + after, alarm{&x, what}));
 }
 
+void ingress::drop_alarm(instance& x, input what) {
+  const auto at = std::find_if(x.alarms.begin(), x.alarms.end(), [&](const auto& each) {
+    return !each->second.idle && each->second.input == what;
+  });
+  if (at == x.alarms.end()) return;
+  alarms_.erase(*at);
+  x.alarms.erase(at);
+}
+
 void ingress::watch_idle(instance& x, time_point at) {
   if (x.context->serving->idle_timeout.count() == 0) return;
   x.alarms.push_back(alarms_.emplace_hint(alarms_.end(), at, alarm{&x, {}, true}));
@@ -625,8 +650,7 @@ void ingress::after_input() {
 
 void ingress::flush() {
   flush_asked_ = false;
-  // In one go: a worker that is woken for the first finds the others, instead of being woken for each.
-  for (const auto& x : std::exchange(launching_, {})) caf::anon_send(x, internal::launch{});
+  launch_fresh();
   if (!processed_.empty())
     caf::anon_send(ack_, internal::processed{connection_, std::exchange(processed_, {})});
   if (!said_.empty()) caf::anon_send(outbox_, internal::outbox_batch{std::exchange(said_, {})});
@@ -660,6 +684,21 @@ void ingress::flush() {
     delayed_send(this, delay, internal::tick{++tick_serial_});
   }
   publish();
+}
+
+// In one go: a worker that is woken for the first finds the others, instead of being woken for each. A crowd is launched
+// by a worker: ingress is the one that all wait for.
+void ingress::launch_fresh() {
+  const auto all = [](const std::vector<caf::actor>& fresh) {
+    for (const auto& x : fresh) caf::anon_send(x, internal::launch{});
+  };
+  if (launching_.size() <= launches_max) {
+    all(launching_);
+    return launching_.clear();
+  }
+  system().spawn<caf::hidden>(
+      [all](caf::event_based_actor*, const std::vector<caf::actor>& fresh) { all(fresh); },
+      std::exchange(launching_, {}));
 }
 
 void ingress::check_drained() {

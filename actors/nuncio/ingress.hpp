@@ -270,6 +270,7 @@ private:
   void handle_down(const internal::instance_down& what);
   void count_as_down(instance& x);
   void set_alarm(instance& x, lifecycle::input input, duration after);
+  void drop_alarm(instance& x, lifecycle::input input);
   void watch_idle(instance& x, time_point at);
   void check_idle(instance& x, time_point now);
   [[nodiscard]] bool is_busy(const instance& x) const;
@@ -279,6 +280,7 @@ private:
   void handle_tick(std::uint64_t serial);
   void after_input();
   void flush();
+  void launch_fresh();
   void publish();
   void check_drained();
   void count_drained(const instance& over);
