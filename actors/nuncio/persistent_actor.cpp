@@ -25,7 +25,7 @@ constexpr std::string_view key_prefix = "\x08";
 // All parts are put at once, or a crash could mix two states.
 constexpr std::size_t kv_parts_max = kv_limits::put_bytes_max / (kv_limits::value_bytes_max + 2);
 // As literals, for the parameters of a batch are limited to 128 KiB together; 4 MiB become 8 MiB of text.
-constexpr std::size_t sql_part_bytes = 128 * 1024;
+constexpr std::size_t sql_part_bytes = std::size_t{128} * 1024;
 constexpr std::size_t sql_parts_max = 32;
 
 std::string key_of(std::size_t part) {

@@ -22,7 +22,7 @@ namespace nuncio {
 /// A view of the actor's database; cheap, to be used at once.
 class sql_client {
 public:
-  static constexpr std::size_t param_bytes_max = 128 * 1024;
+  static constexpr std::size_t param_bytes_max = std::size_t{128} * 1024;
 
   explicit sql_client(internal::storage_client& through) : through_(&through) {}
 

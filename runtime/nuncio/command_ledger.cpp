@@ -39,7 +39,7 @@ std::size_t bytes_of(const entry& e) {
   return chunk(sizeof(entry)) + (far == 0 ? 0 : chunk(far));
 }
 
-static_assert(chunk(sizeof(entry)) + 2 * sizeof(entry*) <= 128, "what a ledger entry may take");
+static_assert(chunk(sizeof(entry)) + 2 * sizeof(void*) <= 128, "what a ledger entry may take");
 
 }  // namespace
 
@@ -148,7 +148,7 @@ struct command_ledger::impl {
   // -- bounds
 
   [[nodiscard]] std::size_t bytes() const {
-    return entry_bytes + buckets.capacity() * sizeof(entry*);
+    return entry_bytes + buckets.capacity() * sizeof(void*);
   }
 
   [[nodiscard]] bool unproven_too_many() const {

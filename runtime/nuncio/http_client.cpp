@@ -201,8 +201,11 @@ struct worker {
       curl_easy_setopt(easy, CURLOPT_POSTFIELDS, t->call.body.c_str());
       t->headers = curl_slist_append(t->headers, "Expect:");
     }
-    for (const auto& [name, value] : t->call.headers)
-      t->headers = curl_slist_append(t->headers, (name + ": " + value).c_str());
+    std::string line;
+    for (const auto& [name, value] : t->call.headers) {
+      line.assign(name).append(": ").append(value);
+      t->headers = curl_slist_append(t->headers, line.c_str());
+    }
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, t->headers);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, t.get());
@@ -349,28 +352,22 @@ http_client::~http_client() = default;
 
 void http_client::send(http_call call, callback done) {
   auto& to = *impl_->to;
-  auto t = std::make_unique<transfer>();
-  t->call = std::move(call);
-  t->done = std::move(done);
-  t->body_bytes_max = to.options.body_bytes_max;
-  failure refusal;
-  {
+  const auto refusal = [&]() -> std::optional<failure> {
     const std::lock_guard guard{to.mutex};
-    if (to.stopping)
-      refusal = {errc::cancelled, "the HTTP client was stopped"};
-    else if (to.outstanding >= to.options.calls_max)
-      refusal = {
+    if (to.stopping) return failure{errc::cancelled, "the HTTP client was stopped"};
+    if (to.outstanding >= to.options.calls_max)
+      return failure{
           errc::queue_full,
           "more than " + std::to_string(to.options.calls_max) + " HTTP calls are under way"};
-    else {
-      ++to.outstanding;
-      to.inbox.push_back(std::move(t));
-    }
-  }
-  if (t)
-    t->done(std::move(refusal));
-  else
-    curl_multi_wakeup(to.multi);
+    ++to.outstanding;
+    auto& t = *to.inbox.emplace_back(std::make_unique<transfer>());
+    t.call = std::move(call);
+    t.done = std::move(done);
+    t.body_bytes_max = to.options.body_bytes_max;
+    return std::nullopt;
+  }();
+  if (refusal) return done(*refusal);
+  curl_multi_wakeup(to.multi);
 }
 
 }  // namespace nuncio

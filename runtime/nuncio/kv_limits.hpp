@@ -14,7 +14,7 @@ inline constexpr std::size_t batch_keys_max = 128;
 /// What the engine counts for each key of a put beyond its bytes.
 inline constexpr std::size_t key_overhead_bytes = 2;
 /// Keys and values of one put together.
-inline constexpr std::size_t put_bytes_max = 976 * 1024;
+inline constexpr std::size_t put_bytes_max = std::size_t{976} * 1024;
 
 /// @returns errc::invalid_argument or too_large, naming what, how much and the limit
 outcome<void> check(const protocol::kv_request_data& request);

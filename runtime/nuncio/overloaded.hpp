@@ -8,4 +8,8 @@ struct overloaded : F... {
   using F::operator()...;
 };
 
+// For clang 14, which does not deduce aggregates.
+template <class... F>
+overloaded(F...) -> overloaded<F...>;
+
 }  // namespace nuncio
