@@ -37,6 +37,8 @@ public:
     return {};
   }
 
+  [[nodiscard]] bool has_room_for_bodies() const override { return true; }
+
   void fence(epoch, std::uint64_t) override {}
 
   void greet(std::vector<protocol::to_rivet>, bool) override {}

@@ -630,6 +630,7 @@ void ingress::handle_tick(std::uint64_t serial) {
         apply(x, what);
     }
   }
+  advance_crowded(now);
   end_stalled(now);
   end_unaccepted(now);
   end_late(now);
@@ -670,6 +671,7 @@ void ingress::flush() {
   if (!openings_.empty()) earlier(openings_.front().until);
   if (!routes_.empty() && !sweep_at_) sweep_at_ = now + sweep_interval;
   earlier(sweep_at_);
+  earlier(crowded_until_);
   earlier(ledger_.poll_timeout());
   if (draining_ && !over_) {
     const auto close_at = drain_deadline_ + options_.end_limit;

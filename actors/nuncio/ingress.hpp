@@ -171,6 +171,7 @@ private:
     std::uint64_t credited = 0;  ///< the engine's last word to the instance on that response
     bool begun = false;          ///< the instance has begun a response that it writes bit by bit
     bool responding = false;     ///< answered; the response waits for credit
+    bool crowded = false;        ///< or for room in the link
     // While the next word is the engine's: when it last said one, and when to look again.
     time_point heard{};
     std::optional<stall_map::iterator> stall;
@@ -224,7 +225,8 @@ private:
   void handle_response(internal::response_waits& what);
   void deliver(instance& to, route_map::iterator at, http_request request);
   void advance(route_map::iterator at);
-  void transmit(http_exchange& exchange, const std::shared_ptr<const output_gate>& gate);
+  bool transmit(http_exchange& exchange, const std::shared_ptr<const output_gate>& gate);
+  void advance_crowded(time_point now);
   outcome<void> send_answer(
       protocol::to_rivet_tunnel_message message, const std::shared_ptr<const output_gate>& gate);
   [[nodiscard]] bool has_room(const instance& to, std::size_t more) const;
@@ -302,6 +304,8 @@ private:
   std::unordered_multimap<std::size_t, instance*> keyed_;
   route_map routes_;
   stall_map stalls_;
+  std::vector<exchange_id> crowded_;  ///< routes whose response found no room in the link
+  std::optional<time_point> crowded_until_;
   socket_map sockets_;
   std::deque<opening> openings_;
   std::size_t request_bytes_ = 0;

@@ -90,7 +90,8 @@ void ingress::handle_request_start(
   if (to == nullptr || !takes_requests(*to)) {
     ++stats_.requests_aborted;
     begun.abort();
-    return transmit(begun, own_gate_);
+    transmit(begun, own_gate_);
+    return;
   }
   const auto who = to->who;
   apply(who, input::accepted);  // requests come only for what the engine accepted
@@ -101,7 +102,8 @@ void ingress::handle_request_start(
       routes_.size() + cancelled_ >= options_.host_requests_max || !has_room(*to, needed)) {
     ++stats_.requests_rejected;
     begun.refuse(503, no_room);
-    return transmit(begun, own_gate_);
+    transmit(begun, own_gate_);
+    return;
   }
   http_request request;
   request.method = std::move(start.method);
@@ -227,14 +229,35 @@ void ingress::handle_response(internal::response_waits& what) {
 void ingress::advance(route_map::iterator at) {
   auto* x = find(at->second.who);
   if (x == nullptr) return;
-  transmit(at->second.exchange, x->gate());
+  if (!transmit(at->second.exchange, x->gate())) {
+    if (!std::exchange(at->second.crowded, true)) crowded_.push_back(at->first);
+    if (!crowded_until_) crowded_until_ = options_.now() + body_room_interval;
+  }
   if (at->second.exchange.done()) erase(*x, at);
 }
 
-void ingress::transmit(http_exchange& exchange, const std::shared_ptr<const output_gate>& gate) {
-  while (auto message = exchange.poll_transmit())
+// @returns false when the rest waits for room in the link
+bool ingress::transmit(http_exchange& exchange, const std::shared_ptr<const output_gate>& gate) {
+  for (;;) {
+    if (exchange.streaming() && !options_.link->has_room_for_bodies()) return false;
+    auto message = exchange.poll_transmit();
+    if (!message) return true;
     if (const auto sent = send_answer(std::move(*message), gate); !sent)
       exchange.abort(abort_kind::internal_error, sent.error().message);
+  }
+}
+
+void ingress::advance_crowded(time_point now) {
+  if (!crowded_until_ || *crowded_until_ > now) return;
+  crowded_until_.reset();
+  for (const auto& id : std::exchange(crowded_, {})) {
+    const auto at = routes_.find(id);
+    if (at == routes_.end() || !std::exchange(at->second.crowded, false)) continue;
+    const auto who = at->second.who;
+    if (at->second.stall) at->second.heard = now;  // the client can't read what has not been sent
+    advance(at);
+    if (auto* x = find(who)) count_as_down(*x);
+  }
 }
 
 bool ingress::has_room(const instance& to, std::size_t more) const {

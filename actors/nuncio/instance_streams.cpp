@@ -119,11 +119,31 @@ void instance_streams::flush() {
 
 void instance_streams::advance(stream& x) {
   if (x.of == nullptr) return;
-  while (auto message = x.exchange.poll_transmit())
-    if (const auto sent = owner_->context().link->send(owner_->gate(), std::move(*message)); !sent)
+  auto& link = *owner_->context().link;
+  for (;;) {
+    if (x.exchange.streaming() && !link.has_room_for_bodies()) return wait_for_room(x);
+    auto message = x.exchange.poll_transmit();
+    if (!message) break;
+    if (const auto sent = link.send(owner_->gate(), std::move(*message)); !sent)
       x.exchange.abort(
           protocol::http_stream_abort_reason_kind::internal_error, sent.error().message);
+  }
   if (x.exchange.done()) close(x);
+}
+
+void instance_streams::wait_for_room(stream& x) {
+  if (std::exchange(x.crowded, true)) return;
+  if (crowded_.empty()) owner_->delayed_send(owner_, body_room_interval, room_tick{});
+  crowded_.push_back(x.shared_from_this());
+}
+
+void instance_streams::handle_room_tick() {
+  for (const auto& x : std::exchange(crowded_, {})) {
+    x->crowded = false;
+    x->wrote = true;
+    advance(*x);
+    wake(*x);
+  }
 }
 
 void instance_streams::close(stream& x) {

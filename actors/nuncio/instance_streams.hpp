@@ -28,6 +28,7 @@ struct stream : std::enable_shared_from_this<stream> {
   bool written = false;   ///< the handler has said its last word on the response
   bool wrote = true;      ///< since on_writable was last called, or credit came
   bool due = false;       ///< will advance when the turn ends
+  bool crowded = false;   ///< will advance when the link has room
 };
 
 using stream_ptr = std::shared_ptr<stream>;
@@ -46,6 +47,7 @@ public:
 
   // -- from ingress
   void handle(const exchange_input& what);
+  void handle_room_tick();
   /// The client has gone, or a repetition replaces the attempt: handlers are told, then it is over.
   bool handle_cancelled(std::uint64_t ticket);
 
@@ -69,11 +71,13 @@ public:
 private:
   /// Sends what it has to say. An exchange that is over goes.
   void advance(stream& x);
+  void wait_for_room(stream& x);
   void close(stream& x);
 
   engine_actor* owner_;
   std::unordered_map<std::uint64_t, stream_ptr> all_;
   std::vector<stream_ptr> due_;
+  std::vector<stream_ptr> crowded_;
 };
 
 }  // namespace nuncio::internal

@@ -269,6 +269,9 @@ struct stream_turn {
   std::uint64_t ticket = 0;
 };
 
+/// To an instance: its streams that found no room in the link may ask again.
+struct room_tick {};
+
 struct stream;
 
 /// To an instance: this stream is over, and its handlers have not heard of it.
@@ -318,6 +321,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::sockets_listed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::response_begun)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::instance_down)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::exchange_input)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::room_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::stream_turn)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::stream_over)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::storage_done)

@@ -630,6 +630,10 @@ outcome<void> link::send(
   return {};
 }
 
+bool link::has_room_for_bodies() const {
+  return impl_->outbound_bytes.load() < impl_->options.outbound_bytes_max / 2;
+}
+
 void link::fence(epoch connection, std::uint64_t id) {
   outbound x;
   x.what = outbound::kind::fence;

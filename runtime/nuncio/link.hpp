@@ -37,7 +37,8 @@ struct link_options {
   websocket_options socket;
   connection_policy_options policy;
   lease_options lease;
-  /// Bodies and headers of queued and not yet confirmed outbound messages, in bytes.
+  /// Bodies and headers of queued and not yet confirmed outbound messages, in bytes. Parts of bodies that are streamed may
+  /// take half of it; they wait for room, while anything else is refused above it.
   std::size_t outbound_bytes_max = 64UL << 20U;
   /// Inbound messages handed over and not granted back: over either bound the socket is not read.
   std::size_t inbound_messages_max = 16384;
@@ -114,6 +115,7 @@ public:
       std::shared_ptr<const output_gate> gate,
       epoch connection,
       const protocol::to_rivet& request) override;
+  [[nodiscard]] bool has_room_for_bodies() const override;
   void fence(epoch connection, std::uint64_t id) override;
   void greet(std::vector<protocol::to_rivet> first, bool now) override;
   void reconnect() override;

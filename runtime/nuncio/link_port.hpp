@@ -27,6 +27,9 @@ struct output_gate {
 /// keeps its own bound. Shared by the sender and the queue.
 using output_meter = std::atomic<std::size_t>;
 
+/// When to ask again for room: the time in which 10 Gbit/s drain a tenth of the link's default bound.
+inline constexpr duration body_room_interval = std::chrono::milliseconds{5};
+
 /// What a frame is, which decides what becomes of it when the connection drops.
 enum class frame_class : std::uint8_t { ack, events };
 
@@ -56,6 +59,10 @@ public:
       std::shared_ptr<const output_gate> gate, protocol::to_rivet_tunnel_message message) {
     return send(std::move(gate), std::move(message), nullptr);
   }
+
+  /// Whether parts of a body may be queued: they may take half of the bound, so that all else has room beside them. Who is
+  /// told no asks again a little later (body_room_interval).
+  [[nodiscard]] virtual bool has_room_for_bodies() const = 0;
 
   /// A WebSocket ping behind all that is queued; on_fence(id) when its pong is back. Dies with the connection.
   virtual void fence(epoch connection, std::uint64_t id) = 0;

@@ -24,6 +24,8 @@ struct notes {
 
 using notes_ptr = std::shared_ptr<notes>;
 
+constexpr std::size_t mib = 1UL << 20U;
+
 void note(notes& n, const request_part& p) {
   n.read += p.data.size();
   if (p.last) n.seen.push_back(fmt::format("all {}", n.read));
@@ -59,6 +61,8 @@ caf::behavior streamer(engine_actor* self, notes_ptr n) {
             if (p.last) n->answer.deliver(http_response{.body = bytes{std::to_string(n->read)}});
           });
           return n->answer;
+        } else if (r.path == "/whole") {
+          return http_response{.body = bytes{std::string(3 * mib, 'x')}};
         } else if (r.path == "/ignore") {
           return http_response{.body = bytes{std::string{"not read"}}};
         } else if (r.path == "/echo") {
@@ -153,8 +157,6 @@ struct fixture : hosted {
   }
 };
 
-constexpr std::size_t mib = 1UL << 20U;
-
 }  // namespace
 
 TEST_CASE_FIXTURE(fixture, "a response that is written bit by bit") {
@@ -192,6 +194,30 @@ TEST_CASE_FIXTURE(
   CHECK(said() == strings{"/down", "gone"});
   CHECK(host.stats().requests_open == 0);
   CHECK(sent().empty());
+}
+
+TEST_CASE_FIXTURE(fixture, "I13 backpressure: a body that finds the link full waits for room") {
+  host.link->room_for_bodies = false;
+  open("/down", false, 1);   // written bit by bit
+  open("/whole", false, 2);  // more than a window, given at once
+  CHECK(sent_body() == 0);
+  CHECK(host.stats().requests_open == 2);
+  host.pass(2 * body_room_interval);
+  CHECK(sent_body() == 0);
+  host.link->room_for_bodies = true;
+  host.pass(body_room_interval);
+  CHECK(sent_body() == 2 * mib);
+  host.link->room_for_bodies = false;
+  credit(mib, 1);
+  credit(mib, 2);
+  CHECK(sent_body() == 0);
+  abort(1);
+  host.link->room_for_bodies = true;
+  host.pass(body_room_interval);
+  CHECK(sent_body() == mib);
+  credit(2 * mib, 2);
+  CHECK(sent_body() == mib);
+  CHECK(host.stats().requests_open == 0);
 }
 
 TEST_CASE_FIXTURE(fixture, "a handler keeps what it captured from one call to the next") {

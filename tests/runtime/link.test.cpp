@@ -496,6 +496,7 @@ TEST_CASE("link: the outbound queue is bounded in bytes, and free again once the
   CHECK(taken == 63);
   CHECK(*meter == host.uplink.stats().outbound_bytes);
   CHECK(host.uplink.send(host.gate, 1, hosting::kv(3, part)).error().code == errc::queue_full);
+  CHECK(!host.uplink.has_room_for_bodies());
   // Acks and events have a bound of their own, one frame in flight.
   CHECK(host.uplink.send(frame_class::ack, 1, hosting::ack(7)).ok());
   full.set();
@@ -504,6 +505,7 @@ TEST_CASE("link: the outbound queue is bounded in bytes, and free again once the
   REQUIRE(host.until([&] { return !host.fences.empty(); }));
   CHECK(*meter == 0);
   CHECK(host.uplink.stats().outbound_bytes == 0);
+  CHECK(host.uplink.has_room_for_bodies());
   REQUIRE(host.tunnel(bulk).ok());
   REQUIRE(done.await());
   CHECK(seen.size() == taken + 2U);

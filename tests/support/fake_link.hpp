@@ -21,7 +21,8 @@ public:
   std::vector<frame> sent;
   bool record = true;  ///< false: only count, for tests that look at the heap
   std::uint64_t frames = 0;
-  epoch connection = 0;                   ///< 0 while down
+  epoch connection = 0;  ///< 0 while down
+  bool room_for_bodies = true;
   bool auto_written = true;               ///< false: nothing is ever reported as written
   std::optional<failure> refuse_tunnel;   ///< what sending a tunnel message gives
   std::optional<failure> refuse_storage;  ///< the same for a storage request
@@ -71,6 +72,8 @@ public:
     if (record) sent.push_back({connection, std::move(message)});
     return {};
   }
+
+  [[nodiscard]] bool has_room_for_bodies() const override { return room_for_bodies; }
 
   void fence(epoch on, std::uint64_t id) override { fences.emplace_back(on, id); }
 
