@@ -193,6 +193,26 @@ TEST_CASE(
   CHECK(x.backlog_drains());
 }
 
+TEST_CASE("a hundred downloads at once all arrive whole, more than the link holds") {
+  streaming_lifecycle s;
+  auto& x = s.x;
+  constexpr std::size_t size = 1'500'000;
+  const auto whole = counting(size);
+  std::atomic<int> good = 0;
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 100; ++i)
+    clients.emplace_back([&] {
+      const auto reply = x.client.call(
+          {.method = "GET",
+           .target = fmt::format("/gateway/{}/request/stream?bytes={}&chunk=65536", x.id, size)});
+      if (reply && reply->status == 200 && reply->body == whole) ++good;
+    });
+  for (auto& each : clients) each.join();
+  CHECK(good == 100);
+  CHECK(await([&] { return x.host->stats().ingress.requests_open == 0; }));
+  CHECK(await([&] { return x.host->stats().link.outbound_bytes == 0; }));
+}
+
 TEST_SUITE_END();
 
 }  // namespace nuncio::e2e
