@@ -197,8 +197,11 @@ outcome<client_reply> engine_client::call(const client_call& what) const {
   curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, progress);
   curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &state);
   curl_slist* lines = nullptr;
-  for (const auto& [name, value] : what.headers)
-    lines = curl_slist_append(lines, (name + ": " + value).c_str());
+  std::string line;
+  for (const auto& [name, value] : what.headers) {
+    line.assign(name).append(": ").append(value);
+    lines = curl_slist_append(lines, line.c_str());
+  }
   lines = curl_slist_append(lines, "Expect:");
   if (what.chunked) {
     lines = curl_slist_append(lines, "Transfer-Encoding: chunked");

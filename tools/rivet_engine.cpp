@@ -90,6 +90,7 @@ bool has_namespace(const engine_client& client) {
 
 std::vector<char*> pointers(std::vector<std::string>& xs) {
   std::vector<char*> out;
+  out.reserve(xs.size() + 1);
   for (auto& x : xs) out.push_back(x.data());
   out.push_back(nullptr);
   return out;

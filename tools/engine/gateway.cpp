@@ -116,7 +116,8 @@ void gateway::socket(http_request request, std::shared_ptr<web_socket> socket, m
     return;
   }
   auto x = enter(std::move(request), std::move(where), now);
-  x->socket.emplace().client = socket;
+  x->socket = socket_part{};
+  x->socket->client = socket;
   // Nothing of the client's is looked at before the actor has accepted, not even that it leaves.
   socket->set_reading(false);
   socket->on_message = [this, weak = std::weak_ptr{x}](bytes data, bool binary) {
@@ -270,13 +271,13 @@ void gateway::give_up(exchange& x) {
 
 void gateway::refuse(exchange& x, http_reply reply) {
   ++counters_.failed;
-  if (x.responder) x.responder->answer(std::move(reply));
   if (x.socket) {
     std::string why = "core.internal_error";
     for (const auto& h : reply.headers)
       if (h.name == "x-rivet-error") why = h.value;
     close_client(x, 1011, why);
   }
+  if (x.responder) x.responder->answer(std::move(reply));
   finish(x);
 }
 

@@ -13,7 +13,7 @@ using namespace protocol;
 constexpr std::size_t key_bytes_max = 2046;
 constexpr std::size_t value_bytes_max = 131072;
 constexpr std::size_t keys_max = 128;
-constexpr std::size_t put_bytes_max = 976 * 1024;
+constexpr std::size_t put_bytes_max = std::size_t{976} * 1024;
 constexpr std::size_t key_overhead = 2;  ///< bytes that count for each key of a put
 
 kv_response_data error(std::string_view why) { return kv_error_response{text{why}}; }

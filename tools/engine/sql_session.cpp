@@ -76,6 +76,7 @@ public:
 
   [[nodiscard]] std::vector<text> columns() const {
     std::vector<text> out;
+    out.reserve(static_cast<std::size_t>(sqlite3_column_count(handle_)));
     for (int i = 0; i < sqlite3_column_count(handle_); ++i)
       out.emplace_back(sqlite3_column_name(handle_, i));
     return out;
@@ -83,6 +84,7 @@ public:
 
   [[nodiscard]] std::vector<sqlite_column_value> row() const {
     std::vector<sqlite_column_value> out;
+    out.reserve(static_cast<std::size_t>(sqlite3_column_count(handle_)));
     for (int i = 0; i < sqlite3_column_count(handle_); ++i) out.push_back(value(i));
     return out;
   }
