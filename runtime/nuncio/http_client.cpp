@@ -123,16 +123,6 @@ failure failure_of(CURLcode code, const transfer& t) {
   }
 }
 
-}  // namespace
-
-std::string_view http_reply::header(std::string_view name) const {
-  for (const auto& [key, value] : headers)
-    if (key == name) return value;
-  return {};
-}
-
-namespace {
-
 // What the thread works on; it holds on to this itself, so that the client may go in one of its callbacks.
 struct worker {
   explicit worker(http_client_options o) : options(std::move(o)) {

@@ -33,7 +33,11 @@ struct http_reply {
   std::string body;
 
   /// The first header of that (lower-case) name, or empty.
-  [[nodiscard]] std::string_view header(std::string_view name) const;
+  [[nodiscard]] std::string_view header(std::string_view name) const {
+    for (const auto& [key, value] : headers)
+      if (key == name) return value;
+    return {};
+  }
 };
 
 struct http_client_options {
