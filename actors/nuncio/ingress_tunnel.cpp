@@ -51,7 +51,7 @@ void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
     advance(at);
   } else if (
       const auto* update = std::get_if<protocol::to_envoy_response_body_window_update>(&kind)) {
-    r.exchange.handle_window_update(update->consumed_bytes);
+    r.exchange.handle_window_update(update->consumed_bytes, id.message_index);
     advance(at);
   }
   if (auto* x = find(who)) count_as_down(*x);

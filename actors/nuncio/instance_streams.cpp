@@ -46,7 +46,7 @@ void instance_streams::handle(const exchange_input& what) {
   } else if (
       const auto* update =
           std::get_if<protocol::to_envoy_response_body_window_update>(&what.kind)) {
-    x->exchange.handle_window_update(update->consumed_bytes);
+    x->exchange.handle_window_update(update->consumed_bytes, what.index);
     x->wrote = true;
   }
   advance(*x);

@@ -254,7 +254,11 @@ void http_exchange::abort(protocol::http_stream_abort_reason_kind kind, std::str
   if (!detail.empty()) abort_->detail = text{detail};
 }
 
-void http_exchange::handle_window_update(std::uint64_t total) {
+void http_exchange::handle_window_update(
+    std::uint64_t total, std::optional<std::uint16_t> index) {
+  // All messages of the gateway share one count, so this is the place of one between two chunks. Where one before it is
+  // missing, the next chunk finds out.
+  if (index == inbound_) ++inbound_;
   // Totals, so that one that is lost or comes late does no harm. Credit for what was never sent is
   // none.
   acknowledged_ = std::clamp(total, acknowledged_, std::max(sent_, acknowledged_));

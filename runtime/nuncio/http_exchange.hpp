@@ -77,8 +77,9 @@ public:
   void handle_request_chunk(std::uint16_t index, const protocol::to_envoy_request_chunk& chunk);
   /// No more of the request's body comes.
   void handle_body_cancel();
-  /// `total` bytes of the response's body have been taken since its beginning.
-  void handle_window_update(std::uint64_t total);
+  /// `total` bytes of the response's body have been taken since its beginning. Without `index` it is one that came before,
+  /// told again.
+  void handle_window_update(std::uint64_t total, std::optional<std::uint16_t> index = {});
 
   // -- inputs from whoever answers; all but the first are ignored
 

@@ -520,6 +520,27 @@ TEST_CASE("A request in parts may be answered while it comes, and answered befor
   CHECK(y.done());
 }
 
+TEST_CASE("Credit for the response takes its place between the request's parts") {
+  auto x = begun(true, true, {.parts = true});
+  REQUIRE(x.begin(head()).ok());
+  x.handle_request_chunk(1, chunk_of(10));
+  x.handle_window_update(0, 2);
+  x.handle_window_update(0, 2);  // twice, or told again, it takes no further place
+  x.handle_window_update(0);
+  x.handle_request_chunk(3, chunk_of(20, true));
+  CHECK(x.poll_part()->data.size() == 10);
+  CHECK(x.poll_part()->last);
+
+  // What is missing before a credit is found by the next part.
+  auto y = begun(true, true, {.parts = true});
+  REQUIRE(y.begin(head()).ok());
+  y.handle_window_update(0, 2);
+  y.handle_request_chunk(3, chunk_of(20));
+  const auto sent = all(y);
+  REQUIRE(!sent.empty());
+  get<to_rivet_response_abort>(sent.back());
+}
+
 TEST_CASE("A part that tells that the client gave up") {
   auto x = begun(true, true, {.parts = true});
   x.handle_request_chunk(1, chunk_of(10));
