@@ -83,6 +83,7 @@ void http_exchange::handle_request_start(
     if (!part.empty()) parts_.push_back({std::move(part)});
   } else {
     joined_.assign(part.begin(), part.end());
+    consumed_ = received_;
   }
 }
 
@@ -254,8 +255,7 @@ void http_exchange::abort(protocol::http_stream_abort_reason_kind kind, std::str
   if (!detail.empty()) abort_->detail = text{detail};
 }
 
-void http_exchange::handle_window_update(
-    std::uint64_t total, std::optional<std::uint16_t> index) {
+void http_exchange::handle_window_update(std::uint64_t total, std::optional<std::uint16_t> index) {
   // All messages of the gateway share one count, so this is the place of one between two chunks. Where one before it is
   // missing, the next chunk finds out.
   if (index == inbound_) ++inbound_;

@@ -41,8 +41,9 @@ struct exchange_position {
   exchange_id exchange;
   std::uint16_t next_index = 0;  ///< of the next message to the engine
   bool streams = false;          ///< the gateway takes chunks and counts credits
-  bool uploading = false;        ///< the body comes in parts, of which none was given out
+  bool uploading = false;        ///< the body comes in parts; all that had come was given out
   std::uint16_t inbound = 0;     ///< index of the engine's next message
+  std::uint64_t received = 0;    ///< bytes of an upload that have come
 };
 
 /// A part of a request's body.
@@ -64,7 +65,9 @@ public:
         index_(at.next_index),
         inbound_(at.inbound),
         streams_(at.streams),
-        body_state_(at.uploading ? body::coming : body::given) {
+        body_state_(at.uploading ? body::coming : body::given),
+        received_(at.received),
+        consumed_(at.received) {
     options_.parts = at.uploading;
   }
 
@@ -136,7 +139,8 @@ public:
   }
 
   [[nodiscard]] exchange_position position() const {
-    return {id_, index_, streams_, options_.parts && body_state_ == body::coming, inbound_};
+    const auto in_parts = options_.parts && body_state_ == body::coming;
+    return {id_, index_, streams_, in_parts, inbound_, in_parts ? received_ : 0};
   }
 
 private:

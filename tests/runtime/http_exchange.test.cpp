@@ -567,4 +567,31 @@ TEST_CASE("An exchange goes on in other hands where it stood") {
   CHECK(!y.poll_part());
 }
 
+TEST_CASE("I13 backpressure: what came with the start counts for the credit in other hands too") {
+  http_exchange x{id, {.parts = true}};
+  auto start = request(true);
+  start.body = filled(600'000);
+  x.handle_request_start(0, start);
+  CHECK(x.poll_part()->data.size() == 600'000);
+  http_exchange y{x.position()};
+  const auto first = all(y);
+  REQUIRE(first.size() == 1);
+  CHECK(get<to_rivet_request_body_window_update>(first[0]).consumed_bytes == 600'000);
+  y.handle_request_chunk(1, chunk_of(500'000));
+  CHECK(all(y).empty());
+  CHECK(y.poll_part()->data.size() == 500'000);
+  y.handle_request_chunk(2, chunk_of(100'000));
+  CHECK(y.poll_part()->data.size() == 100'000);
+  const auto second = all(y);
+  REQUIRE(second.size() == 1);
+  CHECK(get<to_rivet_request_body_window_update>(second[0]).consumed_bytes == 1'200'000);
+
+  // Also when it is the whole window, so that nothing more can come.
+  auto full = request(true);
+  full.body = filled(http_window_bytes);
+  http_exchange joined{id};
+  joined.handle_request_start(0, full);
+  CHECK(all(joined).size() == 1);
+}
+
 }  // namespace http_exchange_test
