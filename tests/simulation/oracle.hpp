@@ -6,18 +6,13 @@
 #include <nuncio/ids.hpp>
 #include <nuncio/messages.hpp>
 #include <set>
-#include <stdexcept>
 #include <string>
 
 #include "simulation/coverage.hpp"
 #include "simulation/scheduler.hpp"
+#include "simulation/violated.hpp"
 
 namespace nuncio::simulation {
-
-struct violated : std::runtime_error {
-  violated(const char* check, const std::string& what)
-      : std::runtime_error(std::string{check} + ": " + what) {}
-};
 
 class oracle {
 public:

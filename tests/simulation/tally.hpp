@@ -1,0 +1,62 @@
+// How often what happened, and in which kind of run: the table of one machine's simulation. Plain counters; never decides
+// anything in a run.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace nuncio::simulation {
+
+class tally {
+public:
+  using names = std::vector<std::string_view>;
+  /// Cells that need not be reached, each with the reason: "can't", or why it is left to chance.
+  using reasons = std::map<std::pair<std::size_t, std::size_t>, std::string_view>;
+
+  tally() = default;
+
+  tally(std::size_t rows, std::size_t columns) : columns_(columns), cells_(rows * columns) {}
+
+  template <class Row, class Column>
+  void count(Row r, Column c, std::uint64_t times = 1) {
+    cells_[static_cast<std::size_t>(r) * columns_ + static_cast<std::size_t>(c)] += times;
+  }
+
+  void add(const tally& other);
+
+  [[nodiscard]] std::string table(
+      const names& rows, const names& columns, const reasons& impossible) const;
+  /// Cells that are empty though they can be reached, and the other way round; empty when all is well.
+  [[nodiscard]] std::string faults_found(
+      const names& rows, const names& columns, const reasons& impossible) const;
+
+  bool operator==(const tally&) const = default;
+
+private:
+  std::size_t columns_ = 0;
+  std::vector<std::uint64_t> cells_;
+};
+
+/// What one run of a machine against its model comes to.
+struct machine_result {
+  std::string violation;  ///< empty when all held
+  tally seen;
+  std::uint64_t steps = 0;
+};
+
+/// One machine's simulation: how to run a seed, and what its table means.
+struct machine_simulation {
+  machine_result (*run)(std::uint64_t seed, bool tracing) = nullptr;
+  tally::names rows, columns;
+  tally::reasons impossible;
+};
+
+machine_simulation simulate_http();
+machine_simulation simulate_sockets();
+machine_simulation simulate_storage();
+
+}  // namespace nuncio::simulation
