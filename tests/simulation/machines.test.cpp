@@ -54,6 +54,12 @@ TEST_CASE(
   run_many(simulate_http(), 60'000);
 }
 
+TEST_CASE(
+    "a client's WebSocket messages are handled once each and in order, by whichever instance, and "
+    "no ack says more") {
+  run_many(simulate_sockets(), 40'000);
+}
+
 TEST_CASE("the same seed gives the same run of a machine") { run_twice(simulate_http()); }
 
 }  // namespace
