@@ -60,6 +60,11 @@ TEST_CASE(
   run_many(simulate_sockets(), 40'000);
 }
 
+TEST_CASE(
+    "I13, I14: of each storage request its asker is told once, and truly, what became of it") {
+  run_many(simulate_storage(), 20'000);
+}
+
 TEST_CASE("the same seed gives the same run of a machine") { run_twice(simulate_http()); }
 
 }  // namespace
