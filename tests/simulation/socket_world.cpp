@@ -105,6 +105,7 @@ private:
     save_permille_ = some(40);
     close_permille_ = random_.percent(20) ? some(10) : 0;
     burst_ = random_.percent(20) ? 90 : 4;
+    talks_percent_ = random_.percent(50) ? 100 : 25;
   }
 
   [[nodiscard]] bool hibernates() const { return mode_ != socket_mode::plain; }
@@ -406,9 +407,9 @@ private:
     if (!session_ && (random_.percent(30) || !unacked_.empty())) wake();
     if (closed_) return;
     const auto x = random_.below(100);
-    if (x < 15)
-      client_says();
-    else if (x < 45)
+    if (x < 15) {
+      if (random_.percent(talks_percent_)) client_says();
+    } else if (x < 45)
       deliver();
     else if (x < 70)
       consume();
@@ -442,12 +443,21 @@ private:
 
   // -- the end
 
-  void drain() {
+  // All that was said is handled, and its ack on its way.
+  void hear() {
     for (auto n = to_host_.size(); n > 0 && !closed_; --n) deliver();
     if (closed_) return;
     if (opening()) accept();
     while (!mailbox_.empty()) consume();
     ack(true);
+  }
+
+  void drain() {
+    hear();
+    if (!closed_ && random_.percent(30)) {  // once more, in the last moment
+      cut();
+      hear();
+    }
     for (; !acks_.empty(); acks_.pop_front()) gateway_takes(acks_.front());
   }
 
@@ -486,6 +496,7 @@ private:
   std::uint16_t first_index_ = 0;
   bool accept_late_ = false;
   std::uint64_t burst_ = 1;
+  unsigned talks_percent_ = 100;
   unsigned cut_permille_ = 0, sleep_permille_ = 0, crash_permille_ = 0, save_permille_ = 0,
            close_permille_ = 0;
 
