@@ -65,6 +65,10 @@ TEST_CASE(
   run_many(simulate_storage(), 20'000);
 }
 
+TEST_CASE("a database's pages read back as committed, whatever answers of the store are lost") {
+  run_many(simulate_pages(), 4'000);
+}
+
 TEST_CASE("the same seed gives the same run of a machine") { run_twice(simulate_http()); }
 
 }  // namespace

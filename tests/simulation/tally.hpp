@@ -58,5 +58,6 @@ struct machine_simulation {
 machine_simulation simulate_http();
 machine_simulation simulate_sockets();
 machine_simulation simulate_storage();
+machine_simulation simulate_pages();
 
 }  // namespace nuncio::simulation
