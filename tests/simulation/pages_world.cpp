@@ -231,6 +231,7 @@ private:
     if (random_.percent(refuse_percent_)) {
       const auto sent = random_.percent(50);
       count(sent ? pages_row::refused : pages_row::not_sent);
+      not_sent_ = not_sent_ || !sent;
       if (!sent) return storage_failure{errc::queue_full, "full", false, {}};
       lost_ = true;  // an error of no known meaning says nothing
       return storage_failure{errc::refused, "no", false, "core/internal_error"};
@@ -273,7 +274,7 @@ private:
   void transaction() {
     const auto large = random_.percent(large_percent_);
     size_ = large ? pages_size::staged : pages_size::one_commit;
-    lost_ = false;
+    lost_ = not_sent_ = false;
     if (another_percent_ != 0 && store_.head && random_.percent(another_percent_)) {
       another_ = true;
       store_.change_by_another();
@@ -331,6 +332,7 @@ private:
       }
       return;
     }
+    must(not_sent_, "pages", "a commit failed that could have been tried again");
     count(pages_row::commit_failed);
     trace("failed: {}", done.error().message);
     must(store_.head == before, "pages", "a commit is said to have failed that happened");
@@ -354,7 +356,9 @@ private:
   void ended() {
     trace("broken: {}", pages_.broken()->message);
     count(another_ ? pages_row::broken_by_another : pages_row::broken_by_doubt);
+    const std::string_view why = pages_.broken()->message;
     must(another_ || lost_, "pages", "broken for no reason");
+    must(another_ || !why.starts_with("somebody else"), "pages", "taken for somebody else");
   }
 
   chance random_;
@@ -370,7 +374,7 @@ private:
   database believed_, work_;  // committed as its owner was told, and the open transaction
   std::uint32_t version_ = 0;
   pages_size size_{};
-  bool lost_ = false, another_ = false;
+  bool lost_ = false, not_sent_ = false, another_ = false;
 };
 
 }  // namespace
