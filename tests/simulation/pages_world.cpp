@@ -196,7 +196,8 @@ private:
     if (random_.percent(70)) lose_percent_ = static_cast<unsigned>(random_.below(50));
     if (random_.percent(50)) refuse_percent_ = static_cast<unsigned>(random_.below(20));
     another_percent_ = random_.percent(20) ? 10 : 0;
-    // The generation keeps others out; only where no answer is lost can one that came in all the same be told from ourselves.
+    // The generation keeps others out; one that came in all the same can be told from ourselves only
+    // where no answer is lost.
     if (another_percent_ != 0) lose_percent_ = refuse_percent_ = 0;
     large_percent_ = random_.percent(30) ? 40 : 0;
   }
