@@ -7,7 +7,7 @@
 #include <set>
 
 #include "simulation/http_gateway.hpp"
-#include "simulation/tally.hpp"
+#include "simulation/machine_run.hpp"
 
 namespace nuncio::simulation {
 namespace {
@@ -73,28 +73,18 @@ enum class http_plan : std::uint8_t {
 
 const exchange_id the_exchange{{{1, 2, 3, 4}}, {{5, 6, 7, 8}}};
 
-class http_world {
+class http_world : machine_run<http_row, http_mode> {
 public:
-  http_world(std::uint64_t seed, bool tracing)
-      : random_(seed),
-        tracing_(tracing),
-        seen_(
-            static_cast<std::size_t>(http_row::rows), static_cast<std::size_t>(http_mode::modes)) {}
+  http_world(std::uint64_t seed, bool tracing) : machine_run(seed, tracing, http_mode::modes) {}
 
   machine_result go() {
-    machine_result result;
-    try {
+    return judge([this] {
       draw();
       start();
       for (int n = 0; n < busy_ && (exchange_ || !to_gateway_.empty()); ++n) step();
       settle();
       check_end();
-    } catch (const violated& x) {
-      result.violation = x.what();
-    }
-    result.seen = std::move(seen_);
-    result.steps = steps_;
-    return result;
+    });
   }
 
 private:
@@ -160,11 +150,6 @@ private:
   }
 
   void count(http_row r) { seen_.count(r, mode_); }
-
-  template <class... Args>
-  void trace(fmt::format_string<Args...> text, Args&&... args) const {
-    if (tracing_) fmt::print("{:5} {}\n", steps_, fmt::format(text, std::forward<Args>(args)...));
-  }
 
   // -- an attempt
 
@@ -653,11 +638,6 @@ private:
     }
   }
 
-  chance random_;
-  bool tracing_;
-  tally seen_;
-  std::uint64_t steps_ = 0;
-
   http_mode mode_{};
   http_plan plan_{};
   http_gateway::terms terms_;
@@ -722,10 +702,7 @@ machine_simulation simulate_http() {
     only(r, {bodyless, joined, parts}, no_window);
   only(repeated_start, {buffered, collected}, "the streaming gateway does not try again");
   return {
-      .run =
-          [](std::uint64_t seed, bool tracing) {
-            return http_world{seed, tracing}.go();
-          },
+      .run = &run_world<http_world>,
       .rows =
           {"body read whole",
            "body read in parts to its end",

@@ -8,9 +8,7 @@
 #include <nuncio/sqlite_pages.hpp>
 #include <set>
 
-#include "simulation/scheduler.hpp"
-#include "simulation/tally.hpp"
-#include "simulation/violated.hpp"
+#include "simulation/machine_run.hpp"
 
 namespace nuncio::simulation {
 namespace {
@@ -165,27 +163,16 @@ private:
   std::vector<std::uint32_t> segments_;
 };
 
-class pages_world {
+class pages_world : machine_run<pages_row, pages_size> {
 public:
-  pages_world(std::uint64_t seed, bool tracing)
-      : random_(seed),
-        tracing_(tracing),
-        seen_(
-            static_cast<std::size_t>(pages_row::rows),
-            static_cast<std::size_t>(pages_size::sizes)) {}
+  pages_world(std::uint64_t seed, bool tracing) : machine_run(seed, tracing, pages_size::sizes) {}
 
   machine_result go() {
-    machine_result result;
-    try {
+    return judge([this] {
       draw();
       open();
       for (int n = 0; n < transactions_ && !pages_.broken(); ++n) transaction();
-    } catch (const violated& x) {
-      result.violation = x.what();
-    }
-    result.seen = std::move(seen_);
-    result.steps = steps_;
-    return result;
+    });
   }
 
 private:
@@ -203,11 +190,6 @@ private:
   }
 
   void count(pages_row r) { seen_.count(r, size_); }
-
-  template <class... Args>
-  void trace(fmt::format_string<Args...> text, Args&&... args) const {
-    if (tracing_) fmt::print("{:5} {}\n", steps_, fmt::format(text, std::forward<Args>(args)...));
-  }
 
   // -- the wire: one request at a time
 
@@ -362,10 +344,6 @@ private:
     must(another_ || !why.starts_with("somebody else"), "pages", "taken for somebody else");
   }
 
-  chance random_;
-  bool tracing_;
-  tally seen_;
-  std::uint64_t steps_ = 0;
   sqlite_pages_options options_;
   int transactions_ = 0;
   unsigned lose_percent_ = 0, refuse_percent_ = 0, another_percent_ = 0, large_percent_ = 0;
@@ -382,10 +360,7 @@ private:
 
 machine_simulation simulate_pages() {
   return {
-      .run =
-          [](std::uint64_t seed, bool tracing) {
-            return pages_world{seed, tracing}.go();
-          },
+      .run = &run_world<pages_world>,
       .rows =
           {"committed",
            "committed, an answer lost",

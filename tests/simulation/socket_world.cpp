@@ -9,9 +9,7 @@
 #include <nuncio/socket_exchange.hpp>
 #include <set>
 
-#include "simulation/scheduler.hpp"
-#include "simulation/tally.hpp"
-#include "simulation/violated.hpp"
+#include "simulation/machine_run.hpp"
 
 namespace nuncio::simulation {
 namespace {
@@ -55,28 +53,17 @@ enum class socket_row : std::uint8_t {
 
 const exchange_id the_socket{{{1, 1, 1, 1}}, {{2, 2, 2, 2}}};
 
-class socket_world {
+class socket_world : machine_run<socket_row, socket_mode> {
 public:
-  socket_world(std::uint64_t seed, bool tracing)
-      : random_(seed),
-        tracing_(tracing),
-        seen_(
-            static_cast<std::size_t>(socket_row::rows),
-            static_cast<std::size_t>(socket_mode::modes)) {}
+  socket_world(std::uint64_t seed, bool tracing) : machine_run(seed, tracing, socket_mode::modes) {}
 
   machine_result go() {
-    machine_result result;
-    try {
+    return judge([this] {
       draw();
       open();
       for (int n = 0; n < busy_ && !closed_; ++n) step();
       settle();
-    } catch (const violated& x) {
-      result.violation = x.what();
-    }
-    result.seen = std::move(seen_);
-    result.steps = steps_;
-    return result;
+    });
   }
 
 private:
@@ -111,11 +98,6 @@ private:
   [[nodiscard]] bool hibernates() const { return mode_ != socket_mode::plain; }
 
   void count(socket_row r) { seen_.count(r, mode_); }
-
-  template <class... Args>
-  void trace(fmt::format_string<Args...> text, Args&&... args) const {
-    if (tracing_) fmt::print("{:5} {}\n", steps_, fmt::format(text, std::forward<Args>(args)...));
-  }
 
   [[nodiscard]] std::uint16_t index_of(std::uint64_t number) const {
     return static_cast<std::uint16_t>(first_index_ + number);
@@ -486,11 +468,6 @@ private:
           "a message was never handled");
   }
 
-  chance random_;
-  bool tracing_;
-  tally seen_;
-  std::uint64_t steps_ = 0;
-
   socket_mode mode_{};
   int busy_ = 0;
   std::uint16_t first_index_ = 0;
@@ -556,10 +533,7 @@ machine_simulation simulate_sockets() {
   never(skipped_while_restoring, socket_mode::resends, "what a cut has lost comes first again");
   never(host_indexes_wrapped, socket_mode::plain, "only a record tells of a long past");
   return {
-      .run =
-          [](std::uint64_t seed, bool tracing) {
-            return socket_world{seed, tracing}.go();
-          },
+      .run = &run_world<socket_world>,
       .rows =
           {"handled",
            "said before the accept",

@@ -13,9 +13,7 @@
 #include <nuncio/storage_requests.hpp>
 #include <set>
 
-#include "simulation/scheduler.hpp"
-#include "simulation/tally.hpp"
-#include "simulation/violated.hpp"
+#include "simulation/machine_run.hpp"
 
 namespace nuncio::simulation {
 namespace {
@@ -63,32 +61,22 @@ enum class storage_row : std::uint8_t {
   rows
 };
 
-class storage_world {
+class storage_world : machine_run<storage_row, storage_kind> {
 public:
   storage_world(std::uint64_t seed, bool tracing)
-      : random_(seed),
-        tracing_(tracing),
-        seen_(
-            static_cast<std::size_t>(storage_row::rows),
-            static_cast<std::size_t>(storage_kind::kinds)),
+      : machine_run(seed, tracing, storage_kind::kinds),
         limits_(draw_limits()),
         machine_("default", limits_) {}
 
   machine_result go() {
-    machine_result result;
-    try {
+    return judge([this] {
       draw();
       for (int n = 0; n < busy_; ++n) {
         step();
         check();
       }
       settle();
-    } catch (const violated& x) {
-      result.violation = x.what();
-    }
-    result.seen = std::move(seen_);
-    result.steps = steps_;
-    return result;
+    });
   }
 
 private:
@@ -150,13 +138,6 @@ private:
     over_permille_ = random_.percent(15) ? 10 : 0;
     slow_ = random_.percent(30);
     for (auto& g : generation_) g = 1 + static_cast<std::uint32_t>(random_.below(3));
-  }
-
-  void count(storage_row r, storage_kind k) { seen_.count(r, k); }
-
-  template <class... Args>
-  void trace(fmt::format_string<Args...> text, Args&&... args) const {
-    if (tracing_) fmt::print("{:5} {}\n", steps_, fmt::format(text, std::forward<Args>(args)...));
   }
 
   // -- what is asked
@@ -772,10 +753,6 @@ private:
     for (const auto& [ticket, x] : all_) must(x.ended == 1, "storage", "a request without an end");
   }
 
-  chance random_;
-  bool tracing_;
-  tally seen_;
-  std::uint64_t steps_ = 0;
   storage_limits limits_;
   storage_requests machine_;
   time_point now_{1000s};
@@ -823,10 +800,7 @@ machine_simulation simulate_storage() {
   for (const auto r : {answered_after_end, given_up_waiting, given_up_in_flight})
     only(r, all_writes, "nobody wants to read after the end");
   return {
-      .run =
-          [](std::uint64_t seed, bool tracing) {
-            return storage_world{seed, tracing}.go();
-          },
+      .run = &run_world<storage_world>,
       .rows =
           {"answered",
            "refused",
