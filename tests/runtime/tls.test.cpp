@@ -62,6 +62,14 @@ struct echo_server {
   raw_server server;
 };
 
+void connect_to(owner& o, const char* host, const echo_server& s) {
+  websocket_target t;
+  t.host = host;
+  t.port = s.server.port();
+  t.tls = true;
+  o.connect(t);
+}
+
 websocket_gone refused(owner& o, std::uint16_t port) {
   o.connect(port, {}, true);
   const auto gone = o.await_gone();
@@ -125,11 +133,7 @@ TEST_CASE_FIXTURE(
   const auto own = make_certificate("server", "DNS:localhost", &authority);
   echo_server s{own};
   owner o{options()};
-  websocket_target t;
-  t.host = "localhost";
-  t.port = s.server.port();
-  t.tls = true;
-  o.connect(t);
+  connect_to(o, "localhost", s);
   REQUIRE(o.until([&] { return !o.opened.empty(); }));
   CHECK(s.asked_for.get_future().get() == "localhost");
 }
@@ -139,11 +143,7 @@ TEST_CASE_FIXTURE(fixture, "TLS: an IPv6 address is dialled and verified by the 
   {
     echo_server s{own, nullptr, AF_INET6};
     owner o{options()};
-    websocket_target t;
-    t.host = "::1";
-    t.port = s.server.port();
-    t.tls = true;
-    o.connect(t);
+    connect_to(o, "::1", s);
     REQUIRE(o.until([&] { return !o.opened.empty(); }));
     o.send("six");
     CHECK(o.until([&] { return o.messages.size() == 1; }));
@@ -152,11 +152,7 @@ TEST_CASE_FIXTURE(fixture, "TLS: an IPv6 address is dialled and verified by the 
   const auto other = make_certificate("server", "IP:::2", &authority);
   echo_server s{other, nullptr, AF_INET6};
   owner o{options()};
-  websocket_target t;
-  t.host = "::1";
-  t.port = s.server.port();
-  t.tls = true;
-  o.connect(t);
+  connect_to(o, "::1", s);
   CHECK(o.await_gone().what == kind::tls_failed);
 }
 
