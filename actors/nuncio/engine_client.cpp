@@ -5,6 +5,7 @@
 #include <caf/typed_response_promise.hpp>
 #include <nuncio/engine_client.hpp>
 #include <nuncio/internal_messages.hpp>
+#include <nuncio/system_watch.hpp>
 #include <unordered_map>
 
 namespace nuncio {
@@ -70,16 +71,13 @@ public:
             .connections_max = options_.connections_max,
             .body_bytes_max = options_.response_bytes_max,
             .tls = options_.tls})),
-        spawn_serv_(caf::actor_cast<caf::actor>(home_system().spawn_serv())) {}
+        system_watch_(home_system()) {}
 
   const char* name() const override { return "nuncio.client"; }
 
   caf::behavior make_behavior() override {
-    // Calls under way keep this actor, and nothing makes ~actor_system wait for it: it goes when CAF's own actors do.
-    monitor(spawn_serv_);
-    set_down_handler([this](const caf::down_msg& x) {
-      if (x.source == spawn_serv_.address()) quit();
-    });
+    // Calls under way keep this actor.
+    system_watch_.begin(this, [this] { quit(); });
     return {
         [this](const create_actor& q) {
           return ask<actor_info>(q, [](auto x) { return read_actor(x); });
@@ -106,8 +104,7 @@ public:
   }
 
   void on_exit() override {
-    if (spawn_serv_) demonitor(spawn_serv_);
-    spawn_serv_ = nullptr;
+    system_watch_.end(this);
     http_.reset();  // nothing comes back from here on
     for (auto& [number, answer] : std::exchange(waiting_, {}))
       answer(failure{errc::cancelled, "the client has ended; the call may have been made"});
@@ -179,7 +176,7 @@ private:
   std::unordered_map<std::uint64_t, std::function<void(outcome<http_reply>)>> waiting_;
   std::uint64_t last_ = 0;
   bool token_read_ = false;
-  caf::actor spawn_serv_;  ///< ends with the system
+  internal::system_watch system_watch_;
 };
 
 }  // namespace

@@ -57,15 +57,12 @@ ingress::ingress(caf::actor_config& cfg, ingress_options options, caf::actor ack
       ledger_(options_.ledger),
       limiter_(options_.log),
       own_gate_(std::make_shared<const output_gate>(0)),
-      spawn_serv_(caf::actor_cast<caf::actor>(home_system().spawn_serv())) {}
+      system_watch_(home_system()) {}
 
 caf::behavior ingress::make_behavior() {
   using namespace internal;
   set_default_handler(caf::drop);
-  // This actor's thread would keep ~actor_system waiting for ever. CAF ends its own actors before it waits.
-  monitor(spawn_serv_);
-  set_down_handler([this](const caf::down_msg& x) {
-    if (x.source != spawn_serv_.address()) return;
+  system_watch_.begin(this, [this] {
     system_over_ = true;
     if (options_.on_system_end) options_.on_system_end();
     quit();
@@ -177,8 +174,7 @@ void ingress::on_exit() {
     if (!system_over_ || place.current->context->serving->detached)
       caf::anon_send_exit(place.current->handle, caf::exit_reason::kill);
   }
-  if (!system_over_) demonitor(spawn_serv_);
-  spawn_serv_ = nullptr;
+  system_watch_.end(this);
   keyed_.clear();
   slots_.clear();
   alarms_.clear();
@@ -222,11 +218,7 @@ void ingress::handle_commands(protocol::to_envoy_commands& frame) {
     held_.push_back(std::move(frame));
     return;
   }
-  std::size_t n = 0;
-  for (auto& command : frame.commands) {
-    if (n++ % starts_at_once == 0) extend_heap(starts_at_once * start_bytes);
-    handle_command(command);
-  }
+  for (auto& command : frame.commands) handle_command(command);
 }
 
 void ingress::handle_command(protocol::command_wrapper& command) {
@@ -273,7 +265,7 @@ void ingress::handle_command(protocol::command_wrapper& command) {
 }
 
 void ingress::handle_start(const actor_ref& who, protocol::command_start_actor& start) {
-  ++stats_.starts;
+  if (stats_.starts++ % starts_at_once == 0) extend_heap(starts_at_once * start_bytes);
   ledger_.handle_live(who);
   auto& place = slots_[who.actor];
   auto made = std::make_unique<instance>();

@@ -17,6 +17,7 @@
 #include <nuncio/lease.hpp>
 #include <nuncio/lifecycle.hpp>
 #include <nuncio/log_limiter.hpp>
+#include <nuncio/system_watch.hpp>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -335,8 +336,7 @@ private:
   bool drain_asked_ = false;
   bool over_ = false;
   bool system_over_ = false;
-  caf::actor
-      spawn_serv_;  ///< ends with the system, perhaps before this actor's thread has even begun
+  internal::system_watch system_watch_;
   time_point drain_deadline_{};
   drain_progress drain_;
 };

@@ -11,17 +11,12 @@ storage::storage(caf::actor_config& cfg, storage_options options)
     : event_based_actor(cfg),
       options_(std::move(options)),
       requests_(options_.namespace_name, options_.limits),
-      spawn_serv_(caf::actor_cast<caf::actor>(home_system().spawn_serv())) {}
+      system_watch_(home_system()) {}
 
 caf::behavior storage::make_behavior() {
   using namespace internal;
   set_default_handler(caf::drop);
-  // This actor's thread would keep ~actor_system waiting for ever. CAF ends its own actors before
-  // it waits.
-  monitor(spawn_serv_);
-  set_down_handler([this](const caf::down_msg& x) {
-    if (x.source == spawn_serv_.address()) quit();
-  });
+  system_watch_.begin(this, [this] { quit(); });
   return {
       [this](storage_batch& x) {
         handle_batch(x);
@@ -64,8 +59,7 @@ caf::behavior storage::make_behavior() {
 }
 
 void storage::on_exit() {
-  if (spawn_serv_) demonitor(spawn_serv_);
-  spawn_serv_ = nullptr;
+  system_watch_.end(this);
   waiting_.clear();
   ending_.clear();
   options_.link.reset();

@@ -9,6 +9,7 @@
 #include <nuncio/engine_actor.hpp>
 #include <nuncio/storage_messages.hpp>
 #include <nuncio/storage_requests.hpp>
+#include <nuncio/system_watch.hpp>
 #include <unordered_map>
 
 namespace nuncio {
@@ -44,8 +45,7 @@ private:
   std::uint64_t next_ticket_ = 1;
   std::uint64_t tick_serial_ = 0;
   std::optional<time_point> tick_at_;
-  caf::actor
-      spawn_serv_;  ///< ends with the system, perhaps before this actor's thread has even begun
+  internal::system_watch system_watch_;
 };
 
 }  // namespace nuncio

@@ -1,0 +1,38 @@
+// Tells an actor that its actor system is ending. ~actor_system waits for no hidden actor, or for ever for one with a thread
+// of its own; but it ends CAF's own actors before it waits.
+#pragma once
+
+#include <caf/actor.hpp>
+#include <caf/actor_system.hpp>
+#include <caf/event_based_actor.hpp>
+#include <utility>
+
+namespace nuncio::internal {
+
+/// A member of the actor that it is for, which has no other down handler.
+class system_watch {
+public:
+  explicit system_watch(caf::actor_system& system)
+      : spawn_serv_(caf::actor_cast<caf::actor>(system.spawn_serv())) {}
+
+  /// Has `then` called in `self` when the system ends.
+  template <class F>
+  void begin(caf::event_based_actor* self, F then) {
+    self->monitor(spawn_serv_);
+    self->set_down_handler([this, then = std::move(then)](const caf::down_msg& x) {
+      if (x.source == spawn_serv_.address()) then();
+    });
+  }
+
+  /// For on_exit.
+  void end(caf::event_based_actor* self) {
+    if (spawn_serv_) self->demonitor(spawn_serv_);
+    spawn_serv_ = nullptr;
+  }
+
+private:
+  caf::actor
+      spawn_serv_;  ///< ends with the system, perhaps before the actor's thread has even begun
+};
+
+}  // namespace nuncio::internal
