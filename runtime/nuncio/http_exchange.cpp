@@ -307,7 +307,7 @@ std::optional<protocol::to_rivet_tunnel_message> http_exchange::poll_transmit() 
   }
   if (head_ && (streams_ || !writing_)) return message(*std::exchange(head_, std::nullopt));
   if (!streaming_ || !streams_) return std::nullopt;
-  const auto credit = http_window_bytes - (sent_ - acknowledged_);
+  const auto credit = http_outstanding_bytes_max - (sent_ - acknowledged_);
   const auto size = std::min({held_, http_chunk_bytes_max, static_cast<std::size_t>(credit)});
   const auto ends = !writing_ && size == held_;
   if (size == 0 && !ends) return std::nullopt;

@@ -36,6 +36,12 @@ struct http_exchange_options {
 inline constexpr std::uint64_t http_window_bytes = 1 << 20;
 inline constexpr std::size_t http_chunk_bytes_max = 65536;
 
+/// How much of a response in parts we have on the way without credit. A chunk below the window: the gateway's queue, as
+/// long as the window, may still count the chunk that it gave credit for last, and a chunk too many ends the exchange
+/// (docs/protocol.md G.5).
+inline constexpr std::uint64_t http_outstanding_bytes_max =
+    http_window_bytes - http_chunk_bytes_max;
+
 /// Where an exchange stands once its request is whole: all that whoever answers it must know.
 struct exchange_position {
   exchange_id exchange;
