@@ -90,6 +90,10 @@ std::string engine_under_test::endpoint() const {
   return impl_->dev ? impl_->dev->endpoint() : impl_->rivet->endpoint();
 }
 
+std::string engine_under_test::log_tail() const {
+  return impl_->rivet ? impl_->rivet->log_tail(20'000) : std::string{};
+}
+
 engine_under_test& shared_engine() {
   if (!shared()) shared() = std::make_unique<engine_under_test>();
   return *shared();

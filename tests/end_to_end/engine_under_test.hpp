@@ -33,6 +33,8 @@ public:
 
   [[nodiscard]] std::uint16_t port() const;
   [[nodiscard]] std::string endpoint() const;
+  /// The end of the log of an engine that is a child; else empty.
+  [[nodiscard]] std::string log_tail() const;
 
 private:
   struct impl;

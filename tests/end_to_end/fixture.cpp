@@ -14,6 +14,11 @@ std::string& skip_reason() {
   return it;
 }
 
+std::string& logs() {
+  static std::string it;
+  return it;
+}
+
 }  // namespace
 
 std::string new_pool() {
@@ -83,6 +88,7 @@ hosted_pool::hosted_pool(engine_under_test& on, const case_setup& setup)
 hosted_pool::~hosted_pool() {
   if (host->factory_calls_repeated() != 0)
     ADD_FAIL_AT(__FILE__, __LINE__, "a factory was called twice for one actor and generation");
+  logs() += fmt::format("host of {}:\n{}engine:\n{}\n", pool, host->log(), engine.log_tail());
   // What the case has shown is shown: nobody waits for a drain.
   host->abort();
 }
@@ -100,5 +106,7 @@ bool hosted_pool::backlog_drains() {
 void note_skip(std::string reason) { skip_reason() = std::move(reason); }
 
 std::string take_skip() { return std::exchange(skip_reason(), {}); }
+
+std::string take_logs() { return std::exchange(logs(), {}); }
 
 }  // namespace nuncio::e2e

@@ -91,4 +91,7 @@ public:
 void note_skip(std::string reason);
 std::string take_skip();
 
+/// What the hosts and engines of the running case said, for when it fails.
+std::string take_logs();
+
 }  // namespace nuncio::e2e

@@ -36,6 +36,7 @@ struct recorder : doctest::IReporter {
   void test_case_start(const doctest::TestCaseData& x) override {
     current = &x;
     nuncio::e2e::take_skip();
+    nuncio::e2e::take_logs();
     fmt::print(stderr, "[{}] {}\n", x.m_test_suite, x.m_name);
   }
 
@@ -44,6 +45,7 @@ struct recorder : doctest::IReporter {
   void test_case_end(const doctest::CurrentTestCaseStats& x) override {
     const auto skip = nuncio::e2e::take_skip();
     const bool bad = x.failure_flags != 0;
+    if (bad) fmt::print(stderr, "{}", nuncio::e2e::take_logs());
     const auto line = fmt::format(
         "{}\t{}\t{}\t{:.1f}\t{}",
         current->m_test_suite,

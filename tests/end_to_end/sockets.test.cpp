@@ -192,9 +192,15 @@ TEST_CASE_FIXTURE(
   CHECK(answer(socket) == "1 1 1");
   int sent = 1, seen = 1;
   for (int round = 0; round < 4; ++round) {
-    for (int i = 0; i < 25; ++i) CHECK(socket.send(std::to_string(++sent)));
+    const auto send = [&] {
+      for (int i = 0; i < 25; ++i)
+        if (!socket.send(std::to_string(++sent))) return false;
+      return true;
+    };
+    // Once there was a cut, the host may find a gap at any message, and close.
+    CHECK((send() || round > 0));
     proxy->cut();
-    for (int i = 0; i < 25; ++i) CHECK(socket.send(std::to_string(++sent)));
+    send();
     // The engine does not send again within a generation what was on its way, nor do we: so some may be missing, and then
     // the host has noticed a gap and closed. None comes twice, or out of order.
     while (seen < sent) {
