@@ -16,6 +16,10 @@ std::optional<caf::invoke_message_result> engine_actor::consume_stream(caf::mail
     streams_->handle_room_tick();
     return invoke_message_result::consumed;
   }
+  if (content.match_elements<internal::stream_quiet>()) {
+    if (streams_) streams_->handle_quiet(content.get_as<internal::stream_quiet>(0).ticket);
+    return invoke_message_result::consumed;
+  }
   if (content.match_elements<internal::stream_turn>()) {
     // Their handlers wait like all others while the actor awaits something.
     if (!awaited_responses_.empty()) return invoke_message_result::skipped;

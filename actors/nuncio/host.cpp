@@ -207,6 +207,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
     to.ledger = options.ledger;
     to.stop_grace = options.stop_grace;
     to.requests_max = options.requests_max;
+    to.stall_limit = options.stall_limit;
     protocol::to_rivet_metadata metadata;
     metadata.prepopulate_actor_names.emplace();
     for (const auto& [name, from] : to.factories)

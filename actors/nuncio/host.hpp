@@ -60,6 +60,9 @@ struct host_options {
       std::chrono::seconds{15}};  ///< from stop_command to the actor's forced end
   std::size_t requests_max =
       256;  ///< HTTP requests that one actor may have waiting or open; above it 503
+  /// A client that takes nothing of its response for so long, or whose request's body stops coming, is given up. What
+  /// a cut has lost on its way ends so too.
+  std::chrono::milliseconds stall_limit{std::chrono::minutes{5}};
   bool ingress_detached =
       true;  ///< a thread of its own, so that no actor can hold the engine's messages up
   storage_limits storage{};

@@ -117,6 +117,7 @@ void ingress::handle_request_start(
   if (r.exchange.position().uploading) {
     // The parts go where the request went; what may wait there is the gateway's window.
     r.passes = true;
+    watch(at);
     charge(*to, r, http_window_bytes);
     request.streamed = true;
     if (auto first = r.exchange.poll_part()) request.body = std::move(first->data);
@@ -158,7 +159,9 @@ bool ingress::pass_on(
 
 void ingress::handle_response_begun(const internal::response_begun& what) {
   const auto at = routes_.find(what.exchange);
-  if (at != routes_.end() && at->second.ticket == what.ticket) at->second.begun = true;
+  if (at == routes_.end() || at->second.ticket != what.ticket) return;
+  at->second.begun = true;
+  watch(at);
 }
 
 void ingress::deliver(instance& to, route_map::iterator at, http_request request) {
@@ -274,6 +277,7 @@ void ingress::charge(instance& to, route& r, std::size_t size) {
 
 void ingress::watch(route_map::iterator at) {
   auto& r = at->second;
+  unwatch(r);
   r.heard = options_.now();
   r.stall = stalls_.emplace(r.heard + options_.stall_limit, at->first);
 }
@@ -293,6 +297,12 @@ void ingress::end_stalled(time_point now) {
       continue;
     }
     const auto who = r.who;
+    if ((r.begun || r.passes) && !r.responding) {  // only the instance knows whether it waits
+      if (const auto* x = find(who); x != nullptr && x->handle)
+        caf::anon_send(x->handle, internal::stream_quiet{r.ticket});
+      r.stall = stalls_.emplace(now + options_.stall_limit, at->first);
+      continue;
+    }
     if (r.responding)
       r.exchange.abort(abort_kind::cancelled, "the client has stopped reading");
     else

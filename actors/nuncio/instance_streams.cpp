@@ -53,6 +53,13 @@ void instance_streams::handle(const exchange_input& what) {
   wake(*x);
 }
 
+void instance_streams::handle_quiet(std::uint64_t ticket) {
+  const auto x = find(ticket);
+  if (!x) return;
+  x->exchange.handle_quiet();
+  advance(*x);
+}
+
 bool instance_streams::handle_cancelled(std::uint64_t ticket) {
   const auto x = find(ticket);
   if (!x) return false;

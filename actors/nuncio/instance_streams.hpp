@@ -48,6 +48,8 @@ public:
   // -- from ingress
   void handle(const exchange_input& what);
   void handle_room_tick();
+  /// The engine has said nothing of it for long.
+  void handle_quiet(std::uint64_t ticket);
   /// The client has gone, or a repetition replaces the attempt: handlers are told, then it is over.
   bool handle_cancelled(std::uint64_t ticket);
 

@@ -272,6 +272,11 @@ struct stream_turn {
 /// To an instance: its streams that found no room in the link may ask again.
 struct room_tick {};
 
+/// To an instance: the engine has said nothing of this stream for long.
+struct stream_quiet {
+  std::uint64_t ticket = 0;
+};
+
 struct stream;
 
 /// To an instance: this stream is over, and its handlers have not heard of it.
@@ -323,6 +328,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::instance_down)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::exchange_input)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::room_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::stream_turn)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::stream_quiet)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::stream_over)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::storage_done)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::launch)

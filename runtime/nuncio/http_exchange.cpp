@@ -264,6 +264,23 @@ void http_exchange::handle_window_update(std::uint64_t total, std::optional<std:
   acknowledged_ = std::clamp(total, acknowledged_, std::max(sent_, acknowledged_));
 }
 
+// If only the engine can go on: how much has passed, either way.
+std::optional<std::uint64_t> http_exchange::waits_at() const {
+  const bool for_body = uploading() && consumed_ == received_;
+  const bool for_credit =
+      streams_ && streaming_ && held_ != 0 && sent_ - acknowledged_ == http_outstanding_bytes_max;
+  return for_body || for_credit ? std::optional{received_ + acknowledged_} : std::nullopt;
+}
+
+void http_exchange::handle_quiet() {
+  const auto before = std::exchange(quiet_at_, waits_at());
+  if (!before || before != quiet_at_) return;
+  if (answered_)
+    abort(protocol::http_stream_abort_reason_kind::cancelled, "the client has stopped reading");
+  else
+    refuse(408, "the request's body has stopped coming");
+}
+
 // The next `size` bytes of the response: cut from what was written, or joined from several writes.
 bytes http_exchange::next_chunk(std::size_t size) {
   held_ -= size;

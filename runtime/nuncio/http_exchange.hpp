@@ -89,6 +89,9 @@ public:
   /// `total` bytes of the response's body have been taken since its beginning. Without `index` it is one that came before,
   /// told again.
   void handle_window_update(std::uint64_t total, std::optional<std::uint16_t> index = {});
+  /// Nothing has come for long. If all that time it was waited for, which takes two calls to know, the client is given
+  /// up: word of its leaving may have been lost.
+  void handle_quiet();
 
   // -- inputs from whoever answers; all but the first are ignored
 
@@ -152,6 +155,7 @@ public:
 private:
   enum class body : std::uint8_t { coming, whole, given };
 
+  [[nodiscard]] std::optional<std::uint64_t> waits_at() const;
   void too_large();
   void drop_request();
   bytes next_chunk(std::size_t size);
@@ -171,6 +175,7 @@ private:
   std::size_t parts_bytes_ = 0;
   std::uint64_t received_ = 0, consumed_ = 0, credited_ = 0;
   bool cancel_body_ = false;
+  std::optional<std::uint64_t> quiet_at_;  // what waits_at() said when nothing had come for long
 
   // the response
   std::optional<protocol::to_rivet_response_start> head_;

@@ -364,6 +364,33 @@ TEST_CASE_FIXTURE(fixture, "a repeated request starts over, its old parts go now
   CHECK(host.stats().requests_open == 0);
 }
 
+// Word that the client has gone is lost when the link is down at that moment.
+TEST_CASE_FIXTURE(
+    fixture, "I13 backpressure: a response whose client takes nothing for long is cut, once") {
+  open("/down", false);
+  sent();
+  host.pass(5min);
+  CHECK(sent().empty());
+  credit(65536);
+  CHECK(sent().size() == 1);
+  host.pass(5min);
+  CHECK(sent().empty());
+  host.pass(5min);
+  CHECK(sent().size() == 1);
+  CHECK(n->seen.back() == "gone");
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "a response that has nothing to send may be quiet for ever") {
+  open("/manual", false);
+  sent();
+  for (int i = 0; i < 4; ++i) host.pass(5min);
+  CHECK(sent().empty());
+  tell("write");
+  CHECK(sent().size() == 1);
+  CHECK(host.stats().requests_open == 1);
+}
+
 TEST_CASE_FIXTURE(fixture, "a handler of parts that throws is answered 500") {
   open("/throw", true);
   chunk(1, 100);

@@ -555,6 +555,32 @@ TEST_CASE("A part that tells that the client gave up") {
   CHECK(all(x).size() == 1);
 }
 
+TEST_CASE("I13 backpressure: an upload that is quiet while it is waited for is answered 408") {
+  auto x = begun(true, true, {.parts = true});
+  x.handle_request_chunk(1, {filled(10), false});
+  for (int i = 0; i < 3; ++i) x.handle_quiet();
+  CHECK(all(x).empty());  // its reader has not taken it: nobody waits for the client
+  CHECK(x.poll_part().has_value());
+  x.handle_quiet();
+  x.handle_request_chunk(2, {filled(10), false});
+  CHECK(x.poll_part().has_value());
+  x.handle_quiet();
+  CHECK(all(x).empty());
+  x.handle_quiet();
+  const auto sent = all(x);
+  REQUIRE(sent.size() == 2);
+  CHECK(std::holds_alternative<to_rivet_request_body_cancel>(sent[0].message_kind));
+  CHECK(get<to_rivet_response_start>(sent[1]).status == 408);
+  CHECK(x.done());
+}
+
+TEST_CASE("A request that is whole may be quiet for as long as its handler likes") {
+  auto x = begun(false);
+  CHECK(x.poll_body().has_value());
+  for (int i = 0; i < 3; ++i) x.handle_quiet();
+  CHECK(all(x).empty());
+}
+
 TEST_CASE("An exchange goes on in other hands where it stood") {
   auto x = begun(true, true, {.parts = true});
   x.handle_request_chunk(1, chunk_of(600'000));
