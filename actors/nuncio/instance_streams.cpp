@@ -104,6 +104,7 @@ void instance_streams::turn(std::uint64_t ticket) {
 
 // The client has gone, or the exchange was cut: each handler that is not through hears of it once.
 void instance_streams::tell_handlers(stream& x) {
+  std::erase_if(untold_, [&](const stream_ptr& each) { return each.get() == &x; });
   const auto on_part = std::exchange(x.on_part, nullptr);
   const auto on_writable = std::exchange(x.on_writable, nullptr);
   if (on_part && !x.read_all) (*on_part)({{}, false, true});
@@ -160,20 +161,25 @@ void instance_streams::close(stream& x) {
   const auto& context = owner_->context();
   // What still waits for its handler was aborted: it may have an answer to take back.
   tell(context, attempt_done{context.start.self, kept->exchange.position().exchange, kept->ticket});
-  if (kept->on_part || kept->on_writable) caf::anon_send(owner_, stream_over{kept});
+  if (!kept->on_part && !kept->on_writable) return;
+  untold_.push_back(kept);
+  caf::anon_send(owner_, stream_over{kept});
 }
 
 http_exchange instance_streams::take(const stream_ptr& x) {
   x->of = nullptr;
+  x->forget_handlers();
   all_.erase(x->ticket);
   return std::move(x->exchange);
 }
 
 void instance_streams::handle_down(std::string_view why, std::vector<attempt_done>& answered) {
   const auto& context = owner_->context();
+  for (const auto& x : std::exchange(untold_, {})) x->forget_handlers();
   for (const auto& [ticket, x] : std::exchange(all_, {})) {
     const auto id = x->exchange.position().exchange;
     x->of = nullptr;
+    x->forget_handlers();
     if (!x->exchange.writing() && x->exchange.streaming()) {
       tell(context, response_waits{context.start.self, ticket, std::move(x->exchange)});
       continue;

@@ -16,6 +16,12 @@ struct stream : std::enable_shared_from_this<stream> {
       instance_streams* all)
       : exchange(at, options), ticket(attempt), of(all) {}
 
+  /// A handler may hold its own stream's handle and a promise of the actor, which then would hold each other for ever.
+  void forget_handlers() {
+    on_part = nullptr;
+    on_writable = nullptr;
+  }
+
   http_exchange exchange;
   std::uint64_t ticket;
   instance_streams* of;  ///< null when it is over
@@ -80,6 +86,7 @@ private:
   std::unordered_map<std::uint64_t, stream_ptr> all_;
   std::vector<stream_ptr> due_;
   std::vector<stream_ptr> crowded_;
+  std::vector<stream_ptr> untold_;  ///< over, but their handlers have not heard of it
 };
 
 }  // namespace nuncio::internal

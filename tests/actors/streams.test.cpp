@@ -20,6 +20,7 @@ struct notes {
   caf::typed_response_promise<http_response> answer;
   caf::actor self;
   caf::actor other;
+  std::weak_ptr<int> kept;  ///< what the handler of /keep keeps
 };
 
 using notes_ptr = std::shared_ptr<notes>;
@@ -64,6 +65,14 @@ caf::behavior streamer(engine_actor* self, notes_ptr n) {
           return n->answer;
         } else if (r.path == "/whole") {
           return http_response{.body = bytes{std::string(3 * mib, 'x')}};
+        } else if (
+            r.path ==
+            "/keep") {  // its own reader, and the promise, which is a reference to the actor
+          const auto own = std::make_shared<std::pair<body_reader, int>>();
+          n->kept = std::shared_ptr<int>{own, &own->second};
+          auto answer = self->make_response_promise<http_response>();
+          own->first = self->on_body(r, [own, answer](const request_part&) {});
+          return answer;
         } else if (r.path == "/ignore") {
           return http_response{.body = bytes{std::string{"not read"}}};
         } else if (r.path == "/echo") {
@@ -398,6 +407,15 @@ TEST_CASE_FIXTURE(fixture, "a handler of parts that throws is answered 500") {
   REQUIRE(lines.size() >= 2);
   CHECK(lines[0] == "1 #0 cancel body");
   CHECK(lines[1].starts_with("1 #1 500 boom"));
+}
+
+TEST_CASE_FIXTURE(fixture, "what a handler of parts keeps goes with its actor, itself included") {
+  open("/keep", true);
+  CHECK_FALSE(n->kept.expired());
+  tell("throw");
+  n->self = nullptr;
+  host.settle();
+  CHECK(n->kept.expired());
 }
 
 TEST_CASE_FIXTURE(fixture, "parts wait while their actor awaits something") {
