@@ -1,5 +1,6 @@
 // The web server on Boost.Beast: the only file that includes Boost. One io_context, one thread, no
 // locks.
+#include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -27,6 +28,7 @@ using tcp = asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr std::uint64_t request_body_limit = 64U << 20U;
+constexpr std::uint32_t head_limit = 60U << 10U;  ///< Beast can't hold a field of 64 KiB
 constexpr std::size_t socket_message_limit = 64U << 20U;
 constexpr std::size_t socket_queue_limit = 256U << 20U;  ///< unsent bytes before a peer is dropped
 constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -37,6 +39,21 @@ std::string lower(std::string_view x) {
   for (auto& c : out)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   return out;
+}
+
+constexpr std::string_view bad_request =
+    "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Whether these are characters that a target may have; all others are to be encoded.
+bool is_target(std::string_view x) {
+  return std::all_of(x.begin(), x.end(), [](char c) { return c > ' ' && c < 0x7f; });
+}
+
+/// A target as it counts: what stands before its path is about proxies, a fragment is the client's.
+std::string_view path_and_query(std::string_view x) {
+  if (const auto scheme = x.find("://"); !x.starts_with('/') && scheme != x.npos)
+    x.remove_prefix(std::min(x.find('/', scheme + 3), x.size()));
+  return x.substr(0, x.find('#'));
 }
 
 /// Anything with a TCP socket that a kill has to reset.
@@ -234,6 +251,7 @@ public:
   void run() {
     parser_.emplace();
     parser_->body_limit(request_body_limit);
+    parser_->header_limit(head_limit);
     ++exchange_;
     http::async_read_header(
         socket_, buffer_, *parser_, [self = shared_from_this()](error_code ec, std::size_t) {
@@ -295,8 +313,11 @@ private:
   };
 
   [[nodiscard]] bool has_ended(error_code ec) {
+    const auto left = ec == http::error::end_of_stream || ec == http::error::partial_message;
     if (ec == http::error::body_limit)
       refuse_body();
+    else if (!left && ec.category() == http::make_error_code(http::error::bad_method).category())
+      refuse();
     else if (ec)
       end_socket(socket_, false);
     return ec.failed();
@@ -304,6 +325,8 @@ private:
 
   // Some clients send a long body only once they are told to, or after a second.
   void welcome_body() {
+    const auto target = parser_->get().target();
+    if (!is_target({target.data(), target.size()})) return refuse();
     if (parser_->is_done()) return dispatch();
     if (!beast::iequals(parser_->get()[http::field::expect], "100-continue")) return read_body();
     asio::async_write(
@@ -323,7 +346,7 @@ private:
     auto parsed = parser_->release();
     http_request request;
     request.method = std::string{parsed.method_string()};
-    request.target = std::string{parsed.target()};
+    request.target = std::string{path_and_query({parsed.target().data(), parsed.target().size()})};
     for (const auto& field : parsed) {
       const auto name = lower({field.name_string().data(), field.name_string().size()});
       const auto value = std::string{field.value()};
@@ -340,6 +363,13 @@ private:
     }
     request.body = std::move(parsed.body());
     hand_over(std::move(request));
+  }
+
+  /// What is no HTTP.
+  void refuse() {
+    keep_alive_ = false;
+    finished_ = true;
+    write(std::string{bad_request}, 0);
   }
 
   void refuse_body() {
