@@ -16,9 +16,15 @@
 namespace nuncio::e2e {
 namespace {
 
-std::unique_ptr<engine_under_test>& shared() {
-  static std::unique_ptr<engine_under_test> it;
-  return it;
+std::unique_ptr<engine_under_test>& shared(bool streaming) {
+  static std::unique_ptr<engine_under_test> them[2];
+  return them[streaming ? 1 : 0];
+}
+
+engine_under_test& started(bool streaming) {
+  auto& it = shared(streaming);
+  if (!it) it = std::make_unique<engine_under_test>(engine_setup{.streaming = streaming});
+  return *it;
 }
 
 }  // namespace
@@ -94,11 +100,12 @@ std::string engine_under_test::log_tail() const {
   return impl_->rivet ? impl_->rivet->log_tail(20'000) : std::string{};
 }
 
-engine_under_test& shared_engine() {
-  if (!shared()) shared() = std::make_unique<engine_under_test>();
-  return *shared();
-}
+engine_under_test& shared_engine() { return started(false); }
 
-void end_shared_engine() { shared().reset(); }
+engine_under_test& shared_streaming_engine() { return started(true); }
+
+void end_shared_engines() {
+  for (const bool streaming : {false, true}) shared(streaming).reset();
+}
 
 }  // namespace nuncio::e2e

@@ -43,7 +43,9 @@ private:
 
 /// The buffered engine that cases of one run share; started at first use.
 engine_under_test& shared_engine();
+/// One with the streaming gateway, likewise.
+engine_under_test& shared_streaming_engine();
 /// Before main ends.
-void end_shared_engine();
+void end_shared_engines();
 
 }  // namespace nuncio::e2e

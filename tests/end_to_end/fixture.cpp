@@ -26,6 +26,12 @@ std::string new_pool() {
   return fmt::format("pool-{}-{}", ::getpid(), ++n);
 }
 
+std::string counting(std::size_t size) {
+  std::string out(size, '\0');
+  for (std::size_t i = 0; i < size; ++i) out[i] = static_cast<char>(i % 251);
+  return out;
+}
+
 client_reply must(const outcome<client_reply>& x) {
   if (!x) FAIL(to_string(x.error()));
   return *x;
@@ -81,7 +87,8 @@ hosted_pool::hosted_pool(engine_under_test& on, const case_setup& setup)
           .endpoint = proxy->endpoint(),
           .pool = pool,
           .protocol_version = setup.protocol_version,
-          .requests_max = setup.requests_max})) {
+          .requests_max = setup.requests_max,
+          .stall_limit = setup.stall_limit})) {
   if (!host->await_ready()) FAIL("the host did not become ready:\n" << host->log());
 }
 

@@ -22,6 +22,9 @@ using namespace std::chrono_literals;
 /// A pool name that no other case uses.
 std::string new_pool();
 
+/// What the probe streams: byte i is i modulo 251.
+std::string counting(std::size_t size);
+
 /// Asks `holds` until it does, or for `limit`. For what the engine alone knows, which has nothing to wait on.
 template <class Condition>
 bool await(Condition&& holds, std::chrono::milliseconds limit = 20s) {
@@ -61,6 +64,7 @@ struct case_setup {
   std::uint16_t protocol_version = 8;
   std::size_t requests_max = 256;
   std::string pool{};
+  std::chrono::milliseconds stall_limit{5min};
 };
 
 /// Engine, pool, proxy, host, client; ready.

@@ -42,12 +42,6 @@ struct streaming_lifecycle {
   lifecycle x{engine, {}};
 };
 
-std::string counting(std::size_t size) {
-  std::string out(size, '\0');
-  for (std::size_t i = 0; i < size; ++i) out[i] = static_cast<char>(i % 251);
-  return out;
-}
-
 }  // namespace
 
 TEST_SUITE_BEGIN("lifecycle");

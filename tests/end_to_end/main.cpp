@@ -125,6 +125,6 @@ int main(int argc, char** argv) {
   nuncio::e2e::kind_under_test();
   doctest::Context context{argc, argv};
   const int status = context.run();
-  nuncio::e2e::end_shared_engine();
+  nuncio::e2e::end_shared_engines();
   return status;
 }

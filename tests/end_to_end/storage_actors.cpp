@@ -137,6 +137,13 @@ caf::behavior store(engine_actor* self) {
           self->sql().execute(
               "select ?, ?, ?, ?, ?", nullptr, -7, 1.5, "text", bytes{std::string{"\0\xff", 2}}),
           rows);
+    if (path == "/spare")  // a parameter more than the statement has
+      return told(self, self->sql().execute("select ?", 1, 2), rows);
+    if (path == "/bind")
+      return told(
+          self,
+          self->sql().execute("select ?", std::string(std::stoul(std::string{rest}), 'x')),
+          rows);
     if (path == "/batch")
       return told(
           self, self->sql().batch(lines_of(r.body.view())), [](const std::vector<sql_result>& xs) {

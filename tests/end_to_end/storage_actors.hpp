@@ -3,7 +3,8 @@
 // `store`, on the scheduler's threads: POST /put?KEY with the value, GET /get?KEY, GET
 // /list?PREFIX, POST /erase?KEY, POST /drop, POST /zeros?N (a key of N zero bytes), POST /largest?N
 // (one put of N bytes), POST /many?N (puts of one turn), POST /put-quit?KEY, POST /sql and /exec
-// with SQL, POST /batch with statements one a line, GET /open. `sqlite`, on a thread of its own,
+// with SQL, POST /batch with statements one a line, POST /bind?N (a parameter of N bytes), POST /spare (a parameter too
+// many), GET /open. `sqlite`, on a thread of its own,
 // its database open: POST /sql and /exec with SQL, GET /stats, GET /remote. Results are rows one a
 // line, columns joined by '|'; errors are status 500 with code, "maybe" and text.
 #pragma once

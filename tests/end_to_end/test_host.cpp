@@ -162,8 +162,18 @@ http_response thread_or_wait(const http_request& r, turnstile& at) {
 }
 
 // Blocks its thread until the turnstile opens.
-caf::behavior blocker(engine_actor*, const std::shared_ptr<turnstile>& at) {
-  return {[at](const http_request& r) { return thread_or_wait(r, *at); }};
+caf::behavior blocker(engine_actor* self, const std::shared_ptr<turnstile>& at) {
+  return {
+      [=](const http_request& r) {
+        if (r.path_only() != "/broadcast") return thread_or_wait(r, *at);
+        self->broadcast(bytes{std::string(number_in(r), 'x')});
+        return http_response{.status = 200, .headers = {}, .body = {}};
+      },
+      [](const socket_opened& s) { static_cast<void>(s.socket.accept()); },
+      [at](const socket_message& m) {
+        if (m.socket.path() == "/websocket/wait") static_cast<void>(at->pass(20s));
+        static_cast<void>(m.socket.send(m.data, m.binary));
+      }};
 }
 
 class blocking_room : public engine_actor {
@@ -218,6 +228,7 @@ struct test_host::impl {
     out.requests_max = setup.requests_max;
     out.links = setup.links;
     out.drain_timeout = setup.drain_timeout;
+    out.stall_limit = setup.stall_limit;
     out.log = [log = log](
                   log_level level, std::string_view message, std::span<const log_field> fields) {
       log->write(level, message, fields);

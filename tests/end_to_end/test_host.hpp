@@ -9,7 +9,8 @@
 // outside: the probe of `nuncio serve` (docs/probe.md).
 //
 // blocker (a function) and blocking room (a class), both detached: GET /wait blocks its thread until `doorman`, which is
-// not, has had a POST /; GET /thread names the thread.
+// not, has had a POST /; GET /thread names the thread. The function also takes WebSockets: it echoes, on /websocket/wait
+// after the same wait, and POST /broadcast?bytes=N sends all of them as much.
 #pragma once
 
 #include <chrono>
@@ -39,6 +40,7 @@ struct host_setup {
   std::size_t requests_max = 256;
   std::size_t links = 1;
   std::chrono::milliseconds drain_timeout{std::chrono::seconds{10}};
+  std::chrono::milliseconds stall_limit{std::chrono::minutes{5}};
 };
 
 /// A host of the same actors as the whole of a process, to be killed: prints "ready" and runs until then.

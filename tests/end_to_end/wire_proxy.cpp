@@ -228,7 +228,8 @@ fate wire_proxy::judge(std::size_t record, bool to_engine, std::vector<std::uint
     const std::lock_guard guard{judge_mutex_};
     if (judge_to_host_) verdict = judge_to_host_(*x);
   }
-  if (verdict == fate::swallow || verdict == fate::cut_before) return verdict;
+  if (verdict == fate::swallow || verdict == fate::cut_before || verdict == fate::hold)
+    return verdict;
   note(record, [&](auto& r) {
     if (const auto* commands = std::get_if<protocol::to_envoy_commands>(&*x)) {
       for (const auto& c : commands->commands)
@@ -252,6 +253,7 @@ void wire_proxy::serve(int client) {
   std::optional<std::size_t> record;
   const int fds[2] = {client, engine};  // 0: towards the engine
   splitter streams[2];
+  std::string held[2];
   bool plain = false, heads[2] = {false, false};
   const auto cuts = cuts_.load();
   const auto half_cuts = half_cuts_.load();
@@ -285,6 +287,11 @@ void wire_proxy::serve(int client) {
           m->binary ? judge(*record, side == 0, std::move(m->payload)) : fate::pass;
       if (verdict == fate::cut_before) return false;
       if (verdict == fate::swallow) continue;
+      if (verdict == fate::hold) {
+        held[side] += m->raw;
+        continue;
+      }
+      if (verdict == fate::release) m->raw += std::exchange(held[side], {});
       if (!write_all(fds[1 - side], m->raw, over_)) return false;
       if (verdict == fate::cut_after) {
         // In good order, so that what was just written is read before the end is seen.
@@ -305,7 +312,8 @@ void wire_proxy::serve(int client) {
       const char frame[] = {'\x82', 4, '\xff', '\xff', '\xff', '\xff'};
       write_all(client, {frame, sizeof frame}, over_);
     }
-    pollfd p[2] = {{client, POLLIN, 0}, {engine, POLLIN, 0}};
+    const short from_host = stalled_ ? 0 : POLLIN;
+    pollfd p[2] = {{client, from_host, 0}, {engine, POLLIN, 0}};
     ::poll(p, 2, poll_ms);
     for (int side = 0; side < 2 && going; ++side)
       if (p[side].revents != 0 && !step(side)) going = false, clean_end = true;

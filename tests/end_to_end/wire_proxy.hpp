@@ -1,5 +1,5 @@
 // A TCP proxy between a host and an engine, which reads the WebSocket frames that pass and does what a case orders:
-// swallow messages, cut before or after one, refuse to connect. It keeps a record of every connection.
+// swallow messages, hold them back, cut before or after one, refuse to connect. It keeps a record of every connection.
 //
 // Threads: one that accepts, one for each connection; judges run on the latter and must not call the proxy.
 #pragma once
@@ -19,7 +19,14 @@
 namespace nuncio::e2e {
 
 /// What becomes of a message, and of its connection.
-enum class fate : std::uint8_t { pass, swallow, cut_before, cut_after };
+enum class fate : std::uint8_t {
+  pass,
+  swallow,
+  cut_before,
+  cut_after,
+  hold,     ///< kept back until one that goes the same way is to `release`
+  release,  ///< passes, and after it what was held
+};
 
 /// One WebSocket of the host through this proxy.
 struct wire_record {
@@ -44,6 +51,9 @@ public:
 
   /// Acks are read and thrown away.
   void lose_acks(bool lost) { lose_acks_ = lost; }
+
+  /// What the host writes stays unread.
+  void stall_towards_engine(bool stalled) { stalled_ = stalled; }
 
   /// New connections are closed at once.
   void refuse(bool refused) { refuse_ = refused; }
@@ -82,7 +92,7 @@ private:
   std::uint16_t version_;
   std::uint16_t port_ = 0;
   int listener_ = -1;
-  std::atomic<bool> lose_acks_ = false, refuse_ = false, over_ = false;
+  std::atomic<bool> lose_acks_ = false, refuse_ = false, over_ = false, stalled_ = false;
   std::atomic<std::uint64_t> cuts_ = 0, half_cuts_ = 0, garbage_ = 0;
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
