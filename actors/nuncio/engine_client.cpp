@@ -56,6 +56,9 @@ engine_answer<caf::unit_t> read_end(outcome<http_reply> reply) {
   return caf::unit;
 }
 
+// How often one question is sent again, for another token or a lost race.
+constexpr unsigned repeats_max = 3;
+
 bool refuses_token(const engine_failure& why) {
   return why.status == 401 || why.status == 403 || why.engine_code.starts_with("auth.");
 }
@@ -115,7 +118,7 @@ private:
   caf::result<Answer> ask(const Question& q, Read read) {
     if (!token_read_) refresh_token();
     auto promise = make_response_promise<Answer>();
-    send_call<Answer>(std::make_shared<const Question>(q), promise, read, true);
+    send_call<Answer>(std::make_shared<const Question>(q), promise, read, repeats_max);
     return promise;
   }
 
@@ -124,7 +127,7 @@ private:
       std::shared_ptr<const Question> q,
       caf::typed_response_promise<Answer> promise,
       Read read,
-      bool first) {
+      unsigned repeats) {
     auto call = call_for(*q, at_, options_);
     if (!call) {
       promise.deliver(
@@ -139,9 +142,9 @@ private:
         promise.deliver(std::move(std::get<Answer>(answer)));
         return;
       }
-      // Once more with a new token, if there is one.
-      if (first && refuses_token(*why) && refresh_token())
-        send_call<Answer>(q, promise, read, false);
+      // Once more with a new token, if there is one, or when somebody else has just taken the key.
+      if (repeats != 0 && (lost_race(*q, *why) || (refuses_token(*why) && refresh_token())))
+        send_call<Answer>(q, promise, read, repeats - 1);
       else
         promise.deliver(make_error(*why));
     });

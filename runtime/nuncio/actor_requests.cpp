@@ -241,6 +241,14 @@ outcome<http_call> to_call(const call_actor& what, const engine_access& at) {
   return out;
 }
 
+bool lost_race(const create_actor& what, const engine_failure& why) {
+  return what.key && why.engine_code == "actor.destroyed_during_creation";
+}
+
+bool lost_race(const get_or_create_actor&, const engine_failure& why) {
+  return why.engine_code == "actor.destroyed_during_creation";
+}
+
 engine_answer<actor_info> read_actor(const outcome<http_reply>& reply) {
   auto body = body_of(reply);
   if (auto* why = std::get_if<engine_failure>(&body)) return std::move(*why);

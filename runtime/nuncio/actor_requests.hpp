@@ -125,6 +125,16 @@ outcome<http_call> to_call(const list_actors& what, const engine_access& at);
 outcome<http_call> to_call(const destroy_actor& what, const engine_access& at);
 outcome<http_call> to_call(const call_actor& what, const engine_access& at);
 
+/// Whether this is how the engine refuses one of two that make an actor of the same key at the same time: it says that the
+/// actor was destroyed while it was made. Who asks again hears of the other one.
+bool lost_race(const create_actor& what, const engine_failure& why);
+bool lost_race(const get_or_create_actor& what, const engine_failure& why);
+
+template <class Question>
+bool lost_race(const Question&, const engine_failure&) {
+  return false;
+}
+
 /// The actor of an answer to one of the questions for one.
 engine_answer<actor_info> read_actor(const outcome<http_reply>& reply);
 engine_answer<actor_page> read_page(const outcome<http_reply>& reply);

@@ -1,6 +1,7 @@
 // The end of a client of the engine: by its last handle, by its actor system, with calls under way and without.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <caf/all.hpp>
 #include <chrono>
 #include <future>
@@ -98,6 +99,51 @@ TEST_CASE("a client that is told to exit fails its calls at once") {
         REQUIRE(why);
         CHECK(why->code == errc::cancelled);
       });
+}
+
+TEST_CASE("a creation that lost the race for its key is asked again, and not for ever") {
+  std::atomic<int> calls{0};
+  int losses = 0;
+  raw_server engine{[&](raw_peer& p) {
+    while (!p.read_head().empty()) {
+      const std::string body =
+          ++calls > losses
+              ? R"({"actor":{"actor_id":"a1","name":"probe"}})"
+              : R"({"group":"actor","code":"destroyed_during_creation","message":"gone"})";
+      p.send(
+          std::string{"HTTP/1.1 "} + (calls > losses ? "200 OK" : "400 Bad Request") +
+          "\r\nContent-Length: " + std::to_string(body.size()) + "\r\nConnection: close\r\n\r\n" +
+          body);
+      p.close();
+    }
+  }};
+  const auto ask = [&] {
+    config cfg;
+    caf::actor_system system{cfg};
+    caf::scoped_actor self{system};
+    std::string said;
+    self->request(
+            client_of(system, engine.port()),
+            20s,
+            get_or_create_actor{.name = "probe", .key = {"k"}, .pool = "p"})
+        .receive(
+            [&](const actor_info& x) { said = x.id; },
+            [&](const caf::error& e) {
+              const auto why = engine_failure_of(e);
+              said = why ? why->engine_code : "another error";
+            });
+    return said;
+  };
+  SUBCASE("won the third time") {
+    losses = 2;
+    CHECK(ask() == "a1");
+    CHECK(calls == 3);
+  }
+  SUBCASE("never won") {
+    losses = 100;
+    CHECK(ask() == "actor.destroyed_during_creation");
+    CHECK(calls == 4);
+  }
 }
 
 TEST_SUITE_END();

@@ -207,6 +207,17 @@ TEST_CASE("the engine's own codes are kept") {
   CHECK(failure_in(read_actor(failure{errc::timed_out, "too long"})).code == errc::timed_out);
 }
 
+TEST_CASE("who lost the race for a key asks again, who has none does not") {
+  const auto why = failure_in(read_actor(reply(
+      400,
+      R"({"group":"actor","code":"destroyed_during_creation","message":"Actor was destroyed"})")));
+  CHECK(lost_race(create_actor{.name = "a", .key = actor_key{"k"}}, why));
+  CHECK(lost_race(get_or_create_actor{.name = "a", .key = {"k"}}, why));
+  CHECK_FALSE(lost_race(create_actor{.name = "a"}, why));
+  CHECK_FALSE(lost_race(get_actor{"a", {"k"}}, why));
+  CHECK_FALSE(lost_race(create_actor{.name = "a", .key = actor_key{"k"}}, {}));
+}
+
 TEST_CASE("an actor's own errors are its answer; those of the gateway are failures") {
   const auto own = read_called(reply(404, R"({"group":"user","code":"x"})"));
   REQUIRE(std::holds_alternative<http_reply>(own));
