@@ -57,7 +57,8 @@ int serve(serve_flags& flags) {
 void add_serve(CLI::App& app, int& status) {
   auto flags = std::make_shared<serve_flags>();
   auto& h = flags->host;
-  auto* command = app.add_subcommand("serve", "Host the sample actors: counter, echo and bench");
+  auto* command = app.add_subcommand(
+      "serve", "Host the sample actors: counter, echo, bench and probe (docs/probe.md)");
   command->add_option("--endpoint", h.endpoint, "URL of the engine")
       ->envname("RIVET_ENDPOINT")
       ->capture_default_str();

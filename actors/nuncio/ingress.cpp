@@ -233,6 +233,16 @@ void ingress::handle_command(protocol::command_wrapper& command) {
   const auto judged =
       ledger_.admit(at, age, connection_, now);  // I2: recorded before anything else
   processed_.push_back(at);                      // I7: whatever the verdict
+  if (const auto gaps = ledger_.stats().gaps; gaps != gaps_seen_) {
+    gaps_seen_ = gaps;
+    limiter_.log(
+        now,
+        log_level::info,
+        "the engine left out an index",
+        {{"actor", who.actor.str()},
+         {"generation", fmt::to_string(who.generation)},
+         {"index", fmt::to_string(at.index)}});
+  }
   if (judged == verdict::duplicate || judged == verdict::superseded) return;
   if (known && *known < who.generation) {  // I11
     say(internal::superseded{who.actor, who.generation});
@@ -401,7 +411,7 @@ void ingress::apply(instance& x, input what, std::string why) {
         options_.log,
         log_level::error,
         "an actor ignores its end; going on without it",
-        {{"name", x.context->start.name.str()}, {"actor", who.actor.str()}});
+        {{"name", x.context->start.name.str()}, {"actor", who.actor.str()}, {"reason", x.why}});
   }
   if (does(lifecycle::say_running)) {
     ++stats_.actors_started;
@@ -652,6 +662,15 @@ void ingress::flush() {
     ++stats_.planned_reconnects;
     log_to(options_.log, log_level::info, "reconnecting by plan to prove old ledger entries");
     options_.link->reconnect();
+  }
+  if (const auto times = ledger_.stats().over_cap; times != over_cap_seen_) {
+    over_cap_seen_ = times;
+    log_to(
+        options_.log,
+        log_level::warning,
+        "the command ledger is above its bound, and nothing in it may be forgotten yet",
+        {{"entries", fmt::to_string(ledger_.stats().entries)},
+         {"bytes", fmt::to_string(ledger_.stats().bytes)}});
   }
   check_drained();
   std::optional<time_point> next;

@@ -297,6 +297,7 @@ private:
   caf::actor ack_;
   caf::actor outbox_;
   command_ledger ledger_;
+  std::uint64_t gaps_seen_ = 0, over_cap_seen_ = 0;  ///< of what the ledger counts, logged
   engine_clock clock_;
   log_limiter limiter_;
   ingress_stats stats_;

@@ -8,8 +8,8 @@
 //     });
 //   }
 //
-// Nothing waits inside a handler and nothing is buffered without bound: at most 1 MiB is on the way to the client and as
-// much waits here. A gateway that takes no stream (docs/protocol.md G.1) gets the whole response at its end.
+// Nothing waits inside a handler and nothing is buffered without bound: at most 960 KiB are on the way to the client and
+// 1 MiB waits here. A gateway that takes no stream (docs/protocol.md G.1) gets the whole response at its end.
 #pragma once
 
 #include <functional>

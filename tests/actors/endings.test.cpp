@@ -1,4 +1,4 @@
-// How actors begin and end, and what the engine is told of it: the table of docs/api.md, row by row.
+// How actors begin and end, and what the engine is told of it: the table of docs/actors.md, row by row.
 #include <doctest/doctest.h>
 
 #include "actors/sample_actors.hpp"
@@ -282,6 +282,30 @@ TEST_CASE_FIXTURE(fixture, "the replay of a first connection waits for the engin
   CHECK(fresh.ledger().expired == 1);
   CHECK(fresh.counts->acks_sent == 2);
   p->selves.clear();
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "an index that the engine left out is logged, and nothing waits for it") {
+  begin();
+  const auto told = "the engine left out an index actor=a generation=1 index=3\n";
+  CHECK(host.log_text().find(told) == std::string::npos);
+  host.stop(a, reason::sleep_intent, 3);
+  CHECK(host.ledger().gaps == 1);
+  CHECK(host.log_text().find(told) != std::string::npos);
+  CHECK(p->ended == 1);
+}
+
+TEST_CASE("a ledger that passes its bound is logged, once") {
+  ingress_options small;
+  small.ledger.bytes_max = 1;
+  sim_host host{small};
+  host.boot();
+  for (const auto* id : {"a", "b", "c"}) host.start(instance_of(id));
+  CHECK(host.ledger().over_cap == 1);
+  const auto log = host.log_text();
+  const auto told = log.find("the command ledger is above its bound");
+  CHECK(told != std::string::npos);
+  CHECK(log.find("the command ledger is above its bound", told + 1) == std::string::npos);
 }
 
 }  // namespace endings_test

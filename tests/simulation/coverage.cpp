@@ -104,14 +104,20 @@ std::string coverage::table() const {
   for (const auto name : fault_names) out += fmt::format("{:>10}", name);
   out += '\n';
   std::map<std::string_view, std::string> reasons;
+  std::map<std::string_view, std::size_t> chances;
   for (std::size_t r = 0; r < cells_.size(); ++r)
     for (std::size_t c = 0; c < cells_[r].size(); ++c) {
       out += fmt::format("{:<12}{:<10}", row_names[r], column_names[c]);
       for (std::size_t f = 0; f < cells_[r][c].size(); ++f) {
         const auto why =
             impossible(static_cast<row>(r), static_cast<column>(c), static_cast<fault>(f));
-        if (why.empty()) {
+        const auto chance =
+            by_chance(static_cast<row>(r), static_cast<column>(c), static_cast<fault>(f));
+        if (why.empty() && chance.empty()) {
           out += fmt::format("{:>10}", cells_[r][c][f]);
+        } else if (why.empty()) {
+          out += fmt::format("{:>10}", fmt::format("~{}", cells_[r][c][f]));
+          ++chances[chance];
         } else {
           if (cells_[r][c][f] != 0) out += '!';
           out += fmt::format("{:>10}", "-");
@@ -122,6 +128,8 @@ std::string coverage::table() const {
     }
   out += "-: can't happen\n";
   for (const auto& [why, cells] : reasons) out += fmt::format("  {}:{}\n", why, cells);
+  out += "~: left to chance, may be empty\n";
+  for (const auto& [why, cells] : chances) out += fmt::format("  {}: {} cells\n", why, cells);
   return out;
 }
 

@@ -113,6 +113,8 @@ Try, in another terminal, once the host has said "ready":
   curl "$base/actors?namespace=default&actor_ids=\$ID"          # what the engine knows of it
   curl -X DELETE "$base/actors/\$ID?namespace=default"          # destroy it
 
+What else an actor can do: create one of the name probe, and see docs/probe.md.
+
 Ctrl-C ends both.
 
 TEXT

@@ -13,7 +13,7 @@ command_test() {
     case $1 in
       --all) all=yes ;;
       --phase)
-        [[ ${2:-} =~ ^(release|e2e|debug|asan|tsan|fuzz)$ ]] || die "test --phase: no phase '${2:-}'"
+        [[ ${2:-} =~ ^(release|e2e|debug|asan|tsan|fuzz|lint|mutants)$ ]] || die "test --phase: no phase '${2:-}'"
         phases+=("$2")
         shift
         ;;
@@ -23,7 +23,7 @@ command_test() {
   done
   if ((${#phases[@]} == 0)); then
     phases=(release e2e asan tsan fuzz)
-    [[ $all == no ]] || phases=(release e2e debug asan tsan fuzz)
+    [[ $all == no ]] || phases=(release e2e debug asan tsan fuzz lint mutants)
   fi
   if [[ $all == yes ]]; then need_disk 12; else need_disk 6; fi
 
@@ -94,6 +94,14 @@ phase_asan() { sanitized asan "$1"; }
 phase_tsan() { sanitized tsan "$1"; }
 
 phase_fuzz() { suite fuzz ''; }
+
+phase_lint() { judged lint command_lint; }
+
+phase_mutants() { judged mutants command_mutants; }
+
+judged() {  # judged NAME COMMAND: counts as one test
+  if ("$2" >&2); then passed=$((passed + 1)); else book_failure "$1"; fi
+}
 
 # Without --all only the suites worth their time: state machines, codec and actors.
 sanitized() {  # sanitized PRESET ALL
