@@ -200,7 +200,7 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
   auto& content = x.content();
   if (content.match_elements<internal::launch>()) return invoke_message_result::consumed;
   if (content.match_elements<internal::attempt_cancelled>()) {
-    handle_cancelled(content.get_as<internal::attempt_cancelled>(0).ticket);
+    handle_cancelled(content.get_as<internal::attempt_cancelled>(0));
     return invoke_message_result::consumed;
   }
   if (content.match_elements<stop_command>()) {
@@ -247,8 +247,9 @@ void engine_actor::enqueue(caf::mailbox_element_ptr what, caf::execution_unit* h
     event_based_actor::enqueue(std::move(what), host);
 }
 
-void engine_actor::handle_cancelled(std::uint64_t ticket) {
-  const auto streamed = streams_ && streams_->handle_cancelled(ticket);
+void engine_actor::handle_cancelled(const internal::attempt_cancelled& what) {
+  const auto ticket = what.ticket;
+  const auto streamed = streams_ && streams_->handle_cancelled(what);
   if (begun_.erase(ticket) != 0 || (streamed && !skipped_.contains(ticket))) {
     tell_ingress(internal::attempt_done{context_->start.self, {}, ticket});
     finish_if_answered();

@@ -63,6 +63,8 @@ struct instance_context {
   std::function<time_point()> now = boot_clock::now;
   log_sink log;
   std::size_t response_bytes_max = 20'971'520;  ///< the engine's maxResponsePayloadSize
+  /// Of written responses that are kept until they are whole, all of this instance together.
+  std::size_t collected_bytes_max = 64UL << 20U;
 };
 
 class engine_actor : public caf::event_based_actor {
@@ -181,7 +183,7 @@ private:
   std::optional<caf::invoke_message_result> consume_stream(caf::mailbox_element& x);
   std::optional<caf::invoke_message_result> consume_socket(caf::mailbox_element& x);
   void arm_socket_tick();
-  void handle_cancelled(std::uint64_t ticket);
+  void handle_cancelled(const internal::attempt_cancelled& what);
   template <class T>
   void tell_ingress(T what);
   void handle_down(const caf::error& reason);

@@ -481,6 +481,7 @@ std::shared_ptr<instance_context> ingress::make_context(
   if (options_.storage) made->storage = options_.storage.address();
   made->log = options_.log;
   made->response_bytes_max = options_.http.response_bytes_max;
+  made->collected_bytes_max = options_.request_bytes_max;
   return made;
 }
 

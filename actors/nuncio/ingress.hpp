@@ -222,7 +222,8 @@ private:
   bool pass_on(
       route_map::iterator at, std::uint16_t index, protocol::to_envoy_tunnel_message_kind& kind);
   void handle_response_begun(const internal::response_begun& what);
-  void handle_request_abort(const exchange_id& id);
+  void handle_request_abort(
+      const exchange_id& id, const protocol::http_stream_abort_reason& reason);
   void handle_response(internal::response_waits& what);
   void deliver(instance& to, route_map::iterator at, http_request request);
   void advance(route_map::iterator at);
@@ -237,7 +238,7 @@ private:
   void end_stalled(time_point now);
   void end_late(time_point now);
   void forget_attempt(const internal::attempt_done& what);
-  void cancel_route(route_map::iterator at);
+  void cancel_route(route_map::iterator at, text why);
   void abort_routes(instance& x, bool with_responses = true);
   void erase(instance& x, route_map::iterator at);
 

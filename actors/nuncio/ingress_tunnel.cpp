@@ -15,6 +15,14 @@ namespace {
 
 constexpr std::string_view no_room = "this actor has too many requests waiting";
 
+text described(const protocol::http_stream_abort_reason& reason) {
+  // What an older engine aborts is about the client; and so is most else.
+  const std::string_view kind = reason.kind == abort_kind::internal_error  ? "the engine cut it"
+                                : reason.kind == abort_kind::handler_error ? "its handler failed"
+                                                                           : "the client gave up";
+  return reason.detail ? text{fmt::format("{}: {}", kind, reason.detail->view())} : text{kind};
+}
+
 }  // namespace
 
 void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
@@ -23,8 +31,8 @@ void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
   auto& kind = message.message_kind;
   if (auto* start = std::get_if<protocol::to_envoy_request_start>(&kind))
     return handle_request_start(id, *start);
-  if (std::holds_alternative<protocol::to_envoy_request_abort>(kind))
-    return handle_request_abort(exchange);
+  if (const auto* abort = std::get_if<protocol::to_envoy_request_abort>(&kind))
+    return handle_request_abort(exchange, abort->reason);
   if (auto* open = std::get_if<protocol::to_envoy_web_socket_open>(&kind))
     return handle_socket_open(id, *open);
   if (const auto at = sockets_.find(exchange); at != sockets_.end()) {
@@ -74,7 +82,7 @@ void ingress::handle_request_start(
   if (aborted_early_.take(exchange)) return;
   if (const auto old = routes_.find(exchange); old != routes_.end()) {
     ++stats_.requests_replaced;  // a repetition replaces the old attempt
-    cancel_route(old);
+    cancel_route(old, text{"the gateway sent the request again"});
   }
   auto* to = newest(start.actor_id);
   if (to != nullptr && start.actor_generation) {
@@ -198,8 +206,10 @@ void ingress::handle_request_chunk(
   deliver(*to, at, std::move(*request));
 }
 
-void ingress::handle_request_abort(const exchange_id& id) {
-  if (const auto at = routes_.find(id); at != routes_.end()) return cancel_route(at);
+void ingress::handle_request_abort(
+    const exchange_id& id, const protocol::http_stream_abort_reason& reason) {
+  if (const auto at = routes_.find(id); at != routes_.end())
+    return cancel_route(at, described(reason));
   aborted_early_.add(id);
 }
 
@@ -325,7 +335,7 @@ void ingress::end_late(time_point now) {
     ++stats_.requests_late;
     r.exchange.refuse(504, "the actor did not answer in time");
     transmit(r.exchange, x->gate());
-    cancel_route(at);
+    cancel_route(at, text{"it was not answered in time"});
   }
 }
 
@@ -355,7 +365,7 @@ void ingress::erase(instance& x, route_map::iterator at) {
 
 // The attempt is over without an answer: what its handler says is dropped. It counts against the bounds until the
 // instance has dropped it, else starts and aborts in turn would fill the mailbox of a slow actor.
-void ingress::cancel_route(route_map::iterator at) {
+void ingress::cancel_route(route_map::iterator at, text why) {
   const auto ticket = at->second.ticket;
   auto* x = find(at->second.who);
   if (x == nullptr) return;
@@ -365,7 +375,8 @@ void ingress::cancel_route(route_map::iterator at) {
     x->cancelled.emplace(ticket, at->second.charge);
     ++cancelled_;
     at->second.charge = 0;
-    caf::anon_send<caf::message_priority::high>(x->handle, internal::attempt_cancelled{ticket});
+    caf::anon_send<caf::message_priority::high>(
+        x->handle, internal::attempt_cancelled{ticket, std::move(why)});
   }
   erase(*x, at);
   count_as_down(*x);

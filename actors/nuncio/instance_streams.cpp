@@ -60,11 +60,11 @@ void instance_streams::handle_quiet(std::uint64_t ticket) {
   advance(*x);
 }
 
-bool instance_streams::handle_cancelled(std::uint64_t ticket) {
-  const auto x = find(ticket);
+bool instance_streams::handle_cancelled(const attempt_cancelled& what) {
+  const auto x = find(what.ticket);
   if (!x) return false;
-  all_.erase(ticket);
-  x->of = nullptr;
+  x->why = what.why;
+  leave(*x);
   tell_handlers(*x);
   return true;
 }
@@ -107,7 +107,7 @@ void instance_streams::tell_handlers(stream& x) {
   std::erase_if(untold_, [&](const stream_ptr& each) { return each.get() == &x; });
   const auto on_part = std::exchange(x.on_part, nullptr);
   const auto on_writable = std::exchange(x.on_writable, nullptr);
-  if (on_part && !x.read_all) (*on_part)({{}, false, true});
+  if (on_part && !x.read_all) (*on_part)({{}, false, true, x.why});
   body_writer writer{x.shared_from_this()};
   if (on_writable && !x.written) (*on_writable)(writer);
 }
@@ -154,10 +154,15 @@ void instance_streams::handle_room_tick() {
   }
 }
 
+void instance_streams::leave(stream& x) {
+  x.of = nullptr;
+  collected_ -= std::exchange(x.charged, 0);
+  all_.erase(x.ticket);
+}
+
 void instance_streams::close(stream& x) {
   const auto kept = x.shared_from_this();
-  kept->of = nullptr;
-  all_.erase(kept->ticket);
+  leave(*kept);
   const auto& context = owner_->context();
   // What still waits for its handler was aborted: it may have an answer to take back.
   tell(context, attempt_done{context.start.self, kept->exchange.position().exchange, kept->ticket});
@@ -166,10 +171,18 @@ void instance_streams::close(stream& x) {
   caf::anon_send(owner_, stream_over{kept});
 }
 
+bool instance_streams::has_room(const stream& x, std::size_t more) const {
+  return !x.exchange.collects() || collected_ + more <= owner_->context().collected_bytes_max;
+}
+
+void instance_streams::charge(stream& x) {
+  const auto now = x.exchange.collects() ? x.exchange.held() : 0;
+  collected_ += now - std::exchange(x.charged, now);
+}
+
 http_exchange instance_streams::take(const stream_ptr& x) {
-  x->of = nullptr;
   x->forget_handlers();
-  all_.erase(x->ticket);
+  leave(*x);
   return std::move(x->exchange);
 }
 
@@ -197,9 +210,17 @@ void instance_streams::handle_down(std::string_view why, std::vector<attempt_don
 
 outcome<void> body_writer::write(bytes data) const {
   if (!is_open()) return failure{errc::cancelled, "this response is over, or its client has gone"};
-  auto written = stream_->exchange.write(std::move(data));
+  auto& of = *stream_->of;
   stream_->wrote = true;
-  if (auto* const of = stream_->of) of->advance_later(*stream_);
+  of.advance_later(*stream_);
+  if (!of.has_room(*stream_, data.size())) {
+    const auto why = "too many responses of this actor wait to be whole";
+    stream_->exchange.fail(why, 503);
+    of.charge(*stream_);
+    return failure{errc::too_large, why};
+  }
+  auto written = stream_->exchange.write(std::move(data));
+  of.charge(*stream_);
   return written;
 }
 
@@ -207,6 +228,7 @@ void body_writer::finish() const {
   if (!is_open()) return;
   stream_->written = true;
   stream_->exchange.finish();
+  stream_->of->charge(*stream_);
   stream_->of->advance_later(*stream_);
 }
 
@@ -214,6 +236,7 @@ void body_writer::fail(std::string_view why) const {
   if (!is_open()) return;
   stream_->written = true;
   stream_->exchange.fail(why);
+  stream_->of->charge(*stream_);
   stream_->of->advance_later(*stream_);
 }
 
@@ -221,6 +244,10 @@ std::size_t body_writer::room() const { return is_open() ? stream_->exchange.roo
 
 bool body_writer::is_open() const {
   return stream_ && stream_->of != nullptr && stream_->exchange.writing();
+}
+
+std::string_view body_writer::why() const {
+  return stream_ ? stream_->why.view() : std::string_view{};
 }
 
 void body_reader::pause() const {

@@ -29,12 +29,14 @@ struct stream : std::enable_shared_from_this<stream> {
   std::shared_ptr<part_handler> on_part;
   std::shared_ptr<writable_handler> on_writable;
   bool paused = false;
-  bool pumping = false;   ///< a turn of its handlers is on its way
-  bool read_all = false;  ///< the handler has had the end of the request's body
-  bool written = false;   ///< the handler has said its last word on the response
-  bool wrote = true;      ///< since on_writable was last called, or credit came
-  bool due = false;       ///< will advance when the turn ends
-  bool crowded = false;   ///< will advance when the link has room
+  bool pumping = false;     ///< a turn of its handlers is on its way
+  bool read_all = false;    ///< the handler has had the end of the request's body
+  bool written = false;     ///< the handler has said its last word on the response
+  bool wrote = true;        ///< since on_writable was last called, or credit came
+  bool due = false;         ///< will advance when the turn ends
+  bool crowded = false;     ///< will advance when the link has room
+  std::size_t charged = 0;  ///< of `collected_`
+  text why{};               ///< why it is over, if not by its handlers
 };
 
 using stream_ptr = std::shared_ptr<stream>;
@@ -57,7 +59,7 @@ public:
   /// The engine has said nothing of it for long.
   void handle_quiet(std::uint64_t ticket);
   /// The client has gone, or a repetition replaces the attempt: handlers are told, then it is over.
-  bool handle_cancelled(std::uint64_t ticket);
+  bool handle_cancelled(const attempt_cancelled& what);
 
   /// Calls the handlers of one stream; see stream.hpp.
   void turn(std::uint64_t ticket);
@@ -70,6 +72,11 @@ public:
   /// The turn ends.
   void flush();
 
+  /// Whether `more` bytes of a response that is collected here until it is whole may be kept.
+  [[nodiscard]] bool has_room(const stream& x, std::size_t more) const;
+  /// Counts what is collected for it now.
+  void charge(stream& x);
+
   /// Its exchange, to be answered by somebody else.
   http_exchange take(const stream_ptr& x);
 
@@ -81,11 +88,13 @@ private:
   void advance(stream& x);
   void wait_for_room(stream& x);
   void close(stream& x);
+  void leave(stream& x);
 
   engine_actor* owner_;
   std::unordered_map<std::uint64_t, stream_ptr> all_;
   std::vector<stream_ptr> due_;
   std::vector<stream_ptr> crowded_;
+  std::size_t collected_ = 0;       ///< bytes of responses to gateways that take no stream
   std::vector<stream_ptr> untold_;  ///< over, but their handlers have not heard of it
 };
 

@@ -151,6 +151,7 @@ struct idle_probe {};
 /// The attempt was replaced or aborted: whatever the handler says is dropped.
 struct attempt_cancelled {
   std::uint64_t ticket = 0;
+  text why{};
 };
 
 /// What the engine says in an exchange that goes bit by bit.

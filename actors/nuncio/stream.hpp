@@ -34,7 +34,8 @@ public:
 
   /// Takes `data`, of at most room() bytes.
   /// @returns errc::queue_full for more, of which nothing was taken; cancelled when the client has gone or finish() was
-  ///          called; too_large where the whole response would exceed the engine's maximum, which is answered 500
+  ///          called; too_large where the whole response would exceed the engine's maximum, which is answered 500, or
+  ///          with others of this actor more than may wait to be whole, which is answered 503
   outcome<void> write(bytes data) const;
   /// The response is complete.
   void finish() const;
@@ -43,6 +44,8 @@ public:
 
   [[nodiscard]] std::size_t room() const;  ///< bytes that write() takes now
   [[nodiscard]] bool is_open() const;      ///< the client is there, and finish() was not called
+  /// Why it is not open although nobody here ended it, for a person; else empty.
+  [[nodiscard]] std::string_view why() const;
 
 private:
   friend class engine_actor;

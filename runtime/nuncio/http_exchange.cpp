@@ -119,7 +119,7 @@ void http_exchange::handle_body_cancel() {
   if (!uploading()) return;
   body_state_ = body::given;  // there is nothing left to stop
   if (options_.parts)
-    parts_.push_back({{}, false, true});
+    parts_.push_back({{}, false, true, text{"the client gave up its upload"}});
   else
     refuse(400, "the request's body ended early");
 }
@@ -233,14 +233,14 @@ void http_exchange::finish() {
   streaming_ = false;
 }
 
-void http_exchange::fail(std::string_view why) {
+void http_exchange::fail(std::string_view why, std::uint16_t status) {
   if (answered_ && !head_)
     return abort(protocol::http_stream_abort_reason_kind::handler_error, why);
   writing_ = streaming_ = answered_ = false;
   head_.reset();
   rest_.clear();
   held_ = 0;
-  refuse(500, why);
+  refuse(status, why);
 }
 
 void http_exchange::abort(protocol::http_stream_abort_reason_kind kind, std::string_view detail) {

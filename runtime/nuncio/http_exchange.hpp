@@ -57,6 +57,7 @@ struct request_part {
   bytes data{};
   bool last = false;
   bool failed = false;  ///< the client gave up: the rest never comes
+  text why{};           ///< why it failed, for a person
 };
 
 class http_exchange {
@@ -110,8 +111,8 @@ public:
   void cancel_upload();
   /// Answers with a line of text instead of the handler, and stops an upload that still runs.
   void refuse(std::uint16_t status, std::string_view why);
-  /// Whoever answers can't go on: 500 with a line of text, or the response that has begun is cut.
-  void fail(std::string_view why);
+  /// Whoever answers can't go on: `status` with a line of text, or the response that has begun is cut.
+  void fail(std::string_view why, std::uint16_t status = 500);
   /// Ends without a response (the gateway may then repeat the request elsewhere), or cuts one that
   /// has begun.
   void abort(protocol::http_stream_abort_reason_kind kind = {}, std::string_view detail = {});
@@ -138,6 +139,9 @@ public:
 
   /// A response was begun, and its end has not been written.
   [[nodiscard]] bool writing() const { return writing_; }
+
+  /// What is written is kept here until the response is whole.
+  [[nodiscard]] bool collects() const { return writing_ && !streams_; }
 
   /// The request's body is still on its way.
   [[nodiscard]] bool uploading() const { return body_state_ == body::coming; }

@@ -15,7 +15,9 @@ namespace {
 struct notes {
   strings seen;
   std::size_t read = 0;
+  std::string why;
   body_writer out;
+  std::vector<body_writer> outs;
   body_reader in;
   caf::typed_response_promise<http_response> answer;
   caf::actor self;
@@ -32,6 +34,7 @@ void note(notes& n, const request_part& p) {
   n.read += p.data.size();
   if (p.last) n.seen.push_back(fmt::format("all {}", n.read));
   if (p.failed) n.seen.push_back(fmt::format("failed {}", n.read));
+  if (p.failed) n.why = p.why.str();
 }
 
 caf::behavior streamer(engine_actor* self, notes_ptr n) {
@@ -43,6 +46,7 @@ caf::behavior streamer(engine_actor* self, notes_ptr n) {
           auto out = self->stream(r, {.status = 200, .headers = {}, .body = {}});
           self->on_writable(out, [n](body_writer& w) {
             if (!w.is_open()) n->seen.emplace_back("gone");
+            if (!w.is_open()) n->why = w.why();
             while (w.room() >= 100'000) CHECK(w.write(bytes{std::string(100'000, 'x')}));
           });
           n->out = out;
@@ -53,6 +57,10 @@ caf::behavior streamer(engine_actor* self, notes_ptr n) {
             CHECK(w.write(bytes{std::string(200'000, static_cast<char>('0' + i++))}));
             if (i == 9) w.finish();
           });
+        } else if (r.path == "/collect") {
+          n->outs.push_back(self->stream(r, {.status = 200, .headers = {}, .body = {}}));
+          const auto written = n->outs.back().write(bytes{std::string(20'000'000, 'x')});
+          n->seen.emplace_back(written ? "took it" : written.error().message);
         } else if (r.path == "/manual") {
           n->out =
               self->stream(r, {.status = 201, .headers = {}, .body = bytes{std::string{"first"}}});
@@ -92,6 +100,7 @@ caf::behavior streamer(engine_actor* self, notes_ptr n) {
       [=](const std::string& order) {
         if (order == "write") CHECK(n->out.write(bytes{std::string{"more"}}));
         if (order == "finish") n->out.finish();
+        if (order == "finish first") n->outs.front().finish();
         if (order == "fail") n->out.fail("out of words");
         if (order == "quit") self->quit();
         if (order == "throw") throw std::runtime_error("boom");
@@ -358,6 +367,42 @@ TEST_CASE_FIXTURE(fixture, "a client that goes in the middle of its upload") {
   chunk(1, 50, false, 2);
   host.deliver(sim_host::tunnel(2, 2, protocol::to_envoy_request_body_cancel{}));
   CHECK(said() == strings{"/up in parts", "failed 150"});
+}
+
+TEST_CASE_FIXTURE(fixture, "the engine's reason for an abort reaches both handlers") {
+  using protocol::http_stream_abort_reason_kind;
+  const auto aborted = [&](std::uint32_t id, protocol::http_stream_abort_reason reason) {
+    protocol::to_envoy_request_abort x;
+    x.reason = std::move(reason);
+    host.deliver(sim_host::tunnel(id, 1, std::move(x)));
+    return std::exchange(n->why, {});
+  };
+  open("/up", true, 1);
+  CHECK(
+      aborted(1, {http_stream_abort_reason_kind::cancelled, text{"the tab was closed"}}) ==
+      "the client gave up: the tab was closed");
+  open("/down", false, 2);
+  CHECK(aborted(2, {http_stream_abort_reason_kind::internal_error, {}}) == "the engine cut it");
+  open("/up", true, 3);
+  open("/up", true, 3);
+  CHECK(n->why == "the gateway sent the request again");
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "I13 backpressure: responses that wait to be whole have a bound together") {
+  for (std::uint32_t i = 1; i <= 4; ++i) open("/collect", false, i, false);
+  const auto full = "too many responses of this actor wait to be whole";
+  CHECK(
+      said() ==
+      strings{
+          "/collect", "took it", "/collect", "took it", "/collect", "took it", "/collect", full});
+  CHECK(sent() == strings{fmt::format("4 #0 503 {}\n", full)});
+  tell("finish first");
+  CHECK(sent().size() == 1);
+  abort(2);
+  for (std::uint32_t i = 5; i <= 6; ++i) open("/collect", false, i, false);
+  CHECK(said() == strings{"/collect", "took it", "/collect", "took it"});
+  CHECK(sent().empty());
 }
 
 TEST_CASE_FIXTURE(fixture, "a repeated request starts over, its old parts go nowhere") {
