@@ -3,10 +3,12 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/websocket.hpp>
+#include <functional>
 #include <vector>
 
 namespace nuncio::e2e {
@@ -15,7 +17,7 @@ struct socket_crowd::impl {
   using stream = boost::beast::websocket::stream<boost::asio::ip::tcp::socket>;
 
   boost::asio::io_context io{1};
-  std::vector<std::unique_ptr<stream>> all;
+  std::vector<std::shared_ptr<stream>> all;
   std::size_t files = 0;
 };
 
@@ -35,19 +37,33 @@ std::size_t socket_crowd::most(std::size_t each) const {
   return impl_->files < others ? 0 : (impl_->files - others) / each;
 }
 
-bool socket_crowd::open(std::uint16_t port, const std::string& path) {
-  auto made = std::make_unique<impl::stream>(impl_->io);
-  boost::system::error_code failed;
-  made->next_layer().connect({boost::asio::ip::address_v4::loopback(), port}, failed);
-  if (failed) return false;
-  made->set_option(
-      boost::beast::websocket::stream_base::decorator{[](boost::beast::websocket::request_type& r) {
-        r.set(boost::beast::http::field::sec_websocket_protocol, "rivet");
-      }});
-  made->handshake("127.0.0.1:" + std::to_string(port), path, failed);
-  if (failed) return false;
-  impl_->all.push_back(std::move(made));
-  return true;
+std::size_t socket_crowd::open(
+    std::uint16_t port, const std::string& path, std::size_t n, std::size_t at_once) {
+  using boost::system::error_code;
+  auto& x = *impl_;
+  const auto before = x.all.size();
+  std::size_t begun = 0;
+  std::function<void()> next = [&] {
+    if (begun++ >= n) return;
+    auto made = std::make_shared<impl::stream>(x.io);
+    made->set_option(boost::beast::websocket::stream_base::decorator{
+        [](boost::beast::websocket::request_type& r) {
+          r.set(boost::beast::http::field::sec_websocket_protocol, "rivet");
+        }});
+    made->next_layer().async_connect(
+        {boost::asio::ip::address_v4::loopback(), port}, [&, made](error_code failed) {
+          if (failed) return next();
+          made->async_handshake(
+              "127.0.0.1:" + std::to_string(port), path, [&, made](error_code refused) {
+                if (!refused) x.all.push_back(made);
+                next();
+              });
+        });
+  };
+  for (std::size_t i = 0; i < at_once; ++i) next();
+  x.io.restart();
+  x.io.run();
+  return x.all.size() - before;
 }
 
 std::string socket_crowd::ask(std::size_t n, const std::string& text) {
@@ -61,6 +77,6 @@ std::string socket_crowd::ask(std::size_t n, const std::string& text) {
 
 std::size_t socket_crowd::size() const { return impl_->all.size(); }
 
-void socket_crowd::drop() { impl_->all.clear(); }
+void socket_crowd::drop(std::size_t n) { impl_->all.resize(size() - std::min(n, size())); }
 
 }  // namespace nuncio::e2e

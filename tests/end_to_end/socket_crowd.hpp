@@ -20,13 +20,13 @@ public:
   /// How many WebSockets the limit of open files allows, with `each` files for one.
   [[nodiscard]] std::size_t most(std::size_t each) const;
 
-  /// Opens one more. @returns whether it was accepted
-  bool open(std::uint16_t port, const std::string& path);
+  /// Opens `n` more, `at_once` of them at the same time. @returns how many were accepted
+  std::size_t open(std::uint16_t port, const std::string& path, std::size_t n, std::size_t at_once);
   /// What number `n` is answered when it says `text`; empty when it is closed.
   std::string ask(std::size_t n, const std::string& text);
   [[nodiscard]] std::size_t size() const;
-  /// Ends all TCP connections without a word.
-  void drop();
+  /// Ends the TCP connections of the last `n` without a word.
+  void drop(std::size_t n);
 
 private:
   struct impl;

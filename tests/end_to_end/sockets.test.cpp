@@ -267,17 +267,28 @@ TEST_CASE("a streaming gateway's WebSockets are the same") {
 
 TEST_CASE_FIXTURE(sockets, "thousands of open WebSockets on one host") {
   socket_crowd crowd;
-  // The dev engine lives in this process: a file for either end. The real one takes a tenth of a second for each.
-  const auto n =
-      kind_under_test() == engine_kind::dev ? std::min<std::size_t>(10'000, crowd.most(2)) : 200;
+  // All live on this machine: a file for the client's end, on the dev engine in this process one more for the other. The
+  // real one takes many milliseconds of a processor for each.
+  const char* const wanted = std::getenv("NUNCIO_E2E_SOCKETS");
+  const bool dev = kind_under_test() == engine_kind::dev;
+  const auto n = std::min<std::size_t>(
+      wanted != nullptr ? std::stoul(wanted)
+      : dev             ? 9'000
+                        : 500,
+      crowd.most(dev ? 2 : 1));
   const auto path = fmt::format("/gateway/{}/websocket/hibernate", id);
-  for (std::size_t i = 0; i < n; ++i) REQUIRE(crowd.open(engine.port(), path));
+  const auto before = std::chrono::steady_clock::now();
+  REQUIRE(crowd.open(engine.port(), path, n, 32) == n);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - before;
   CHECK(await_sockets(n));
   for (std::size_t i = 0; i < n; i += n / 100)
     CHECK(json::parse(crowd.ask(i, std::to_string(i)))["text"] == std::to_string(i));
-  MESSAGE("open at once: ", n);
-  crowd.drop();
-  CHECK(await([&] { return info()["sockets"] == 0; }, 60s));
+  MESSAGE("open at once: ", n, ", after ", took.count(), " s");
+  // The real engine gives up telling of a close that takes it too long, as of a thousand at once.
+  while (crowd.size() != 0) {
+    crowd.drop(dev ? n : 100);
+    CHECK(await_sockets(crowd.size()));
+  }
 }
 
 TEST_SUITE_END();

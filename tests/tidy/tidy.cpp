@@ -1,6 +1,6 @@
 // Checks the house rules that compiler, formatter and linter do not: layer order, which room may
 // use which library, header comments, no open end without an issue number, nothing that ties the
-// repository to one machine. Each rule must first find a fault planted in memory, so that a rule
+// repository to one machine, documents that are there, the example as the README shows it. Each rule must first find a fault planted in memory, so that a rule
 // that has gone blind fails too. One thread.
 #include <algorithm>
 #include <array>
@@ -52,6 +52,8 @@ public:
   /// @param files  every file, so that an include can be found in its room
   explicit rules(const std::vector<file>& files) {
     for (const auto& f : files) {
+      if (f.path.ends_with(".md")) documents_.insert(f.path);
+      if (f.path == "examples/smallest.cpp") smallest_ = code_of(f);
       const auto slash = f.path.find('/');
       if (slash != std::string::npos && height(f.path) >= 0)
         heights_.emplace(f.path.substr(slash + 1), height(f.path));
@@ -61,6 +63,7 @@ public:
   std::vector<finding> check(const file& f) {
     found_.clear();
     check_opening(f);
+    if (f.path == "README.md") check_example(f);
     for (std::size_t i = 0; i < f.lines.size(); ++i) {
       if (is_cpp(f.path)) check_include(f, i);
       check_text(f, i);
@@ -79,6 +82,23 @@ private:
       report(f, 0, "opens without a comment that says what the file is for");
     if (ends_in(f.path, {".cmake", ".bash"}) && !first.starts_with("#"))
       report(f, 0, "opens without a comment that says what the file is for");
+  }
+
+  // An example without the comment that opens it.
+  static std::vector<std::string> code_of(const file& f) {
+    auto from = f.lines.begin();
+    while (from != f.lines.end() && from->starts_with("//")) ++from;
+    return {from, f.lines.end()};
+  }
+
+  void check_example(const file& f) {
+    const auto begin = std::find(f.lines.begin(), f.lines.end(), "```cpp");
+    const auto end = std::find(begin, f.lines.end(), "```");
+    if (begin != f.lines.end() && std::vector<std::string>(begin + 1, end) == smallest_) return;
+    report(
+        f,
+        static_cast<std::size_t>(begin - f.lines.begin()),
+        "shows another examples/smallest.cpp than there is");
   }
 
   void check_include(const file& f, std::size_t at) {
@@ -108,9 +128,15 @@ private:
     if (std::regex_search(line, todo)) report(f, at, "an open end without an issue number");
     if (std::regex_search(line, machine)) report(f, at, "names an absolute path of one machine");
     if (std::regex_search(line, outside)) report(f, at, "points to a file outside the repository");
+    static const std::regex document{R"((^|[^A-Za-z0-9_/])(docs/[a-z_]{2,}\.md))"};
+    for (std::sregex_iterator m{line.begin(), line.end(), document}, last; m != last; ++m)
+      if (!documents_.contains((*m)[2]))
+        report(f, at, "points to " + (*m)[2].str() + ", which is not there");
   }
 
   std::map<std::string, int> heights_;
+  std::set<std::string> documents_;
+  std::vector<std::string> smallest_;
   std::vector<finding> found_;
 };
 
@@ -152,13 +178,16 @@ bool rules_can_see() {
       {"protocol/nuncio/a.cpp", "// a\n#include <nuncio/above.hpp>\n"},
       {"tools/a.cpp", std::string{"// a\n// TO"} + "DO later\n"},
       {"docs/a.md", std::string{"see /ro"} + "ot/notes\n"},
-      {"docs/b.md", std::string{"see ../sha"} + "red/NOTES.md\n"}};
+      {"docs/b.md", std::string{"see ../sha"} + "red/NOTES.md\n"},
+      {"docs/c.md", std::string{"see do"} + "cs/nothing.md\n"},
+      {"README.md", "```cpp\nint main() { return 1; }\n```\n"}};
   std::vector<file> files;
   const auto add = [&](const std::string& path, const std::string& text) {
     std::istringstream in{text};
     files.push_back(make_file(path, in));
   };
   add("runtime/nuncio/above.hpp", "// a\n");
+  add("examples/smallest.cpp", "// a\nint main() {}\n");
   add("actors/nuncio/good.cpp",
       std::string{"// a\n#include <caf/all.hpp>\n#include <nuncio/above.hpp>\n// TO"} +
           "DO #7: more\n");
@@ -166,7 +195,7 @@ bool rules_can_see() {
   rules all{files};
   bool good = true;
   for (std::size_t i = 0; i < files.size(); ++i) {
-    const std::size_t wanted = i < 2 ? 0 : 1;
+    const std::size_t wanted = i < 3 ? 0 : 1;
     const auto found = all.check(files[i]);
     if (found.size() == wanted) continue;
     std::fprintf(
