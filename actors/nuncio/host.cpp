@@ -37,7 +37,10 @@ outcome<void> check_key(std::string_view key) {
       fmt::format("envoy_key '{}': must be 3 to 128 of letters, digits, '-' and '_'", key)};
 }
 
-// Signals reach a process, not an object: one eventfd for all.
+// Signals reach a process, not an object: one eventfd for all. It holds the sum of what was written
+// since it was last read: one for each signal, and no_more_signals at the end.
+constexpr std::uint64_t no_more_signals = std::uint64_t{1} << 32U;
+
 int signal_fd() {
   static const int fd = eventfd(0, EFD_CLOEXEC);
   return fd;
@@ -461,25 +464,21 @@ int host::run_until_signal() {
     log_to(impl_->options.log, log_level::error, started.error().message);
     return started.error().code == errc::invalid_argument ? 2 : 1;
   }
-  // One thread waits for signals, so that this one can also wait for the host's own end.
+  // One thread waits for signals, so that this one can also wait for the host's own end, and another
+  // stops the host, so that the second signal is seen meanwhile.
   std::thread waiter{[this, fd] {
-    std::uint64_t n = 0;
-    while (read(fd, &n, sizeof n) != sizeof n) {
+    std::thread stopper;
+    std::uint64_t signals = 0, sum = 0;
+    while (sum < no_more_signals) {
+      if (read(fd, &sum, sizeof sum) != sizeof sum) {
+        sum = 0;
+        continue;
+      }
+      signals += sum % no_more_signals;  // one read may take several
+      if (signals > 1) _exit(1);
+      if (signals == 1 && !stopper.joinable()) stopper = std::thread{[this] { stop(); }};
     }
-    bool first = false;
-    {
-      const std::lock_guard guard{impl_->mutex};
-      first = !impl_->final;
-    }
-    if (!first) return;
-    std::thread second{[fd] {
-      std::uint64_t m = 0;
-      if (read(fd, &m, sizeof m) == sizeof m && m != (std::uint64_t{1} << 32U)) _exit(1);
-    }};
-    stop();
-    const std::uint64_t enough = std::uint64_t{1} << 32U;
-    [[maybe_unused]] const auto w = write(fd, &enough, sizeof enough);
-    second.join();
+    if (stopper.joinable()) stopper.join();
   }};
   std::optional<failure> why;
   {
@@ -488,13 +487,10 @@ int host::run_until_signal() {
         guard, [&] { return impl_->final || impl_->now_in == impl::phase::stopped; });
     why = impl_->final;
   }
-  if (why && why->code != errc::cancelled) {
-    const std::uint64_t wake = std::uint64_t{1} << 32U;
-    [[maybe_unused]] const auto n = write(fd, &wake, sizeof wake);
-  }
-  waiter.join();
-  restore();
   stop();
+  restore();
+  [[maybe_unused]] const auto n = write(fd, &no_more_signals, sizeof no_more_signals);
+  waiter.join();
   if (!why || why->code == errc::cancelled) return 0;
   return why->code == errc::refused || why->code == errc::evicted ? 3 : 1;
 }

@@ -2,10 +2,14 @@
 #include <doctest/doctest.h>
 
 #include <caf/all.hpp>
+#include <csignal>
+#include <functional>
 #include <future>
+#include <memory>
 #include <nuncio/host.hpp>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "actors/sample_actors.hpp"
 
@@ -131,6 +135,30 @@ TEST_CASE_FIXTURE(fixture, "stop from an actor of the same system, on its only w
       &h,
       &stopped);
   CHECK(stopped.get_future().wait_for(10s) == std::future_status::ready);
+  CHECK(within(10s));
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "run_until_signal ends with a signal, and when another thread stops the host") {
+  const auto run = [&](const std::function<void()>& once_starting) {
+    auto with = options();
+    with.token_from = [once_starting, done = false]() mutable -> outcome<std::string> {
+      if (!std::exchange(done, true)) once_starting();
+      return std::string{};
+    };
+    return std::make_unique<host>(*sys, with);
+  };
+  const auto signalled = run([] { std::raise(SIGTERM); });
+  CHECK(signalled->run_until_signal() == 0);
+  std::promise<void> starting;
+  const auto stopped = run([&] { starting.set_value(); });
+  auto status = std::async(std::launch::async, [&] { return stopped->run_until_signal(); });
+  starting.get_future().wait();
+  stopped->stop();
+  const bool ended = status.wait_for(5s) == std::future_status::ready;
+  CHECK(ended);
+  if (!ended) std::raise(SIGTERM);
+  CHECK(status.get() == 0);
   CHECK(within(10s));
 }
 

@@ -1,5 +1,6 @@
 // The main function of e2e_tests. Besides running cases it leaves a line for each in the file NUNCIO_E2E_RESULTS, and
-// `e2e_tests table FOLDER` prints what all runs left: cases × engine. `e2e_tests host ENDPOINT POOL` is a host to be killed.
+// `e2e_tests table FOLDER` prints what all runs left: cases × engine. `e2e_tests host ENDPOINT POOL` is a host to be killed,
+// `signalled-host` one that gets its signals early.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 #include <fmt/format.h>
@@ -121,6 +122,8 @@ int main(int argc, char** argv) {
   if (argc == 3 && std::string_view{argv[1]} == "table") return print_table(argv[2]);
   if (argc == 4 && std::string_view{argv[1]} == "host")
     return nuncio::e2e::run_host(argv[2], argv[3]);
+  if (argc == 4 && std::string_view{argv[1]} == "signalled-host")
+    return nuncio::e2e::run_signalled_host(argv[2], argv[3]);
   std::signal(SIGPIPE, SIG_IGN);
   nuncio::e2e::kind_under_test();
   doctest::Context context{argc, argv};

@@ -57,9 +57,9 @@ bool process::await_line(std::string_view prefix, std::chrono::milliseconds limi
   const auto deadline = std::chrono::steady_clock::now() + limit;
   for (;;) {
     for (std::size_t end = 0; (end = held_.find('\n')) != std::string::npos;) {
-      const bool found = std::string_view{held_}.substr(0, prefix.size()) == prefix;
+      line_ = held_.substr(0, end);
       held_.erase(0, end + 1);
-      if (found) return true;
+      if (line_.starts_with(prefix)) return true;
     }
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
         deadline - std::chrono::steady_clock::now());

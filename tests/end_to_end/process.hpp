@@ -1,4 +1,4 @@
-// `nuncio serve` as a child process: what only a real process shows, signals and exit statuses.
+// `nuncio serve` or `nuncio engine` as a child process: what only a real process shows, signals and exit statuses.
 #pragma once
 
 #include <sys/types.h>
@@ -22,6 +22,10 @@ public:
   /// Waits for a line of its standard output that begins with `prefix`.
   bool await_line(
       std::string_view prefix, std::chrono::milliseconds limit = std::chrono::seconds{20});
+
+  /// The line that was found last.
+  [[nodiscard]] const std::string& line() const { return line_; }
+
   /// Waits for its end; the exit status, 128 + n for a signal, or none when it did not end in time.
   std::optional<int> await_exit(std::chrono::milliseconds limit = std::chrono::seconds{30});
   /// What it has written to standard error.
@@ -31,7 +35,7 @@ private:
   pid_t pid_ = -1;
   int output_ = -1;
   int errors_ = -1;  ///< an anonymous file
-  std::string held_;
+  std::string held_, line_;
 };
 
 /// nuncio serve --endpoint … --pool … and `more`.

@@ -7,10 +7,12 @@
 
 #include <caf/all.hpp>
 #include <condition_variable>
+#include <csignal>
 #include <map>
 #include <mutex>
 #include <nuncio/host.hpp>
 #include <random>
+#include <utility>
 
 #include "probe_actor.hpp"
 #include "sample_actors.hpp"
@@ -269,6 +271,21 @@ int run_host(const std::string& endpoint, const std::string& pool) {
   fmt::print("ready\n");
   std::fflush(stdout);
   while (true) ::pause();
+}
+
+int run_signalled_host(const std::string& endpoint, const std::string& pool) {
+  caf::actor_system_config config;
+  recommended(config);
+  caf::actor_system system{config};
+  host_options options{.endpoint = endpoint, .pool = pool};
+  options.token_from = [signalled = false]() mutable -> outcome<std::string> {
+    if (!std::exchange(signalled, true)) {
+      std::raise(SIGTERM);
+      std::raise(SIGINT);
+    }
+    return std::string{};
+  };
+  return host{system, std::move(options)}.run_until_signal();
 }
 
 bool test_host::await_ready(std::chrono::milliseconds limit) const {

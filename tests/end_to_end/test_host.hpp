@@ -45,6 +45,8 @@ struct host_setup {
 
 /// A host of the same actors as the whole of a process, to be killed: prints "ready" and runs until then.
 int run_host(const std::string& endpoint, const std::string& pool);
+/// A host that gets two signals before it waits for any, as the whole of a process.
+int run_signalled_host(const std::string& endpoint, const std::string& pool);
 
 class test_host {
 public:

@@ -10,6 +10,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <cstdlib>
 #include <optional>
@@ -44,6 +45,15 @@ public:
   }
 
   [[nodiscard]] bool good() const { return good_; }
+
+  /// How reading ended: ECONNRESET for a reset, 0 for an end in good order.
+  [[nodiscard]] int error() const { return error_; }
+
+  /// Nothing has come that is not read.
+  [[nodiscard]] bool quiet() const {
+    char one = 0;
+    return held_.empty() && ::recv(fd_, &one, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+  }
 
   void write(std::string_view x) {
     while (good_ && !x.empty()) {
@@ -84,6 +94,7 @@ private:
     const auto n = ::recv(fd_, some, sizeof some, 0);
     if (n <= 0) {
       good_ = false;
+      error_ = n < 0 ? errno : 0;
       return false;
     }
     held_.append(some, static_cast<std::size_t>(n));
@@ -92,6 +103,7 @@ private:
 
   int fd_;
   bool good_ = false;
+  int error_ = 0;
   std::string held_;
 };
 
@@ -190,6 +202,11 @@ public:
   }
 
   void end() { socket_.end(); }
+
+  /// See raw_socket.
+  [[nodiscard]] int error() const { return socket_.error(); }
+
+  [[nodiscard]] bool quiet() const { return socket_.quiet(); }
 
 private:
   raw_socket socket_;

@@ -363,7 +363,7 @@ private:
     if (at == links_.end()) return;
     at->second.deaf = true;
     // What was queued before goes out before the close frame, unless a fault holds it back.
-    at->second.flush(now());
+    if (faults_.writes(at->second.envoy, now())) at->second.flush(now());
     at->second.socket->close(code, reason + "#" + random_id(random_));
   }
 

@@ -1,20 +1,33 @@
 // Faults that the dev engine can be told to show, and how they are written as text. Values; any
 // thread.
 //
-//   kind[:name=value[,name=value...]]
+//   kind[:option[,option...]]
 //
-//   drop                 end the connection now          drop:every=40      at every 40th frame
-//   drop:on=command      after the next command was written, before anything more is read
-//   drop:on=stop         the same after the next Stop    drop:on=ack        when the next ack
-//   arrives, not applied drop:on=events       when the next events arrive, not applied reset[:...]
-//   as drop, by TCP RST mute[:read|:write]   stop reading and writing (or one of them); ms=5000
-//   ends it stall:ms=500         write nothing for a while, then everything delay:ms=20 write every
-//   frame later duplicate            write every Commands frame twice reorder              reverse
-//   the commands of a frame and let the next frame overtake it lose-acks            ignore acks;
-//   lose-acks:fraction=0.3 a share of them garbage              write a frame that nobody can
-//   decode; garbage:every=10
+// Kinds:
+//   drop       end the connection
+//   reset      the same by TCP RST
+//   mute       stop reading and writing
+//   stall      write nothing for ms=N, then everything
+//   delay      write every frame ms=N later
+//   duplicate  write every Commands frame twice
+//   reorder    reverse the commands of a frame, and let the next frame overtake it
+//   lose-acks  ignore acks of commands
+//   garbage    write a frame that nobody can decode
 //
-// `count=N` ends any of them after N effects; `envoy=KEY` restricts it to one envoy.
+// When drop and reset happen; now if nothing is said:
+//   on=command  after the next command was written, before anything more is read
+//   on=stop     the same after the next Stop
+//   on=ack      when the next ack arrives, which is not applied
+//   on=events   when the next events arrive, which are not applied
+//   every=N     at every Nth frame; garbage takes it too
+//
+// Further options:
+//   ms=N          how long mute, stall and delay take; a mute without it lasts until it is cleared
+//   read, write   only this half of mute
+//   fraction=X    lose-acks loses this share of them
+//   count=N       over after N effects; not for mute and stall. drop, reset and garbage happen once
+//                 unless told otherwise, with every= until cleared
+//   envoy=KEY     only this envoy's connections
 #pragma once
 
 #include <cstdint>
