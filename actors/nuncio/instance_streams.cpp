@@ -161,6 +161,8 @@ void instance_streams::close(stream& x) {
   const auto& context = owner_->context();
   // What still waits for its handler was aborted: it may have an answer to take back.
   tell(context, attempt_done{context.start.self, kept->exchange.position().exchange, kept->ticket});
+  // Over without its handler's answer, which nobody waits for any more.
+  if (!kept->written) caf::anon_send(owner_, attempt_cancelled{kept->ticket});
   if (!kept->on_part && !kept->on_writable) return;
   untold_.push_back(kept);
   caf::anon_send(owner_, stream_over{kept});
@@ -198,7 +200,7 @@ void instance_streams::handle_down(std::string_view why, std::vector<attempt_don
 outcome<void> body_writer::write(bytes data) const {
   if (!is_open()) return failure{errc::cancelled, "this response is over, or its client has gone"};
   auto written = stream_->exchange.write(std::move(data));
-  stream_->wrote = true;
+  if (written) stream_->wrote = true;  // else its handler would be called again at once
   if (auto* const of = stream_->of) of->advance_later(*stream_);
   return written;
 }

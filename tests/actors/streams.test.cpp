@@ -15,6 +15,7 @@ namespace {
 struct notes {
   strings seen;
   std::size_t read = 0;
+  int calls = 0;
   body_writer out;
   body_reader in;
   caf::typed_response_promise<http_response> answer;
@@ -52,6 +53,13 @@ caf::behavior streamer(engine_actor* self, notes_ptr n) {
             if (w.room() < 200'000) return;
             CHECK(w.write(bytes{std::string(200'000, static_cast<char>('0' + i++))}));
             if (i == 9) w.finish();
+          });
+        } else if (r.path == "/stubborn") {  // does not ask whether there is room
+          const auto out = self->stream(r, {.status = 200, .headers = {}, .body = {}});
+          self->on_writable(out, [n](body_writer& w) {
+            if (++n->calls > 1000) return;
+            while (w.write(bytes{std::string(300'000, 'x')})) {
+            }
           });
         } else if (r.path == "/manual") {
           n->out =
@@ -232,6 +240,20 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a body that finds the link full wa
   CHECK(host.stats().requests_open == 0);
 }
 
+TEST_CASE_FIXTURE(
+    fixture, "a handler whose write finds no room is called when there is some, and not before") {
+  open("/stubborn", false);
+  CHECK(sent_body() == ahead);
+  const auto before = n->calls;
+  CHECK(before < 10);
+  host.pass(10s);
+  CHECK(n->calls == before);
+  credit(900'000);
+  CHECK(sent_body() > 0);
+  CHECK(n->calls > before);
+  CHECK(n->calls < 2 * before + 10);
+}
+
 TEST_CASE_FIXTURE(fixture, "a handler keeps what it captured from one call to the next") {
   open("/count", false);
   credit(1'000'000);
@@ -388,6 +410,22 @@ TEST_CASE_FIXTURE(
   CHECK(sent().size() == 1);
   CHECK(n->seen.back() == "gone");
   CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "an upload that was given up is no open request of its actor") {
+  open("/up", true);
+  chunk(1, 100);
+  for (int i = 0; i < 4; ++i) host.pass(5min);
+  CHECK(host.stats().requests_open == 0);
+  sent();
+  tell("answer");  // too late: the client has had its answer
+  CHECK(sent().empty());
+  // Its end waits for nothing.
+  host.stop(a);
+  const auto lines = sent();
+  CHECK(std::any_of(lines.begin(), lines.end(), [](const auto& x) {
+    return x.starts_with("event a/1:") && x.ends_with(" stopped ok");
+  }));
 }
 
 TEST_CASE_FIXTURE(fixture, "a response that has nothing to send may be quiet for ever") {
