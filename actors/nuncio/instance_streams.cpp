@@ -1,4 +1,5 @@
 // See instance_streams.hpp and stream.hpp.
+#include <algorithm>
 #include <caf/send.hpp>
 #include <nuncio/counters.hpp>
 #include <nuncio/instance_streams.hpp>
@@ -32,6 +33,12 @@ stream_ptr instance_streams::at(std::uint64_t ticket, const exchange_position& p
 stream_ptr instance_streams::find(std::uint64_t ticket) const {
   const auto found = all_.find(ticket);
   return found != all_.end() ? found->second : nullptr;
+}
+
+std::size_t instance_streams::responding() const {
+  return static_cast<std::size_t>(std::count_if(all_.begin(), all_.end(), [](const auto& each) {
+    return each.second->written || each.second->exchange.writing();
+  }));
 }
 
 // -- from ingress

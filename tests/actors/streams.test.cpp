@@ -101,6 +101,7 @@ caf::behavior streamer(engine_actor* self, notes_ptr n) {
         if (order == "write") CHECK(n->out.write(bytes{std::string{"more"}}));
         if (order == "finish") n->out.finish();
         if (order == "fail") n->out.fail("out of words");
+        if (order == "open") n->seen.push_back(fmt::format("open {}", self->open_requests()));
         if (order == "quit") self->quit();
         if (order == "throw") throw std::runtime_error("boom");
         if (order == "pause") n->in.pause();
@@ -252,6 +253,28 @@ TEST_CASE_FIXTURE(
   CHECK(sent_body() > 0);
   CHECK(n->calls > before);
   CHECK(n->calls < 2 * before + 10);
+}
+
+TEST_CASE_FIXTURE(fixture, "open requests are those that a handler has and has not done with") {
+  const auto open_now = [&] {
+    said();
+    tell("open");
+    return said();
+  };
+  open("/ignore", false, 1);
+  CHECK(open_now() == strings{"open 0"});
+  open("/up", true, 2);
+  CHECK(open_now() == strings{"open 1"});
+  open("/manual", false, 3);
+  CHECK(open_now() == strings{"open 2"});
+  open("/down", false, 4);  // fills its window
+  CHECK(open_now() == strings{"open 3"});
+  chunk(1, 5, true, 2);
+  CHECK(open_now() == strings{"open 2"});
+  abort(4);
+  CHECK(open_now() == strings{"open 1"});
+  abort(3);
+  CHECK(open_now() == strings{"open 0"});
 }
 
 TEST_CASE_FIXTURE(fixture, "a handler keeps what it captured from one call to the next") {
@@ -417,6 +440,9 @@ TEST_CASE_FIXTURE(fixture, "an upload that was given up is no open request of it
   chunk(1, 100);
   for (int i = 0; i < 4; ++i) host.pass(5min);
   CHECK(host.stats().requests_open == 0);
+  said();
+  tell("open");
+  CHECK(said() == strings{"open 0"});
   sent();
   tell("answer");  // too late: the client has had its answer
   CHECK(sent().empty());
