@@ -73,6 +73,9 @@ TEST_CASE_FIXTURE(told, "info: starts are those of the actor in this process and
     CHECK(now["starts"] == generation);
   }
   CHECK(info(other)["starts"] == 1);
+  // One that this instance has nothing to do with.
+  host->count_factory_call(id, 1000);
+  CHECK(info()["starts"] == 4);
   // The next host counts for itself.
   const test_host next{{.endpoint = engine.endpoint(), .pool = pool}};
   REQUIRE(next.await_ready());
