@@ -46,10 +46,9 @@ struct digest {
 };
 
 struct probe_state {
-  std::uint64_t starts = 0;  ///< of this instance's id and generation, in this process
-  std::uint64_t wakes = 0;   ///< kept in storage
+  std::function<std::uint64_t()> starts;  ///< of this actor in this process, all generations
+  std::uint64_t wakes = 0;                ///< kept in storage
   std::string last_stop;
-  std::uint64_t requests = 0;
   std::uint64_t alarms = 0;
 };
 
@@ -195,18 +194,35 @@ void handle_stream(probe_actor* self, const http_request& r) {
   });
 }
 
+struct event_feed {
+  std::uint64_t count;
+  std::chrono::milliseconds pause;
+  std::uint64_t next = 0;
+  bool pausing = false;
+};
+
+// Writes what is due, as far as there is room.
+void feed(probe_actor* self, const std::shared_ptr<event_feed>& events, const body_writer& to) {
+  while (to.is_open() && !events->pausing) {
+    if (events->next == events->count) return to.finish();
+    if (!to.write(bytes{fmt::format("id: {}\ndata: {}\n\n", events->next, events->next)}))
+      return;  // on_writable goes on when there is room
+    if (++events->next == events->count || events->pause.count() == 0) continue;
+    events->pausing = true;
+    self->delayed_send(self, events->pause, later{[=] {
+                         events->pausing = false;
+                         feed(self, events, to);
+                       }});
+  }
+}
+
 void handle_events(probe_actor* self, const http_request& r) {
-  const auto count = number(r, "count").value_or(1);
-  const std::chrono::milliseconds pause{number(r, "ms").value_or(1000)};
+  const auto events = std::make_shared<event_feed>();
+  events->count = number(r, "count").value_or(1);
+  events->pause = std::chrono::milliseconds{number(r, "ms").value_or(1000)};
   const auto out = self->stream(
       r, {.status = 200, .headers = {{"content-type", "text/event-stream"}}, .body = {}});
-  const auto next = std::make_shared<std::function<void(std::uint64_t)>>();
-  *next = [=, again = std::weak_ptr{next}](std::uint64_t n) {
-    if (n == count) return out.finish();
-    if (!out.write(bytes{fmt::format("id: {}\ndata: {}\n\n", n, n)})) return;
-    self->delayed_send(self, pause, later{[kept = again.lock(), n] { (*kept)(n + 1); }});
-  };
-  (*next)(0);
+  self->on_writable(out, [=](const body_writer& to) { feed(self, events, to); });
 }
 
 caf::result<http_response> handle_sink(probe_actor* self, const http_request& r) {
@@ -243,17 +259,16 @@ caf::result<http_response> handle_info(probe_actor* self) {
       {"id", start.self.actor.str()},
       {"key", start.key ? json(start.key->str()) : json{}},
       {"generation", start.self.generation},
-      {"starts", self->state.starts},
+      {"starts", self->state.starts()},
       {"wakes", self->state.wakes},
       {"lastStop", self->state.last_stop},
       {"alarms", self->state.alarms},
-      {"requests", self->state.requests},
+      {"requests", self->open_requests()},
       {"sockets", self->sockets().size()},
   });
 }
 
 caf::result<http_response> handle(probe_actor* self, const http_request& r) {
-  ++self->state.requests;
   const auto path = r.path_only();
   const auto is = [&](std::string_view name) { return path == fmt::format("/request/{}", name); };
   if (is("kv")) return handle_kv(self, r);
@@ -348,7 +363,11 @@ void remember_start(probe_actor* self) {
 }
 
 caf::behavior probe(probe_actor* self, const std::shared_ptr<start_census>& census) {
-  self->state.starts = census->count(self->start().self);
+  const auto& who = self->start().self;
+  census->count(who);
+  self->state.starts = [census, id = who.actor, then = census->starts_of(who.actor)] {
+    return std::max(then, census->starts_of(id));
+  };
   remember_start(self);
   return {
       [self](const http_request& r) { return handle(self, r); },

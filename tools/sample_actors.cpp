@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <caf/all.hpp>
 #include <random>
 
@@ -46,13 +47,16 @@ caf::behavior echo(engine_actor* self, const std::shared_ptr<start_census>& cens
 }
 
 caf::behavior bench(engine_actor* self, const std::shared_ptr<start_census>& census) {
-  const auto starts = census->count(self->start().self);
+  // Asked again with each request: a second call may come after this one.
+  const auto starts = [census, who = self->start().self, own = census->count(self->start().self)] {
+    return std::max(own, census->starts_of(who));
+  };
   std::random_device random;
   const auto instance = fmt::format("{:08x}{:08x}", random(), random());
   return {[=](const http_request& r) -> caf::result<http_response> {
     if (r.path_only() == "/request/instance") {
       auto out = plain(200, instance);
-      out.headers.emplace_back("x-starts", std::to_string(starts));
+      out.headers.emplace_back("x-starts", std::to_string(starts()));
       return out;
     }
     if (r.path_only() != "/request/bench") return no_route(r);
@@ -66,16 +70,34 @@ std::uint64_t start_census::count(const actor_ref& who) {
   const std::lock_guard guard{mutex_};
   ++calls_;
   const auto n = ++starts_[who];
+  auto& actor = lives_[who.actor];
+  ++actor.starts;
   if (n > 1) {
     ++repeated_;
     return n;
   }
+  ++actor.remembered;
   order_.push_back(who);
   if (order_.size() > remembered_max) {
-    starts_.erase(order_.front());
+    const auto& oldest = order_.front();
+    starts_.erase(oldest);
+    const auto its = lives_.find(oldest.actor);
+    if (--its->second.remembered == 0) lives_.erase(its);
     order_.pop_front();
   }
   return n;
+}
+
+std::uint64_t start_census::starts_of(const actor_ref& who) const {
+  const std::lock_guard guard{mutex_};
+  const auto at = starts_.find(who);
+  return at != starts_.end() ? at->second : 0;
+}
+
+std::uint64_t start_census::starts_of(const actor_id& who) const {
+  const std::lock_guard guard{mutex_};
+  const auto at = lives_.find(who);
+  return at != lives_.end() ? at->second.starts : 0;
 }
 
 std::uint64_t start_census::repeated() const {

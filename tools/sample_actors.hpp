@@ -6,11 +6,14 @@
 namespace nuncio {
 
 /// Counts how often a factory was called for each (actor id, generation). It knows nothing of the ledger: more than one
-/// call is the bug that this project exists to prevent. The last 10,000 are remembered. Any thread.
+/// call is the bug that this project exists to prevent. The last 10,000 instances are remembered. Any thread.
 class start_census {
 public:
   /// Remembers a call; returns how many there have been for this instance.
   std::uint64_t count(const actor_ref& who);
+  /// Calls so far for this instance, or for all generations of an actor; 0 when it is not remembered.
+  [[nodiscard]] std::uint64_t starts_of(const actor_ref& who) const;
+  [[nodiscard]] std::uint64_t starts_of(const actor_id& who) const;
   /// Calls beyond the first, of all instances ever.
   [[nodiscard]] std::uint64_t repeated() const;
   [[nodiscard]] std::uint64_t calls() const;
@@ -18,8 +21,14 @@ public:
 private:
   static constexpr std::size_t remembered_max = 10'000;
 
+  struct life {
+    std::uint64_t starts = 0;
+    std::size_t remembered = 0;  ///< instances in starts_
+  };
+
   mutable std::mutex mutex_;
   std::unordered_map<actor_ref, std::uint64_t> starts_;
+  std::unordered_map<actor_id, life> lives_;
   std::deque<actor_ref> order_;
   std::uint64_t calls_ = 0;
   std::uint64_t repeated_ = 0;

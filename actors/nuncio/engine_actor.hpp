@@ -124,6 +124,10 @@ public:
     return {context_, &context_->gate};
   }
 
+  /// HTTP requests that a handler has been given and whose answer is not given or, bit by bit, not complete; the one in
+  /// hand is one of them.
+  [[nodiscard]] std::size_t open_requests() const;
+
   // -- bodies bit by bit; see stream.hpp
   /// Begins the response to `r` with this status and these headers; its body is written through the handle. What the
   /// handler returns is not sent.

@@ -34,6 +34,10 @@ std::optional<caf::invoke_message_result> engine_actor::consume_stream(caf::mail
   return std::nullopt;
 }
 
+std::size_t engine_actor::open_requests() const {
+  return begun_.size() + (streams_ ? streams_->responding() : 0);
+}
+
 body_writer engine_actor::stream(const http_request& r, http_response head) {
   const auto begun = begun_.find(r.ticket);
   if (begun == begun_.end()) return {};  // the client has gone, or it was answered before

@@ -334,6 +334,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
       std::unique_lock guard{mutex};
       if (now_in == phase::stopped) return;
       if (now_in == phase::stopping) {
+        if (internal::on_instance_thread()) return;  // who stops waits for this actor
         changed.wait_for(guard, limit + 10s, [&] { return now_in == phase::stopped; });
         return;
       }

@@ -37,8 +37,7 @@ void ingress::handle_socket_open(
   const auto ticket = next_ticket_++;
   auto made = std::make_shared<internal::socket>(
       socket_session{exchange}, ticket, to->context, caf::actor_cast<caf::actor_addr>(to->handle));
-  made->path = std::move(open.path);
-  made->headers = std::move(open.headers);
+  made->head = {open.path, open.headers};
   ++stats_.sockets;
   sockets_.try_emplace(exchange, made, to->who, socket_intake{id.message_index});
   to->sockets.insert(exchange);

@@ -6,6 +6,11 @@
 #include <nuncio/utf8.hpp>
 
 namespace nuncio::internal {
+namespace {
+
+bytes own_copy(const bytes& x) { return x.empty() ? bytes{} : bytes::copy_of(x.span()); }
+
+}  // namespace
 
 // -- what ingress sent
 
@@ -105,10 +110,10 @@ void instance_sockets::flush() {
 
 // -- what the actor says
 
-outcome<void> instance_sockets::accept(socket& x, accept_options options) {
+outcome<void> instance_sockets::accept(socket& x, const accept_options& options) {
   auto message = x.session.accept(options.hibernate);
   if (!message) return message.error();
-  x.state = std::move(options.state);
+  x.state = own_copy(options.state);
   if (auto sent = put(x, std::move(*message)); !sent) {
     give_up(x, sent.error().message);
     return sent;
@@ -161,8 +166,8 @@ void instance_sockets::broadcast(const bytes& data, bool binary) {
       static_cast<void>(send(*x, data, binary));
 }
 
-void instance_sockets::set_state(socket& x, bytes state) {
-  x.state = std::move(state);
+void instance_sockets::set_state(socket& x, const bytes& state) {
+  x.state = own_copy(state);
   if (x.session.hibernates() && x.session.now_in() == socket_session::state::open) save(x);
 }
 
@@ -237,8 +242,13 @@ void instance_sockets::forget(socket& x) {
 
 void instance_sockets::save(socket& x) {
   x.stale = false;
+  const auto path = x.head.path();
   const socket_record record{
-      x.path, x.headers, x.state, x.session.next_index(), x.session.consumed()};
+      text{nullptr, std::span{path}},
+      x.head.headers(),
+      x.state,
+      x.session.next_index(),
+      x.session.consumed()};
   const auto failed = [owner = owner_, context = x.context](const caf::error& e) {
     log_to(
         context->log,
@@ -289,9 +299,8 @@ void instance_sockets::handle_records(
     if (record && at != waiting.end()) {
       auto& x = *at->second;
       x.session = socket_session{*id, record->next_index, record->consumed};
-      x.path = std::move(record->path);
-      x.headers = std::move(record->headers);
-      x.state = std::move(record->state);
+      x.head = {record->path, record->headers};
+      x.state = own_copy(record->state);
       all_.emplace(x.ticket, at->second);
       caf::anon_send(owner_, socket_restored{connection{at->second}});
       waiting.erase(at);
@@ -303,9 +312,8 @@ void instance_sockets::handle_records(
     // Its client has gone while this actor slept.
     auto gone = std::make_shared<socket>(
         socket_session{*id}, next_gone_--, owner_->shared_context(), owner_->address());
-    gone->path = std::move(record->path);
-    gone->headers = std::move(record->headers);
-    gone->state = std::move(record->state);
+    gone->head = {record->path, record->headers};
+    gone->state = own_copy(record->state);
     gone->session.handle_closed();
     all_.emplace(gone->ticket, gone);
     tell(*gone, close_left, "the client left while the actor slept");

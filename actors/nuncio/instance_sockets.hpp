@@ -11,6 +11,7 @@
 #include <nuncio/kv.hpp>
 #include <nuncio/socket.hpp>
 #include <nuncio/socket_exchange.hpp>
+#include <nuncio/socket_head.hpp>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -27,7 +28,7 @@ struct socket : std::enable_shared_from_this<socket> {
 
   // -- the instance's handlers only
   socket_session session;
-  bytes state;
+  bytes state;  ///< a copy of its own: what it was given may be a small part of a frame
   std::shared_ptr<output_meter> unsent = std::make_shared<output_meter>(0);
   bool stale = false;  ///< what is stored of it is not the latest
 
@@ -35,8 +36,7 @@ struct socket : std::enable_shared_from_this<socket> {
   std::uint64_t ticket;
   std::shared_ptr<const instance_context> context;
   caf::actor_addr owner;
-  text path;
-  http_headers headers;
+  socket_head head;
 
   // -- shared: ingress adds, the instance takes away
   std::atomic<std::size_t> waiting_bytes = 0;  ///< of messages in the instance's mailbox
@@ -78,7 +78,7 @@ public:
   [[nodiscard]] bool wants_flush() const { return acks_due_ || !closes_.empty(); }
 
   // -- what the actor says
-  outcome<void> accept(socket& x, accept_options options);
+  outcome<void> accept(socket& x, const accept_options& options);
   outcome<void> refuse(socket& x, std::uint16_t code, std::string_view reason);
   outcome<void> send(socket& x, bytes data, bool binary);
   outcome<void> close(socket& x, std::uint16_t code, std::string_view reason);
@@ -86,7 +86,7 @@ public:
   /// Sends to all that are open.
   void broadcast(const bytes& data, bool binary);
 
-  void set_state(socket& x, bytes state);
+  void set_state(socket& x, const bytes& state);
 
   /// The instance is down: what its handlers have begun to deal with is acked. With `for_good` no other instance goes on
   /// with those that hibernate: they are closed.

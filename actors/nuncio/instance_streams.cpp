@@ -1,4 +1,5 @@
 // See instance_streams.hpp and stream.hpp.
+#include <algorithm>
 #include <caf/send.hpp>
 #include <nuncio/counters.hpp>
 #include <nuncio/instance_streams.hpp>
@@ -32,6 +33,12 @@ stream_ptr instance_streams::at(std::uint64_t ticket, const exchange_position& p
 stream_ptr instance_streams::find(std::uint64_t ticket) const {
   const auto found = all_.find(ticket);
   return found != all_.end() ? found->second : nullptr;
+}
+
+std::size_t instance_streams::responding() const {
+  return static_cast<std::size_t>(std::count_if(all_.begin(), all_.end(), [](const auto& each) {
+    return each.second->written || each.second->exchange.writing();
+  }));
 }
 
 // -- from ingress
@@ -166,6 +173,8 @@ void instance_streams::close(stream& x) {
   const auto& context = owner_->context();
   // What still waits for its handler was aborted: it may have an answer to take back.
   tell(context, attempt_done{context.start.self, kept->exchange.position().exchange, kept->ticket});
+  // Over without its handler's answer, which nobody waits for any more.
+  if (!kept->written) caf::anon_send(owner_, attempt_cancelled{kept->ticket});
   if (!kept->on_part && !kept->on_writable) return;
   untold_.push_back(kept);
   caf::anon_send(owner_, stream_over{kept});
@@ -211,7 +220,6 @@ void instance_streams::handle_down(std::string_view why, std::vector<attempt_don
 outcome<void> body_writer::write(bytes data) const {
   if (!is_open()) return failure{errc::cancelled, "this response is over, or its client has gone"};
   auto& of = *stream_->of;
-  stream_->wrote = true;
   of.advance_later(*stream_);
   if (!of.has_room(*stream_, data.size())) {
     const auto why = "too many responses of this actor wait to be whole";
@@ -220,6 +228,7 @@ outcome<void> body_writer::write(bytes data) const {
     return failure{errc::too_large, why};
   }
   auto written = stream_->exchange.write(std::move(data));
+  if (written) stream_->wrote = true;  // else its handler would be called again at once
   of.charge(*stream_);
   return written;
 }

@@ -52,6 +52,8 @@ public:
   /// The exchange of attempt `ticket`, made if it is not there.
   stream_ptr at(std::uint64_t ticket, const exchange_position& position);
   [[nodiscard]] stream_ptr find(std::uint64_t ticket) const;
+  /// Those whose response has begun: the others are known to their actor.
+  [[nodiscard]] std::size_t responding() const;
 
   // -- from ingress
   void handle(const exchange_input& what);

@@ -55,7 +55,7 @@ std::string percent_decoded(std::string_view x) {
 outcome<void> connection::accept(accept_options options) const {
   if (!socket_) return none;
   auto* const all = served_here(socket_);
-  return all != nullptr ? all->accept(*socket_, std::move(options)) : outcome<void>{elsewhere};
+  return all != nullptr ? all->accept(*socket_, options) : outcome<void>{elsewhere};
 }
 
 outcome<void> connection::refuse(std::uint16_t code, std::string_view reason) const {
@@ -96,19 +96,17 @@ bytes connection::state() const { return socket_ ? socket_->state : bytes{}; }
 
 void connection::set_state(bytes x) const {
   if (!socket_) return;
-  if (auto* const all = served_here(socket_)) all->set_state(*socket_, std::move(x));
+  if (auto* const all = served_here(socket_)) all->set_state(*socket_, x);
 }
 
 exchange_id connection::id() const { return socket_ ? socket_->session.id() : exchange_id{}; }
 
 std::string_view connection::path() const {
-  return socket_ ? socket_->path.view() : std::string_view{};
+  return socket_ ? socket_->head.path() : std::string_view{};
 }
 
 std::optional<std::string_view> connection::header(std::string_view name) const {
-  if (socket_)
-    if (const auto* value = socket_->headers.find(name)) return value->view();
-  return std::nullopt;
+  return socket_ ? socket_->head.header(name) : std::nullopt;
 }
 
 std::optional<std::string> connection::query(std::string_view name) const {

@@ -440,6 +440,7 @@ TEST_CASE_FIXTURE(fixture, "hibernating: the next instance goes on with what the
   auto seen = said();
   std::sort(seen.begin(), seen.end());
   CHECK(seen == strings{"restored /hibernate ", "restored /hibernate remembered"});
+  CHECK(n->sockets.back().header("user-agent") == "test");
   CHECK(host.stats().sockets_open == 2);
   sent();
   host.socket_says(1, 2, "two");  // its ack was lost

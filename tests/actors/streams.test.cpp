@@ -16,6 +16,7 @@ struct notes {
   strings seen;
   std::size_t read = 0;
   std::string why;
+  int calls = 0;
   body_writer out;
   std::vector<body_writer> outs;
   body_reader in;
@@ -61,6 +62,13 @@ caf::behavior streamer(engine_actor* self, notes_ptr n) {
           n->outs.push_back(self->stream(r, {.status = 200, .headers = {}, .body = {}}));
           const auto written = n->outs.back().write(bytes{std::string(20'000'000, 'x')});
           n->seen.emplace_back(written ? "took it" : written.error().message);
+        } else if (r.path == "/stubborn") {  // does not ask whether there is room
+          const auto out = self->stream(r, {.status = 200, .headers = {}, .body = {}});
+          self->on_writable(out, [n](body_writer& w) {
+            if (++n->calls > 1000) return;
+            while (w.write(bytes{std::string(300'000, 'x')})) {
+            }
+          });
         } else if (r.path == "/manual") {
           n->out =
               self->stream(r, {.status = 201, .headers = {}, .body = bytes{std::string{"first"}}});
@@ -102,6 +110,7 @@ caf::behavior streamer(engine_actor* self, notes_ptr n) {
         if (order == "finish") n->out.finish();
         if (order == "finish first") n->outs.front().finish();
         if (order == "fail") n->out.fail("out of words");
+        if (order == "open") n->seen.push_back(fmt::format("open {}", self->open_requests()));
         if (order == "quit") self->quit();
         if (order == "throw") throw std::runtime_error("boom");
         if (order == "pause") n->in.pause();
@@ -239,6 +248,42 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a body that finds the link full wa
   credit(3 * ahead, 2);
   CHECK(sent_body() == 3 * (mib - ahead));
   CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "a handler whose write finds no room is called when there is some, and not before") {
+  open("/stubborn", false);
+  CHECK(sent_body() == ahead);
+  const auto before = n->calls;
+  CHECK(before < 10);
+  host.pass(10s);
+  CHECK(n->calls == before);
+  credit(900'000);
+  CHECK(sent_body() > 0);
+  CHECK(n->calls > before);
+  CHECK(n->calls < 2 * before + 10);
+}
+
+TEST_CASE_FIXTURE(fixture, "open requests are those that a handler has and has not done with") {
+  const auto open_now = [&] {
+    said();
+    tell("open");
+    return said();
+  };
+  open("/ignore", false, 1);
+  CHECK(open_now() == strings{"open 0"});
+  open("/up", true, 2);
+  CHECK(open_now() == strings{"open 1"});
+  open("/manual", false, 3);
+  CHECK(open_now() == strings{"open 2"});
+  open("/down", false, 4);  // fills its window
+  CHECK(open_now() == strings{"open 3"});
+  chunk(1, 5, true, 2);
+  CHECK(open_now() == strings{"open 2"});
+  abort(4);
+  CHECK(open_now() == strings{"open 1"});
+  abort(3);
+  CHECK(open_now() == strings{"open 0"});
 }
 
 TEST_CASE_FIXTURE(fixture, "a handler keeps what it captured from one call to the next") {
@@ -433,6 +478,25 @@ TEST_CASE_FIXTURE(
   CHECK(sent().size() == 1);
   CHECK(n->seen.back() == "gone");
   CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "an upload that was given up is no open request of its actor") {
+  open("/up", true);
+  chunk(1, 100);
+  chunk(3, 100);  // one was lost
+  CHECK(host.stats().requests_open == 0);
+  said();
+  tell("open");
+  CHECK(said() == strings{"open 0"});
+  sent();
+  tell("answer");  // too late: the client has had its answer
+  CHECK(sent().empty());
+  // Its end waits for nothing.
+  host.stop(a);
+  const auto lines = sent();
+  CHECK(std::any_of(lines.begin(), lines.end(), [](const auto& x) {
+    return x.starts_with("event a/1:") && x.ends_with(" stopped ok");
+  }));
 }
 
 TEST_CASE_FIXTURE(fixture, "a response that has nothing to send may be quiet for ever") {

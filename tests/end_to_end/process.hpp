@@ -19,6 +19,10 @@ public:
   process& operator=(const process&) = delete;
 
   void signal(int number) const;
+
+  /// As /proc has it.
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
   /// Waits for a line of its standard output that begins with `prefix`.
   bool await_line(
       std::string_view prefix, std::chrono::milliseconds limit = std::chrono::seconds{20});

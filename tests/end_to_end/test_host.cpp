@@ -313,6 +313,10 @@ std::uint64_t test_host::factory_calls() const { return impl_->census->calls(); 
 
 std::uint64_t test_host::factory_calls_repeated() const { return impl_->census->repeated(); }
 
+void test_host::count_factory_call(const std::string& id, std::uint32_t generation) {
+  impl_->census->count({actor_id{id}, generation});
+}
+
 std::string test_host::log() const {
   const std::lock_guard guard{impl_->log->mutex};
   return impl_->log->text;

@@ -71,6 +71,8 @@ public:
   /// Factory calls, and those beyond the first for one (actor, generation): more than 0 is the bug of all bugs.
   [[nodiscard]] std::uint64_t factory_calls() const;
   [[nodiscard]] std::uint64_t factory_calls_repeated() const;
+  /// Has the sample actors believe that a factory was called once more.
+  void count_factory_call(const std::string& id, std::uint32_t generation);
   /// The host's log, for a failed case.
   [[nodiscard]] std::string log() const;
 

@@ -35,7 +35,9 @@ struct bodies : hosted_pool {
     const auto now = client.get(id, "/request/info").body;
     CAPTURE(now);
     CHECK(now.find(fmt::format("\"generation\":{},", generation)) != std::string::npos);
-    CHECK(now.find("\"starts\":1,") != std::string::npos);
+    CHECK(now.find(fmt::format("\"starts\":{},", generation)) != std::string::npos);
+    // This one.
+    CHECK(now.find("\"requests\":1,") != std::string::npos);
   }
 
   std::string id;

@@ -1,0 +1,131 @@
+// `nuncio serve` as a process of its own while bodies of 20 MiB go through it: what its memory is at its peak.
+#include <fmt/format.h>
+
+#include <atomic>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "fixture.hpp"
+#include "process.hpp"
+
+namespace nuncio::e2e {
+namespace {
+
+using json = nlohmann::json;
+
+constexpr std::size_t mib = std::size_t{1} << 20U;
+constexpr std::size_t body_size = 20 * mib;  // the most that an engine takes by default
+/// What a stream that its actor reads or writes bit by bit may take.
+constexpr std::size_t stream_most = 4 * mib;
+
+// Bytes that this process had resident at most since reset_peak().
+std::size_t peak_of(pid_t pid) {
+  std::ifstream in{fmt::format("/proc/{}/status", pid)};
+  for (std::string line; std::getline(in, line);)
+    if (line.starts_with("VmHWM:")) return std::stoull(line.substr(6)) * 1024;
+  return 0;
+}
+
+// The peak is what is resident now.
+bool reset_peak(pid_t pid) {
+  std::ofstream out{fmt::format("/proc/{}/clear_refs", pid)};
+  out << 5 << std::flush;
+  return out.good();
+}
+
+struct served {
+  explicit served(engine_under_test& on)
+      : engine(on), client(on, pool), host(serve_command(on.endpoint(), pool)) {
+    REQUIRE(host.await_line("ready"));
+    probe = client.create_running("probe");
+    echo = client.create_running("echo");
+  }
+
+  bool sinks(const std::string& body) const {
+    const auto got = client.request(probe, "POST", "/request/sink", body);
+    return got && got->status == 200 && json::parse(got->body)["bytes"] == body.size();
+  }
+
+  bool streams(std::size_t size) const {
+    const auto got =
+        client.request(probe, "GET", fmt::format("/request/stream?bytes={}&chunk=65536", size));
+    return got && got->status == 200 && got->body == counting(size);
+  }
+
+  bool echoes(const std::string& body) const {
+    const auto got = client.request(echo, "POST", "/request/echo", body);
+    return got && got->status == 200 && got->body == body;
+  }
+
+  /// Does all at once. @returns by how much the peak was above what was resident before
+  std::size_t growth(const std::string& what, const std::vector<std::function<bool()>>& all) {
+    REQUIRE(reset_peak(host.pid()));
+    const auto before = peak_of(host.pid());
+    std::atomic<std::size_t> good = 0;
+    std::vector<std::thread> clients;
+    clients.reserve(all.size());
+    for (const auto& each : all)
+      clients.emplace_back([&] {
+        if (each()) ++good;
+      });
+    for (auto& each : clients) each.join();
+    CHECK(good == all.size());
+    const auto after = peak_of(host.pid());
+    MESSAGE(
+        what,
+        ": ",
+        before / 1024,
+        " KiB resident before, ",
+        after / 1024,
+        " KiB at the peak, ",
+        all.size(),
+        " at once");
+    REQUIRE(after >= before);
+    return after - before;
+  }
+
+  engine_under_test& engine;
+  std::string pool = new_pool();
+  pool_client client;
+  process host;
+  std::string probe, echo;
+};
+
+}  // namespace
+
+TEST_SUITE_BEGIN("memory");
+
+TEST_CASE("streaming gateway: bodies of 20 MiB that go bit by bit take a window each") {
+  served x{shared_streaming_engine()};
+  const auto body = counting(body_size);
+  CHECK(x.sinks(body.substr(0, mib)));
+  CHECK(x.streams(mib));
+  const auto up = [&] { return x.sinks(body); };
+  const auto down = [&] { return x.streams(body_size); };
+  CHECK(x.growth("streaming", {up, up, up, down, down, down}) <= 6 * stream_most);
+}
+
+TEST_CASE("streaming gateway: bodies of 20 MiB that a handler wants whole take their size") {
+  served x{shared_streaming_engine()};
+  const auto body = counting(body_size);
+  CHECK(x.echoes(body.substr(0, mib)));
+  const auto both = [&] { return x.echoes(body); };
+  CHECK(x.growth("whole", {both, both}) <= 2 * 3 * body_size);
+}
+
+TEST_CASE("buffered gateway: bodies of 20 MiB take their size a few times") {
+  served x{shared_engine()};
+  const auto body = counting(body_size);
+  CHECK(x.sinks(body.substr(0, mib)));
+  CHECK(x.streams(mib));
+  CHECK(x.echoes(body.substr(0, mib)));
+  const auto up = [&] { return x.sinks(body); };
+  const auto down = [&] { return x.streams(body_size); };
+  const auto both = [&] { return x.echoes(body); };
+  CHECK(x.growth("buffered", {up, up, down, down, both, both}) <= 6 * 3 * body_size);
+}
+
+TEST_SUITE_END();
+
+}  // namespace nuncio::e2e
