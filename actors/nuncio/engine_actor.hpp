@@ -181,6 +181,7 @@ private:
   http_exchange exchange_of(std::uint64_t ticket, const exchange_position& at);
   void handle_response(caf::mailbox_element& x);
   std::optional<caf::invoke_message_result> consume_lifecycle(caf::mailbox_element& x);
+  void keep_alarm();
   void recall_alarm();
   void arm_alarm();
   void handle_idle_probe();

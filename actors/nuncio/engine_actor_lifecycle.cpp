@@ -36,18 +36,7 @@ void engine_actor::set_alarm(system_clock::time_point at) {
   if (!hosted()) return;
   alarm_at_ = at;
   internal::tell(*context_, internal::alarm_called{context_->start.self, unix_ms(at)});
-  kv_store::raw(storage_)
-      .put(alarm_key, std::to_string(unix_ms(at)))
-      .then(
-          [] {},
-          [this](const caf::error& e) {
-            log_to(
-                context_->log,
-                log_level::error,
-                "an alarm could not be stored: if its actor ends before, it is woken but not told "
-                "why",
-                {{"actor", context_->start.self.actor.str()}, {"reason", describe(system(), e)}});
-          });
+  keep_alarm();
   arm_alarm();
 }
 
@@ -56,7 +45,27 @@ void engine_actor::clear_alarm() {
   alarm_at_.reset();
   ++alarm_serial_;
   internal::tell(*context_, internal::alarm_called{context_->start.self, std::nullopt});
-  kv_store::raw(storage_).erase(alarm_key).then([] {}, [](const caf::error&) {});
+  keep_alarm();
+}
+
+// Again when the answer was lost with its connection: that it may have been written does no harm.
+void engine_actor::keep_alarm() {
+  const auto failed = [this, kept = alarm_at_](const caf::error& e) {
+    if (kept != alarm_at_) return;  // what replaced it was asked for later
+    if (const auto why = storage_failure_of(e); why && why->code == errc::link_lost)
+      return keep_alarm();
+    if (kept)
+      log_to(
+          context_->log,
+          log_level::error,
+          "an alarm could not be stored: if its actor ends before, it is woken but not told why",
+          {{"actor", context_->start.self.actor.str()}, {"reason", describe(system(), e)}});
+  };
+  auto store = kv_store::raw(storage_);
+  if (alarm_at_)
+    store.put(alarm_key, std::to_string(unix_ms(*alarm_at_))).then([] {}, failed);
+  else
+    store.erase(alarm_key).then([] {}, failed);
 }
 
 // What an earlier generation has set may be why this one was started.

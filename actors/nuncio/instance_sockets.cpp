@@ -249,14 +249,21 @@ void instance_sockets::save(socket& x) {
       x.state,
       x.session.next_index(),
       x.session.consumed()};
-  const auto failed = [owner = owner_, context = x.context](const caf::error& e) {
-    log_to(
-        context->log,
-        log_level::warning,
-        "a WebSocket could not be stored; it will not survive its actor",
-        {{"actor", context->start.self.actor.str()},
-         {"reason", nuncio::describe(owner->system(), e)}});
-  };
+  // Again when the answer was lost with its connection: that it may have been written does no harm.
+  const auto failed =
+      [this, ticket = x.ticket, owner = owner_, context = x.context](const caf::error& e) {
+        if (const auto why = storage_failure_of(e); why && why->code == errc::link_lost) {
+          if (const auto at = all_.find(ticket); at != all_.end() && !at->second->stale)
+            save(*at->second);
+          return;
+        }
+        log_to(
+            context->log,
+            log_level::warning,
+            "a WebSocket could not be stored; it will not survive its actor",
+            {{"actor", context->start.self.actor.str()},
+             {"reason", nuncio::describe(owner->system(), e)}});
+      };
   kv_store::raw(storage_)
       .put(socket_record_key(x.session.id()), encode(record))
       .then([] {}, failed);

@@ -461,7 +461,11 @@ struct websocket::impl {
       c.close_code = LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE;
       c.close_reason =
           "a message is longer than " + std::to_string(options.message_bytes_max) + " bytes";
-      return send_close(c, wsi);
+      // Not from here: libwebsockets goes on reading the frame, and after a -1 would write it behind its buffer's end.
+      c.closing = true;
+      lws_sul_schedule(context, 0, &deadline.sul, &on_deadline, to_usec(options.close_limit));
+      lws_callback_on_writable(wsi);
+      return 0;
     }
     // The peer's word on a frame's length is believed only as far as io_bytes ahead, then the vector doubles.
     if (c.inbound.empty()) c.inbound.reserve(size + std::min(rest, io_bytes));
@@ -491,7 +495,7 @@ struct websocket::impl {
         if (lws_write(wsi, empty + LWS_PRE, 0, LWS_WRITE_PING) < 0) return -1;
         continue;
       }
-      if (!c.outbound_active && !next(c)) {
+      if (!c.outbound_active && (too_large || !next(c))) {
         if (c.ending) return 0;
         return c.closing ? send_close(c, wsi) : 0;
       }

@@ -88,7 +88,11 @@ hosted_pool::hosted_pool(engine_under_test& on, const case_setup& setup)
           .pool = pool,
           .protocol_version = setup.protocol_version,
           .requests_max = setup.requests_max,
-          .stall_limit = setup.stall_limit})) {
+          .stall_limit = setup.stall_limit,
+          .stop_grace = setup.stop_grace,
+          .storage_timeout = setup.storage_timeout,
+          .ping_after = setup.ping_after,
+          .hangup_after = setup.hangup_after})) {
   if (!host->await_ready()) FAIL("the host did not become ready:\n" << host->log());
 }
 

@@ -65,6 +65,10 @@ struct case_setup {
   std::size_t requests_max = 256;
   std::string pool{};
   std::chrono::milliseconds stall_limit{5min};
+  std::chrono::milliseconds stop_grace{15s};
+  std::chrono::milliseconds storage_timeout{30s};
+  std::chrono::milliseconds ping_after{4000};
+  std::chrono::milliseconds hangup_after{9000};
 };
 
 /// Engine, pool, proxy, host, client; ready.

@@ -14,6 +14,7 @@
 #include <random>
 #include <utility>
 
+#include "life_actors.hpp"
 #include "probe_actor.hpp"
 #include "sample_actors.hpp"
 #include "storage_actors.hpp"
@@ -214,6 +215,7 @@ struct test_host::impl {
     the_host.serve("thrower", thrower);
     the_host.serve("stopper", stopper, &the_host);
     serve_storage_actors(the_host);
+    serve_life_actors(the_host);
     serve_probe(the_host, census, "outside");
     the_host.serve("doorman", doorman, at);
     the_host.serve({.name = "blocker", .detached = true}, blocker, at);
@@ -231,6 +233,10 @@ struct test_host::impl {
     out.links = setup.links;
     out.drain_timeout = setup.drain_timeout;
     out.stall_limit = setup.stall_limit;
+    out.stop_grace = setup.stop_grace;
+    out.storage.timeout = setup.storage_timeout;
+    out.socket.ping_after = setup.ping_after;
+    out.socket.hangup_after = setup.hangup_after;
     out.log = [log = log](
                   log_level level, std::string_view message, std::span<const log_field> fields) {
       log->write(level, message, fields);

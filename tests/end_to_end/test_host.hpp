@@ -41,6 +41,10 @@ struct host_setup {
   std::size_t links = 1;
   std::chrono::milliseconds drain_timeout{std::chrono::seconds{10}};
   std::chrono::milliseconds stall_limit{std::chrono::minutes{5}};
+  std::chrono::milliseconds stop_grace{std::chrono::seconds{15}};
+  std::chrono::milliseconds storage_timeout{std::chrono::seconds{30}};
+  std::chrono::milliseconds ping_after{4000};    ///< of the link: without a PONG, one is asked for
+  std::chrono::milliseconds hangup_after{9000};  ///< and the connection is given up
 };
 
 /// A host of the same actors as the whole of a process, to be killed: prints "ready" and runs until then.

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <nuncio/codec.hpp>
-#include <optional>
 #include <stdexcept>
 
 namespace nuncio::e2e {
@@ -100,6 +99,16 @@ private:
   message partial_;
 };
 
+// A whole binary message as a server frames it.
+std::string server_frame(const std::vector<std::uint8_t>& payload) {
+  std::string out{'\x82'};
+  const std::uint64_t size = payload.size();
+  const int wide = size < 126 ? 0 : size < 65536 ? 2 : 8;
+  out += static_cast<char>(wide == 0 ? size : wide == 2 ? 126U : 127U);
+  for (int i = wide - 1; i >= 0; --i) out += static_cast<char>(size >> (8 * i));
+  return out.append(payload.begin(), payload.end());
+}
+
 bool write_all(int fd, std::string_view x, const std::atomic<bool>& over) {
   while (!x.empty()) {
     const auto n = ::send(fd, x.data(), x.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -142,6 +151,17 @@ std::string wire_proxy::endpoint() const { return fmt::format("http://127.0.0.1:
 void wire_proxy::cut() { ++cuts_; }
 
 void wire_proxy::cut_towards_engine() { ++half_cuts_; }
+
+void wire_proxy::send_to_host(std::vector<std::uint8_t> payload) {
+  const std::lock_guard guard{mutex_};
+  injected_.push_back(std::move(payload));
+  ++injections_;
+}
+
+void wire_proxy::greet_host(std::vector<std::uint8_t> payload) {
+  const std::lock_guard guard{mutex_};
+  greeting_ = std::move(payload);
+}
 
 void wire_proxy::judge_to_engine(std::function<fate(const protocol::to_rivet&)> judge) {
   const std::lock_guard guard{judge_mutex_};
@@ -228,8 +248,8 @@ fate wire_proxy::judge(std::size_t record, bool to_engine, std::vector<std::uint
     const std::lock_guard guard{judge_mutex_};
     if (judge_to_host_) verdict = judge_to_host_(*x);
   }
-  if (verdict == fate::swallow || verdict == fate::cut_before || verdict == fate::hold)
-    return verdict;
+  if (verdict != fate::pass && verdict != fate::cut_after && verdict != fate::release)
+    return verdict;  // it does not arrive, or not yet
   note(record, [&](auto& r) {
     if (const auto* commands = std::get_if<protocol::to_envoy_commands>(&*x)) {
       for (const auto& c : commands->commands)
@@ -258,7 +278,8 @@ void wire_proxy::serve(int client) {
   const auto cuts = cuts_.load();
   const auto half_cuts = half_cuts_.load();
   bool half = false;
-  auto garbage = garbage_.load();
+  const auto freezes = freezes_.load();
+  auto injections = injections_.load();
   const auto step = [&](int side) {  // false: end
     char buffer[65536];
     const auto n = ::recv(fds[side], buffer, sizeof buffer, MSG_DONTWAIT);
@@ -280,12 +301,24 @@ void wire_proxy::serve(int client) {
         }
       }
       if (!write_all(fds[1 - side], *head, over_)) return false;
+      if (side == 1 && record) {
+        std::optional<std::vector<std::uint8_t>> greeting;
+        {
+          const std::lock_guard guard{mutex_};
+          greeting = std::exchange(greeting_, std::nullopt);
+        }
+        if (greeting && !write_all(client, server_frame(*greeting), over_)) return false;
+      }
     }
     if (plain) return write_all(fds[1 - side], in.rest(), over_);
     while (auto m = in.next()) {
-      const auto verdict =
-          m->binary ? judge(*record, side == 0, std::move(m->payload)) : fate::pass;
+      const auto verdict = m->binary ? judge(*record, side == 0, m->payload) : fate::pass;
       if (verdict == fate::cut_before) return false;
+      if (verdict == fate::cut_inside) m->raw.resize(m->raw.size() / 2);
+      if (verdict == fate::spoil) {
+        m->payload.resize(m->payload.size() / 2);
+        m->raw = server_frame(m->payload);
+      }
       if (verdict == fate::swallow) continue;
       if (verdict == fate::hold) {
         held[side] += m->raw;
@@ -293,7 +326,7 @@ void wire_proxy::serve(int client) {
       }
       if (verdict == fate::release) m->raw += std::exchange(held[side], {});
       if (!write_all(fds[1 - side], m->raw, over_)) return false;
-      if (verdict == fate::cut_after) {
+      if (verdict == fate::cut_after || verdict == fate::cut_inside) {
         // In good order, so that what was just written is read before the end is seen.
         ::shutdown(fds[1 - side], SHUT_WR);
         return false;
@@ -308,9 +341,17 @@ void wire_proxy::serve(int client) {
       half = true;
       ::shutdown(engine, SHUT_WR);  // the engine ends its side, after what it has written
     }
-    if (record && std::exchange(garbage, garbage_.load()) != garbage) {
-      const char frame[] = {'\x82', 4, '\xff', '\xff', '\xff', '\xff'};
-      write_all(client, {frame, sizeof frame}, over_);
+    if (record && freezes_ != freezes) {
+      std::this_thread::sleep_for(std::chrono::milliseconds{poll_ms});
+      continue;
+    }
+    for (; record && injections != injections_; ++injections) {
+      std::string frame;
+      {
+        const std::lock_guard guard{mutex_};
+        frame = server_frame(injected_[injections]);
+      }
+      write_all(client, frame, over_);
     }
     const short from_host = stalled_ ? 0 : POLLIN;
     pollfd p[2] = {{client, from_host, 0}, {engine, POLLIN, 0}};

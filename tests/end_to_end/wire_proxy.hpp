@@ -12,6 +12,7 @@
 #include <list>
 #include <mutex>
 #include <nuncio/messages.hpp>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -23,7 +24,9 @@ enum class fate : std::uint8_t {
   pass,
   swallow,
   cut_before,
+  cut_inside,  ///< its first half passes, which is no whole frame
   cut_after,
+  spoil,    ///< towards the host: the first half of what it says passes, as a whole frame
   hold,     ///< kept back until one that goes the same way is to `release`
   release,  ///< passes, and after it what was held
 };
@@ -65,8 +68,18 @@ public:
   /// writes reaches the engine: for counting requests, since neither engine repeats one that was lost on its way.
   void cut_towards_engine();
 
+  /// The connections that are there fall silent: nothing passes either way any more, and neither side hears of an end. New
+  /// ones are served.
+  void freeze() { ++freezes_; }
+
+  /// Sends the host of every connection this message, of which the engine knows nothing.
+  void send_to_host(std::vector<std::uint8_t> payload);
+
+  /// Has the next connection begin with this message, before what the engine says.
+  void greet_host(std::vector<std::uint8_t> payload);
+
   /// Sends the host of every connection a frame that is no message.
-  void inject_garbage() { ++garbage_; }
+  void inject_garbage() { send_to_host({0xff, 0xff, 0xff, 0xff}); }
 
   void judge_to_engine(std::function<fate(const protocol::to_rivet&)> judge);
   void judge_to_host(std::function<fate(const protocol::to_envoy&)> judge);
@@ -93,13 +106,15 @@ private:
   std::uint16_t port_ = 0;
   int listener_ = -1;
   std::atomic<bool> lose_acks_ = false, refuse_ = false, over_ = false, stalled_ = false;
-  std::atomic<std::uint64_t> cuts_ = 0, half_cuts_ = 0, garbage_ = 0;
+  std::atomic<std::uint64_t> cuts_ = 0, half_cuts_ = 0, freezes_ = 0, injections_ = 0;
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   std::mutex judge_mutex_;  ///< held while a judge runs
   std::function<fate(const protocol::to_rivet&)> judge_to_engine_;
   std::function<fate(const protocol::to_envoy&)> judge_to_host_;
   std::vector<wire_record> records_;
+  std::vector<std::vector<std::uint8_t>> injected_;  ///< as many as `injections_` says
+  std::optional<std::vector<std::uint8_t>> greeting_;
   std::list<std::thread> pipes_;
   std::thread acceptor_;
 };

@@ -1,0 +1,204 @@
+// What an actor is promised between its start and its end: who waits is answered, in order and once; how it ends, and what
+// it is told of it.
+#include <fmt/format.h>
+
+#include <future>
+#include <nlohmann/json.hpp>
+
+#include "command_judges.hpp"
+#include "fixture.hpp"
+#include "life_actors.hpp"
+#include "tunnel_judges.hpp"
+
+namespace nuncio::e2e {
+namespace {
+
+using json = nlohmann::json;
+using namespace protocol;
+
+struct life_case : hosted_pool {
+  explicit life_case(const case_setup& setup = {}) : hosted_pool(setup) {}
+
+  // Asks, and returns once the host has it.
+  std::future<client_reply> ask(const std::string& id, const char* method, std::string path) {
+    const auto before = host->stats().ingress.requests;
+    auto out = std::async(
+        std::launch::async, [=, this] { return must(client.request(id, method, path)); });
+    CHECK(await([&] { return host->stats().ingress.requests > before; }));
+    return out;
+  }
+};
+
+struct short_grace : life_case {
+  short_grace() : life_case({.stop_grace = 1s}) {}
+};
+
+}  // namespace
+
+TEST_SUITE_BEGIN("life");
+
+TEST_CASE_FIXTURE(life_case, "what is asked while an actor starts is answered in order") {
+  // Its start waits for this answer, which comes after the third request.
+  std::atomic<int> asked = 0;
+  proxy->judge_to_host([&](const to_envoy& m) {
+    if (is_kind<to_envoy_kv_response>(m)) return fate::hold;
+    if (tunnel_kind<to_envoy_request_start>(m) == nullptr) return fate::pass;
+    return ++asked == 3 ? fate::release : fate::pass;
+  });
+  const auto id = client.create_running("late");
+  auto one = ask(id, "GET", "/");
+  auto two = ask(id, "GET", "/");
+  CHECK(host->stats().ingress.requests_open == 2);
+  auto three = ask(id, "GET", "/");
+  CHECK(one.get().body == "1 1");
+  CHECK(two.get().body == "2 1");
+  CHECK(three.get().body == "3 1");
+  CHECK(host->factory_calls() == 0);  // it is not counted
+  CHECK(host->stats().ingress.requests == 3);
+}
+
+TEST_CASE_FIXTURE(life_case, "what waits in the mailbox of an actor that ends is for the next") {
+  for (const auto* path : {"/wait-quit", "/wait-throw"}) {
+    CAPTURE(std::string{path});
+    const auto id = client.create_running("gate");
+    auto ends = ask(id, "POST", path);
+    std::vector<std::future<client_reply>> wait;
+    for (int i = 0; i < 5; ++i) wait.push_back(ask(id, "GET", "/"));
+    CHECK(host->stats().ingress.requests_open == 6);
+    let_go(id);
+    CHECK(ends.get().status == 500);
+    for (auto& each : wait) {
+      const auto reply = each.get();
+      CHECK(reply.status == 200);
+      CHECK(reply.body == "2");
+    }
+    CHECK(client.get(id, "/").body == "2");
+  }
+  CHECK(await([&] { return host->stats().ingress.requests_open == 0; }));
+  CHECK(backlog_drains());
+}
+
+TEST_CASE_FIXTURE(life_case, "a request that comes while an actor finishes others is answered") {
+  const auto id = client.create_running("probe");
+  auto slow = ask(id, "GET", "/slow?ms=1000");
+  CHECK(client.post(id, "/sleep").status == 200);
+  CHECK(await([&] { return host->stats().ingress.stops == 1; }));
+  CHECK(slow.wait_for(0s) == std::future_status::timeout);
+  const auto reply = client.get(id, "/generation");
+  CHECK(reply.status == 200);
+  CHECK((reply.body == "1" || reply.body == "2"));
+  const auto last = slow.get();
+  CHECK(last.status == 200);
+  CHECK(last.header("x-generation") == "1");
+  CHECK(await([&] { return client.get(id, "/generation").body == "2"; }));
+  CHECK(backlog_drains());
+}
+
+TEST_CASE_FIXTURE(short_grace, "an actor that does not finish is ended after its grace") {
+  const auto id = client.create_running("probe");
+  auto slow = ask(id, "GET", "/slow?ms=2500");
+  CHECK(client.post(id, "/sleep").status == 200);
+  CHECK(await([&] { return host->stats().ingress.stops == 1; }));
+  CHECK(await([&] { return host->stats().ingress.instances == 0; }));
+  CHECK(slow.wait_for(0s) == std::future_status::timeout);
+  // The gateway asks the next generation what this one has not answered.
+  const auto reply = slow.get();
+  CHECK(reply.status == 200);
+  CHECK(reply.header("x-generation") == "2");
+  CHECK(host->stats().ingress.actors_abandoned == 0);
+  CHECK(backlog_drains());
+}
+
+TEST_CASE_FIXTURE(
+    life_case, "a request without an answer is a 504 in time, and its actor goes on") {
+  const auto id = client.create_running("brief");
+  const auto from = std::chrono::steady_clock::now();
+  CHECK(client.get(id, "/never").status == 504);
+  CHECK(std::chrono::steady_clock::now() - from >= 500ms);
+  CHECK(client.get(id, "/").body == "1");
+  CHECK(host->stats().ingress.requests == 2);
+  CHECK(await([&] { return host->stats().ingress.requests_open == 0; }));
+}
+
+TEST_CASE_FIXTURE(life_case, "keep_awake() keeps an actor from falling asleep until it is let go") {
+  const auto kept = client.create_running("brief");
+  CHECK(client.post(kept, "/keep").status == 200);
+  // One after the other, so that each begins to be idle after the kept one did.
+  for (int i = 0; i < 2; ++i) {
+    const auto other = client.create_running("brief");
+    CHECK(client.get(other, "/").body == "1");
+    CHECK(client.await_sleeping(other).sleeping);
+  }
+  CHECK_FALSE(client.view(kept).sleeping);
+  CHECK(stops_told(kept).empty());
+  CHECK(client.post(kept, "/let-go").body == "1");
+  CHECK(client.await_sleeping(kept).sleeping);
+  CHECK(client.get(kept, "/").body == "2");
+}
+
+TEST_CASE_FIXTURE(life_case, "an actor is told why it must stop") {
+  using reasons = std::vector<std::string>;
+  const auto told = [](const std::string& id, std::size_t n) {
+    CHECK(await([&] { return stops_told(id).size() >= n; }));
+    return stops_told(id);
+  };
+  const auto id = client.create_running("brief");
+  must(client.sleep(id));
+  CHECK(told(id, 1) == reasons{"SLEEP_INTENT"});
+  CHECK(client.await_sleeping(id).sleeping);
+  CHECK(client.post(id, "/keep").body == "2");
+  must(client.reschedule(id));
+  CHECK(told(id, 2) == reasons{"SLEEP_INTENT", "GOING_AWAY"});
+  CHECK(await([&] { return client.post(id, "/keep").body == "3"; }));
+  must(client.destroy(id));
+  CHECK(told(id, 3) == reasons{"SLEEP_INTENT", "GOING_AWAY", "DESTROY"});
+  const auto other = client.create_running("brief");
+  CHECK(client.post(other, "/destroy").status == 200);
+  CHECK(told(other, 1) == reasons{"STOP_INTENT"});
+  CHECK(backlog_drains());
+}
+
+TEST_CASE_FIXTURE(life_case, "a response that is longer than the gateway takes is a 500, once") {
+  const auto id = client.create_running("outside");
+  const auto requests = [&] {
+    return json::parse(client.get(id, "/request/info").body)["requests"].get<int>();
+  };
+  CHECK(requests() == 1);
+  CHECK(client.get(id, "/request/stream?bytes=20971520").body.size() == 20'971'520);
+  CHECK(requests() == 3);
+  CHECK(client.get(id, "/request/stream?bytes=20971521").status == 500);
+  CHECK(requests() == 5);
+  const auto whole = client.create_running("probe");
+  CHECK(client.get(whole, "/big?bytes=20971521").status == 500);
+  CHECK(client.get(whole, "/calls").body == "1");
+  CHECK(client.get(whole, "/generation").body == "1");
+}
+
+TEST_CASE_FIXTURE(
+    life_case, "an end with an error, and a plain message's exception: crashed, and awake again") {
+  const struct {
+    const char* path;
+    int status;
+    const char* error;
+  } ends[] = {
+      {"/quit-error", 500, "brief quit as asked"},
+      {"/message", 200, "brief threw on a plain message"},
+  };
+
+  for (const auto& each : ends) {
+    CAPTURE(std::string{each.path});
+    const auto id = client.create_running("brief");
+    CHECK(client.post(id, each.path).status == each.status);
+    const auto crashed = must(client.wait_for(
+        id, [](const actor_view& x) { return !x.error.empty(); }, 20s));
+    CHECK(crashed.error.find(each.error) != std::string::npos);
+    CHECK_FALSE(crashed.destroyed);
+    CHECK(stops_told(id).empty());
+    CHECK(client.get(id, "/").body == "2");
+  }
+  CHECK(backlog_drains());
+}
+
+TEST_SUITE_END();
+
+}  // namespace nuncio::e2e
