@@ -551,7 +551,7 @@ int main() {
   engine_end engine;
   constexpr std::uint32_t n = 300'000;
   const auto mib = static_cast<double>(stream_bytes()) / (1 << 20);
-  const auto chunks = static_cast<double>(stream_bytes() / chunk_bytes);
+  const auto chunks = static_cast<double>(stream_bytes()) / static_cast<double>(chunk_bytes);
   // Each twice: the first warms up.
   for (const bool counts : {false, true}) {
     if (counts) fmt::print("{:-<100}\n", "");

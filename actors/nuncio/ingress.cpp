@@ -233,16 +233,6 @@ void ingress::handle_command(protocol::command_wrapper& command) {
   const auto judged =
       ledger_.admit(at, age, connection_, now);  // I2: recorded before anything else
   processed_.push_back(at);                      // I7: whatever the verdict
-  if (const auto gaps = ledger_.stats().gaps; gaps != gaps_seen_) {
-    gaps_seen_ = gaps;
-    limiter_.log(
-        now,
-        log_level::info,
-        "the engine left out an index",
-        {{"actor", who.actor.str()},
-         {"generation", fmt::to_string(who.generation)},
-         {"index", fmt::to_string(at.index)}});
-  }
   if (judged == verdict::duplicate || judged == verdict::superseded) return;
   if (known && *known < who.generation) {  // I11
     say(internal::superseded{who.actor, who.generation});
@@ -253,6 +243,16 @@ void ingress::handle_command(protocol::command_wrapper& command) {
         apply(
             actor_ref{place->second.current->who}, input::superseded, "a newer generation exists");
     }
+  }
+  if (const auto gaps = ledger_.stats().gaps; gaps != gaps_seen_) {
+    gaps_seen_ = gaps;
+    limiter_.log(
+        now,
+        log_level::info,
+        "the engine left out an index",
+        {{"actor", who.actor.str()},
+         {"generation", fmt::to_string(who.generation)},
+         {"index", fmt::to_string(at.index)}});
   }
   if (judged == verdict::expired) {
     limiter_.log(

@@ -33,6 +33,10 @@ bool instance_sockets::handle_message(const socket_message& m) {
     acks_due_ = true;
     return give_back();
   }
+  if (x.session.skips_to(m.index)) {
+    close_and_tell(x, close_failed, "a message of this WebSocket was lost");
+    return give_back();
+  }
   if (!m.binary && !is_utf8(m.data.view())) {
     close_and_tell(x, close_bad_text, "a text message was not UTF-8");
     return give_back();
@@ -51,8 +55,10 @@ void instance_sockets::handle_returned(bool consumed) {
 }
 
 void instance_sockets::acknowledge(socket& x, const socket_message& m) {
+  const auto recorded = x.session.exact();
   x.session.handle_consumed(m.index, m.data.size());
-  x.stale = true;
+  // Before the ack: what the engine forgets with it, the next instance must not take for missing.
+  if (recorded) save(x, false);
   if (auto ack = x.session.poll_ack(false)) static_cast<void>(put(x, std::move(*ack)));
   acks_due_ = acks_due_ || (x.session.hibernates() && x.session.ack_due());
 }
@@ -120,7 +126,7 @@ outcome<void> instance_sockets::accept(socket& x, const accept_options& options)
   }
   if (options.hibernate) {
     clean_up();
-    save(x);
+    save(x, false);
   }
   internal::tell(
       *x.context,
@@ -168,7 +174,8 @@ void instance_sockets::broadcast(const bytes& data, bool binary) {
 
 void instance_sockets::set_state(socket& x, const bytes& state) {
   x.state = own_copy(state);
-  if (x.session.hibernates() && x.session.now_in() == socket_session::state::open) save(x);
+  if (x.session.hibernates() && x.session.now_in() == socket_session::state::open)
+    save(x, x.session.exact());
 }
 
 void instance_sockets::handle_down(bool for_good) {
@@ -179,8 +186,8 @@ void instance_sockets::handle_down(bool for_good) {
     if (for_good) {  // with the actor goes all that is stored
       if (auto message = x->session.close(close_normal, "actor.destroyed"))
         static_cast<void>(put(*x, std::move(*message)));
-    } else if (x->stale) {
-      save(*x);
+    } else if (x->session.consumed() && !x->session.exact()) {
+      save(*x, true);
     }
   }
   all_.clear();
@@ -240,21 +247,21 @@ void instance_sockets::forget(socket& x) {
 
 // -- what is stored of those that hibernate
 
-void instance_sockets::save(socket& x) {
-  x.stale = false;
+void instance_sockets::save(socket& x, bool exact) {
   const auto path = x.head.path();
   const socket_record record{
       text{nullptr, std::span{path}},
       x.head.headers(),
       x.state,
       x.session.next_index(),
-      x.session.consumed()};
+      x.session.consumed(),
+      exact};
   // Again when the answer was lost with its connection: that it may have been written does no harm.
   const auto failed =
       [this, ticket = x.ticket, owner = owner_, context = x.context](const caf::error& e) {
         if (const auto why = storage_failure_of(e); why && why->code == errc::link_lost) {
-          if (const auto at = all_.find(ticket); at != all_.end() && !at->second->stale)
-            save(*at->second);
+          if (const auto at = all_.find(ticket); at != all_.end())
+            save(*at->second, at->second->session.exact());
           return;
         }
         log_to(
@@ -305,7 +312,7 @@ void instance_sockets::handle_records(
     const auto at = waiting.find(*id);
     if (record && at != waiting.end()) {
       auto& x = *at->second;
-      x.session = socket_session{*id, record->next_index, record->consumed};
+      x.session = socket_session{*id, record->next_index, record->consumed, record->exact};
       x.head = {record->path, record->headers};
       x.state = own_copy(record->state);
       all_.emplace(x.ticket, at->second);

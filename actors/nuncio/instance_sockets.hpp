@@ -30,7 +30,6 @@ struct socket : std::enable_shared_from_this<socket> {
   socket_session session;
   bytes state;  ///< a copy of its own: what it was given may be a small part of a frame
   std::shared_ptr<output_meter> unsent = std::make_shared<output_meter>(0);
-  bool stale = false;  ///< what is stored of it is not the latest
 
   // -- const once a handler has seen it
   std::uint64_t ticket;
@@ -102,7 +101,7 @@ private:
   void tell(socket& x, std::uint16_t code, std::string_view reason);
   void give_up(socket& x, std::string_view why);
   void forget(socket& x);
-  void save(socket& x);
+  void save(socket& x, bool exact);
   void unsave(const exchange_id& id);
   void handle_records(const std::vector<socket_ptr>& listed, const std::vector<kv_entry>& records);
   void clean_up();

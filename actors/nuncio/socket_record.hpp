@@ -15,6 +15,7 @@ struct socket_record {
   bytes state;
   std::uint16_t next_index = 0;           ///< of the host's next message
   std::optional<std::uint16_t> consumed;  ///< the client's last message that the actor is done with
+  bool exact = false;                     ///< no instance has consumed more since
 
   static constexpr auto wire = nuncio::wire::record(
       "SocketRecord",
@@ -22,7 +23,8 @@ struct socket_record {
       nuncio::wire::field("headers", &socket_record::headers),
       nuncio::wire::field("state", &socket_record::state),
       nuncio::wire::field("nextIndex", &socket_record::next_index),
-      nuncio::wire::field("consumed", &socket_record::consumed));
+      nuncio::wire::field("consumed", &socket_record::consumed),
+      nuncio::wire::field("exact", &socket_record::exact));
   bool operator==(const socket_record&) const = default;
 };
 

@@ -86,6 +86,7 @@ outcome<socket_session::message> socket_session::close(
 void socket_session::handle_consumed(std::uint16_t index, std::size_t size) {
   if (consumed_ && distance(*consumed_, index) <= 0) return handle_duplicate();
   consumed_ = index;
+  exact_ = false;
   ack_due_ = true;
   ++unacked_;
   unacked_bytes_ += size;
@@ -98,6 +99,10 @@ std::optional<socket_session::message> socket_session::poll_ack(bool now) {
   unacked_ = 0;
   unacked_bytes_ = 0;
   return next(protocol::to_rivet_web_socket_message_ack{*consumed_});
+}
+
+bool socket_session::skips_to(std::uint16_t index) const {
+  return exact_ && distance(*consumed_, index) > 1;
 }
 
 bool socket_session::consumed_before(std::uint16_t index) const {

@@ -64,9 +64,19 @@ public:
 
   explicit socket_session(exchange_id id) : id_(id) {}
 
-  /// A hibernating socket that another instance served, where its record says.
-  socket_session(exchange_id id, std::uint16_t next_index, std::optional<std::uint16_t> consumed)
-      : id_(id), index_(next_index), consumed_(consumed), state_(state::open), hibernates_(true) {}
+  /// A hibernating socket that another instance served, where its record says; `exact` when that one consumed nothing
+  /// after it was written.
+  socket_session(
+      exchange_id id,
+      std::uint16_t next_index,
+      std::optional<std::uint16_t> consumed,
+      bool exact = false)
+      : id_(id),
+        index_(next_index),
+        consumed_(consumed),
+        state_(state::open),
+        hibernates_(true),
+        exact_(exact && consumed) {}
 
   // -- inputs of the actor; what they return is for the engine, in this order
 
@@ -111,6 +121,12 @@ public:
   /// Whether `index` was consumed by the instance that wrote the record.
   [[nodiscard]] bool consumed_before(std::uint16_t index) const;
 
+  /// The record still says what was consumed last: this instance has consumed nothing.
+  [[nodiscard]] bool exact() const { return exact_; }
+
+  /// Whether a message before `index`, the first of the client that comes, is missing, as far as the record can tell.
+  [[nodiscard]] bool skips_to(std::uint16_t index) const;
+
 private:
   message next(protocol::to_rivet_tunnel_message_kind what) {
     return {{id_.gateway, id_.request, index_++}, std::move(what)};
@@ -124,6 +140,7 @@ private:
   state state_ = state::opening;
   bool hibernates_ = false;
   bool ack_due_ = false;
+  bool exact_ = false;
 };
 
 }  // namespace nuncio

@@ -117,7 +117,7 @@ struct fixture : hosted {
   }
 
   actor_ref start(std::string_view name = "tally", bool serves = true) {
-    const auto a = instance_of("a", ++generation);
+    auto a = instance_of("a", ++generation);
     host.start(a, name);
     if (serves) settle();
     host.accept(a);

@@ -110,8 +110,8 @@ struct fixture : hosted {
     host.accept(instance_of("a", generation));
   }
 
-  void sleep() {
-    host.stop(a);
+  void sleep(std::uint32_t generation = 1) {
+    host.stop(instance_of("a", generation));
     sent();
     said();
     n->sockets.clear();
@@ -472,6 +472,47 @@ TEST_CASE_FIXTURE(fixture, "hibernating: a WebSocket of which nothing is stored 
   CHECK(std::count(lines.begin(), lines.end(), "7 #0 socket close 1012") == 1);
   CHECK(said().empty());
   CHECK(host.stats().sockets_open == 0);
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "hibernating: a message that is missing behind what was stored at sleep ends it") {
+  host.open_socket(a, 1, "/hibernate");
+  host.socket_says(1, 1, "one");
+  sent();
+  said();
+  sleep();
+  wake(2, {1});
+  sent();
+  said();
+  host.socket_says(1, 3, "three");
+  const auto lines = sent();
+  CHECK(std::count_if(lines.begin(), lines.end(), [](const auto& x) {
+          return x.ends_with("socket close 1011");
+        }) == 1);
+  CHECK(said() == strings{"closed 1011 a message of this WebSocket was lost"});
+  CHECK(host.stats().sockets_open == 0);
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "hibernating: after a crash of the process nothing is missed that was dealt with") {
+  host.open_socket(a, 1, "/hibernate");
+  host.socket_says(1, 1, "one");
+  sent();
+  sleep();
+  wake(2, {1});
+  host.socket_says(1, 2, "two");
+  sent();
+  said();
+  const auto stored = store.content;  // and then the process is killed, with "three" dealt with
+  host.socket_says(1, 3, "three");
+  sleep(2);
+  store.content = stored;
+  wake(3, {1});
+  sent();
+  said();
+  host.socket_says(1, 4, "four");
+  CHECK(said() == strings{"text four"});
+  CHECK(host.stats().sockets_open == 1);
 }
 
 TEST_CASE_FIXTURE(

@@ -148,4 +148,17 @@ TEST_CASE("a restored session knows what was consumed before, across the wrap") 
   CHECK(std::get<protocol::to_rivet_web_socket_message_ack>(ack->message_kind).index == 0);
 }
 
+TEST_CASE("a restored session sees what is missing behind a record that is exact, and only then") {
+  const socket_session exact{{}, 7, 65'534, true};
+  CHECK_FALSE(exact.skips_to(65'530));  // again
+  CHECK_FALSE(exact.skips_to(65'535));
+  CHECK(exact.skips_to(0));
+  auto later = exact;
+  later.handle_consumed(65'535, 1);
+  CHECK_FALSE(later.exact());
+  CHECK_FALSE(later.skips_to(9));  // from here on ingress counts
+  CHECK_FALSE(socket_session{{}, 7, 65'534}.skips_to(0));
+  CHECK_FALSE(socket_session{{}, 7, std::nullopt, true}.skips_to(3));
+}
+
 }  // namespace socket_exchange_test

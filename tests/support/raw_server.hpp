@@ -14,6 +14,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -254,9 +255,9 @@ public:
     auto* at =
         family == AF_INET6 ? reinterpret_cast<sockaddr*>(&six) : reinterpret_cast<sockaddr*>(&four);
     socklen_t size = family == AF_INET6 ? sizeof six : sizeof four;
-    ::bind(listener_, at, size);
-    ::listen(listener_, 16);
-    ::getsockname(listener_, at, &size);
+    if (::bind(listener_, at, size) != 0 || ::listen(listener_, 16) != 0 ||
+        ::getsockname(listener_, at, &size) != 0)
+      std::abort();  // no test of this kind can run
     port_ = ntohs(family == AF_INET6 ? six.sin6_port : four.sin_port);
     thread_ = std::thread([this] { run(); });
   }
