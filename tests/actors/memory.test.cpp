@@ -147,7 +147,7 @@ TEST_CASE("I9 bounded: an idle live actor takes at most 4 KiB beyond what CAF it
   REQUIRE(host.stats().instances == 0);
   const auto start = heap();
   for (auto i = 0; i < n; ++i)
-    plain.push_back((*host.sim).spawn([](caf::event_based_actor*) -> caf::behavior {
+    plain.push_back(spawn_plain(*host.sim, [](caf::event_based_actor*) -> caf::behavior {
       return {[](const http_request&) { return http_response{}; }};
     }));
   host.settle();
