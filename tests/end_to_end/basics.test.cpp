@@ -96,7 +96,7 @@ TEST_CASE("a WebSocket is accepted and closed with 1011, without retries") {
   socket_client socket{x.engine.port(), "/gateway/" + id + "/socket"};
   CHECK(socket.http_status() == 101);
   CHECK(socket.await_close() == 1011);
-  CHECK(x.host->stats().ingress.sockets_refused == 1);
+  CHECK(await([&] { return x.host->stats().ingress.sockets_refused == 1; }));
   CHECK(x.client.get(id, "/any").status == 200);
 }
 

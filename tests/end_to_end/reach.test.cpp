@@ -159,11 +159,14 @@ TEST_CASE("the client creates, finds, lists and destroys") {
   CHECK(made.name == "probe");
   CHECK(made.key == key);
   CHECK(made.pool == x.pool);
-  // Awake first: until its key is settled the real engine may answer destroyed_during_creation.
   CHECK(
       x.ask<http_response>(call_actor{.id = made.id, .path = "/generation"}).must().status == 200);
-  const auto twice = x.ask(create_actor{.name = "probe", .key = key}).failure();
-  CHECK(twice.engine_code == "actor.duplicate_key");
+  // Until its key is settled the real engine may answer destroyed_during_creation.
+  engine_failure twice;
+  CHECK(await([&] {
+    twice = x.ask(create_actor{.name = "probe", .key = key}).failure();
+    return twice.engine_code == "actor.duplicate_key";
+  }));
   CHECK(twice.existing_id == made.id);
   const auto again = x.ask(get_or_create_actor{.name = "probe", .key = key}).must();
   CHECK(again.id == made.id);
