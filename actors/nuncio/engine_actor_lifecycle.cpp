@@ -48,12 +48,10 @@ void engine_actor::clear_alarm() {
   keep_alarm();
 }
 
-// Again when the answer was lost with its connection: that it may have been written does no harm.
 void engine_actor::keep_alarm() {
   const auto failed = [this, kept = alarm_at_](const caf::error& e) {
     if (kept != alarm_at_) return;  // what replaced it was asked for later
-    if (const auto why = storage_failure_of(e); why && why->code == errc::link_lost)
-      return keep_alarm();
+    if (lost_with_link(e)) return keep_alarm();
     if (kept)
       log_to(
           context_->log,

@@ -313,10 +313,7 @@ void ingress::end_stalled(time_point now) {
       r.stall = stalls_.emplace(now + options_.stall_limit, at->first);
       continue;
     }
-    if (r.responding)
-      r.exchange.abort(abort_kind::cancelled, "the client has stopped reading");
-    else
-      r.exchange.refuse(408, "the request's body has stopped coming");
+    r.exchange.give_up_client();
     advance(at);
     if (auto* x = find(who)) count_as_down(*x);
   }

@@ -256,10 +256,9 @@ void instance_sockets::save(socket& x, bool exact) {
       x.session.next_index(),
       x.session.consumed(),
       exact};
-  // Again when the answer was lost with its connection: that it may have been written does no harm.
   const auto failed =
       [this, ticket = x.ticket, owner = owner_, context = x.context](const caf::error& e) {
-        if (const auto why = storage_failure_of(e); why && why->code == errc::link_lost) {
+        if (lost_with_link(e)) {
           if (const auto at = all_.find(ticket); at != all_.end())
             save(*at->second, at->second->session.exact());
           return;

@@ -122,6 +122,8 @@ void instance_streams::tell_handlers(stream& x) {
 // -- towards the engine
 
 void instance_streams::advance_later(stream& x) {
+  const auto collected = x.exchange.collects() ? x.exchange.held() : 0;
+  collected_ += collected - std::exchange(x.charged, collected);
   if (!std::exchange(x.due, true)) due_.push_back(x.shared_from_this());
 }
 
@@ -184,11 +186,6 @@ bool instance_streams::has_room(const stream& x, std::size_t more) const {
   return !x.exchange.collects() || collected_ + more <= owner_->context().collected_bytes_max;
 }
 
-void instance_streams::charge(stream& x) {
-  const auto now = x.exchange.collects() ? x.exchange.held() : 0;
-  collected_ += now - std::exchange(x.charged, now);
-}
-
 http_exchange instance_streams::take(const stream_ptr& x) {
   x->forget_handlers();
   leave(*x);
@@ -220,16 +217,16 @@ void instance_streams::handle_down(std::string_view why, std::vector<attempt_don
 outcome<void> body_writer::write(bytes data) const {
   if (!is_open()) return failure{errc::cancelled, "this response is over, or its client has gone"};
   auto& of = *stream_->of;
-  of.advance_later(*stream_);
-  if (!of.has_room(*stream_, data.size())) {
+  outcome<void> written;
+  if (of.has_room(*stream_, data.size())) {
+    written = stream_->exchange.write(std::move(data));
+  } else {
     const auto why = "too many responses of this actor wait to be whole";
     stream_->exchange.fail(why, 503);
-    of.charge(*stream_);
-    return failure{errc::too_large, why};
+    written = failure{errc::too_large, why};
   }
-  auto written = stream_->exchange.write(std::move(data));
   if (written) stream_->wrote = true;  // else its handler would be called again at once
-  of.charge(*stream_);
+  of.advance_later(*stream_);
   return written;
 }
 
@@ -237,7 +234,6 @@ void body_writer::finish() const {
   if (!is_open()) return;
   stream_->written = true;
   stream_->exchange.finish();
-  stream_->of->charge(*stream_);
   stream_->of->advance_later(*stream_);
 }
 
@@ -245,7 +241,6 @@ void body_writer::fail(std::string_view why) const {
   if (!is_open()) return;
   stream_->written = true;
   stream_->exchange.fail(why);
-  stream_->of->charge(*stream_);
   stream_->of->advance_later(*stream_);
 }
 

@@ -69,15 +69,13 @@ public:
   void tell_handlers(stream& x);
   /// Something changed that its handlers may want to hear of.
   void wake(stream& x);
-  /// It has something to say: when the turn ends, so that many small writes are few messages.
+  /// Its exchange has changed, and has something to say: when the turn ends, so that many small writes are few messages.
   void advance_later(stream& x);
   /// The turn ends.
   void flush();
 
   /// Whether `more` bytes of a response that is collected here until it is whole may be kept.
   [[nodiscard]] bool has_room(const stream& x, std::size_t more) const;
-  /// Counts what is collected for it now.
-  void charge(stream& x);
 
   /// Its exchange, to be answered by somebody else.
   http_exchange take(const stream_ptr& x);

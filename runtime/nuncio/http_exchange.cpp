@@ -274,7 +274,10 @@ std::optional<std::uint64_t> http_exchange::waits_at() const {
 
 void http_exchange::handle_quiet() {
   const auto before = std::exchange(quiet_at_, waits_at());
-  if (!before || before != quiet_at_) return;
+  if (before && before == quiet_at_) give_up_client();
+}
+
+void http_exchange::give_up_client() {
   if (answered_)
     abort(protocol::http_stream_abort_reason_kind::cancelled, "the client has stopped reading");
   else

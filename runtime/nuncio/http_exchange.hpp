@@ -113,6 +113,8 @@ public:
   void refuse(std::uint16_t status, std::string_view why);
   /// Whoever answers can't go on: `status` with a line of text, or the response that has begun is cut.
   void fail(std::string_view why, std::uint16_t status = 500);
+  /// The client has stopped sending or taking what is waited for: 408, or the response that has begun is cut.
+  void give_up_client();
   /// Ends without a response (the gateway may then repeat the request elsewhere), or cuts one that
   /// has begun.
   void abort(protocol::http_stream_abort_reason_kind kind = {}, std::string_view detail = {});

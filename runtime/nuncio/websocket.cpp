@@ -462,8 +462,7 @@ struct websocket::impl {
       c.close_reason =
           "a message is longer than " + std::to_string(options.message_bytes_max) + " bytes";
       // Not from here: libwebsockets goes on reading the frame, and after a -1 would write it behind its buffer's end.
-      c.closing = true;
-      lws_sul_schedule(context, 0, &deadline.sul, &on_deadline, to_usec(options.close_limit));
+      begin_close(c);
       lws_callback_on_writable(wsi);
       return 0;
     }
@@ -558,11 +557,15 @@ struct websocket::impl {
     handler.on_written(cookie, size);
   }
 
+  // From here on it has so long to end. The frame goes out when it is writable.
+  void begin_close(connection& c) {
+    c.closing = true;
+    lws_sul_schedule(context, 0, &deadline.sul, &on_deadline, to_usec(options.close_limit));
+  }
+
   // The caller returns this from its callback: libwebsockets then sends the frame and awaits the answer.
   int send_close(connection& c, lws* wsi) {
-    if (!c.closing)
-      lws_sul_schedule(context, 0, &deadline.sul, &on_deadline, to_usec(options.close_limit));
-    c.closing = true;
+    if (!c.closing) begin_close(c);
     c.close_sent = true;
     lws_close_reason(
         wsi,
@@ -735,11 +738,9 @@ void websocket::close(std::uint16_t code, std::string_view reason) {
     x.end(websocket_gone::kind::closed_by_us, std::string{reason}, true);
     return;
   }
-  c.closing = true;
   c.close_code = code;
   c.close_reason = reason;
-  lws_sul_schedule(
-      x.context, 0, &x.deadline.sul, &impl::on_deadline, to_usec(x.options.close_limit));
+  x.begin_close(c);
   if (c.paused) pause_reading(false);  // or the peer's answer would not be seen
   lws_callback_on_writable(c.wsi);
 }
