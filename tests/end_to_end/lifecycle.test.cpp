@@ -5,7 +5,7 @@
 #include <atomic>
 #include <nlohmann/json.hpp>
 
-#include "fixture.hpp"
+#include "probed_pool.hpp"
 
 namespace nuncio::e2e {
 
@@ -18,7 +18,7 @@ struct lifecycle : hosted_pool {
 
   std::string id = client.create_running("outside", pool);
 
-  json info() { return json::parse(client.get(id, "/request/info").body); }
+  json info() { return info_of(client, id); }
 
   client_reply call(std::string method, std::string_view path, std::string body = {}) {
     return must(client.request(id, std::move(method), path, std::move(body)));

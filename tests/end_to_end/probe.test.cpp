@@ -3,33 +3,16 @@
 
 #include <nlohmann/json.hpp>
 
-#include "fixture.hpp"
+#include "probed_pool.hpp"
 #include "raw_client.hpp"
-#include "socket_client.hpp"
 
 namespace nuncio::e2e {
 namespace {
 
 using json = nlohmann::json;
 
-struct told : hosted_pool {
-  using hosted_pool::hosted_pool;
-
-  std::string id = client.create_running("outside");
-
-  [[nodiscard]] json info() const { return info(id); }
-
-  [[nodiscard]] json info(const std::string& of) const {
-    return json::parse(client.get(of, "/request/info").body);
-  }
-
-  [[nodiscard]] std::string target(std::string_view path) const {
-    return fmt::format("/gateway/{}/{}", id, path);
-  }
-};
-
-struct streaming_told : told {
-  streaming_told() : told(shared_streaming_engine(), {}) {}
+struct streaming_probed_pool : probed_pool {
+  streaming_probed_pool() : probed_pool(shared_streaming_engine(), {}) {}
 };
 
 std::string events(int n) {
@@ -62,7 +45,8 @@ TEST_CASE("a factory that is called again for one instance shows in the answers 
   host.abort();
 }
 
-TEST_CASE_FIXTURE(told, "info: starts are those of the actor in this process and of no other") {
+TEST_CASE_FIXTURE(
+    probed_pool, "info: starts are those of the actor in this process and of no other") {
   const auto other = client.create_running("outside");
   CHECK(info()["starts"] == 1);
   for (int generation = 2; generation <= 3; ++generation) {
@@ -72,7 +56,7 @@ TEST_CASE_FIXTURE(told, "info: starts are those of the actor in this process and
     CHECK(now["generation"] == generation);
     CHECK(now["starts"] == generation);
   }
-  CHECK(info(other)["starts"] == 1);
+  CHECK(info_of(client, other)["starts"] == 1);
   // One that this instance has nothing to do with.
   host->count_factory_call(id, 1000);
   CHECK(info()["starts"] == 4);
@@ -85,22 +69,22 @@ TEST_CASE_FIXTURE(told, "info: starts are those of the actor in this process and
   CHECK(moved["starts"] == 1);
 }
 
-TEST_CASE_FIXTURE(streaming_told, "info: requests and sockets are those that are open now") {
+TEST_CASE_FIXTURE(streaming_probed_pool, "info: requests and sockets are those that are open now") {
   CHECK(info()["requests"] == 1);
   CHECK(info()["requests"] == 1);
   CHECK(info()["sockets"] == 0);
   raw_client slow{engine.port()}, upload{engine.port()}, download{engine.port()};
-  CHECK(slow.send(request_head("POST", target("request/slow?ms=60000"), "content-length: 0\r\n")));
+  CHECK(slow.send(request_head("POST", target("/request/slow?ms=60000"), "content-length: 0\r\n")));
   CHECK(await([&] { return info()["requests"] == 2; }));
   // More than the window, for an actor that takes little of it: it is in the middle for long.
   CHECK(upload.send(
-      request_head("POST", target("request/sink?read=20000"), "content-length: 1500000\r\n") +
+      request_head("POST", target("/request/sink?read=20000"), "content-length: 1500000\r\n") +
       counting(1'500'000)));
   CHECK(await([&] { return info()["requests"] == 3; }));
-  CHECK(download.send(request_head("GET", target("request/events?count=1000&ms=50"))));
+  CHECK(download.send(request_head("GET", target("/request/events?count=1000&ms=50"))));
   CHECK(download.await("data: 1\n"));
   CHECK(info()["requests"] == 4);
-  socket_client socket{engine.port(), target("websocket/echo")};
+  auto socket = open("echo");
   REQUIRE(socket.http_status() == 101);
   CHECK(await([&] { return info()["sockets"] == 1; }));
   slow.drop();
@@ -114,7 +98,8 @@ TEST_CASE_FIXTURE(streaming_told, "info: requests and sockets are those that are
   CHECK(info()["generation"] == 1);
 }
 
-TEST_CASE_FIXTURE(streaming_told, "events that find the window full go on when there is room") {
+TEST_CASE_FIXTURE(
+    streaming_probed_pool, "events that find the window full go on when there is room") {
   constexpr int n = 150'000;  // far more than a window, and written as fast as they are taken
   const auto all = client.get(id, fmt::format("/request/events?count={}&ms=0", n));
   CHECK(all.status == 200);
@@ -122,7 +107,8 @@ TEST_CASE_FIXTURE(streaming_told, "events that find the window full go on when t
   CHECK(info()["requests"] == 1);
 }
 
-TEST_CASE_FIXTURE(told, "events come whole through the buffered gateway; too many are an error") {
+TEST_CASE_FIXTURE(
+    probed_pool, "events come whole through the buffered gateway; too many are an error") {
   constexpr int n = 150'000;
   CHECK((client.get(id, fmt::format("/request/events?count={}&ms=0", n)).body == events(n)));
   CHECK(client.get(id, "/request/events?count=2000000&ms=0").status >= 500);

@@ -2,9 +2,7 @@
 #include <fmt/format.h>
 #include <signal.h>
 
-#include <nlohmann/json.hpp>
-
-#include "fixture.hpp"
+#include "probed_pool.hpp"
 #include "process.hpp"
 #include "raw_client.hpp"
 
@@ -26,10 +24,7 @@ struct busy_process {
     REQUIRE(caller.send(request_head(
         "POST", fmt::format("/gateway/{}/request/slow?ms=60000", id), "content-length: 0\r\n")));
     // The slow one and the question itself.
-    REQUIRE(await([&] {
-      const auto info = nlohmann::json::parse(client.get(id, "/request/info").body);
-      return info.at("requests") == 2;
-    }));
+    REQUIRE(await([&] { return info_of(client, id).at("requests") == 2; }));
   }
 
   [[nodiscard]] bool await_log(std::string_view text) const {

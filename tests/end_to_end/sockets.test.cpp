@@ -4,8 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "fixture.hpp"
-#include "socket_client.hpp"
+#include "probed_pool.hpp"
 #include "socket_crowd.hpp"
 
 namespace nuncio::e2e {
@@ -14,16 +13,8 @@ namespace {
 
 using json = nlohmann::json;
 
-struct sockets : hosted_pool {
-  using hosted_pool::hosted_pool;
-
-  std::string id = client.create_running("outside");
-
-  socket_client open(std::string_view path) {
-    return socket_client{engine.port(), fmt::format("/gateway/{}/websocket/{}", id, path)};
-  }
-
-  json info() { return json::parse(client.get(id, "/request/info").body); }
+struct sockets : probed_pool {
+  using probed_pool::probed_pool;
 
   bool await_sockets(std::size_t n) {
     return await([&] { return info()["sockets"] == n; });

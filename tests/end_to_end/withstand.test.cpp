@@ -4,7 +4,7 @@
 #include <atomic>
 #include <nlohmann/json.hpp>
 
-#include "fixture.hpp"
+#include "probed_pool.hpp"
 #include "raw_client.hpp"
 #include "tunnel_judges.hpp"
 
@@ -14,15 +14,8 @@ namespace {
 using json = nlohmann::json;
 using namespace protocol;
 
-struct bodies : hosted_pool {
-  explicit bodies(engine_under_test& on)
-      : hosted_pool(on, {.stall_limit = 1s}), id(client.create_running("outside")) {}
-
-  json info() { return json::parse(client.get(id, "/request/info").body); }
-
-  [[nodiscard]] std::string target(std::string_view path) const {
-    return fmt::format("/gateway/{}/request/{}", id, path);
-  }
+struct bodies : probed_pool {
+  explicit bodies(engine_under_test& on) : probed_pool(on, {.stall_limit = 1s}) {}
 
   bool await_open(std::uint64_t n) {
     return await([&] { return host->stats().ingress.requests_open == n; });
@@ -39,8 +32,6 @@ struct bodies : hosted_pool {
     // This one.
     CHECK(now.find("\"requests\":1,") != std::string::npos);
   }
-
-  std::string id;
 };
 
 struct streaming_bodies : bodies {
@@ -48,7 +39,7 @@ struct streaming_bodies : bodies {
 
   // More than the window, for an actor that takes 200 kB a second: it is in the middle for long.
   std::string slow_upload =
-      request_head("POST", target("sink?read=200000"), "content-length: 1500000\r\n") +
+      request_head("POST", target("/request/sink?read=200000"), "content-length: 1500000\r\n") +
       counting(1'500'000);
 };
 
@@ -102,7 +93,10 @@ TEST_CASE_FIXTURE(streaming_bodies, "a cut at every step of an upload that its h
   const auto want = client.post(id, "/request/sink", body).body;
   CHECK(json::parse(want)["bytes"] == body.size());
   check_cuts(
-      *this, upload_steps(), {.method = "POST", .target = target("sink"), .body = body}, want);
+      *this,
+      upload_steps(),
+      {.method = "POST", .target = target("/request/sink"), .body = body},
+      want);
 }
 
 TEST_CASE_FIXTURE(streaming_bodies, "a cut at every step of an upload that comes whole") {
@@ -129,7 +123,7 @@ TEST_CASE_FIXTURE(streaming_bodies, "a cut at every step of a download") {
           {"before credit", {}, nth<to_envoy_response_body_window_update>(1, fate::cut_before)},
           {"after credit", {}, nth<to_envoy_response_body_window_update>(1, fate::cut_after)},
       },
-      {.method = "GET", .target = target("stream?bytes=3000000")},
+      {.method = "GET", .target = target("/request/stream?bytes=3000000")},
       body);
   // One that needs no credit, so that its end is written whatever has been.
   check_cuts(
@@ -138,14 +132,14 @@ TEST_CASE_FIXTURE(streaming_bodies, "a cut at every step of a download") {
           {"before the last chunk", nth<to_rivet_response_chunk>(1, fate::cut_before, finishes)},
           {"after the last chunk", nth<to_rivet_response_chunk>(1, fate::cut_after, finishes)},
       },
-      {.method = "GET", .target = target("stream?bytes=900000")},
+      {.method = "GET", .target = target("/request/stream?bytes=900000")},
       body.substr(0, 900'000));
 }
 
 TEST_CASE_FIXTURE(
     streaming_bodies, "a client that leaves while the host is away, in the middle of a download") {
   raw_client leaves{engine.port()};
-  CHECK(leaves.send(request_head("GET", target("stream?bytes=25000000"))));
+  CHECK(leaves.send(request_head("GET", target("/request/stream?bytes=25000000"))));
   CHECK(leaves.await("\r\n\r\n"));
   CHECK(await_open(1));
   proxy->refuse(true);
@@ -165,7 +159,7 @@ TEST_CASE_FIXTURE(streaming_bodies, "a client that leaves in the middle of an up
   }
   SUBCASE("download") {
     raw_client leaves{engine.port()};
-    CHECK(leaves.send(request_head("GET", target("stream?bytes=25000000"))));
+    CHECK(leaves.send(request_head("GET", target("/request/stream?bytes=25000000"))));
     CHECK(leaves.await("\r\n\r\n"));
     CHECK(await_open(1));
     leaves.drop();
@@ -178,13 +172,14 @@ TEST_CASE_FIXTURE(buffered_bodies, "a client of the buffered gateway that leaves
   const auto before = host->stats().ingress.requests;
   {
     raw_client leaves{engine.port()};
-    CHECK(leaves.send(request_head("POST", target("sink"), "content-length: 3000000\r\n")));
+    CHECK(
+        leaves.send(request_head("POST", target("/request/sink"), "content-length: 3000000\r\n")));
     CHECK(leaves.send(counting(500'000)));
   }
   CHECK(info()["requests"] == 1);
   CHECK(host->stats().ingress.requests == before + 1);
   raw_client leaves{engine.port()};
-  CHECK(leaves.send(request_head("POST", target("slow?ms=500"), "content-length: 0\r\n")));
+  CHECK(leaves.send(request_head("POST", target("/request/slow?ms=500"), "content-length: 0\r\n")));
   CHECK(await_open(1));
   leaves.drop();
   check_calm();
@@ -201,7 +196,7 @@ TEST_CASE_FIXTURE(
     CHECK(waits.status() >= 500);
   }
   SUBCASE("download") {
-    CHECK(waits.send(request_head("GET", target("events?count=1000&ms=50"))));
+    CHECK(waits.send(request_head("GET", target("/request/events?count=1000&ms=50"))));
     CHECK(waits.await("data: 1\n"));
     CHECK(client.post(id, "/request/crash").status == 500);
     CHECK(waits.await_end());
@@ -217,7 +212,8 @@ TEST_CASE_FIXTURE(streaming_bodies, "a request whose client leaves at once") {
   SUBCASE("the abort follows its start") {
     for (int i = 0; i < 20; ++i) {
       raw_client leaves{engine.port()};
-      CHECK(leaves.send(request_head("POST", target("slow?ms=60000"), "content-length: 0\r\n")));
+      CHECK(leaves.send(
+          request_head("POST", target("/request/slow?ms=60000"), "content-length: 0\r\n")));
       if (i % 2 != 0) CHECK(await([&] { return host->stats().ingress.requests_open != 0; }));
     }
     check_calm();
@@ -233,7 +229,8 @@ TEST_CASE_FIXTURE(streaming_bodies, "a request whose client leaves at once") {
       return fate::release;
     });
     raw_client leaves{engine.port()};
-    CHECK(leaves.send(request_head("POST", target("slow?ms=60000"), "content-length: 0\r\n")));
+    CHECK(leaves.send(
+        request_head("POST", target("/request/slow?ms=60000"), "content-length: 0\r\n")));
     CHECK(await([&] { return held.load(); }));
     leaves.drop();
     CHECK(await([&] { return released.load(); }));

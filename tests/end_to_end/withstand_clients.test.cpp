@@ -6,25 +6,16 @@
 #include <future>
 #include <nlohmann/json.hpp>
 
-#include "fixture.hpp"
+#include "probed_pool.hpp"
 #include "raw_client.hpp"
-#include "socket_client.hpp"
 
 namespace nuncio::e2e {
 namespace {
 
 using json = nlohmann::json;
 
-struct probed : hosted_pool {
-  using hosted_pool::hosted_pool;
-
-  std::string id = client.create_running("outside");
-
-  json info() { return json::parse(client.get(id, "/request/info").body); }
-
-  [[nodiscard]] std::string target(std::string_view path) const {
-    return fmt::format("/gateway/{}{}", id, path);
-  }
+struct probed : probed_pool {
+  using probed_pool::probed_pool;
 
   // Of the answer; 0 when the connection ended without one, -1 when nothing came of it.
   int status_of(std::string_view request) {
@@ -186,9 +177,6 @@ TEST_CASE_FIXTURE(probed, "an actor that is destroyed while it starts") {
 
 TEST_CASE_FIXTURE(
     probed, "a second host takes over the envoy key while WebSockets and a request are open") {
-  const auto open = [&](const char* path) {
-    return socket_client{engine.port(), target(fmt::format("/websocket/{}", path))};
-  };
   auto plain = open("echo");
   auto stays = open("hibernate");
   CHECK(plain.send("x"));

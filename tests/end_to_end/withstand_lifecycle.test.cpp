@@ -6,8 +6,7 @@
 #include <optional>
 
 #include "command_judges.hpp"
-#include "fixture.hpp"
-#include "socket_client.hpp"
+#include "probed_pool.hpp"
 #include "tunnel_judges.hpp"
 
 namespace nuncio::e2e {
@@ -40,10 +39,6 @@ struct cut_scope {
   wire_proxy& proxy;
   std::size_t before;
 };
-
-json info_of(const hosted_pool& x, const std::string& id) {
-  return json::parse(x.client.get(id, "/request/info").body);
-}
 
 // What the actor answers next; null if the WebSocket is closed or nothing comes.
 json answer_on(socket_client& socket) {
@@ -164,8 +159,8 @@ TEST_CASE_FIXTURE(hosted_pool, "a cut at every step of an alarm: it wakes its ac
     // Without a request, which would wake it.
     must(client.wait_for(
         id, [](const actor_view& x) { return x.connectable; }, 20s));
-    CHECK(await([&] { return info_of(*this, id)["alarms"] == 1; }));
-    CHECK(info_of(*this, id)["generation"] == 2);
+    CHECK(await([&] { return info_of(client, id)["alarms"] == 1; }));
+    CHECK(info_of(client, id)["generation"] == 2);
   };
   const auto set = [&](const std::string& id) {
     CHECK(client.post(id, "/request/alarm?ms=1500").status == 200);
@@ -178,7 +173,7 @@ TEST_CASE_FIXTURE(hosted_pool, "a cut at every step of an alarm: it wakes its ac
   for (const auto& step : steps) {
     CAPTURE(std::string{step.name});
     ids.push_back(client.create_running("outside"));
-    CHECK(await([&] { return info_of(*this, ids.back())["wakes"] == 1; }));
+    CHECK(await([&] { return info_of(client, ids.back())["wakes"] == 1; }));
     const cut_scope cut{*proxy, step};
     set(ids.back());
     cut.check_renewed();
@@ -196,7 +191,7 @@ TEST_CASE_FIXTURE(hosted_pool, "a cut at every step of an alarm: it wakes its ac
     cut.check_renewed();
   }
   CHECK(host->factory_calls() == 2 * ids.size());
-  for (const auto& id : ids) CHECK(info_of(*this, id)["alarms"] == 1);
+  for (const auto& id : ids) CHECK(info_of(client, id)["alarms"] == 1);
   CHECK(backlog_drains());
 }
 
@@ -225,7 +220,7 @@ TEST_CASE_FIXTURE(
       CAPTURE(std::string{when});
       CAPTURE(std::string{step.name});
       const auto id = client.create_running("outside");
-      CHECK(await([&] { return info_of(*this, id)["wakes"] == 1; }));
+      CHECK(await([&] { return info_of(client, id)["wakes"] == 1; }));
       await_kept();
       std::unique_ptr<cut_scope> cut;
       const auto under_cut = [&, now = std::string_view{when}](std::string_view what, auto f) {
@@ -295,7 +290,7 @@ TEST_CASE_FIXTURE(
     if (!first) {
       CHECK(std::string_view{step.name} == "after Running");
       CHECK(socket.close_code() == 1011);
-      CHECK(info_of(*this, id)["sockets"] == 0);
+      CHECK(info_of(client, id)["sockets"] == 0);
       CHECK(host->factory_calls() == 2 * ++made);
       continue;
     }
@@ -308,7 +303,7 @@ TEST_CASE_FIXTURE(
     CHECK(answer["text"] == "c");
     CHECK(answer["n"] == 3);
     CHECK(answer["generation"] == 2);
-    CHECK(info_of(*this, id)["sockets"] == 1);
+    CHECK(info_of(client, id)["sockets"] == 1);
     CHECK(host->factory_calls() == 2 * ++made);
     socket.drop();
   }

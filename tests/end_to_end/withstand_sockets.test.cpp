@@ -4,9 +4,8 @@
 #include <atomic>
 #include <nlohmann/json.hpp>
 
-#include "fixture.hpp"
+#include "probed_pool.hpp"
 #include "raw_client.hpp"
-#include "socket_client.hpp"
 #include "tunnel_judges.hpp"
 
 namespace nuncio::e2e {
@@ -15,17 +14,7 @@ namespace {
 using json = nlohmann::json;
 using namespace protocol;
 
-struct socket_case : hosted_pool {
-  std::string id = client.create_running("outside");
-
-  socket_client open(const std::string& to, std::string_view path) {
-    return socket_client{engine.port(), fmt::format("/gateway/{}/websocket/{}", to, path)};
-  }
-
-  socket_client open(std::string_view path) { return open(id, path); }
-
-  json info() { return json::parse(client.get(id, "/request/info").body); }
-
+struct socket_case : probed_pool {
   bool await_open(std::uint64_t n) {
     return await([&] { return host->stats().ingress.sockets_open == n; });
   }
