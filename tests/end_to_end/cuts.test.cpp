@@ -88,7 +88,7 @@ TEST_CASE(
   // Less patient than the idle timeout: a request that the engine lost would be waited for until the actors, which have
   // nothing to do meanwhile, have gone to sleep.
   const engine_client impatient{{.endpoint = x.engine.endpoint(), .pool = x.pool, .timeout = 20s}};
-  load requests{impatient, ids, 200, 64};
+  load requests{impatient, ids, 200, 16};
   for (int i = 0; i < 6; ++i) {
     // Spread over the better part of the minute, so that a backoff that is not reset would show.
     std::this_thread::sleep_for(8s);
