@@ -182,11 +182,12 @@ private:
   using route_map = std::unordered_map<exchange_id, route>;
 
   struct socket_route {
-    socket_route(internal::socket_ptr made, const actor_ref& of, socket_intake from)
-        : socket(std::move(made)), who(of), intake(from) {}
+    socket_route(internal::socket_ptr made, socket_intake from)
+        : socket(std::move(made)), intake(from) {}
+
+    [[nodiscard]] const actor_ref& who() const { return socket->context->start.self; }
 
     internal::socket_ptr socket;
-    actor_ref who;
     socket_intake intake;
     bool accepted = false;
     bool hibernates = false;

@@ -39,7 +39,7 @@ void ingress::handle_socket_open(
       socket_session{exchange}, ticket, to->context, caf::actor_cast<caf::actor_addr>(to->handle));
   made->head = {open.path, open.headers};
   ++stats_.sockets;
-  sockets_.try_emplace(exchange, made, to->who, socket_intake{id.message_index});
+  sockets_.try_emplace(exchange, made, socket_intake{id.message_index});
   to->sockets.insert(exchange);
   openings_.push_back({options_.now() + options_.accept_limit, exchange, ticket});
   internal::deliver(
@@ -49,7 +49,7 @@ void ingress::handle_socket_open(
 void ingress::handle_socket_message(
     socket_map::iterator at, std::uint16_t index, protocol::to_envoy_web_socket_message& message) {
   auto& r = at->second;
-  auto* to = find(r.who);
+  auto* to = find(r.who());
   if (to == nullptr || (!to->handle && !r.restoring)) return;
   // What a hibernating client says from now on is for the next generation: the gateway keeps what is not acked.
   if (r.hibernates && to->state == state::stopping) return;
@@ -82,7 +82,7 @@ void ingress::handle_socket_message(
 
 void ingress::handle_socket_close(
     socket_map::iterator at, const protocol::to_envoy_web_socket_close& close) {
-  const auto* const x = find(at->second.who);
+  const auto* const x = find(at->second.who());
   if (x != nullptr && x->handle)
     caf::anon_send(
         x->handle,
@@ -123,7 +123,7 @@ void ingress::list_sockets(instance& x, const std::vector<protocol::hibernating_
     if (closed_between_.take(exchange)) continue;
     auto made = std::make_shared<internal::socket>(
         socket_session{exchange}, next_ticket_++, x.context, caf::actor_addr{});
-    socket_route r{made, x.who, socket_intake::restored()};
+    socket_route r{made, socket_intake::restored()};
     r.accepted = r.hibernates = r.restoring = true;
     sockets_.emplace(exchange, std::move(r));
     x.sockets.insert(exchange);
@@ -170,7 +170,7 @@ void ingress::end_unaccepted(time_point now) {
 
 // The instance closes it, so that its own count of messages goes on.
 void ingress::end_socket(socket_map::iterator at, std::uint16_t code, std::string_view why) {
-  if (const auto* x = find(at->second.who); x != nullptr && x->handle)
+  if (const auto* x = find(at->second.who()); x != nullptr && x->handle)
     caf::anon_send<caf::message_priority::high>(
         x->handle, internal::socket_failed{connection{at->second.socket}, code, std::string{why}});
   erase_socket(at);
@@ -180,13 +180,13 @@ void ingress::end_socket(socket_map::iterator at, std::uint16_t code, std::strin
 // for its handler, is passed over.
 void ingress::drop_socket(socket_map::iterator at, std::string_view why) {
   at->second.socket->dropped.store(true);
-  if (const auto* x = find(at->second.who); x != nullptr && x->handle)
+  if (const auto* x = find(at->second.who()); x != nullptr && x->handle)
     caf::anon_send(x->handle, socket_closed{connection{at->second.socket}, close_left, text{why}});
   erase_socket(at);
 }
 
 void ingress::erase_socket(socket_map::iterator at) {
-  if (auto* x = find(at->second.who)) {
+  if (auto* x = find(at->second.who())) {
     x->sockets.erase(at->first);
     x->busy_at = options_.now();
   }

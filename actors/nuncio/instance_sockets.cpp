@@ -137,7 +137,7 @@ outcome<void> instance_sockets::accept(socket& x, const accept_options& options)
 outcome<void> instance_sockets::send(socket& x, bytes data, bool binary) {
   auto message = x.session.send(std::move(data), binary);
   if (!message) return message.error();
-  if (x.unsent->load() <= x.context->serving->socket_unsent_bytes_max)
+  if (x.unsent.load() <= x.context->serving->socket_unsent_bytes_max)
     if (auto sent = put(x, std::move(*message)); sent || sent.error().code == errc::cancelled)
       return sent;
   // What was not taken leaves a gap, so this is its end.
@@ -205,7 +205,7 @@ std::vector<connection> instance_sockets::open() const {
 
 outcome<void> instance_sockets::put(socket& x, protocol::to_rivet_tunnel_message message) {
   const std::shared_ptr<const output_gate> gate{x.context, &x.context->gate};
-  return x.context->link->send(gate, std::move(message), x.unsent);
+  return x.context->link->send(gate, std::move(message), {x.shared_from_this(), &x.unsent});
 }
 
 // A close that finds no room goes later: without it the client would wait for ever.

@@ -28,8 +28,8 @@ struct socket : std::enable_shared_from_this<socket> {
 
   // -- the instance's handlers only
   socket_session session;
-  bytes state;  ///< a copy of its own: what it was given may be a small part of a frame
-  std::shared_ptr<output_meter> unsent = std::make_shared<output_meter>(0);
+  bytes state;              ///< a copy of its own: what it was given may be a small part of a frame
+  output_meter unsent = 0;  ///< the link takes away, too
 
   // -- const once a handler has seen it
   std::uint64_t ticket;
