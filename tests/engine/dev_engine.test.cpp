@@ -248,6 +248,51 @@ TEST_CASE("the streaming gateway sends bodies by credit and streams responses") 
   CHECK(result.body == "4\r\none \r\n3\r\ntwo\r\n0\r\n\r\n");
 }
 
+TEST_CASE("the streaming gateway sends a body as it comes, and tells of a client that leaves") {
+  auto options = with_pool();
+  options.streaming = true;
+  dev_engine engine{options};
+  const auto port = engine.start();
+  REQUIRE(port);
+  hand_envoy envoy{*port};
+  envoy.expect<protocol::to_envoy_init>();
+  const auto id = id_of(create(*port));
+  envoy.start();
+  const auto head =
+      "POST /gateway/" + id + "/ HTTP/1.1\r\nhost: x\r\ncontent-length: 3000000\r\n\r\n";
+  const auto starts = [&](raw_socket& client) {
+    client.write(head + std::string(100, 'x'));
+    const auto [message, request] = envoy.expect_tunnel<protocol::to_envoy_request_start>();
+    CHECK(request.stream);
+    CHECK(envoy.expect_tunnel<protocol::to_envoy_request_chunk>().second.body.size() == 100);
+    return message;
+  };
+  SUBCASE("an answer before the end of the body reaches a client that still sends") {
+    raw_socket client{*port};
+    const auto message = starts(client);
+    envoy.reply(message, 0, ok("enough"));
+    client.write(std::string(1'000'000, 'x'));
+    const auto all = client.read_all();
+    CHECK(all.find("connection: close\r\n") != std::string::npos);
+    CHECK(all.ends_with("\r\n\r\nenough"));
+  }
+  SUBCASE("a client that leaves while it is read, and while it is not") {
+    for (const std::size_t more : {0UL, 1'200'000UL}) {  // the rest fits into the kernel's buffers
+      CAPTURE(more);
+      raw_socket client{*port};
+      starts(client);
+      client.write(std::string(more, 'x'));
+      std::size_t got = 100;
+      while (got < std::min<std::size_t>(100 + more, 1048576))
+        got += envoy.expect_tunnel<protocol::to_envoy_request_chunk>().second.body.size();
+      client.reset();
+      const auto why = envoy.expect_tunnel<protocol::to_envoy_request_abort>().second.reason;
+      CHECK(why.kind == protocol::http_stream_abort_reason_kind::cancelled);
+      CHECK(why.detail == text{"error reading a body from connection"});
+    }
+  }
+}
+
 TEST_CASE("a client WebSocket is carried both ways and closed with the actor's code") {
   dev_engine engine{with_pool()};
   const auto port = engine.start();

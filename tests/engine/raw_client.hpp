@@ -44,6 +44,12 @@ public:
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));
   }
 
+  void reset() {
+    const linger at_once{1, 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    end();
+  }
+
   [[nodiscard]] bool good() const { return good_; }
 
   /// How reading ended: ECONNRESET for a reset, 0 for an end in good order.

@@ -188,6 +188,10 @@ public:
     pump();
   }
 
+  [[nodiscard]] bool wants_parts(std::string_view target) const override {
+    return gateway_.streaming() && target.starts_with("/gateway/");
+  }
+
   void on_socket(http_request request, std::shared_ptr<web_socket> socket) override {
     if (request.target.starts_with("/envoys/connect?") ||
         request.target.starts_with("/envoys/connect/?")) {

@@ -2,6 +2,7 @@
 #include "gateway.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "api_error.hpp"
@@ -81,7 +82,10 @@ void gateway::request(http_request request, std::shared_ptr<http_responder> resp
   }
   ++counters_.requests;
   auto where = resolve(request.target, now);
-  if (request.body_too_large || request.body.size() > limits_.request_bytes_max) {
+  const auto* const announced = request.header("content-length");
+  if (request.body_too_large || request.body.size() > limits_.request_bytes_max ||
+      (announced != nullptr &&
+       std::strtoull(announced->c_str(), nullptr, 10) > limits_.request_bytes_max)) {
     where.refused =
         gateway_error(413, "guard", "invalid_request_body", "The request body is too large.");
   }
@@ -90,13 +94,22 @@ void gateway::request(http_request request, std::shared_ptr<http_responder> resp
     responder->answer(std::move(*where.refused));
     return;
   }
+  const auto whole = !request.body_follows;
   auto x = enter(std::move(request), std::move(where), now);
+  x->whole = whole;
   x->responder = std::move(responder);
+  x->responder->on_body = [this, weak = std::weak_ptr{x}](std::string_view part, bool last) {
+    if (const auto live = weak.lock(); live && live->at != stage::done)
+      client_body(*live, part, last, clock_());
+  };
   x->responder->on_gone = [this, weak = std::weak_ptr{x}] {
     const auto gone = weak.lock();
     // The buffered gateway goes on: the envoy is not told (G.1).
-    if (!gone || !gone->streams || gone->at == stage::done) return;
-    abort_request(*gone, protocol::http_stream_abort_reason_kind::cancelled, "client disconnected");
+    if (!gone || (gone->whole && !gone->streams) || gone->at == stage::done) return;
+    abort_request(
+        *gone,
+        protocol::http_stream_abort_reason_kind::cancelled,
+        gone->whole ? "client disconnected" : "error reading a body from connection");
     finish(*gone);
   };
   advance(*x, now);
@@ -185,6 +198,8 @@ void gateway::advance(exchange& x, millis now) {
   } else if (a->phase == actor_phase::running) {
     if (x.socket && x.socket->opened) {
       resume_socket(x, *a, now);
+    } else if (!x.whole && !would_stream(*a)) {
+      x.responder->set_reading(true);
     } else if (const auto connection = core_.host_of(*a); connection != 0) {
       attempt(x, *a, connection, now);
     } else {

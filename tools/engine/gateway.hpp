@@ -56,6 +56,8 @@ public:
   /// For requests that come from now on.
   void set_streaming(bool on) { streaming_ = on; }
 
+  [[nodiscard]] bool streaming() const { return streaming_; }
+
   [[nodiscard]] const gateway_counters& counters() const { return counters_; }
 
 private:
@@ -109,6 +111,7 @@ private:
     std::uint16_t out_index = 0;
     std::uint16_t in_index = 0;
     bool streams = false;  ///< this attempt speaks the streaming form
+    bool whole = true;     ///< all of the request's body is there
     bool body_done = true;
     std::uint64_t body_sent = 0;
     std::uint64_t body_credited = 0;
@@ -149,8 +152,10 @@ private:
       exchange& x, protocol::to_envoy_tunnel_message_kind kind);
 
   // gateway_http.cpp
+  [[nodiscard]] bool would_stream(const actor_record& actor) const;
   void start_request(exchange& x, const actor_record& actor, millis now);
   void send_body(exchange& x);
+  void client_body(exchange& x, std::string_view part, bool last, millis now);
   void abort_request(
       exchange& x, protocol::http_stream_abort_reason_kind kind, std::string_view detail);
   void handle_http(exchange& x, const protocol::to_rivet_tunnel_message& message, millis now);

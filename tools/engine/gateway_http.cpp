@@ -21,13 +21,16 @@ bool valid_header(std::string_view name, std::string_view value) {
 
 }  // namespace
 
+bool gateway::would_stream(const actor_record& actor) const {
+  const auto envoy = core_.state().envoys.find(actor.envoy);
+  return streaming_ && envoy != core_.state().envoys.end() && envoy->second.protocol_version >= 8;
+}
+
 void gateway::start_request(exchange& x, const actor_record& actor, millis now) {
   ++counters_.attempts;
   if (x.attempts > 1) ++counters_.retries;
   set_deadline(x, now + limits_.response_timeout);
-  const auto envoy = core_.state().envoys.find(actor.envoy);
-  x.streams =
-      streaming_ && envoy != core_.state().envoys.end() && envoy->second.protocol_version >= 8;
+  x.streams = would_stream(actor);
   protocol::to_envoy_request_start start;
   start.actor_id = x.actor;
   start.method = x.request.method;
@@ -35,7 +38,7 @@ void gateway::start_request(exchange& x, const actor_record& actor, millis now) 
   start.headers = headers_for_actor(x.request, random_id(random_));
   if (x.streams) {
     start.actor_generation = actor.generation;
-    start.stream = !x.request.body.empty();
+    start.stream = !x.whole || !x.request.body.empty();
     start.response_stream = true;
   } else if (!x.request.body.empty()) {
     start.body = bytes{std::string_view{x.request.body}};
@@ -58,16 +61,42 @@ void gateway::send_body(exchange& x) {
   while (!x.body_done && x.body_sent < body.size()) {
     const auto room = x.body_credited + limits_.window_bytes - x.body_sent;
     const auto n = std::min({room, limits_.chunk_bytes, body.size() - x.body_sent});
-    if (n == 0) return;
+    if (n == 0) break;
     tell(
         x,
         protocol::to_envoy_request_chunk{
             bytes{std::string_view{body}.substr(x.body_sent, n)}, false});
     x.body_sent += n;
   }
-  if (x.body_done) return;
-  x.body_done = true;
-  tell(x, protocol::to_envoy_request_chunk{{}, true});
+  if (!x.body_done && x.whole && x.body_sent == body.size()) {
+    x.body_done = true;
+    tell(x, protocol::to_envoy_request_chunk{{}, true});
+  }
+  // What no credit lets pass is not read.
+  x.responder->set_reading(x.body_done || x.body_sent == body.size());
+}
+
+// All of it is kept: another attempt begins anew.
+void gateway::client_body(exchange& x, std::string_view part, bool last, millis now) {
+  x.request.body += part;
+  if (x.request.body.size() > limits_.request_bytes_max) {
+    abort_request(x, abort_kind::cancelled, "error reading a body from connection");
+    if (x.at == stage::streaming) {
+      x.responder->cut();
+      finish(x);
+    } else {
+      refuse(
+          x, gateway_error(413, "guard", "invalid_request_body", "The request body is too large."));
+    }
+    return;
+  }
+  x.whole = last;
+  if (x.at == stage::waiting_response || x.at == stage::streaming) {
+    send_body(x);
+  } else {
+    x.responder->set_reading(x.request.body.size() < limits_.window_bytes);
+    advance(x, now);
+  }
 }
 
 void gateway::abort_request(exchange& x, abort_kind kind, std::string_view detail) {
@@ -112,6 +141,7 @@ void gateway::handle_http(
     send_body(x);
   } else if (std::holds_alternative<protocol::to_rivet_request_body_cancel>(kind)) {
     x.body_done = true;
+    x.responder->set_reading(true);
   }
 }
 

@@ -1,5 +1,5 @@
-// What the dev engine needs of a web server: HTTP requests with complete bodies, replies whole or
-// in parts, WebSockets. Everything runs on the server's one thread, except where it says otherwise.
+// What the dev engine needs of a web server: HTTP requests and replies, whole or in parts, and
+// WebSockets. Everything runs on the server's one thread, except where it says otherwise.
 // Boost stays behind web_server.cpp.
 #pragma once
 
@@ -25,6 +25,7 @@ struct http_request {
   std::string target;
   std::vector<http_header> headers;
   std::string body;
+  bool body_follows = false;  ///< in parts, to the responder's on_body
   bool body_too_large = false;
 
   [[nodiscard]] const std::string* header(std::string_view name) const {
@@ -50,7 +51,10 @@ public:
   virtual void end() = 0;
   /// Ends the connection so that the client sees an error.
   virtual void cut() = 0;
+  /// Of a body that follows. Parts that are on their way still come.
+  virtual void set_reading(bool on) = 0;
 
+  std::function<void(std::string_view part, bool last)> on_body;
   std::function<void(std::uint64_t body_bytes_total)> on_drained;
   std::function<void()> on_gone;
 };
@@ -74,6 +78,8 @@ class web_handler {
 public:
   virtual ~web_handler() = default;
   virtual void on_request(http_request request, std::shared_ptr<http_responder> responder) = 0;
+  /// Whether a request to `target` is wanted before its body.
+  [[nodiscard]] virtual bool wants_parts(std::string_view target) const = 0;
   /// The upgrade is already done, with the subprotocol `rivet`.
   virtual void on_socket(http_request request, std::shared_ptr<web_socket> socket) = 0;
   /// Every few milliseconds.

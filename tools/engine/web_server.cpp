@@ -33,6 +33,7 @@ constexpr std::size_t socket_message_limit = 64U << 20U;
 constexpr std::size_t socket_queue_limit = 256U << 20U;  ///< unsent bytes before a peer is dropped
 constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr auto tick_interval = std::chrono::milliseconds{5};
+constexpr auto linger_limit = std::chrono::seconds{2};
 
 std::string lower(std::string_view x) {
   std::string out{x};
@@ -251,6 +252,7 @@ public:
   void run() {
     parser_.emplace();
     parser_->body_limit(request_body_limit);
+    in_parts_ = paused_ = false;
     parser_->header_limit(head_limit);
     ++exchange_;
     http::async_read_header(
@@ -303,6 +305,10 @@ private:
       if (live()) end_socket(session_->socket_, true);
     }
 
+    void set_reading(bool on) override {
+      if (live()) session_->set_reading(on);
+    }
+
   private:
     [[nodiscard]] bool live() const {
       return session_->exchange_ == exchange_ && session_->socket_.is_open();
@@ -335,15 +341,90 @@ private:
         });
   }
 
+  // -- a body in parts
+
+  void begin_parts() {
+    auto request = request_of(parser_->get());
+    request.body_follows = true;
+    in_parts_ = true;
+    hand_over(std::move(request));
+    read_part();
+  }
+
+  void read_part() {
+    http::async_read_some(
+        socket_, buffer_, *parser_, [self = shared_from_this()](error_code ec, std::size_t) {
+          self->handle_part(ec);
+        });
+  }
+
+  void handle_part(error_code ec) {
+    if (ec == http::error::need_buffer) ec = {};
+    if (ec) {
+      in_parts_ = false;
+      if (finished_) return end_lingering();
+      return lose_client();
+    }
+    const auto part = std::exchange(parser_->get().body(), {});
+    const auto last = parser_->is_done();
+    in_parts_ = !last;
+    if (finished_) return last ? end_lingering() : read_part();
+    const auto current = current_.lock();
+    if (current && current->on_body && (last || !part.empty())) current->on_body(part, last);
+    if (finished_ || !socket_.is_open()) return;
+    if (last)
+      watch_client();
+    else if (wanted_)
+      read_part();
+    else
+      pause();
+  }
+
+  // A client that resets its connection is noticed while nothing is read.
+  void pause() {
+    paused_ = true;
+    socket_.async_wait(
+        tcp::socket::wait_error, [self = shared_from_this(), exchange = exchange_](error_code) {
+          if (self->exchange_ == exchange && self->paused_ && !self->finished_) self->lose_client();
+        });
+  }
+
+  void lose_client() {
+    if (const auto current = current_.lock(); current && current->on_gone) current->on_gone();
+    end_socket(socket_, false);
+  }
+
+  void set_reading(bool on) {
+    wanted_ = on;
+    if (on && std::exchange(paused_, false)) read_part();
+  }
+
+  /// The answer has gone out before all of the request has come. The connection ends, but not at once: that would take
+  /// the answer from a client that still sends.
+  void linger() {
+    error_code ignored;
+    socket_.shutdown(tcp::socket::shutdown_send, ignored);
+    linger_.expires_after(linger_limit);
+    linger_.async_wait([weak = weak_from_this()](error_code ec) {
+      if (const auto self = weak.lock(); self && !ec) end_socket(self->socket_, false);
+    });
+    if (std::exchange(paused_, false)) read_part();
+  }
+
+  void end_lingering() {
+    if (lingers_) end_socket(socket_, false);
+  }
+
   void read_body() {
+    const auto target = parser_->get().target();
+    if (handler_.wants_parts(path_and_query({target.data(), target.size()}))) return begin_parts();
     http::async_read(
         socket_, buffer_, *parser_, [self = shared_from_this()](error_code ec, std::size_t) {
           if (!self->has_ended(ec)) self->dispatch();
         });
   }
 
-  void dispatch() {
-    auto parsed = parser_->release();
+  http_request request_of(const http::request<http::string_body>& parsed) {
     http_request request;
     request.method = std::string{parsed.method_string()};
     request.target = std::string{path_and_query({parsed.target().data(), parsed.target().size()})};
@@ -354,6 +435,12 @@ private:
     }
     keep_alive_ = parsed.keep_alive();
     head_request_ = parsed.method() == http::verb::head;
+    return request;
+  }
+
+  void dispatch() {
+    auto parsed = parser_->release();
+    auto request = request_of(parsed);
     if (websocket::is_upgrade(parsed)) {
       auto session = std::make_shared<socket_session>(std::move(socket_), registry_);
       session->accept(parsed, [&handler = handler_, request](std::shared_ptr<socket_session> open) {
@@ -386,7 +473,7 @@ private:
     body_total_ = 0;
     auto answer = std::make_shared<responder>(shared_from_this(), exchange_);
     current_ = answer;
-    watch_client();
+    if (!request.body_follows) watch_client();
     handler_.on_request(std::move(request), std::move(answer));
   }
 
@@ -402,7 +489,8 @@ private:
         });
   }
 
-  std::string head_of(const http_reply& reply) const {
+  std::string head_of(const http_reply& reply) {
+    if (in_parts_) keep_alive_ = false;
     std::string out = "HTTP/1.1 " + std::to_string(reply.status) + " ";
     const auto reason = http::obsolete_reason(http::int_to_status(reply.status));
     out.append(reason.data(), reason.size()).append("\r\n");
@@ -449,6 +537,9 @@ private:
     ++exchange_;
     if (keep_alive_) {
       run();
+    } else if (in_parts_) {
+      lingers_ = true;
+      linger();
     } else {
       end_socket(socket_, false);
     }
@@ -469,8 +560,13 @@ private:
   std::deque<part> queue_;
   part out_;
   std::uint64_t body_total_ = 0;
+  asio::steady_timer linger_{socket_.get_executor()};
   bool writing_ = false;
   bool finished_ = false;
+  bool in_parts_ = false;  ///< the body comes bit by bit, and its end has not
+  bool paused_ = false;    ///< and the next part is not being read
+  bool wanted_ = true;
+  bool lingers_ = false;
   bool keep_alive_ = true;
   bool head_request_ = false;
 };
