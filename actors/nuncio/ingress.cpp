@@ -127,6 +127,10 @@ caf::behavior ingress::make_behavior() {
         handle_sockets_restored(x.who);
         after_input();
       },
+      [this](const upload_untouched& x) {
+        handle_untouched(x);
+        after_input();
+      },
       [this](const response_begun& x) {
         handle_response_begun(x);
         after_input();

@@ -239,6 +239,8 @@ private:
   void unwatch(route& r);
   void end_stalled(time_point now);
   void end_late(time_point now);
+  void end_late_route(instance& x, route_map::iterator at);
+  void handle_untouched(const internal::upload_untouched& what);
   void forget_attempt(const internal::attempt_done& what);
   void cancel_route(route_map::iterator at, text why);
   void abort_routes(instance& x, bool with_responses = true);

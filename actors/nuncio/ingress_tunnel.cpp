@@ -330,10 +330,26 @@ void ingress::end_late(time_point now) {
     auto* x = find(r.who);
     if (x == nullptr) continue;
     ++stats_.requests_late;
-    r.exchange.refuse(504, "the actor did not answer in time");
-    transmit(r.exchange, x->gate());
-    cancel_route(at, text{"it was not answered in time"});
+    if (r.passes && x->handle) {
+      r.due = time_point::max();
+      caf::anon_send<caf::message_priority::high>(
+          x->handle, internal::upload_late{r.ticket, at->first});
+    } else {
+      end_late_route(*x, at);
+    }
   }
+}
+
+void ingress::end_late_route(instance& x, route_map::iterator at) {
+  at->second.exchange.refuse(504, internal::answered_too_late);
+  transmit(at->second.exchange, x.gate());
+  cancel_route(at, text{internal::answered_too_late});
+}
+
+void ingress::handle_untouched(const internal::upload_untouched& what) {
+  const auto at = routes_.find(what.exchange);
+  if (at == routes_.end() || at->second.ticket != what.ticket) return;
+  if (auto* x = find(at->second.who)) end_late_route(*x, at);
 }
 
 void ingress::forget_attempt(const internal::attempt_done& what) {

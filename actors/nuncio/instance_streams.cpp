@@ -67,6 +67,16 @@ void instance_streams::handle_quiet(std::uint64_t ticket) {
   advance(*x);
 }
 
+bool instance_streams::handle_late(std::uint64_t ticket) {
+  const auto x = find(ticket);
+  if (!x) return false;
+  if (x->written || x->exchange.writing()) return true;  // it has just been answered
+  x->why = text{answered_too_late};
+  x->exchange.refuse(504, answered_too_late);
+  advance(*x);
+  return true;
+}
+
 bool instance_streams::handle_cancelled(const attempt_cancelled& what) {
   const auto x = find(what.ticket);
   if (!x) return false;

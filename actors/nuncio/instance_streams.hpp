@@ -60,6 +60,8 @@ public:
   void handle_room_tick();
   /// The engine has said nothing of it for long.
   void handle_quiet(std::uint64_t ticket);
+  /// It was not answered in time. @returns false if there is none of that ticket
+  bool handle_late(std::uint64_t ticket);
   /// The client has gone, or a repetition replaces the attempt: handlers are told, then it is over.
   bool handle_cancelled(const attempt_cancelled& what);
 

@@ -273,6 +273,21 @@ struct stream_turn {
 /// To an instance: its streams that found no room in the link may ask again.
 struct room_tick {};
 
+/// What the client of a 504 reads, and its handlers hear.
+inline constexpr std::string_view answered_too_late = "the actor did not answer in time";
+
+/// To an instance: it has not answered this upload in time. Only the instance knows at which index the 504 belongs.
+struct upload_late {
+  std::uint64_t ticket = 0;
+  exchange_id exchange;
+};
+
+/// What an instance says to that when no handler has had the upload yet: it has said nothing in it.
+struct upload_untouched {
+  std::uint64_t ticket = 0;
+  exchange_id exchange;
+};
+
 /// To an instance: the engine has said nothing of this stream for long.
 struct stream_quiet {
   std::uint64_t ticket = 0;
@@ -330,6 +345,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::exchange_input)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::room_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::stream_turn)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::stream_quiet)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::upload_late)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::upload_untouched)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::stream_over)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::storage_done)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::launch)

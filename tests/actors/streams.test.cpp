@@ -480,6 +480,50 @@ TEST_CASE_FIXTURE(
   CHECK(host.stats().requests_open == 0);
 }
 
+TEST_CASE_FIXTURE(
+    fixture, "an upload that is not answered in time: the 504 goes on where its credits stopped") {
+  open("/up", true);
+  chunk(1, mib);
+  host.pass(4min);
+  chunk(2, 100);
+  CHECK(sent().size() == 1);  // a credit, #0
+  host.pass(61s);
+  CHECK(sent() == strings{"1 #1 cancel body", "1 #2 504 the actor did not answer in time\n"});
+  CHECK(said() == strings{"/up in parts", fmt::format("failed {}", mib + 100)});
+  CHECK(n->why == "the actor did not answer in time");
+  CHECK(host.stats().requests_late == 1);
+  CHECK(host.stats().requests_open == 0);
+  tell("open");
+  CHECK(said() == strings{"open 0"});
+  tell("answer");
+  CHECK(sent().empty());
+}
+
+TEST_CASE_FIXTURE(fixture, "an upload that no handler has had in time is answered 504 as well") {
+  caf::response_promise held;
+  n->other = spawn_plain(*host.sim, [&held](caf::event_based_actor* self) -> caf::behavior {
+    return {
+        [&held, self](int) -> caf::result<int> {
+          held = self->make_response_promise();
+          return caf::delegated<int>{};
+        },
+        [&held](caf::unit_t) { held.deliver(7); }};
+  });
+  tell("await");
+  open("/up", true);
+  host.pass(5min);
+  CHECK(sent() == strings{"1 #0 cancel body", "1 #1 504 the actor did not answer in time\n"});
+  CHECK(said().empty());
+  CHECK(host.stats().requests_late == 1);
+  CHECK(host.stats().requests_open == 0);
+  caf::anon_send(n->other, caf::unit);
+  host.settle();
+  CHECK(said() == strings{"awaited"});
+  CHECK(sent().empty());
+  caf::anon_send_exit(n->other, caf::exit_reason::kill);
+  host.settle();
+}
+
 TEST_CASE_FIXTURE(fixture, "an upload that was given up is no open request of its actor") {
   open("/up", true);
   chunk(1, 100);

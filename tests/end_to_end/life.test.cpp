@@ -8,6 +8,7 @@
 #include "command_judges.hpp"
 #include "fixture.hpp"
 #include "life_actors.hpp"
+#include "raw_client.hpp"
 #include "tunnel_judges.hpp"
 
 namespace nuncio::e2e {
@@ -27,6 +28,10 @@ struct life_case : hosted_pool {
     CHECK(await([&] { return host->stats().ingress.requests > before; }));
     return out;
   }
+};
+
+struct streaming_life : hosted_pool {
+  streaming_life() : hosted_pool(shared_streaming_engine(), {}) {}
 };
 
 struct short_grace : life_case {
@@ -63,6 +68,7 @@ TEST_CASE_FIXTURE(life_case, "what waits in the mailbox of an actor that ends is
     const auto id = client.create_running("gate");
     auto ends = ask(id, "POST", path);
     std::vector<std::future<client_reply>> wait;
+    wait.reserve(5);
     for (int i = 0; i < 5; ++i) wait.push_back(ask(id, "GET", "/"));
     CHECK(host->stats().ingress.requests_open == 6);
     let_go(id);
@@ -117,6 +123,19 @@ TEST_CASE_FIXTURE(
   CHECK(std::chrono::steady_clock::now() - from >= 500ms);
   CHECK(client.get(id, "/").body == "1");
   CHECK(host->stats().ingress.requests == 2);
+  CHECK(await([&] { return host->stats().ingress.requests_open == 0; }));
+}
+
+TEST_CASE_FIXTURE(
+    streaming_life, "an upload without an answer is a 504 in time, behind its credits") {
+  const auto id = client.create_running("listener");
+  raw_client sends{engine.port()};
+  const auto head =
+      request_head("POST", fmt::format("/gateway/{}/", id), "content-length: 2097152\r\n");
+  CHECK(sends.send(head + std::string(1'500'000, 'x')));
+  CHECK(sends.await("the actor did not answer in time"));
+  CHECK(sends.status() == 504);
+  CHECK(host->stats().ingress.requests_late == 1);
   CHECK(await([&] { return host->stats().ingress.requests_open == 0; }));
 }
 

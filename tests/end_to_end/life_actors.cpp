@@ -62,6 +62,14 @@ caf::behavior brief(caf::stateful_actor<brief_state, engine_actor>* self) {
       }};
 }
 
+// Reads all, and answers nothing.
+caf::behavior listener(caf::stateful_actor<brief_state, engine_actor>* self) {
+  return {[self](const http_request& r) -> caf::result<http_response> {
+    static_cast<void>(self->on_body(r, [](const request_part&) {}));
+    return self->state.never.emplace_back(self->make_response_promise<http_response>());
+  }};
+}
+
 caf::behavior gate(engine_actor* self) {
   return {[self](const http_request& r) {
     const auto path = r.path_only();
@@ -99,6 +107,10 @@ void serve_life_actors(host& to) {
           .idle_timeout = std::chrono::seconds{1},
           .request_timeout = std::chrono::milliseconds{500}},
       brief);
+  to.serve(
+      serve_options{
+          .name = "listener", .stream_requests = true, .request_timeout = std::chrono::seconds{2}},
+      listener);
   to.serve(serve_options{.name = "gate", .detached = true}, gate);
   to.serve("late", late);
 }
