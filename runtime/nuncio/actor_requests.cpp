@@ -241,6 +241,10 @@ outcome<http_call> to_call(const call_actor& what, const engine_access& at) {
   return out;
 }
 
+std::chrono::milliseconds delay_after_race(unsigned n) {
+  return std::chrono::milliseconds{100} * (1U << std::min(n - 1, 4U));
+}
+
 bool lost_race(const create_actor& what, const engine_failure& why) {
   return what.key && why.engine_code == "actor.destroyed_during_creation";
 }

@@ -130,6 +130,10 @@ outcome<http_call> to_call(const call_actor& what, const engine_access& at);
 bool lost_race(const create_actor& what, const engine_failure& why);
 bool lost_race(const get_or_create_actor& what, const engine_failure& why);
 
+/// How long who has lost that race waits before the `n`th repetition, from 1: the winner must have its actor by then. The
+/// real engine has refused one four times within 0.2 s.
+std::chrono::milliseconds delay_after_race(unsigned n);
+
 template <class Question>
 bool lost_race(const Question&, const engine_failure&) {
   return false;

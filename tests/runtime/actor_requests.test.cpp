@@ -216,6 +216,9 @@ TEST_CASE("who lost the race for a key asks again, who has none does not") {
   CHECK_FALSE(lost_race(create_actor{.name = "a"}, why));
   CHECK_FALSE(lost_race(get_actor{"a", {"k"}}, why));
   CHECK_FALSE(lost_race(create_actor{.name = "a", .key = actor_key{"k"}}, {}));
+  CHECK(delay_after_race(1) == std::chrono::milliseconds{100});
+  CHECK(delay_after_race(4) == std::chrono::milliseconds{800});
+  CHECK(delay_after_race(40) == std::chrono::milliseconds{1600});
 }
 
 TEST_CASE("an actor's own errors are its answer; those of the gateway are failures") {
