@@ -346,9 +346,9 @@ private:
   void begin_parts() {
     auto request = request_of(parser_->get());
     request.body_follows = true;
-    in_parts_ = true;
+    in_parts_ = wanted_ = true;
     hand_over(std::move(request));
-    read_part();
+    read_or_pause();
   }
 
   void read_part() {
@@ -374,14 +374,13 @@ private:
     if (finished_ || !socket_.is_open()) return;
     if (last)
       watch_client();
-    else if (wanted_)
-      read_part();
     else
-      pause();
+      read_or_pause();
   }
 
   // A client that resets its connection is noticed while nothing is read.
-  void pause() {
+  void read_or_pause() {
+    if (wanted_) return read_part();
     paused_ = true;
     socket_.async_wait(
         tcp::socket::wait_error, [self = shared_from_this(), exchange = exchange_](error_code) {
