@@ -166,7 +166,8 @@ TEST_CASE_FIXTURE(
     o.connect(target(true));
     const auto gone = o.await_gone();
     CHECK(o.opened.empty());
-    CHECK(!gone.reason.empty());
+    CHECK(gone.reason.find("check https_proxy") != std::string::npos);
+    CHECK(gone.reason.find("p@ss") == std::string::npos);
     CHECK_MESSAGE(gone.what != kind::bad_target, to_string(gone.what), ": ", gone.reason);
   }
   variables.set("https_proxy", "http://127.0.0.1:1");
