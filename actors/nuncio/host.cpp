@@ -163,7 +163,17 @@ struct host::impl : std::enable_shared_from_this<impl> {
 
   outcome<std::string> read_token() {
     const std::lock_guard alone{token_mutex};
-    return options.token_from ? options.token_from() : parse_token(options.token);
+    auto token = options.token_from ? options.token_from() : parse_token(options.token);
+    if (token) last_token = *token;
+    return token;
+  }
+
+  // Whether the source gives another token than the last time. Not for while the links run, which ask themselves.
+  bool token_has_changed() {
+    if (!options.token_from) return false;
+    const auto before = last_token;
+    const auto now = read_token();
+    return now && *now != before;
   }
 
   [[nodiscard]] engine_access access(std::string token) const {
@@ -266,6 +276,8 @@ struct host::impl : std::enable_shared_from_this<impl> {
   }
 
   void prepared(outcome<dial_terms> terms, std::chrono::milliseconds retry) {
+    // A token may be renewed just between its reading and the engine's look at it.
+    const bool renewed = !terms && terms.error().code == errc::refused && token_has_changed();
     const std::lock_guard guard{mutex};
     if (now_in != phase::running) return;
     if (terms) {
@@ -274,7 +286,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
       return;
     }
     const auto& why = terms.error();
-    if (why.code != errc::unreachable && why.code != errc::timed_out) {
+    if (why.code != errc::unreachable && why.code != errc::timed_out && !renewed) {
       for (const auto& each : bundles) each->fail({errc::refused, why.message});
       return;
     }
@@ -406,6 +418,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
   caf::actor directory;      // made when it is first needed; ends when nobody refers to it
   std::atomic<std::uint16_t> dialled_version = 0;
   std::mutex token_mutex;  // one reader at a time
+  std::string last_token;
 
   std::mutex starting, ending;
   mutable std::mutex mutex;

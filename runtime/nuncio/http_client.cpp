@@ -24,6 +24,7 @@ struct transfer {
   http_reply reply;
   std::size_t body_bytes_max = 0;
   bool too_large = false;
+  const char* proxy_variable = nullptr;  // that named the proxy; null: there is none
   curl_slist* headers = nullptr;
   curl_slist* connect_to = nullptr;
   char error[CURL_ERROR_SIZE] = {};
@@ -98,6 +99,19 @@ std::string with_host(const std::string& url, const std::string& name) {
   return out;
 }
 
+// Told as an error, for it is no answer of who was asked. A server may say 407 too, but not with this header.
+bool refused_by_proxy(CURL* easy, int status, const transfer& t) {
+  if (t.proxy_variable == nullptr) return false;
+  long connect_status = 0;
+  curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &connect_status);
+  return connect_status == 407 || (status == 407 && !t.reply.header("proxy-authenticate").empty());
+}
+
+// TLS 1.3 tells a client that has shown no certificate only when it reads.
+bool wants_certificate(const transfer& t) {
+  return std::string_view{t.error}.find("alert certificate required") != std::string_view::npos;
+}
+
 failure failure_of(CURLcode code, const transfer& t) {
   if (t.too_large)
     return {
@@ -114,11 +128,16 @@ failure failure_of(CURLcode code, const transfer& t) {
     case CURLE_SSL_CACERT_BADFILE:
       return {errc::invalid_argument, why};
     case CURLE_PEER_FAILED_VERIFICATION:
+      return {errc::refused, why + "; check tls.ca_file and tls.server_name"};
     case CURLE_SSL_CONNECT_ERROR:
-      return {errc::refused, why};
+      return {
+          errc::refused,
+          why + "; check whether the URL is one for TLS, and tls.ca_file and tls.cert_file"};
     case CURLE_OUT_OF_MEMORY:
       return {errc::internal, why};
     default:
+      if (wants_certificate(t))
+        return {errc::refused, why + "; set tls.cert_file and tls.key_file"};
       return {errc::unreachable, why};
   }
 }
@@ -231,6 +250,7 @@ struct worker {
         curl_easy_setopt(easy, CURLOPT_PROXYPORT, static_cast<long>(via->port));
         curl_easy_setopt(easy, CURLOPT_PROXYTYPE, static_cast<long>(CURLPROXY_HTTP));
         curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+        t.proxy_variable = tls ? "https_proxy" : "http_proxy";
         if (!via->user.empty()) {
           curl_easy_setopt(easy, CURLOPT_PROXYUSERNAME, via->user.c_str());
           curl_easy_setopt(easy, CURLOPT_PROXYPASSWORD, via->password.c_str());
@@ -266,9 +286,16 @@ struct worker {
       long status = 0;
       curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
       t->reply.status = static_cast<int>(status);
+      const bool by_proxy = refused_by_proxy(easy, t->reply.status, *t);
       curl_multi_remove_handle(multi, easy);
       curl_easy_cleanup(easy);
-      if (code == CURLE_OK) {
+      if (by_proxy) {
+        failure why{
+            errc::refused,
+            t->call.url + ": the proxy does not accept the user name and password; check " +
+                t->proxy_variable};
+        finish(std::move(t), std::move(why));
+      } else if (code == CURLE_OK) {
         auto reply = std::move(t->reply);
         finish(std::move(t), std::move(reply));
       } else {

@@ -415,6 +415,10 @@ struct websocket::impl {
 
   void handle_failure(connection& c, lws* wsi, std::string text) {
     if (c.ending) return;
+    // What libwebsockets makes of all that is no 200; it does not keep what the proxy has said.
+    if (text == "proxy not h1")
+      text = std::string{"the proxy does not connect us: check "} +
+             (c.target.tls ? "https_proxy" : "http_proxy") + ", its user name and password";
     if (c.http_status == 0) c.http_status = static_cast<int>(lws_http_client_http_response(wsi));
     const bool tls_words = text.find("SSL") != std::string::npos ||
                            text.find("tls") != std::string::npos ||

@@ -36,6 +36,12 @@ public:
     speaks_ = version;
   }
 
+  /// Answers whatever is asked over HTTP with this token with 401.
+  void refuse(std::string token) {
+    const std::lock_guard guard{mutex_};
+    refused_ = std::move(token);
+  }
+
   [[nodiscard]] std::string endpoint() const {
     return "http://127.0.0.1:" + std::to_string(server_.port());
   }
@@ -52,6 +58,10 @@ private:
     const auto head = p.read_head();
     if (head.find(" /envoys/connect?") == std::string::npos) {
       std::unique_lock guard{mutex_};
+      if (!refused_.empty() && raw_peer::header(head, "authorization") == "Bearer " + refused_) {
+        p.send("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        return;
+      }
       const auto body =
           head.starts_with("GET /metadata")
               ? "{\"version\":\"9\",\"envoy_protocol_version\":" + std::to_string(speaks_) + "}"
@@ -94,6 +104,7 @@ private:
   std::condition_variable changed_;
   int speaks_;
   std::deque<answer> answers_;
+  std::string refused_;
   std::vector<std::string> dials_;
   raw_server server_{[this](raw_peer& p) { serve(p); }};
 };
@@ -190,6 +201,38 @@ TEST_CASE_FIXTURE(
     CHECK(dialled_with(dials[1], "rivet_token.new-one"));
     CHECK(!h.ended());
   }
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "a token that is renewed while a host begins is read again when HTTP refuses the old one") {
+  scripted_engine engine{8, {answer::hold}};
+  engine.refuse("old-one");
+  auto renewed = options(engine);
+  int reads = 0;
+  renewed.token_from = [&]() -> outcome<std::string> {
+    // start() checks, then comes the first question.
+    return std::string{++reads < 3 ? "old-one" : "new-one"};
+  };
+  host h{sys, renewed};
+  REQUIRE(h.start());
+  const auto dials = engine.await_dials(1);
+  REQUIRE(!dials.empty());
+  CHECK(dialled_with(dials[0], "rivet_token.new-one"));
+  CHECK(!h.ended());
+}
+
+TEST_CASE_FIXTURE(fixture, "a token that HTTP refuses and that stays the same ends the host") {
+  scripted_engine engine{8, {answer::hold}};
+  engine.refuse("wrong");
+  auto wrong = options(engine);
+  wrong.token_from = [] { return outcome<std::string>{"wrong"}; };
+  host h{sys, wrong};
+  REQUIRE(h.start());
+  const auto why = h.wait_ended(20s);
+  REQUIRE(why.has_value());
+  CHECK(why->code == errc::refused);
+  CHECK(why->message.find("`token`") != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(

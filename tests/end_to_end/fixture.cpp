@@ -99,7 +99,7 @@ hosted_pool::hosted_pool(engine_under_test& on, const case_setup& setup)
 hosted_pool::~hosted_pool() {
   if (host->factory_calls_repeated() != 0)
     ADD_FAIL_AT(__FILE__, __LINE__, "a factory was called twice for one actor and generation");
-  logs() += fmt::format("host of {}:\n{}engine:\n{}\n", pool, host->log(), engine.log_tail());
+  keep_log(pool, *host, engine);
   // What the case has shown is shown: nobody waits for a drain.
   host->abort();
 }
@@ -119,5 +119,9 @@ void note_skip(std::string reason) { skip_reason() = std::move(reason); }
 std::string take_skip() { return std::exchange(skip_reason(), {}); }
 
 std::string take_logs() { return std::exchange(logs(), {}); }
+
+void keep_log(const std::string& pool, const test_host& host, const engine_under_test& engine) {
+  logs() += fmt::format("host of {}:\n{}engine:\n{}\n", pool, host.log(), engine.log_tail());
+}
 
 }  // namespace nuncio::e2e

@@ -101,5 +101,7 @@ std::string take_skip();
 
 /// What the hosts and engines of the running case said, for when it fails.
 std::string take_logs();
+/// Adds what a host has said, and the engine of its pool.
+void keep_log(const std::string& pool, const test_host& host, const engine_under_test& engine);
 
 }  // namespace nuncio::e2e

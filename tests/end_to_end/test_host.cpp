@@ -237,6 +237,10 @@ struct test_host::impl {
     out.storage.timeout = setup.storage_timeout;
     out.socket.ping_after = setup.ping_after;
     out.socket.hangup_after = setup.hangup_after;
+    out.tls = std::move(setup.tls);
+    out.token = std::move(setup.token);
+    out.token_from = std::move(setup.token_from);
+    out.policy = setup.policy;
     out.log = [log = log](
                   log_level level, std::string_view message, std::span<const log_field> fields) {
       log->write(level, message, fields);

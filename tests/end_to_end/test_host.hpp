@@ -16,8 +16,11 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <nuncio/connection_policy.hpp>
 #include <nuncio/counters.hpp>
 #include <nuncio/outcome.hpp>
+#include <nuncio/tls_options.hpp>
+#include <nuncio/token_source.hpp>
 #include <optional>
 #include <string>
 
@@ -45,6 +48,10 @@ struct host_setup {
   std::chrono::milliseconds storage_timeout{std::chrono::seconds{30}};
   std::chrono::milliseconds ping_after{4000};    ///< of the link: without a PONG, one is asked for
   std::chrono::milliseconds hangup_after{9000};  ///< and the connection is given up
+  tls_options tls{};
+  std::string token{};
+  token_source token_from{};
+  connection_policy_options policy{};
 };
 
 /// A host of the same actors as the whole of a process, to be killed: prints "ready" and runs until then.

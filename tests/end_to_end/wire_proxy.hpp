@@ -52,6 +52,8 @@ public:
 
   [[nodiscard]] std::string endpoint() const;
 
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+
   /// Acks are read and thrown away.
   void lose_acks(bool lost) { lose_acks_ = lost; }
 

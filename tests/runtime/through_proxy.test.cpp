@@ -166,13 +166,30 @@ TEST_CASE_FIXTURE(
     o.connect(target(true));
     const auto gone = o.await_gone();
     CHECK(o.opened.empty());
-    CHECK(!gone.reason.empty());
+    CHECK(gone.reason.find("check https_proxy") != std::string::npos);
+    CHECK(gone.reason.find("p@ss") == std::string::npos);
     CHECK_MESSAGE(gone.what != kind::bad_target, to_string(gone.what), ": ", gone.reason);
   }
   variables.set("https_proxy", "http://127.0.0.1:1");
   owner o{options()};
   o.connect(target(true));
   CHECK(o.await_gone().what == kind::connect_failed);
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "HTTP that the proxy refuses for its credentials is an error that names the variable") {
+  refusal =
+      "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\n"
+      "Content-Length: 0\r\n\r\n";
+  for (const std::string scheme : {"http", "https"}) {
+    variables.set((scheme + "_proxy").c_str(), url());
+    const auto reply = fetch(scheme + "://engine.example/");
+    REQUIRE(!reply.ok());
+    CHECK(reply.error().code == errc::refused);
+    CHECK(reply.error().message.find("check " + scheme + "_proxy") != std::string::npos);
+    CHECK(reply.error().message.find("p@ss") == std::string::npos);
+  }
 }
 
 TEST_CASE_FIXTURE(fixture, "what no_proxy names, and loopback, is not asked of the proxy") {
