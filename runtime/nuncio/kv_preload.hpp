@@ -1,4 +1,8 @@
 // Values that a Start brought along, for the first reads of an instance: they hold until it writes.
+//
+// Only what is there counts. The engine preloads within bounds that it does not tell, and marks nothing as cut short: it
+// may name a prefix of which it sent a part (whoever registers the actor's name can ask for that), and some versions name a
+// key whose value did not fit. So a list, and a get of a key without a value, ask the engine.
 // Pure; owned by one instance.
 #pragma once
 
@@ -14,12 +18,8 @@ public:
   kv_preload() = default;
 
   explicit kv_preload(const protocol::preloaded_kv& from) {
-    // A key that was asked for and is not among the entries does not exist. What prefixes left out
-    // nobody knows.
-    for (const auto& key : from.requested_get_keys)
-      known_.emplace(key.view(), found{key, std::nullopt});
     for (const auto& x : from.entries)
-      known_.insert_or_assign(x.key.view(), found{x.key, std::pair{x.value, x.metadata}});
+      known_.insert_or_assign(x.key.view(), found{x.key, x.value, x.metadata});
   }
 
   /// Answers a get if everything that it asks for is known.
@@ -30,10 +30,9 @@ public:
     for (const auto& key : get.keys) {
       const auto at = known_.find(key.view());
       if (at == known_.end()) return std::nullopt;
-      if (!at->second.value) continue;
       out.keys.push_back(key);
-      out.values.push_back(at->second.value->first);
-      out.metadata.push_back(at->second.value->second);
+      out.values.push_back(at->second.value);
+      out.metadata.push_back(at->second.metadata);
     }
     return out;
   }
@@ -44,7 +43,8 @@ public:
 private:
   struct found {
     bytes key;  ///< keeps what the map's own key points to
-    std::optional<std::pair<bytes, protocol::kv_metadata>> value;
+    bytes value;
+    protocol::kv_metadata metadata;
   };
 
   std::unordered_map<std::string_view, found> known_;

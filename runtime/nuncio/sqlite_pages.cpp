@@ -12,6 +12,8 @@ using namespace protocol;
 
 constexpr std::string_view no_database = "depot/database_not_found";
 constexpr std::string_view head_moved = "depot/head_fence_mismatch";
+constexpr std::string_view changed_by_another =
+    "somebody else has changed this database: this instance can't use it any more";
 
 // Size in pages by the header on page 1 (SQLite's file format, offset 28): whoever commits through
 // an engine keeps it.
@@ -21,6 +23,14 @@ std::uint32_t size_in_header(const std::vector<std::uint8_t>& page) {
 }
 
 bytes as_bytes(const sqlite_pages::page& x) { return {x, *x}; }
+
+failure moved(const storage_failure& why) {
+  return {errc::refused, fmt::format("{}: {}", changed_by_another, why.message)};
+}
+
+failure not_committed(const storage_failure& why) {
+  return {why.code, why.message + "; the transaction is not committed"};
+}
 
 }  // namespace
 
@@ -133,6 +143,8 @@ void sqlite_pages::begin_commit(std::int64_t now_ms) {
   dirty_.erase(dirty_.upper_bound(commit_size_), dirty_.end());
   now_ms_ = now_ms;
   attempts_ = 0;
+  in_doubt_ = false;
+  last_refusal_.reset();
   sent_ = false;
   segment_ = 0;
   segments_.clear();
@@ -245,10 +257,7 @@ void sqlite_pages::handle_failure(const storage_failure& why) {
     return;  // no head, no pages: the first commit makes it
   }
   if (step_ == step::open || step_ == step::fetch) {
-    if (why.engine_code == head_moved)
-      return break_with(
-          {errc::refused,
-           "somebody else has changed this database: this instance can't use it any more"});
+    if (why.engine_code == head_moved) return break_with(moved(why));
     return fail({why.code, why.message});
   }
   if (step_ == step::probe) {
@@ -262,14 +271,18 @@ void sqlite_pages::handle_failure(const storage_failure& why) {
   const auto again =
       attempts_ > 0 && why.engine_code == head_moved;  // by an attempt whose answer was lost?
   if (!lost && !again) {
-    if (why.engine_code == head_moved)
-      return break_with(
-          {errc::refused,
-           "somebody else has changed this database: this instance can't use it any more"});
-    return fail({why.code, why.message + "; the transaction is not committed"});
+    if (why.engine_code == head_moved) return break_with(moved(why));
+    return fail(not_committed(why));
   }
-  if (++attempts_ > options_.attempts_max)
-    return break_with({why.code, "whether the last commit happened can't be told: " + why.message});
+  in_doubt_ = in_doubt_ || why.may_have_happened;
+  if (++attempts_ > options_.attempts_max) {
+    if (in_doubt_ || why.engine_code == head_moved)
+      return break_with(
+          {why.code, "whether the last commit happened can't be told: " + why.message});
+    // Each attempt was answered, with an error: none is under way, and the head tells for the last time.
+    if (step_ != step::commit && step_ != step::finalize) return fail(not_committed(why));
+    last_refusal_ = not_committed(why);
+  }
   if (step_ == step::commit || step_ == step::finalize) {
     probed_ = step_;
     step_ = step::probe;
@@ -283,9 +296,8 @@ void sqlite_pages::handle_failure(const storage_failure& why) {
 void sqlite_pages::handle_probe(std::optional<std::uint64_t> head) {
   if (head == next_head()) return committed(head);
   if (head != head_ || (!head_ && committed_size_ != 0))
-    return break_with(
-        {errc::refused,
-         "somebody else has changed this database: this instance can't use it any more"});
+    return break_with({errc::refused, std::string{changed_by_another}});
+  if (last_refusal_) return fail(*std::exchange(last_refusal_, std::nullopt));
   step_ = probed_;
   sent_ = false;
 }

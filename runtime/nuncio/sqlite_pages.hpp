@@ -31,7 +31,7 @@ struct sqlite_pages_options {
   std::uint32_t open_pages = 16;
   std::uint32_t jump_pages = 4;
   std::uint32_t sequence_pages_max = 64;
-  /// How many lost answers one commit survives.
+  /// How many answers one commit survives that were lost or do not say what became of it.
   unsigned attempts_max = 8;
 };
 
@@ -136,7 +136,9 @@ private:
   step probed_ = step::idle;  ///< whose fate is being asked for
   bool sent_ = false;         ///< the request of `step_` was polled
   unsigned attempts_ = 0;
-  std::vector<std::uint32_t> wanted_;  ///< pages of this fetch
+  bool in_doubt_ = false;                ///< an attempt of this commit has had no answer
+  std::optional<failure> last_refusal_;  ///< what to say if the last probe finds the old head
+  std::vector<std::uint32_t> wanted_;    ///< pages of this fetch
   std::size_t window_ = 0;
   std::uint32_t next_up_ = 0;    ///< the page at which reading upwards goes on; 0: none
   std::uint32_t next_down_ = 0;  ///< the same downwards

@@ -192,6 +192,33 @@ caf::behavior local(engine_actor* self) {
   }};
 }
 
+// One database by both doors: opened and closed as it is told.
+caf::behavior two_doors(engine_actor* self) {
+  const auto db = std::make_shared<std::optional<sqlite>>();
+  return {[self, db](const http_request& r) -> caf::result<http_response> {
+    const auto path = r.path_only();
+    if (path == "/open") {
+      auto opened = self->open_sqlite();
+      if (!opened) return in_words(opened.error());
+      db->emplace(std::move(*opened));
+      return ok("open");
+    }
+    if (path == "/close") {
+      db->reset();
+      return ok("closed");
+    }
+    if (path == "/local" && *db) {
+      const auto got = (*db)->run(r.body.view(), {});
+      return got ? in_words(*got) : in_words(got.error());
+    }
+    if (path == "/sql")
+      return told(self, self->sql().execute(std::string{r.body.view()}), [](const sql_result& x) {
+        return in_words(x);
+      });
+    return http_response{.status = 404, .headers = {}, .body = {}};
+  }};
+}
+
 struct tallied {
   int n = 0;
   std::string pad{};
@@ -225,6 +252,7 @@ void serve_storage_actors(host& to) {
   to.serve("tally", tally<state_in::kv>);
   to.serve("sql tally", tally<state_in::sql>);
   to.serve(serve_options{.name = "sqlite", .detached = true}, local);
+  to.serve(serve_options{.name = "two doors", .detached = true}, two_doors);
 }
 
 }  // namespace nuncio::e2e

@@ -5,7 +5,8 @@
 // (one put of N bytes), POST /many?N (puts of one turn), POST /put-quit?KEY, POST /sql and /exec
 // with SQL, POST /batch with statements one a line, POST /bind?N (a parameter of N bytes), POST /spare (a parameter too
 // many), GET /open. `sqlite`, on a thread of its own,
-// its database open: POST /sql and /exec with SQL, GET /stats, GET /remote. Results are rows one a
+// its database open: POST /sql and /exec with SQL, GET /stats, GET /remote. `two doors`, likewise: POST /open, /close and
+// /local for its own database, POST /sql for the engine's. Results are rows one a
 // line, columns joined by '|'; errors are status 500 with code, "maybe" and text.
 #pragma once
 

@@ -99,14 +99,20 @@ private:
   message partial_;
 };
 
-// A whole binary message as a server frames it.
-std::string server_frame(const std::vector<std::uint8_t>& payload) {
+// A whole binary message as one side frames it: a client's with a mask, which may be all zeros and then changes nothing.
+std::string frame_of(const std::vector<std::uint8_t>& payload, bool from_client) {
   std::string out{'\x82'};
   const std::uint64_t size = payload.size();
   const int wide = size < 126 ? 0 : size < 65536 ? 2 : 8;
-  out += static_cast<char>(wide == 0 ? size : wide == 2 ? 126U : 127U);
+  const std::uint64_t length = wide == 0 ? size : wide == 2 ? 126U : 127U;
+  out += static_cast<char>(length | (from_client ? 0x80U : 0U));
   for (int i = wide - 1; i >= 0; --i) out += static_cast<char>(size >> (8 * i));
+  if (from_client) out.append(4, '\0');
   return out.append(payload.begin(), payload.end());
+}
+
+std::string server_frame(const std::vector<std::uint8_t>& payload) {
+  return frame_of(payload, false);
 }
 
 bool write_all(int fd, std::string_view x, const std::atomic<bool>& over) {
@@ -171,6 +177,16 @@ void wire_proxy::judge_to_engine(std::function<fate(const protocol::to_rivet&)> 
 void wire_proxy::judge_to_host(std::function<fate(const protocol::to_envoy&)> judge) {
   const std::lock_guard guard{judge_mutex_};
   judge_to_host_ = std::move(judge);
+}
+
+void wire_proxy::rewrite_to_engine(std::function<bool(protocol::to_rivet&)> rewrite) {
+  const std::lock_guard guard{judge_mutex_};
+  rewrite_to_engine_ = std::move(rewrite);
+}
+
+void wire_proxy::rewrite_to_host(std::function<bool(protocol::to_envoy&)> rewrite) {
+  const std::lock_guard guard{judge_mutex_};
+  rewrite_to_host_ = std::move(rewrite);
 }
 
 std::vector<wire_record> wire_proxy::records() const {
@@ -261,6 +277,22 @@ fate wire_proxy::judge(std::size_t record, bool to_engine, std::vector<std::uint
   return verdict;
 }
 
+std::optional<std::vector<std::uint8_t>> wire_proxy::rewritten(
+    bool to_engine, const std::vector<std::uint8_t>& payload) {
+  const std::lock_guard guard{judge_mutex_};
+  const auto with = [&](const auto& rewrite,
+                        const auto& decode) -> std::optional<std::vector<std::uint8_t>> {
+    if (!rewrite) return std::nullopt;
+    auto x = decode(bytes{payload}, version_);
+    if (!x || !rewrite(*x)) return std::nullopt;
+    auto out = protocol::encode(*x, version_);
+    if (!out) return std::nullopt;
+    return std::move(*out);
+  };
+  return to_engine ? with(rewrite_to_engine_, protocol::decode_to_rivet)
+                   : with(rewrite_to_host_, protocol::decode_to_envoy);
+}
+
 void wire_proxy::serve(int client) {
   const int engine = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const auto to = loopback(engine_port_);
@@ -312,6 +344,11 @@ void wire_proxy::serve(int client) {
     }
     if (plain) return write_all(fds[1 - side], in.rest(), over_);
     while (auto m = in.next()) {
+      if (m->binary)
+        if (auto changed = rewritten(side == 0, m->payload)) {
+          m->payload = std::move(*changed);
+          m->raw = frame_of(m->payload, side == 0);
+        }
       const auto verdict = m->binary ? judge(*record, side == 0, m->payload) : fate::pass;
       if (verdict == fate::cut_before) return false;
       if (verdict == fate::cut_inside) m->raw.resize(m->raw.size() / 2);

@@ -1,5 +1,6 @@
 // A TCP proxy between a host and an engine, which reads the WebSocket frames that pass and does what a case orders:
-// swallow messages, hold them back, cut before or after one, refuse to connect. It keeps a record of every connection.
+// swallow messages, hold them back, say something else in their place, cut before or after one, refuse to connect. It keeps
+// a record of every connection.
 //
 // Threads: one that accepts, one for each connection; judges run on the latter and must not call the proxy.
 #pragma once
@@ -86,6 +87,11 @@ public:
   void judge_to_engine(std::function<fate(const protocol::to_rivet&)> judge);
   void judge_to_host(std::function<fate(const protocol::to_envoy&)> judge);
 
+  /// Has the other side hear something else than was said, where `rewrite` changes the message and returns true. It comes
+  /// before the judge, and like a judge must not call the proxy.
+  void rewrite_to_engine(std::function<bool(protocol::to_rivet&)> rewrite);
+  void rewrite_to_host(std::function<bool(protocol::to_envoy&)> rewrite);
+
   [[nodiscard]] std::vector<wire_record> records() const;
   /// Of the newest connection.
   [[nodiscard]] wire_record last() const;
@@ -102,6 +108,8 @@ private:
   template <class Note>
   void note(std::size_t record, Note&& change);
   fate judge(std::size_t record, bool to_engine, std::vector<std::uint8_t> payload);
+  std::optional<std::vector<std::uint8_t>> rewritten(
+      bool to_engine, const std::vector<std::uint8_t>& payload);
 
   std::uint16_t engine_port_;
   std::uint16_t version_;
@@ -114,6 +122,8 @@ private:
   std::mutex judge_mutex_;  ///< held while a judge runs
   std::function<fate(const protocol::to_rivet&)> judge_to_engine_;
   std::function<fate(const protocol::to_envoy&)> judge_to_host_;
+  std::function<bool(protocol::to_rivet&)> rewrite_to_engine_;
+  std::function<bool(protocol::to_envoy&)> rewrite_to_host_;
   std::vector<wire_record> records_;
   std::vector<std::vector<std::uint8_t>> injected_;  ///< as many as `injections_` says
   std::optional<std::vector<std::uint8_t>> greeting_;

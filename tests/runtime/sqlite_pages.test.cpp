@@ -370,6 +370,59 @@ TEST_CASE("a commit whose answers are lost for ever ends, at attempts_max") {
   CHECK(x.asked.size() == 1 + 9 + 8);
 }
 
+TEST_CASE(
+    "a commit that the engine answers with an error each time is not committed, and breaks "
+    "nothing") {
+  const auto error = [](const storage_call&, store&) -> std::optional<storage_result> {
+    return test::refused("core/internal_error");
+  };
+  const auto pass = fixture::fault{};
+  fixture x;
+  REQUIRE(x.open().ok());
+  x.write(1, 1);
+  REQUIRE(x.commit().ok());
+  // What a database of one page asks for in turn, and of each what becomes of it.
+  const auto fails = [&](unsigned pages, const std::vector<fixture::fault>& round) {
+    for (unsigned i = 2; i <= pages; ++i) x.write(i, 2);
+    x.faults.clear();
+    for (int i = 0; i < 9; ++i) x.faults.insert(x.faults.end(), round.begin(), round.end());
+    const auto got = x.commit();
+    REQUIRE_FALSE(got.ok());
+    CHECK(got.error().message == "no; the transaction is not committed");
+    CHECK_FALSE(x.pages.broken().has_value());
+    CHECK(x.faults.empty());
+    CHECK(x.engine.head == 1);
+    x.pages.truncate(1);
+  };
+  fails(2, {error, pass});  // the commit, and the head is asked for
+  fails(400, {error});
+  fails(400, {pass, error});
+  // One answer that was lost for good, and nobody can tell.
+  x.write(2, 2);
+  x.faults = {lost_before, pass};
+  for (int i = 0; i < 8; ++i) x.faults.insert(x.faults.end(), {error, pass});
+  CHECK_FALSE(x.commit().ok());
+  CHECK(x.pages.broken().has_value());
+}
+
+TEST_CASE("a last attempt that was answered with an error and happened all the same is a commit") {
+  fixture x;
+  REQUIRE(x.open().ok());
+  x.write(1, 1);
+  const auto error = [](const storage_call&, store&) -> std::optional<storage_result> {
+    return test::refused("core/internal_error");
+  };
+  const auto done = [](const storage_call& call, store& engine) -> std::optional<storage_result> {
+    static_cast<void>(engine(call));
+    return test::refused("core/internal_error");
+  };
+  for (int i = 0; i < 8; ++i) x.faults.insert(x.faults.end(), {error, fixture::fault{}});
+  x.faults.emplace_back(done);
+  CHECK(x.commit().ok());
+  CHECK(x.engine.head == 1);
+  CHECK(x.pages.head() == 1);
+}
+
 TEST_CASE("a fetch that fails breaks nothing, and can be tried again") {
   fixture x;
   x.engine.pages[1] = page_of(9, 100);
