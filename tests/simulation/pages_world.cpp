@@ -217,6 +217,8 @@ private:
       not_sent_ = not_sent_ || !sent;
       if (!sent) return storage_failure{errc::queue_full, "full", false, {}};
       lost_ = true;  // an error of no known meaning says nothing
+      ++refusals_;
+      if (random_.percent(50)) static_cast<void>(store_(call));
       return storage_failure{errc::refused, "no", false, "core/internal_error"};
     }
     return store_(call);
@@ -258,6 +260,7 @@ private:
     const auto large = random_.percent(large_percent_);
     size_ = large ? pages_size::staged : pages_size::one_commit;
     lost_ = not_sent_ = false;
+    refusals_ = 0;
     if (another_percent_ != 0 && store_.head && random_.percent(another_percent_)) {
       another_ = true;
       store_.change_by_another();
@@ -315,7 +318,10 @@ private:
       }
       return;
     }
-    must(not_sent_, "pages", "a commit failed that could have been tried again");
+    must(
+        not_sent_ || refusals_ > options_.attempts_max,
+        "pages",
+        "a commit failed that could have been tried again");
     count(pages_row::commit_failed);
     trace("failed: {}", done.error().message);
     must(store_.head == before, "pages", "a commit is said to have failed that happened");
@@ -353,6 +359,7 @@ private:
   database believed_, work_;  // committed as its owner was told, and the open transaction
   std::uint32_t version_ = 0;
   pages_size size_{};
+  unsigned refusals_ = 0;  ///< of this transaction, without a reason
   bool lost_ = false, not_sent_ = false, another_ = false;
 };
 
