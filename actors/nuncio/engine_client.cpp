@@ -142,8 +142,10 @@ private:
         promise.deliver(std::move(std::get<Answer>(answer)));
         return;
       }
-      // Once more with a new token, if there is one, or when somebody else has just taken the key.
-      if (repeats != 0 && (lost_race(*q, *why) || (refuses_token(*why) && refresh_token())))
+      // Once more with a new token, if there is one, or after a while when somebody else has just taken the key.
+      if (repeats != 0 && lost_race(*q, *why))
+        pause_call(q, promise, read, repeats - 1);
+      else if (repeats != 0 && refuses_token(*why) && refresh_token())
         send_call<Answer>(q, promise, read, repeats - 1);
       else
         promise.deliver(make_error(*why));
@@ -163,6 +165,26 @@ private:
                   number, std::make_shared<outcome<http_reply>>(std::move(reply))}),
               nullptr);
         });
+  }
+
+  template <class Answer, class Question, class Read>
+  void pause_call(
+      std::shared_ptr<const Question> q,
+      caf::typed_response_promise<Answer> promise,
+      Read read,
+      unsigned repeats) {
+    const auto number = ++last_;
+    waiting_.emplace(number, [=, this](const outcome<http_reply>& over) mutable {
+      if (over)
+        send_call<Answer>(q, promise, read, repeats);
+      else
+        promise.deliver(
+            make_error(engine_failure{.code = over.error().code, .message = over.error().message}));
+    });
+    delayed_send(
+        this,
+        pause_after_race(repeats_max - repeats),
+        internal::call_ended{number, std::make_shared<outcome<http_reply>>(http_reply{})});
   }
 
   // @returns whether it is another one

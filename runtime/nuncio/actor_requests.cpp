@@ -249,6 +249,12 @@ bool lost_race(const get_or_create_actor&, const engine_failure& why) {
   return why.engine_code == "actor.destroyed_during_creation";
 }
 
+std::chrono::milliseconds pause_after_race(unsigned times) {
+  constexpr std::chrono::milliseconds first{20}, most{1000};
+  constexpr unsigned doublings_max = 6;
+  return std::min(first * (1U << std::min(std::max(times, 1U) - 1, doublings_max)), most);
+}
+
 engine_answer<actor_info> read_actor(const outcome<http_reply>& reply) {
   auto body = body_of(reply);
   if (auto* why = std::get_if<engine_failure>(&body)) return std::move(*why);

@@ -135,6 +135,10 @@ bool lost_race(const Question&, const engine_failure&) {
   return false;
 }
 
+/// How long who has now lost that race `times` times, from 1, waits before asking again: the other one's actor is still being
+/// made. Grows from 20 ms to a second.
+std::chrono::milliseconds pause_after_race(unsigned times);
+
 /// The actor of an answer to one of the questions for one.
 engine_answer<actor_info> read_actor(const outcome<http_reply>& reply);
 engine_answer<actor_page> read_page(const outcome<http_reply>& reply);

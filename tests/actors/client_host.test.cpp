@@ -109,7 +109,7 @@ TEST_CASE("a client that is told to exit fails its calls at once") {
       });
 }
 
-TEST_CASE("a creation that lost the race for its key is asked again, and not for ever") {
+TEST_CASE("a creation that lost the race for its key is asked again after a while, not for ever") {
   std::atomic<int> calls{0};
   int losses = 0;
   raw_server engine{[&](raw_peer& p) {
@@ -144,13 +144,19 @@ TEST_CASE("a creation that lost the race for its key is asked again, and not for
   };
   SUBCASE("won the third time") {
     losses = 2;
+    const auto before = std::chrono::steady_clock::now();
     CHECK(ask() == "a1");
     CHECK(calls == 3);
+    CHECK(std::chrono::steady_clock::now() - before >= pause_after_race(1) + pause_after_race(2));
   }
   SUBCASE("never won") {
     losses = 100;
+    const auto before = std::chrono::steady_clock::now();
     CHECK(ask() == "actor.destroyed_during_creation");
     CHECK(calls == 4);
+    CHECK(
+        std::chrono::steady_clock::now() - before >=
+        pause_after_race(1) + pause_after_race(2) + pause_after_race(3));
   }
 }
 

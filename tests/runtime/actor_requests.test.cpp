@@ -218,6 +218,19 @@ TEST_CASE("who lost the race for a key asks again, who has none does not") {
   CHECK_FALSE(lost_race(create_actor{.name = "a", .key = actor_key{"k"}}, {}));
 }
 
+TEST_CASE("the pauses after lost races grow, to a second at most") {
+  using namespace std::chrono_literals;
+  CHECK(pause_after_race(1) == 20ms);
+  CHECK(pause_after_race(2) == 40ms);
+  CHECK(pause_after_race(3) == 80ms);
+  for (unsigned times = 1; times < 50; ++times) {
+    CHECK(pause_after_race(times) <= pause_after_race(times + 1));
+    CHECK(pause_after_race(times) <= 1s);
+  }
+  CHECK(pause_after_race(0) == 20ms);
+  CHECK(pause_after_race(~0U) == 1s);
+}
+
 TEST_CASE("an actor's own errors are its answer; those of the gateway are failures") {
   const auto own = read_called(reply(404, R"({"group":"user","code":"x"})"));
   REQUIRE(std::holds_alternative<http_reply>(own));
