@@ -51,17 +51,18 @@ std::array<std::uint16_t, 3> free_ports() {
   return out;
 }
 
-std::vector<std::string> child_environment(bool streaming) {
+std::vector<std::string> child_environment(const rivet_engine_options& options) {
   std::vector<std::string> out;
   for (char** at = environ; *at != nullptr; ++at)
     if (!std::string_view{*at}.starts_with("RIVET_")) out.emplace_back(*at);
   out.emplace_back("RIVET__TELEMETRY__ENABLED=false");
   // Without it the engine sheds load on a small machine, and creates and wakes stall for seconds.
   out.emplace_back("RIVET__RUNTIME__WORKER_CPU_MAX=64000");
-  if (streaming) {
+  if (options.streaming) {
     out.emplace_back("RIVET__FEATURES__GUARD_GATEWAY_V3__MODE=on");
     out.emplace_back("RIVET__FEATURES__GUARD_GATEWAY_V3__PERCENTAGE=100");
   }
+  out.insert(out.end(), options.environment.begin(), options.environment.end());
   return out;
 }
 
@@ -164,7 +165,7 @@ outcome<void> rivet_engine::spawn() {
   if (log < 0 || nothing < 0) return failure{errc::internal, "can't open " + log_file().string()};
   // All that allocates happens before fork: other threads may hold the allocator's lock.
   std::vector<std::string> arguments{options_.binary, "--config", config.string(), "start"};
-  auto environment = child_environment(options_.streaming);
+  auto environment = child_environment(options_);
   auto argv = pointers(arguments);
   auto envp = pointers(environment);
   const auto parent = ::getpid();

@@ -12,13 +12,15 @@
 #include <filesystem>
 #include <nuncio/outcome.hpp>
 #include <string>
+#include <vector>
 
 namespace nuncio {
 
 struct rivet_engine_options {
   std::string binary{};  ///< empty: NUNCIO_RIVET_ENGINE
   std::string folder{};  ///< for data, settings and log; empty: a temporary one, removed at the end
-  bool streaming = false;  ///< the streaming gateway instead of the buffered one
+  bool streaming = false;                  ///< the streaming gateway instead of the buffered one
+  std::vector<std::string> environment{};  ///< more for it: NAME=value
   std::chrono::milliseconds start_limit{std::chrono::seconds{60}};
   std::chrono::milliseconds stop_limit{std::chrono::seconds{15}};  ///< then SIGKILL
 };

@@ -39,6 +39,7 @@ void ingress::handle_socket_open(
       socket_session{exchange}, ticket, to->context, caf::actor_cast<caf::actor_addr>(to->handle));
   made->head = {open.path, open.headers};
   ++stats_.sockets;
+  to->busy_at = now_;
   sockets_.try_emplace(exchange, made, socket_intake{id.message_index});
   to->sockets.insert(exchange);
   openings_.push_back({options_.now() + options_.accept_limit, exchange, ticket});

@@ -108,6 +108,18 @@ TEST_CASE_FIXTURE(fixture, "the idle time begins with the end of the last reques
   CHECK(asleep());
 }
 
+TEST_CASE_FIXTURE(fixture, "the idle time begins with the last WebSocket that was opened") {
+  for (const std::uint32_t n1 : {1U, 2U}) {
+    host.pass(20s);
+    host.open_socket(a, n1, "/hibernate");
+    sent();
+  }
+  host.pass(29s);
+  CHECK_FALSE(asleep());
+  host.pass(2s);
+  CHECK(asleep());
+}
+
 TEST_CASE_FIXTURE(fixture, "an open request keeps an actor awake") {
   host.pass(25s);
   host.request(a, 1, "GET", "/later");

@@ -2,6 +2,7 @@
 #include "engine_under_test.hpp"
 
 #include <doctest/doctest.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -11,10 +12,44 @@
 #include <string_view>
 
 #include "engine/dev_engine.hpp"
+#include "process.hpp"
 #include "rivet_engine.hpp"
 
 namespace nuncio::e2e {
 namespace {
+
+// The dev engine as a program.
+class engine_program {
+public:
+  void start() {
+    child_.emplace(
+        std::vector<std::string>{NUNCIO_PROGRAM, "engine", "--port", std::to_string(port_)});
+    REQUIRE(child_->await_line("ready: endpoint="));
+    const auto& line = child_->line();
+    port_ = static_cast<std::uint16_t>(std::stoul(line.substr(line.rfind(':') + 1)));
+  }
+
+  void stop() {
+    if (!child_) return;
+    child_->signal(SIGTERM);
+    CHECK(child_->await_exit() == 0);
+  }
+
+  void kill() { child_.reset(); }
+
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+
+private:
+  std::optional<process> child_;
+  std::uint16_t port_ = 0;
+};
+
+std::vector<std::string> crowded_environment() {
+  return {
+      "RIVET__PEGBOARD__GATEWAY_UPDATE_PING_INTERVAL_MS=3600000",
+      "RIVET__PEGBOARD__GATEWAY_TUNNEL_PING_TIMEOUT_MS=7200000",
+      "RIVET__PEGBOARD__HIBERNATING_REQUEST_ELIGIBLE_THRESHOLD=7200000"};
+}
 
 std::unique_ptr<engine_under_test>& shared(bool streaming) {
   static std::unique_ptr<engine_under_test> them[2];
@@ -45,13 +80,16 @@ struct engine_under_test::impl {
     if (!data.empty()) std::filesystem::remove_all(data, ignored);
   }
 
+  std::optional<engine_program> program;
   std::optional<dev_engine> dev;
   std::optional<rivet_engine> rivet;
   std::string data;
 };
 
 engine_under_test::engine_under_test(engine_setup setup) : impl_(std::make_unique<impl>()) {
-  if (kind_under_test() == engine_kind::dev) {
+  if (kind_under_test() == engine_kind::dev && setup.crowded) {
+    impl_->program.emplace();
+  } else if (kind_under_test() == engine_kind::dev) {
     dev_engine_options options;
     options.streaming = setup.streaming;
     if (setup.keep_data) {
@@ -61,7 +99,9 @@ engine_under_test::engine_under_test(engine_setup setup) : impl_(std::make_uniqu
     }
     impl_->dev.emplace(std::move(options));
   } else {
-    impl_->rivet.emplace(rivet_engine_options{.streaming = setup.streaming});
+    rivet_engine_options options{.streaming = setup.streaming};
+    if (setup.crowded) options.environment = crowded_environment();
+    impl_->rivet.emplace(std::move(options));
   }
   restart();
 }
@@ -69,17 +109,21 @@ engine_under_test::engine_under_test(engine_setup setup) : impl_(std::make_uniqu
 engine_under_test::~engine_under_test() = default;
 
 void engine_under_test::kill() {
+  if (impl_->program) impl_->program->kill();
   if (impl_->dev) impl_->dev->kill();
   if (impl_->rivet) impl_->rivet->kill();
 }
 
 void engine_under_test::stop() {
+  if (impl_->program) impl_->program->stop();
   if (impl_->dev) impl_->dev->stop();
   if (impl_->rivet) impl_->rivet->stop();
 }
 
 void engine_under_test::restart() {
-  if (impl_->dev) {
+  if (impl_->program) {
+    impl_->program->start();
+  } else if (impl_->dev) {
     const auto started = impl_->dev->start();
     if (!started) FAIL("no dev engine: " << started.error().message);
   } else {
@@ -89,11 +133,12 @@ void engine_under_test::restart() {
 }
 
 std::uint16_t engine_under_test::port() const {
+  if (impl_->program) return impl_->program->port();
   return impl_->dev ? impl_->dev->port() : impl_->rivet->port();
 }
 
 std::string engine_under_test::endpoint() const {
-  return impl_->dev ? impl_->dev->endpoint() : impl_->rivet->endpoint();
+  return "http://127.0.0.1:" + std::to_string(port());
 }
 
 std::string engine_under_test::log_tail() const {

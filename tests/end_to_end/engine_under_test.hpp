@@ -16,6 +16,9 @@ engine_kind kind_under_test();
 struct engine_setup {
   bool streaming = false;  ///< the streaming gateway
   bool keep_data = false;  ///< what a kill must not lose; the real one always keeps it
+  /// For thousands of WebSockets: the dev engine is a process of its own, with files of its own; the real one, whose pings
+  /// and keepalives for each cost it over a millisecond, leaves them out.
+  bool crowded = false;
 };
 
 class engine_under_test {

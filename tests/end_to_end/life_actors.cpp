@@ -73,13 +73,13 @@ caf::behavior listener(caf::stateful_actor<brief_state, engine_actor>* self) {
 caf::behavior gate(engine_actor* self) {
   return {[self](const http_request& r) {
     const auto path = r.path_only();
-    if (path != "/wait-quit" && path != "/wait-throw") return told(self);
+    if (!path.starts_with("/wait")) return told(self);
     std::unique_lock guard{board().mutex};
     board().changed.wait_for(guard, std::chrono::seconds{20}, [&] {
       return board().open.count(self->start().self.actor.str()) != 0;
     });
     if (path == "/wait-throw") throw std::runtime_error{"gate threw as asked"};
-    self->quit();
+    if (path == "/wait-quit") self->quit();
     return told(self);
   }};
 }

@@ -4,7 +4,8 @@
 // keep_awake(), POST /destroy destroys, GET /never is not answered, POST /quit-error quits with an error, POST /message has a plain message sent
 // to the actor, whose handler throws. Anything else: the generation.
 //
-// gate, detached: POST /wait-quit and /wait-throw block until `let_go`, then quit or throw. Anything else: the generation.
+// gate, detached: POST /wait, /wait-quit and /wait-throw block until `let_go`, and the last two then quit or throw. Every
+// answer, and anything else's: the generation.
 //
 // late: its start waits for storage. Every request: which of this instance's it is, and the generation.
 #pragma once

@@ -32,9 +32,9 @@ socket_crowd::socket_crowd() : impl_(std::make_unique<impl>()) {
 
 socket_crowd::~socket_crowd() = default;
 
-std::size_t socket_crowd::most(std::size_t each) const {
+std::size_t socket_crowd::most() const {
   constexpr std::size_t others = 1000;
-  return impl_->files < others ? 0 : (impl_->files - others) / each;
+  return impl_->files < others ? 0 : impl_->files - others;
 }
 
 std::size_t socket_crowd::open(
@@ -66,13 +66,33 @@ std::size_t socket_crowd::open(
   return x.all.size() - before;
 }
 
-std::string socket_crowd::ask(std::size_t n, const std::string& text) {
-  auto& x = *impl_->all.at(n);
-  boost::system::error_code failed;
-  x.write(boost::asio::buffer(text), failed);
-  boost::beast::flat_buffer answer;
-  if (!failed) x.read(answer, failed);
-  return failed ? std::string{} : boost::beast::buffers_to_string(answer.data());
+std::size_t socket_crowd::ask_all(std::size_t at_once) {
+  using boost::system::error_code;
+  auto& x = *impl_;
+  std::size_t begun = 0, good = 0;
+  std::function<void()> next = [&] {
+    if (begun == x.all.size()) return;
+    struct exchange {
+      std::string text;
+      boost::beast::flat_buffer answer;
+    };
+    auto& socket = *x.all[begun];
+    const auto said = std::make_shared<exchange>();
+    said->text = std::to_string(begun++);
+    socket.async_write(boost::asio::buffer(said->text), [&, said](error_code failed, std::size_t) {
+      if (failed) return next();
+      socket.async_read(said->answer, [&, said](error_code closed, std::size_t) {
+        const auto got = boost::beast::buffers_to_string(said->answer.data());
+        const auto want = "\"text\":\"" + said->text + "\"";
+        if (!closed && got.find(want) != std::string::npos) ++good;
+        next();
+      });
+    });
+  };
+  for (std::size_t i = 0; i < at_once; ++i) next();
+  x.io.restart();
+  x.io.run();
+  return good;
 }
 
 std::size_t socket_crowd::size() const { return impl_->all.size(); }

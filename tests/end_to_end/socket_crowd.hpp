@@ -17,13 +17,14 @@ public:
   socket_crowd(const socket_crowd&) = delete;
   socket_crowd& operator=(const socket_crowd&) = delete;
 
-  /// How many WebSockets the limit of open files allows, with `each` files for one.
-  [[nodiscard]] std::size_t most(std::size_t each) const;
+  /// How many WebSockets the limit of open files allows.
+  [[nodiscard]] std::size_t most() const;
 
   /// Opens `n` more, `at_once` of them at the same time. @returns how many were accepted
   std::size_t open(std::uint16_t port, const std::string& path, std::size_t n, std::size_t at_once);
-  /// What number `n` is answered when it says `text`; empty when it is closed.
-  std::string ask(std::size_t n, const std::string& text);
+  /// Has each say its number, `at_once` of them at the same time. @returns how many an actor that answers JSON has answered
+  /// with that `text`
+  std::size_t ask_all(std::size_t at_once);
   [[nodiscard]] std::size_t size() const;
   /// Ends the TCP connections of the last `n` without a word.
   void drop(std::size_t n);

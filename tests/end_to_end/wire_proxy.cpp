@@ -130,6 +130,17 @@ bool write_all(int fd, std::string_view x, const std::atomic<bool>& over) {
   return true;
 }
 
+// Until the other end has closed, or for 2 s: closing before would reset the connection if anything of it is unread, and so
+// take from it what it has not read yet.
+void read_away(int fd, const std::atomic<bool>& over) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{2};
+  char buffer[65536];
+  while (!over && std::chrono::steady_clock::now() < end) {
+    pollfd p{fd, POLLIN, 0};
+    if (::poll(&p, 1, poll_ms) > 0 && ::recv(fd, buffer, sizeof buffer, MSG_DONTWAIT) <= 0) return;
+  }
+}
+
 }  // namespace
 
 wire_proxy::wire_proxy(std::uint16_t engine_port, std::uint16_t protocol_version)
@@ -366,6 +377,7 @@ void wire_proxy::serve(int client) {
       if (verdict == fate::cut_after || verdict == fate::cut_inside) {
         // In good order, so that what was just written is read before the end is seen.
         ::shutdown(fds[1 - side], SHUT_WR);
+        read_away(fds[1 - side], over_);
         return false;
       }
     }
