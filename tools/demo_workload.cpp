@@ -47,6 +47,7 @@ demo_workload::~demo_workload() {
 }
 
 outcome<void> demo_workload::create(std::size_t n) {
+  if (auto known = client_.await_pool_known(std::chrono::seconds{20}); !known) return known;
   return side_by_side(n, [this](std::size_t) { return create_one(); });
 }
 

@@ -310,6 +310,27 @@ outcome<void> engine_client::destroy(const std::string& id) const {
   return done(api("DELETE", scoped("/actors/" + escaped(id))));
 }
 
+outcome<void> engine_client::await_pool_known(std::chrono::milliseconds limit) const {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (true) {
+    auto reply = api("GET", scoped("/runner-configs?runner_names=" + escaped(options_.pool)));
+    if (!reply) return reply.error();
+    auto document = parsed(*reply);
+    if (!document) return document.error();
+    const auto pool = document->value("runner_configs", json::object())
+                          .value(options_.pool, json::object())
+                          .value("datacenters", json::object())
+                          .value("default", json::object());
+    if (const auto spoken = pool.find("protocol_version");
+        spoken != pool.end() && !spoken->is_null())
+      return {};
+    if (std::chrono::steady_clock::now() >= end)
+      return failure{
+          errc::timed_out, fmt::format("the engine knows of no envoy of pool {}", options_.pool)};
+    std::this_thread::sleep_for(poll_interval);
+  }
+}
+
 outcome<std::vector<std::string>> engine_client::envoys() const {
   auto reply = api("GET", scoped("/envoys?name=" + escaped(options_.pool)));
   if (!reply) return reply.error();

@@ -84,6 +84,9 @@ public:
   outcome<void> reschedule(const std::string& id) const;
   /// Blocks until the engine has seen Stopped.
   outcome<void> destroy(const std::string& id) const;
+  /// Waits until the engine has learnt from a first envoy what the pool speaks. An actor that is created before is not
+  /// started (docs/protocol.md F.6). @returns errc::timed_out
+  outcome<void> await_pool_known(std::chrono::milliseconds limit) const;
   /// Keys of the envoys connected to the pool.
   outcome<std::vector<std::string>> envoys() const;
 

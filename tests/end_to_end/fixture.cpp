@@ -55,6 +55,7 @@ pool_client::pool_client(
            .timeout = 60s}) {}
 
 std::string pool_client::create_running(const std::string& name, const std::string& key) const {
+  must(await_pool_known(20s));
   const auto made = must(create({.name = name, .key = key}));
   must(wait_for(
       made.id, [](const actor_view& x) { return x.connectable; }, 30s));
@@ -94,6 +95,7 @@ hosted_pool::hosted_pool(engine_under_test& on, const case_setup& setup)
           .ping_after = setup.ping_after,
           .hangup_after = setup.hangup_after})) {
   if (!host->await_ready()) FAIL("the host did not become ready:\n" << host->log());
+  must(client.await_pool_known(20s));
 }
 
 hosted_pool::~hosted_pool() {
