@@ -5,6 +5,7 @@
 #include "nuncio/websocket.hpp"
 
 #include <libwebsockets.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
@@ -200,7 +201,7 @@ struct websocket::impl {
 
     lws_client_connect_info info{};
     info.context = context;
-    info.address = t.host.c_str();
+    info.address = unknown_localhost(t.host) ? "127.0.0.1" : t.host.c_str();
     info.port = t.port;
     info.path = t.path_and_query.c_str();
     info.host = c.host_header.c_str();
@@ -257,6 +258,15 @@ struct websocket::impl {
     current = std::make_unique<connection>();
     current->owner = this;
     wanted.reset();
+  }
+
+  // A bare system need not know the name (there may be no /etc/hosts), which always means this machine (RFC 6761 6.3).
+  static bool unknown_localhost(const std::string& host) {
+    if (is_address(host) || !is_loopback(host)) return false;
+    addrinfo* found = nullptr;
+    if (::getaddrinfo(host.c_str(), nullptr, nullptr, &found) != 0) return true;
+    ::freeaddrinfo(found);
+    return false;
   }
 
   static bool is_address(const std::string& host) {

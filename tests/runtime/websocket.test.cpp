@@ -74,6 +74,19 @@ TEST_CASE("what libwebsockets would cut or drop in silence is refused before it 
   CHECK(o.await_gone().what == kind::bad_target);
 }
 
+TEST_CASE("a name below localhost is this machine, whatever the system's resolver knows") {
+  raw_server s{[](raw_peer& p) {
+    CHECK(raw_peer::header(p.accept(), "Host").starts_with("engine.localhost:"));
+    p.wait_for_end();
+  }};
+  owner o;
+  websocket_target t;
+  t.host = "engine.localhost";
+  t.port = s.port();
+  o.connect(t);
+  CHECK(o.until([&] { return o.opened.size() == 1; }));
+}
+
 TEST_CASE("a peer that resets at once") {
   raw_server s{[](raw_peer& p) { p.reset(); }};
   owner o;
