@@ -43,6 +43,14 @@ struct streaming_bodies : bodies {
       counting(1'500'000);
 };
 
+// Of the crash itself. A busy engine may judge the end before the answer that left ahead of it (docs/protocol.md).
+void check_crashed(const client_reply& reply) {
+  CAPTURE(reply.body);
+  const bool overtaken = kind_under_test() == engine_kind::rivet &&
+                         reply.error_code() == "guard.actor_stopped_while_waiting";
+  CHECK((reply.status == 500 || overtaken));
+}
+
 struct buffered_bodies : bodies {
   buffered_bodies() : bodies(shared_engine()) {}
 };
@@ -191,14 +199,14 @@ TEST_CASE_FIXTURE(
   SUBCASE("upload") {
     CHECK(waits.send(slow_upload));
     CHECK(await_open(1));
-    CHECK(client.post(id, "/request/crash").status == 500);
+    check_crashed(client.post(id, "/request/crash"));
     CHECK(waits.await("\r\n\r\n"));
     CHECK(waits.status() >= 500);
   }
   SUBCASE("download") {
     CHECK(waits.send(request_head("GET", target("/request/events?count=1000&ms=50"))));
     CHECK(waits.await("data: 1\n"));
-    CHECK(client.post(id, "/request/crash").status == 500);
+    check_crashed(client.post(id, "/request/crash"));
     CHECK(waits.await_end());
     CHECK(waits.received().find("data: 999\n") == std::string::npos);
     CHECK_FALSE(waits.received().ends_with("\r\n0\r\n\r\n"));

@@ -74,13 +74,15 @@ struct buffered_case : probed_pool {
          .body = std::move(body)}};
   }
 
-  // Of one that was open during a cut, or whose actor ended: 200 and what its actor says.
-  static void check_said(call_beside& call, std::string_view want) {
+  // Of one that was open during a cut, or whose actor ended: 200 and what its actor says. `next` is what it may say as
+  // well: a busy engine may judge an end before the answer that left ahead of it, and repeats the request.
+  static void check_said(
+      call_beside& call, std::string_view want, std::optional<std::string_view> next = {}) {
     const auto reply = call.end();
     REQUIRE(reply.ok());
     CAPTURE(reply->body);
     CHECK(reply->status == 200);
-    CHECK(reply->body == want);
+    CHECK((reply->body == want || (next && reply->body == *next)));
   }
 
   // Nothing is left open, and both probes are what they were.
@@ -227,15 +229,20 @@ TEST_CASE_FIXTURE(
   auto late = post(gate, "/");
   CHECK((handled.is_open() && waits.is_open()));
   let_go(gate);
-  check_said(handled, "1");
-  check_said(waits, "1");
+  const auto next = kind_under_test() == engine_kind::rivet && !destroyed.valid()
+                        ? std::optional{"2"}
+                        : std::nullopt;
+  check_said(handled, "1", next);
+  check_said(waits, "1", next);
   if (destroyed.valid()) {
     CHECK(destroyed.get());
     const auto refused = late.end();
     REQUIRE(refused.ok());
     CAPTURE(refused->body);
     CHECK(refused->status >= 400);
-    CHECK(refused->error_code() == "actor.not_found");
+    CHECK(
+        (refused->error_code() == "actor.not_found" ||
+         refused->error_code() == "actor.destroyed_while_waiting_for_ready"));
     CHECK(host->stats().ingress.actors_started == 3);
   } else {
     check_said(late, "2");
@@ -260,8 +267,9 @@ TEST_CASE_FIXTURE(
   auto late = post(gate, "/");
   CHECK((handled.is_open() && waits.is_open()));
   let_go(gate);
-  check_said(handled, "1");
-  check_said(waits, "1");
+  const auto next = kind_under_test() == engine_kind::rivet ? std::optional{"2"} : std::nullopt;
+  check_said(handled, "1", next);
+  check_said(waits, "1", next);
   check_said(late, "2");
   stops.join();
   CHECK(host->await_end().has_value());

@@ -46,6 +46,7 @@ public:
   ~sim_host() {
     end();
     sim.run();
+    link->meters.clear();  // a socket's meter is part of it, and it holds the link
   }
 
   sim_host(const sim_host&) = delete;
