@@ -135,7 +135,7 @@ TEST_CASE_FIXTURE(
   CHECK(sends.send(head + std::string(1'500'000, 'x')));
   CHECK(sends.await("the actor did not answer in time"));
   CHECK(sends.status() == 504);
-  CHECK(host->stats().ingress.requests_late == 1);
+  CHECK(await([&] { return host->stats().ingress.requests_late == 1; }));
   CHECK(await([&] { return host->stats().ingress.requests_open == 0; }));
 }
 
