@@ -140,12 +140,14 @@ TEST_CASE_FIXTURE(
     "a hibernating socket goes on after sleep, a crash and a cut, with what its actor kept for "
     "it") {
   auto socket = open("hibernate");
-  auto other = open("hibernate");
   CHECK(socket.send("a"));
   CHECK(answer(socket) == "1 1 a");
   put_to_sleep();
   CHECK(socket.send("b"));
   CHECK(answer(socket) == "2 2 b");
+  // Not there before: of two that hibernate since just now the busy real engine may leave out the one that is silent when
+  // the other wakes their actor (docs/protocol.md M).
+  auto other = open("hibernate");
   CHECK(other.send("of another"));
   CHECK(answer(other) == "1 2 of another");
   CHECK(client.post(id, "/request/crash").status == 500);
