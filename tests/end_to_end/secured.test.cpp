@@ -1,11 +1,10 @@
 // Hosts that reach their engine as in production: over TLS, through a proxy, with a token. Neither engine does any of this by
 // itself, so a front does it for them.
-#include <stdlib.h>
-
 #include <algorithm>
 #include <fstream>
 
 #include "certificates.hpp"
+#include "environment.hpp"
 #include "fixture.hpp"
 #include "front.hpp"
 
@@ -107,33 +106,6 @@ void check_names(const front& at, const std::string& name) {
   CHECK(sockets != 0);
   CHECK(others != 0);
 }
-
-// Variables of this process; they go with the case. The hosts that read them begin later and end before.
-class variables {
-public:
-  variables() { clear(); }
-
-  ~variables() { clear(); }
-
-  variables(const variables&) = delete;
-  variables& operator=(const variables&) = delete;
-
-  void set(const char* name, const std::string& value) const { ::setenv(name, value.c_str(), 1); }
-
-private:
-  static void clear() {
-    for (const auto* name :
-         {"http_proxy",
-          "https_proxy",
-          "no_proxy",
-          "HTTP_PROXY",
-          "HTTPS_PROXY",
-          "NO_PROXY",
-          "RIVET_TOKEN",
-          "RIVET_TOKEN_FILE"})
-      ::unsetenv(name);
-  }
-};
 
 std::string proxy_url(const front& at, const std::string& credentials) {
   return "http://" + credentials + "@127.0.0.1:" + std::to_string(at.port());
@@ -309,7 +281,7 @@ TEST_CASE("proxy: the whole life of an actor, over a cut tunnel, with the proxy'
   guarded_pool in;
   const auto name = foreign_name + std::string{":6420"};
   front proxy{in.wire.port(), nullptr, proxy_for(name, "user:p@ss")};
-  const variables environment;
+  const test::environment environment;
   environment.set("http_proxy", proxy_url(proxy, "us%65r:p%40ss"));
   auto setup = in.setup("http://" + name);
   setup.protocol_version = 0;
@@ -329,7 +301,7 @@ TEST_CASE("proxy: TLS with the engine behind it, in tunnels alone") {
   const auto name = foreign_name + std::string{":443"};
   front before{in.wire.port(), tls.get()};
   front proxy{before.port(), nullptr, proxy_for(name, "user:p@ss")};
-  const variables environment;
+  const test::environment environment;
   environment.set("https_proxy", proxy_url(proxy, "us%65r:p%40ss"));
   auto setup = in.setup(std::string{"https://"} + foreign_name);
   setup.tls = ca.trusted;
@@ -347,7 +319,7 @@ TEST_CASE("proxy: wrong credentials end the host, and the error names the variab
     CAPTURE(scheme);
     const auto name = foreign_name + std::string{":6420"};
     front proxy{in.wire.port(), nullptr, proxy_for(name, "user:right")};
-    const variables environment;
+    const test::environment environment;
     environment.set((scheme + "_proxy").c_str(), proxy_url(proxy, "user:secret"));
     const guarded_host host{in, in.setup(scheme + "://" + name)};
     const auto why = end_of(host);
@@ -363,7 +335,7 @@ TEST_CASE("proxy: credentials that are turned down under a host are told, and go
   const auto right = proxy_for(name, "user:secret"), other = proxy_for(name, "user:other");
   front proxy{
       in.wire.port(), nullptr, [&](const front_request& x) { return known ? right(x) : other(x); }};
-  const variables environment;
+  const test::environment environment;
   environment.set("http_proxy", proxy_url(proxy, "user:secret"));
   guarded_host host{in, in.setup("http://" + name)};
   REQUIRE(host.await_ready());
@@ -383,7 +355,7 @@ TEST_CASE("proxy: credentials that are turned down under a host are told, and go
 TEST_CASE("proxy: neither loopback nor what no_proxy names goes through it") {
   guarded_pool in;
   front proxy{in.wire.port()};
-  const variables environment;
+  const test::environment environment;
   environment.set("http_proxy", proxy_url(proxy, "user:pass"));
   // To connect to, 0.0.0.0 means this machine; as a name it is not loopback.
   const auto port = ":" + std::to_string(in.wire.port());
@@ -460,7 +432,7 @@ TEST_CASE("tokens: from the environment, by value or by file") {
   const token_file file{new_token};
   for (const bool by_file : {false, true}) {
     CAPTURE(by_file);
-    const variables environment;
+    const test::environment environment;
     environment.set(
         by_file ? "RIVET_TOKEN_FILE" : "RIVET_TOKEN", by_file ? file.path : std::string{new_token});
     auto setup = in.setup("http://127.0.0.1:" + std::to_string(gate.port()));

@@ -1,8 +1,9 @@
 // Which proxy a connection takes: rules, not sockets.
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <nuncio/proxy.hpp>
+
+#include "support/environment.hpp"
 
 namespace proxy_test {
 
@@ -161,15 +162,7 @@ TEST_CASE(
 TEST_CASE(
     "the environment: lower case before capitals, empty means none, CGI's HTTP_PROXY is not "
     "believed") {
-  for (const auto* name :
-       {"http_proxy",
-        "https_proxy",
-        "no_proxy",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "NO_PROXY",
-        "REQUEST_METHOD"})
-    ::unsetenv(name);
+  const test::environment variables;
   CHECK(!proxy_environment::read().http_proxy);
   ::setenv("HTTP_PROXY", "http://a", 1);
   ::setenv("HTTPS_PROXY", "http://b", 1);
@@ -184,9 +177,6 @@ TEST_CASE(
   ::unsetenv("http_proxy");
   ::setenv("REQUEST_METHOD", "GET", 1);
   CHECK(!proxy_environment::read().http_proxy);
-  for (const auto* name :
-       {"https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "REQUEST_METHOD"})
-    ::unsetenv(name);
 }
 
 }  // namespace proxy_test

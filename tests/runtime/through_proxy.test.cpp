@@ -1,7 +1,6 @@
 // Both clients through a scripted proxy: what they ask of it, with whose credentials, and what they
 // do when it says no.
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <future>
@@ -9,6 +8,7 @@
 #include <nuncio/websocket.hpp>
 
 #include "certificates.hpp"
+#include "environment.hpp"
 #include "raw_server.hpp"
 #include "websocket_owner.hpp"
 
@@ -22,25 +22,6 @@ namespace {
 
 constexpr auto engine =
     "engine.example";  // no name server knows it: who reaches it went through the proxy
-
-class environment {
-public:
-  environment() { clear(); }
-
-  ~environment() { clear(); }
-
-  environment(const environment&) = delete;
-  environment& operator=(const environment&) = delete;
-
-  void set(const char* name, const std::string& value) const { ::setenv(name, value.c_str(), 1); }
-
-private:
-  static void clear() {
-    for (const auto* name :
-         {"http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
-      ::unsetenv(name);
-  }
-};
 
 std::string lower(std::string x) {
   std::transform(x.begin(), x.end(), x.begin(), [](unsigned char c) {
