@@ -56,6 +56,10 @@ engine_answer<caf::unit_t> read_end(outcome<http_reply> reply) {
   return caf::unit;
 }
 
+caf::error error_of(const failure& why) {
+  return make_error(engine_failure{.code = why.code, .message = why.message});
+}
+
 // How often one question is sent again, for another token or a lost race.
 constexpr unsigned repeats_max = 4;
 
@@ -130,8 +134,7 @@ private:
       unsigned repeats) {
     auto call = call_for(*q, at_, options_);
     if (!call) {
-      promise.deliver(
-          make_error(engine_failure{.code = call.error().code, .message = call.error().message}));
+      promise.deliver(error_of(call.error()));
       return;
     }
     const auto number = ++last_;
@@ -178,8 +181,7 @@ private:
       if (over)
         send_call<Answer>(q, promise, read, repeats);
       else
-        promise.deliver(
-            make_error(engine_failure{.code = over.error().code, .message = over.error().message}));
+        promise.deliver(error_of(over.error()));
     });
     delayed_send(
         this,
