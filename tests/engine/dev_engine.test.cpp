@@ -30,6 +30,32 @@ dev_engine_options with_pool() {
   return o;
 }
 
+// A running actor behind it.
+struct streaming_gateway {
+  static dev_engine_options options() {
+    auto o = with_pool();
+    o.streaming = true;
+    return o;
+  }
+
+  streaming_gateway() {
+    envoy.expect<protocol::to_envoy_init>();
+    id = id_of(create(port));
+    envoy.start();
+  }
+
+  std::uint16_t started() {
+    const auto bound = engine.start();
+    REQUIRE(bound);
+    return *bound;
+  }
+
+  dev_engine engine{options()};
+  std::uint16_t port = started();
+  hand_envoy envoy{port};
+  std::string id;
+};
+
 }  // namespace
 
 TEST_CASE("health, metadata, namespaces and pools answer as the real engine") {
@@ -215,19 +241,11 @@ TEST_CASE("a request wakes a sleeping actor, and one in flight survives a reconn
   CHECK(engine.stats().http_attempts == 1);
 }
 
-TEST_CASE("the streaming gateway sends bodies by credit and streams responses") {
-  auto options = with_pool();
-  options.streaming = true;
-  dev_engine engine{options};
-  const auto port = engine.start();
-  REQUIRE(port);
-  hand_envoy envoy{*port};
-  envoy.expect<protocol::to_envoy_init>();
-  const auto id = id_of(create(*port));
-  envoy.start();
+TEST_CASE_FIXTURE(
+    streaming_gateway, "the streaming gateway sends bodies by credit and streams responses") {
   const std::string body(1048576 + 100, 'x');
   auto answer = std::async(
-      std::launch::async, [&] { return http(*port, "POST", "/gateway/" + id + "/", body); });
+      std::launch::async, [&] { return http(port, "POST", "/gateway/" + id + "/", body); });
   const auto [message, request] = envoy.expect_tunnel<protocol::to_envoy_request_start>();
   CHECK(request.stream);
   CHECK(request.response_stream);
@@ -248,16 +266,9 @@ TEST_CASE("the streaming gateway sends bodies by credit and streams responses") 
   CHECK(result.body == "4\r\none \r\n3\r\ntwo\r\n0\r\n\r\n");
 }
 
-TEST_CASE("the streaming gateway sends a body as it comes, and tells of a client that leaves") {
-  auto options = with_pool();
-  options.streaming = true;
-  dev_engine engine{options};
-  const auto port = engine.start();
-  REQUIRE(port);
-  hand_envoy envoy{*port};
-  envoy.expect<protocol::to_envoy_init>();
-  const auto id = id_of(create(*port));
-  envoy.start();
+TEST_CASE_FIXTURE(
+    streaming_gateway,
+    "the streaming gateway sends a body as it comes, and tells of a client that leaves") {
   const auto head =
       "POST /gateway/" + id + "/ HTTP/1.1\r\nhost: x\r\ncontent-length: 3000000\r\n\r\n";
   const auto starts = [&](raw_socket& client) {
@@ -268,7 +279,7 @@ TEST_CASE("the streaming gateway sends a body as it comes, and tells of a client
     return message;
   };
   SUBCASE("an answer before the end of the body reaches a client that still sends") {
-    raw_socket client{*port};
+    raw_socket client{port};
     const auto message = starts(client);
     envoy.reply(message, 0, ok("enough"));
     client.write(std::string(1'000'000, 'x'));
@@ -279,7 +290,7 @@ TEST_CASE("the streaming gateway sends a body as it comes, and tells of a client
   SUBCASE("a client that leaves while it is read, and while it is not") {
     for (const std::size_t more : {0UL, 1'200'000UL}) {  // the rest fits into the kernel's buffers
       CAPTURE(more);
-      raw_socket client{*port};
+      raw_socket client{port};
       starts(client);
       client.write(std::string(more, 'x'));
       std::size_t got = 100;

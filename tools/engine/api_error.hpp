@@ -42,6 +42,10 @@ inline http_reply actor_not_found() {
   return gateway_error(404, "actor", "not_found", "The actor does not exist or was destroyed.");
 }
 
+inline http_reply body_too_large() {
+  return gateway_error(413, "guard", "invalid_request_body", "The request body is too large.");
+}
+
 inline http_reply internal_error() {
   return gateway_error(500, "core", "internal_error", "An internal error occurred");
 }

@@ -85,10 +85,8 @@ void gateway::request(http_request request, std::shared_ptr<http_responder> resp
   const auto* const announced = request.header("content-length");
   if (request.body_too_large || request.body.size() > limits_.request_bytes_max ||
       (announced != nullptr &&
-       std::strtoull(announced->c_str(), nullptr, 10) > limits_.request_bytes_max)) {
-    where.refused =
-        gateway_error(413, "guard", "invalid_request_body", "The request body is too large.");
-  }
+       std::strtoull(announced->c_str(), nullptr, 10) > limits_.request_bytes_max))
+    where.refused = body_too_large();
   if (where.refused) {
     ++counters_.failed;
     responder->answer(std::move(*where.refused));

@@ -85,8 +85,7 @@ void gateway::client_body(exchange& x, std::string_view part, bool last, millis 
       x.responder->cut();
       finish(x);
     } else {
-      refuse(
-          x, gateway_error(413, "guard", "invalid_request_body", "The request body is too large."));
+      refuse(x, body_too_large());
     }
     return;
   }

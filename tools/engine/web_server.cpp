@@ -252,7 +252,6 @@ public:
   void run() {
     parser_.emplace();
     parser_->body_limit(request_body_limit);
-    in_parts_ = paused_ = false;
     parser_->header_limit(head_limit);
     ++exchange_;
     http::async_read_header(
@@ -359,7 +358,6 @@ private:
   }
 
   void handle_part(error_code ec) {
-    if (ec == http::error::need_buffer) ec = {};
     if (ec) {
       in_parts_ = false;
       if (finished_) return end_lingering();
