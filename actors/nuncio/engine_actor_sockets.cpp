@@ -11,12 +11,40 @@ using namespace std::chrono_literals;
 // How long an ack may wait for others: far within the 30 s of the engine (docs/protocol.md G.7).
 constexpr duration ack_interval = 500ms;
 
+template <class... Ts>
+bool is_any_of(const caf::type_erased_tuple& x) {
+  return (x.match_elements<Ts>() || ...);
+}
+
+bool is_of_socket(const caf::type_erased_tuple& x) {
+  return is_any_of<
+      socket_message,
+      socket_opened,
+      socket_closed,
+      internal::socket_repeated,
+      internal::socket_failed,
+      internal::socket_order>(x);
+}
+
 }  // namespace
 
 // @returns none if `x` is no message of a socket
 std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mailbox_element& x) {
   using caf::invoke_message_result;
   auto& content = x.content();
+  if (content.match_elements<internal::sockets_listed>()) {
+    if (!sockets_) sockets_ = std::make_unique<internal::instance_sockets>(this, storage_);
+    sockets_->restore(content.get_as<internal::sockets_listed>(0).all);
+    return invoke_message_result::consumed;
+  }
+  if (content.match_elements<internal::socket_tick>()) {
+    socket_tick_armed_ = false;
+    sockets_->flush();
+    arm_socket_tick();
+    return invoke_message_result::consumed;
+  }
+  if (!is_of_socket(content)) return std::nullopt;
+  if (sockets_ && sockets_->restoring()) return invoke_message_result::skipped;
   if (content.match_elements<socket_message>()) {
     if (!sockets_->handle_message(content.get_as<socket_message>(0))) {
       arm_socket_tick();
@@ -34,13 +62,16 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
     return event_based_actor::consume(x);
   }
   if (content.match_elements<socket_closed>()) {
-    const auto known = sockets_ && sockets_->handle_closed(content.get_as<socket_closed>(0));
-    return known ? event_based_actor::consume(x) : invoke_message_result::consumed;
-  }
-  if (content.match_elements<internal::sockets_listed>()) {
-    if (!sockets_) sockets_ = std::make_unique<internal::instance_sockets>(this, storage_);
-    sockets_->restore(content.get_as<internal::sockets_listed>(0).all);
-    return invoke_message_result::consumed;
+    const auto kept = content.get_as<socket_closed>(0).socket.get();
+    if (!sockets_ || !sockets_->holds(*kept)) return invoke_message_result::consumed;
+    const auto before = kept->session;
+    kept->session.handle_closed();
+    const auto result = event_based_actor::consume(x);
+    if (result == invoke_message_result::skipped)
+      kept->session = before;  // what its client said before waits, too
+    else
+      sockets_->handle_closed(*kept);
+    return result;
   }
   if (content.match_elements<internal::socket_repeated>()) {
     if (sockets_)
@@ -61,12 +92,6 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
     static_cast<void>(
         order.close_code != 0 ? order.socket.close(order.close_code, order.reason.view())
                               : order.socket.send(order.data, order.binary));
-    arm_socket_tick();
-    return invoke_message_result::consumed;
-  }
-  if (content.match_elements<internal::socket_tick>()) {
-    socket_tick_armed_ = false;
-    sockets_->flush();
     arm_socket_tick();
     return invoke_message_result::consumed;
   }

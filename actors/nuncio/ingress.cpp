@@ -124,7 +124,7 @@ caf::behavior ingress::make_behavior() {
         after_input();
       },
       [this](const sockets_restored& x) {
-        handle_sockets_restored(x.who);
+        handle_sockets_restored(x);
         after_input();
       },
       [this](const upload_untouched& x) {
@@ -286,7 +286,7 @@ void ingress::handle_start(const actor_ref& who, protocol::command_start_actor& 
   made->who = who;
   made->context = make_context(who, std::move(start.config));
   if (start.preloaded_kv) made->context->preloaded = std::move(*start.preloaded_kv);
-  list_sockets(*made, start.hibernating_requests);
+  await_sockets(*made, place.current.get(), start.hibernating_requests);
   made->alarms.reserve(2);
   if (const auto& key = made->context->start.key)
     keyed_.emplace(hash_of(made->context->start.name, key_from_text(key->view())), made.get());

@@ -74,25 +74,30 @@ struct ingress_options {
 };
 
 /// The exchanges of which something must be remembered until the engine comes back to them, or does not: the last 1024.
-class recent_exchanges {
+template <class Id>
+class recent {
 public:
-  void add(const exchange_id& id) {
+  void add(const Id& id) {
     ids_.push_back(id);
     if (ids_.size() > most) ids_.pop_front();
   }
 
   /// Forgets `id`, once. @returns whether it was remembered
-  bool take(const exchange_id& id) {
+  bool take(const Id& id) {
     const auto at = std::find(ids_.begin(), ids_.end(), id);
     if (at == ids_.end()) return false;
     ids_.erase(at);
     return true;
   }
 
+  [[nodiscard]] bool has(const Id& id) const {
+    return std::find(ids_.begin(), ids_.end(), id) != ids_.end();
+  }
+
 private:
   static constexpr std::size_t most = 1024;
 
-  std::deque<exchange_id> ids_;
+  std::deque<Id> ids_;
 };
 
 class ingress final : public caf::event_based_actor {
@@ -138,6 +143,7 @@ private:
     std::unordered_set<exchange_id> sockets;
     std::vector<internal::socket_ptr> listed;  ///< to tell the instance of, once it is there
     bool lists = false;                        ///< and whether it must be told
+    bool restoring = false;                    ///< it has not said yet with which it goes on
     std::size_t responses = 0;                 ///< attempts that are answered and wait for credit
     /// The CAF actor has ended, with this error, and is not counted as down while `responses` are going out.
     std::optional<std::string> down;
@@ -197,6 +203,13 @@ private:
 
   using socket_map = std::unordered_map<exchange_id, socket_route>;
 
+  /// A client's message of which no socket is known.
+  struct stray {
+    exchange_id exchange;
+    std::uint16_t index;
+    protocol::to_envoy_web_socket_message message;
+  };
+
   /// Whose time to accept runs out next is the first.
   struct opening {
     time_point until;
@@ -254,9 +267,17 @@ private:
       socket_map::iterator at, const protocol::to_envoy_web_socket_close& close);
   void handle_socket_accepted(const internal::socket_accepted& what);
   void handle_socket_over(const internal::socket_over& what);
-  void list_sockets(instance& x, const std::vector<protocol::hibernating_request>& all);
+  void await_sockets(
+      instance& x, const instance* older, const std::vector<protocol::hibernating_request>& listed);
+  void list_socket(instance& x, const exchange_id& exchange);
   void tell_listed(instance& x);
-  void handle_sockets_restored(const actor_ref& who);
+  void handle_sockets_restored(const internal::sockets_restored& what);
+  void route_unlisted(instance& x, const internal::socket_ptr& socket);
+  void keep_stray(
+      const exchange_id& exchange,
+      std::uint16_t index,
+      protocol::to_envoy_web_socket_message& message);
+  void end_restoring(instance& x);
   void refuse_socket(const exchange_id& id, std::uint16_t code, std::string_view why);
   void end_unaccepted(time_point now);
   void end_socket(socket_map::iterator at, std::uint16_t code, std::string_view why);
@@ -318,10 +339,16 @@ private:
   std::deque<opening> openings_;
   std::size_t request_bytes_ = 0;
   std::size_t cancelled_ = 0;  ///< of all instances
-  recent_exchanges
-      aborted_early_;  ///< aborts that overtook their start: not executed when it comes
-  recent_exchanges
-      closed_between_;  ///< hibernating WebSockets whose close came between two instances
+  /// Aborts that overtook their start: not executed when it comes.
+  recent<exchange_id> aborted_early_;
+  /// Hibernating WebSockets whose close came between two instances.
+  recent<exchange_id> closed_between_;
+  /// Actors that left hibernating WebSockets: their next instance looks for those that are not listed, too.
+  recent<actor_id> hibernated_;
+  std::vector<stray> strays_;  ///< while instances are restoring: it may turn out whose they are
+  std::size_t stray_bytes_ = 0;
+  recent<exchange_id> stray_lost_;  ///< of these there was no room for one
+  std::size_t restoring_ = 0;       ///< instances
   alarm_map alarms_;
   std::vector<protocol::to_envoy_commands> held_;  ///< until the engine's clock is known
   std::vector<protocol::actor_checkpoint> processed_;

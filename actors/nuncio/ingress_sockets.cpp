@@ -115,21 +115,27 @@ void ingress::handle_socket_over(const internal::socket_over& what) {
 
 // -- those that hibernated
 
-void ingress::list_sockets(instance& x, const std::vector<protocol::hibernating_request>& all) {
-  for (const auto& each : all) {
-    const exchange_id exchange{each.gateway_id, each.request_id};
-    if (const auto old = sockets_.find(exchange); old != sockets_.end()) erase_socket(old);
-    x.lists = true;
-    // Not listed, it is one that left while its actor slept.
-    if (closed_between_.take(exchange)) continue;
-    auto made = std::make_shared<internal::socket>(
-        socket_session{exchange}, next_ticket_++, x.context, caf::actor_addr{});
-    socket_route r{made, socket_intake::restored()};
-    r.accepted = r.hibernates = r.restoring = true;
-    sockets_.emplace(exchange, std::move(r));
-    x.sockets.insert(exchange);
-    x.listed.push_back(std::move(made));
-  }
+void ingress::await_sockets(
+    instance& x, const instance* older, const std::vector<protocol::hibernating_request>& listed) {
+  if (x.who.generation <= 1 && listed.empty()) return;
+  const auto left = hibernated_.take(x.who.actor) || (older != nullptr && !older->sockets.empty());
+  if (listed.empty() && !left) return;
+  x.lists = x.restoring = true;
+  ++restoring_;
+  for (const auto& each : listed) list_socket(x, {each.gateway_id, each.request_id});
+}
+
+void ingress::list_socket(instance& x, const exchange_id& exchange) {
+  if (const auto old = sockets_.find(exchange); old != sockets_.end()) erase_socket(old);
+  // Not listed, it is one that left while its actor slept.
+  if (closed_between_.has(exchange)) return;
+  auto made = std::make_shared<internal::socket>(
+      socket_session{exchange}, next_ticket_++, x.context, caf::actor_addr{});
+  socket_route r{made, socket_intake::restored()};
+  r.accepted = r.hibernates = r.restoring = true;
+  sockets_.emplace(exchange, std::move(r));
+  x.sockets.insert(exchange);
+  x.listed.push_back(std::move(made));
 }
 
 void ingress::tell_listed(instance& x) {
@@ -138,14 +144,60 @@ void ingress::tell_listed(instance& x) {
   caf::anon_send(x.handle, internal::sockets_listed{std::exchange(x.listed, {})});
 }
 
-void ingress::handle_sockets_restored(const actor_ref& who) {
-  const auto* const x = find(who);
+void ingress::handle_sockets_restored(const internal::sockets_restored& what) {
+  auto* const x = find(what.who);
   if (x == nullptr || !x->handle) return;
   for (const auto& id : x->sockets) {
     auto& r = sockets_.at(id);
     if (!std::exchange(r.restoring, false)) continue;
     for (auto& said : std::exchange(r.held, {})) caf::anon_send(x->handle, std::move(said));
   }
+  for (const auto& each : what.unlisted) route_unlisted(*x, each);
+  end_restoring(*x);
+}
+
+void ingress::route_unlisted(instance& x, const internal::socket_ptr& socket) {
+  const auto id = socket->session.id();
+  if (closed_between_.has(id))
+    return caf::anon_send(
+        x.handle,
+        socket_closed{
+            connection{socket}, close_left, text{"the client left while the actor slept"}});
+  socket_route r{socket, socket_intake::restored()};
+  r.accepted = r.hibernates = true;
+  const auto [at, made] = sockets_.emplace(id, std::move(r));
+  if (!made) return;  // opened again in the meantime, which its instance sees, too
+  x.sockets.insert(id);
+  if (stray_lost_.take(id))
+    return end_socket(at, close_failed, "a message of this WebSocket was lost");
+  for (auto& each : strays_)
+    if (each.exchange == id) {
+      handle_socket_message(at, each.index, each.message);
+      if (!sockets_.contains(id)) return;
+    }
+}
+
+// Without room the first ones stay, so that what is missing can be told by its index, or here.
+void ingress::keep_stray(
+    const exchange_id& exchange,
+    std::uint16_t index,
+    protocol::to_envoy_web_socket_message& message) {
+  if (restoring_ == 0) return;
+  const auto size = message.data.size();
+  if (strays_.size() >= options_.socket_messages_max ||
+      (!strays_.empty() && stray_bytes_ + size > options_.socket_bytes_max)) {
+    if (!stray_lost_.has(exchange)) stray_lost_.add(exchange);
+    return;
+  }
+  stray_bytes_ += size;
+  strays_.push_back({exchange, index, std::move(message)});
+}
+
+void ingress::end_restoring(instance& x) {
+  if (!std::exchange(x.restoring, false) || --restoring_ != 0) return;
+  strays_ = {};
+  stray_bytes_ = 0;
+  stray_lost_ = {};
 }
 
 // Accepted first: what is refused is opened again by the gateway (docs/protocol.md G.6).
@@ -196,7 +248,14 @@ void ingress::erase_socket(socket_map::iterator at) {
 
 // The gateway closes those of an instance that ends, or keeps those that hibernate.
 void ingress::forget_sockets(instance& x) {
-  for (const auto& id : x.sockets) sockets_.erase(id);
+  bool hibernating = false;
+  for (const auto& id : x.sockets) {
+    const auto at = sockets_.find(id);
+    hibernating = hibernating || at->second.hibernates;
+    sockets_.erase(at);
+  }
+  if (hibernating) hibernated_.add(x.who.actor);
+  end_restoring(x);
   x.sockets.clear();
 }
 

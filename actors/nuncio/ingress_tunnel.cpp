@@ -46,6 +46,8 @@ void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
   if (at == routes_.end()) {  // over, or never ours
     if (std::holds_alternative<protocol::to_envoy_web_socket_close>(kind))
       closed_between_.add(exchange);
+    else if (auto* said = std::get_if<protocol::to_envoy_web_socket_message>(&kind))
+      keep_stray(exchange, id.message_index, *said);
     return;
   }
   auto& r = at->second;

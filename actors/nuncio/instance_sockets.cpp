@@ -1,7 +1,6 @@
 // See instance_sockets.hpp.
 #include <caf/send.hpp>
 #include <nuncio/instance_sockets.hpp>
-#include <nuncio/socket_record.hpp>
 #include <nuncio/storage_error.hpp>
 #include <nuncio/utf8.hpp>
 
@@ -10,12 +9,28 @@ namespace {
 
 bytes own_copy(const bytes& x) { return x.empty() ? bytes{} : bytes::copy_of(x.span()); }
 
+std::uint64_t wall_clock_ms() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+}
+
 }  // namespace
 
 // -- what ingress sent
 
 bool instance_sockets::handle_opened(const socket_ptr& x) {
   if (x->dropped.load()) return false;
+  if (const auto at = unlisted_.find(x->session.id()); at != unlisted_.end()) {
+    // It closes while its actor sleeps, for which the gateway opens it once more.
+    if (const auto old = all_.find(at->second); old != all_.end()) {
+      unsave(x->session.id());
+      old->second->session = socket_session{x->session.id()};
+      old->second->session.handle_closed();
+      tell(*old->second, close_left, "the gateway opened this WebSocket again");
+    }
+    unlisted_.erase(at);
+  }
   all_.emplace(x->ticket, x);
   return true;
 }
@@ -63,12 +78,9 @@ void instance_sockets::acknowledge(socket& x, const socket_message& m) {
   acks_due_ = acks_due_ || (x.session.hibernates() && x.session.ack_due());
 }
 
-bool instance_sockets::handle_closed(const socket_closed& what) {
-  auto& x = *what.socket.get();
+void instance_sockets::handle_closed(socket& x) {
   x.session.handle_closed();
-  if (all_.erase(x.ticket) == 0) return false;
-  if (x.session.hibernates()) unsave(x.session.id());
-  return true;
+  if (all_.erase(x.ticket) != 0 && x.session.hibernates()) unsave(x.session.id());
 }
 
 void instance_sockets::handle_repeated(socket& x) {
@@ -125,6 +137,7 @@ outcome<void> instance_sockets::accept(socket& x, const accept_options& options)
     return sent;
   }
   if (options.hibernate) {
+    x.accepted_ms = wall_clock_ms();
     clean_up();
     save(x, false);
   }
@@ -255,7 +268,8 @@ void instance_sockets::save(socket& x, bool exact) {
       x.state,
       x.session.next_index(),
       x.session.consumed(),
-      exact};
+      exact,
+      x.accepted_ms};
   const auto failed =
       [this, ticket = x.ticket, owner = owner_, context = x.context](const caf::error& e) {
         if (lost_with_link(e)) {
@@ -280,69 +294,90 @@ void instance_sockets::unsave(const exchange_id& id) {
 }
 
 void instance_sockets::restore(std::vector<socket_ptr> listed) {
-  cleaned_up_ = true;
+  looked_up_ = restoring_ = true;
   const auto kept = std::make_shared<const std::vector<socket_ptr>>(std::move(listed));
   kv_store::raw(storage_)
       .list({.prefix = socket_record_prefix})
-      .then(
+      .await(
           [this, kept](const std::vector<kv_entry>& records) { handle_records(*kept, records); },
-          [this, kept](const caf::error& e) {
-            const auto& context = owner_->context();
-            log_to(
-                context.log,
-                log_level::error,
-                "what was stored of WebSockets can't be read; they are closed",
-                {{"actor", context.start.self.actor.str()},
-                 {"reason", nuncio::describe(owner_->system(), e)}});
-            handle_records(*kept, {});
-          });
+          [this, kept](const caf::error& e) { handle_no_records(*kept, e); });
+}
+
+void instance_sockets::handle_no_records(
+    const std::vector<socket_ptr>& listed, const caf::error& why) {
+  const auto& context = owner_->context();
+  log_to(
+      context.log,
+      log_level::error,
+      "what was stored of WebSockets can't be read; they are closed",
+      {{"actor", context.start.self.actor.str()},
+       {"reason", nuncio::describe(owner_->system(), why)}});
+  handle_records(listed, {});
 }
 
 void instance_sockets::handle_records(
     const std::vector<socket_ptr>& listed, const std::vector<kv_entry>& records) {
+  restoring_ = false;
+  const auto now = wall_clock_ms();
   std::unordered_map<exchange_id, socket_ptr> waiting;
   for (const auto& x : listed) waiting.emplace(x->session.id(), x);
   std::unordered_set<exchange_id> known;
   for (const auto& [ticket, x] : all_) known.insert(x->session.id());
+  std::vector<socket_ptr> unlisted;
   for (const auto& entry : records) {
     const auto id = socket_record_id(entry.key);
     if (!id) continue;
-    auto record = decode_socket_record(entry.value);
+    const auto record = decode_socket_record(entry.value);
     const auto at = waiting.find(*id);
     if (record && at != waiting.end()) {
-      auto& x = *at->second;
-      x.session = socket_session{*id, record->next_index, record->consumed, record->exact};
-      x.head = {record->path, record->headers};
-      x.state = own_copy(record->state);
-      all_.emplace(x.ticket, at->second);
-      caf::anon_send(owner_, socket_restored{connection{at->second}});
+      take_up(at->second, *record);
+      tell_restored(at->second);
       waiting.erase(at);
       continue;
     }
     if (known.contains(*id)) continue;
-    unsave(*id);
-    if (!record || at != waiting.end()) continue;
+    if (!record || at != waiting.end()) {
+      unsave(*id);
+      continue;
+    }
+    auto x = std::make_shared<socket>(
+        socket_session{*id}, next_own_--, owner_->shared_context(), owner_->address());
+    take_up(x, *record);
+    if (may_be_unlisted(*record, now)) {
+      tell_restored(x);
+      unlisted_.emplace(*id, x->ticket);
+      unlisted.push_back(std::move(x));
+      continue;
+    }
     // Its client has gone while this actor slept.
-    auto gone = std::make_shared<socket>(
-        socket_session{*id}, next_gone_--, owner_->shared_context(), owner_->address());
-    gone->head = {record->path, record->headers};
-    gone->state = own_copy(record->state);
-    gone->session.handle_closed();
-    all_.emplace(gone->ticket, gone);
-    tell(*gone, close_left, "the client left while the actor slept");
+    x->session.handle_closed();
+    tell(*x, close_left, "the client left while the actor slept");
   }
   for (auto& [id, x] : waiting) {  // nobody knows what they were about
     x->session = socket_session{id, 0, std::nullopt};
     all_.emplace(x->ticket, x);
     static_cast<void>(close(*x, close_restart, "the connection could not be restored"));
   }
-  internal::tell(owner_->context(), sockets_restored{owner_->context().start.self});
+  internal::tell(
+      owner_->context(), sockets_restored{owner_->context().start.self, std::move(unlisted)});
+}
+
+void instance_sockets::take_up(const socket_ptr& x, const socket_record& record) {
+  x->session = socket_session{x->session.id(), record.next_index, record.consumed, record.exact};
+  x->head = {record.path, record.headers};
+  x->state = own_copy(record.state);
+  x->accepted_ms = record.accepted_ms;
+  all_.emplace(x->ticket, x);
+}
+
+// Before what has waited for it.
+void instance_sockets::tell_restored(const socket_ptr& x) {
+  caf::anon_send<caf::message_priority::high>(owner_, socket_restored{connection{x}});
 }
 
 // Records of clients that left while this actor slept, with nobody else to wake it.
 void instance_sockets::clean_up() {
-  if (std::exchange(cleaned_up_, true) || owner_->context().start.self.generation <= 1) return;
-  restore({});
+  if (!looked_up_ && owner_->context().start.self.generation > 1) restore({});
 }
 
 }  // namespace nuncio::internal

@@ -12,6 +12,7 @@
 #include <nuncio/socket.hpp>
 #include <nuncio/socket_exchange.hpp>
 #include <nuncio/socket_head.hpp>
+#include <nuncio/socket_record.hpp>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -28,8 +29,9 @@ struct socket : std::enable_shared_from_this<socket> {
 
   // -- the instance's handlers only
   socket_session session;
-  bytes state;              ///< a copy of its own: what it was given may be a small part of a frame
-  output_meter unsent = 0;  ///< the link takes away, too
+  bytes state;  ///< a copy of its own: what it was given may be a small part of a frame
+  std::uint64_t accepted_ms = 0;  ///< wall clock, Unix time
+  output_meter unsent = 0;        ///< the link takes away, too
 
   // -- const once a handler has seen it
   std::uint64_t ticket;
@@ -52,13 +54,13 @@ public:
       : owner_(owner), storage_(storage) {}
 
   /// The engine says that these are still there: goes on with those of which something is stored, closes the others, and
-  /// forgets what is stored of any that is gone.
+  /// forgets what is stored of any that is gone. Goes on as well with those that the engine may not have listed yet. Until
+  /// then the instance handles nothing else.
   void restore(std::vector<socket_ptr> listed);
 
   // -- what ingress sent, before a handler sees it; false: no handler is to see it
   bool handle_opened(const socket_ptr& x);
   bool handle_message(const socket_message& m);
-  bool handle_closed(const socket_closed& what);
 
   /// A message of the client came again.
   void handle_repeated(socket& x);
@@ -71,8 +73,16 @@ public:
   bool handle_answer(std::uint64_t ticket, const caf::error* error);
   /// The message's handler has returned; without `consumed` it comes again.
   void handle_returned(bool consumed);
+  /// A handler has been told that it is closed.
+  void handle_closed(socket& x);
   /// Sends acks and what found no room before; to be called again while wants_flush().
   void flush();
+
+  /// Until it is known which of those that hibernated go on, no message of a socket may be handled.
+  [[nodiscard]] bool restoring() const { return restoring_; }
+
+  /// Whether it has not been forgotten.
+  [[nodiscard]] bool holds(const socket& x) const { return all_.contains(x.ticket); }
 
   [[nodiscard]] bool wants_flush() const { return acks_due_ || !closes_.empty(); }
 
@@ -104,6 +114,9 @@ private:
   void save(socket& x, bool exact);
   void unsave(const exchange_id& id);
   void handle_records(const std::vector<socket_ptr>& listed, const std::vector<kv_entry>& records);
+  void handle_no_records(const std::vector<socket_ptr>& listed, const caf::error& why);
+  void take_up(const socket_ptr& x, const socket_record& record);
+  void tell_restored(const socket_ptr& x);
   void clean_up();
 
   engine_actor* owner_;
@@ -113,8 +126,10 @@ private:
       closes_;                             ///< that found no room
   std::optional<socket_message> in_hand_;  ///< that a handler is dealing with
   bool acks_due_ = false;
-  std::uint64_t next_gone_ = ~std::uint64_t{};  ///< ticket for what no ingress knows
-  bool cleaned_up_ = false;  ///< what an earlier instance stored has been looked at
+  std::uint64_t next_own_ = ~std::uint64_t{};  ///< ticket for what is not made by ingress
+  std::unordered_map<exchange_id, std::uint64_t> unlisted_;  ///< tickets of those that went on
+  bool looked_up_ = false;                                   ///< what an earlier instance stored
+  bool restoring_ = false;
 };
 
 }  // namespace nuncio::internal

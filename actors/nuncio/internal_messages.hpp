@@ -125,6 +125,8 @@ struct response_begun {
 /// The instance knows which of the sockets that were listed for it go on: their messages may come.
 struct sockets_restored {
   actor_ref who;
+  /// With which it goes on as well: too young for the engine to have listed them.
+  std::vector<std::shared_ptr<socket>> unlisted;
 };
 
 /// The CAF actor is down. All attempts that its handlers had begun are answered; `error` is empty

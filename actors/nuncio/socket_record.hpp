@@ -2,6 +2,7 @@
 // version, under a key of its own in the actor's store.
 #pragma once
 
+#include <chrono>
 #include <nuncio/http.hpp>
 #include <nuncio/ids.hpp>
 #include <nuncio/outcome.hpp>
@@ -16,6 +17,7 @@ struct socket_record {
   std::uint16_t next_index = 0;           ///< of the host's next message
   std::optional<std::uint16_t> consumed;  ///< the client's last message that the actor is done with
   bool exact = false;                     ///< no instance has consumed more since
+  std::uint64_t accepted_ms = 0;          ///< wall clock, Unix time
 
   static constexpr auto wire = nuncio::wire::record(
       "SocketRecord",
@@ -24,9 +26,21 @@ struct socket_record {
       nuncio::wire::field("state", &socket_record::state),
       nuncio::wire::field("nextIndex", &socket_record::next_index),
       nuncio::wire::field("consumed", &socket_record::consumed),
-      nuncio::wire::field("exact", &socket_record::exact));
+      nuncio::wire::field("exact", &socket_record::exact),
+      nuncio::wire::field("acceptedMs", &socket_record::accepted_ms));
   bool operator==(const socket_record&) const = default;
 };
+
+/// The engine lists a hibernating WebSocket only some time after it was accepted (docs/protocol.md M: 130 ms and what a
+/// busy engine takes), so that one that is younger than this may live on although a Start does not list it.
+inline constexpr std::chrono::seconds listing_delay{10};
+
+/// Whether a Start that does not list the WebSocket says nothing about it. Clocks of two hosts may differ.
+/// @param now_ms  wall clock, Unix time
+[[nodiscard]] constexpr bool may_be_unlisted(const socket_record& x, std::uint64_t now_ms) {
+  const auto apart = now_ms > x.accepted_ms ? now_ms - x.accepted_ms : x.accepted_ms - now_ms;
+  return apart < std::uint64_t{std::chrono::milliseconds{listing_delay}.count()};
+}
 
 /// Before the key of each record (docs/client_protocol.md f.1).
 inline constexpr std::string_view socket_record_prefix = "\x02";

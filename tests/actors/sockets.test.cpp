@@ -51,7 +51,13 @@ caf::behavior doorman(engine_actor* self, notes_ptr n) {
         n->seen.push_back(fmt::format("closed {} {}", s.code, s.reason.view()));
         CHECK_FALSE(s.socket.is_open());
       },
-      [=](const http_request&) { return http_response{}; },
+      [=](const http_request& r) {
+        if (r.path.view() == "/all") {
+          n->seen.emplace_back("asked");
+          self->broadcast(text{"to all"});
+        }
+        return http_response{};
+      },
       [=](const std::string& order) {
         if (order == "accept") CHECK(n->sockets.back().accept());
         if (order == "await")
@@ -115,6 +121,17 @@ struct fixture : hosted {
     sent();
     said();
     n->sockets.clear();
+  }
+
+  /// Everything that is stored was accepted so long ago that the engine has listed it since.
+  void let_age() {
+    for (auto& [key, value] : store.content) {
+      auto record = internal::decode_socket_record(bytes{value});
+      REQUIRE(record);
+      record->accepted_ms -=
+          std::uint64_t{std::chrono::milliseconds{internal::listing_delay}.count()};
+      value = std::string{internal::encode(*record).view()};
+    }
   }
 
   void tell(std::string order) {
@@ -418,11 +435,12 @@ TEST_CASE_FIXTURE(
   tell("await");
   host.socket_says(1, 1, "one");
   host.socket_says(1, 2, "two");
+  host.close_socket(1, 3, 4001, "left");
   CHECK(said() == strings{"open /"});
   CHECK(n->sockets[0].get()->waiting == 2);
   caf::anon_send(n->other, caf::unit);
   host.settle();
-  CHECK(said() == strings{"awaited", "text one", "text two"});
+  CHECK(said() == strings{"awaited", "text one", "text two", "closed 4001 left"});
   CHECK(n->sockets[0].get()->waiting == 0);
   caf::anon_send_exit(n->other, caf::exit_reason::kill);
   host.settle();
@@ -463,6 +481,21 @@ TEST_CASE_FIXTURE(
   store.silent = false;
   store.serve(host);
   CHECK(said() == strings{"restored /hibernate ", "text one", "text two"});
+}
+
+TEST_CASE_FIXTURE(fixture, "hibernating: whatever wakes an actor finds its WebSockets restored") {
+  host.open_socket(a, 1, "/hibernate");
+  host.open_socket(a, 2, "/hibernate");
+  sleep();
+  store.silent = true;
+  wake(2, {1});
+  host.request(instance_of("a", 2), 7, "GET", "/all");
+  CHECK(said().empty());
+  store.silent = false;
+  const auto lines = sent();
+  CHECK(said() == strings{"restored /hibernate ", "restored /hibernate ", "asked"});
+  for (const auto* each : {"1 #1 socket text to all", "2 #1 socket text to all"})
+    CHECK(std::count(lines.begin(), lines.end(), each) == 1);
 }
 
 TEST_CASE_FIXTURE(fixture, "hibernating: a WebSocket of which nothing is stored is closed") {
@@ -520,26 +553,186 @@ TEST_CASE_FIXTURE(
   host.open_socket(a, 1, "/hibernate");
   host.open_socket(a, 2, "/hibernate");
   sleep();
+  let_age();
   wake(2, {2});
   sent();
   CHECK(
       said() ==
-      strings{"closed 1006 the client left while the actor slept", "restored /hibernate "});
+      strings{"restored /hibernate ", "closed 1006 the client left while the actor slept"});
   CHECK(store.content.size() == 1);
 }
 
-TEST_CASE_FIXTURE(
-    fixture, "hibernating: with all clients gone, the records go with the next accept") {
+TEST_CASE_FIXTURE(fixture, "hibernating: that all clients have left is told of as well") {
   host.open_socket(a, 1, "/hibernate");
   sleep();
-  wake(2, {});
+  let_age();
+  SUBCASE("by the host that served them, at once") {
+    wake(2, {});
+    sent();
+    CHECK(said() == strings{"closed 1006 the client left while the actor slept"});
+    CHECK(store.content.empty());
+  }
+  SUBCASE("by another host, with the next accept") {
+    host.end();
+    host.boot();
+    wake(2, {});
+    sent();
+    CHECK(store.content.size() == 1);
+    host.open_socket(instance_of("a", 2), 5, "/hibernate");
+    sent();
+    CHECK(
+        said() == strings{"open /hibernate", "closed 1006 the client left while the actor slept"});
+    REQUIRE(store.content.size() == 1);
+    CHECK(store.content.begin()->first == internal::socket_record_key(exchange(5)).view());
+  }
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "hibernating: one that is too young to be listed goes on, and is gone the next time") {
+  host.open_socket(a, 1, "/hibernate");
+  host.open_socket(a, 2, "/hibernate");
+  sleep();
+  SUBCASE("others are listed") { wake(2, {2}); }
+  SUBCASE("none is listed") { wake(2, {}); }
   sent();
-  CHECK(store.content.size() == 1);
-  host.open_socket(instance_of("a", 2), 5, "/hibernate");
+  CHECK(said() == strings{"restored /hibernate ", "restored /hibernate "});
+  CHECK(host.stats().sockets_open == 2);
+  host.socket_says(1, 1, "all");
+  const auto heard = sent();
+  CHECK(std::count(heard.begin(), heard.end(), "1 #1 socket text to all") == 1);
+  CHECK(std::count(heard.begin(), heard.end(), "2 #1 socket text to all") == 1);
+  said();
+  sleep(2);
+  let_age();
+  wake(3, {2});
   sent();
-  CHECK(said() == strings{"open /hibernate", "closed 1006 the client left while the actor slept"});
-  REQUIRE(store.content.size() == 1);
-  CHECK(store.content.begin()->first == internal::socket_record_key(exchange(5)).view());
+  CHECK(
+      said() ==
+      strings{"restored /hibernate ", "closed 1006 the client left while the actor slept"});
+  CHECK(host.stats().sockets_open == 1);
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "hibernating: what one that is not listed says while it is looked for is kept") {
+  host.open_socket(a, 1, "/hibernate");
+  host.open_socket(a, 2, "/hibernate");
+  sleep();
+  store.silent = true;
+  wake(2, {2});
+  host.socket_says(9, 1, "of nobody");
+  SUBCASE("in order") {
+    host.socket_says(1, 1, "one");
+    host.socket_says(1, 2, "two");
+    store.silent = false;
+    sent();
+    CHECK(
+        said() == strings{"restored /hibernate ", "restored /hibernate ", "text one", "text two"});
+  }
+  SUBCASE("more than has room: it is closed, others are not") {
+    for (std::uint16_t i = 1; i <= 4; ++i) host.socket_says(1, i, "again");
+    store.silent = false;
+    const auto lines = sent();
+    CHECK(std::count_if(lines.begin(), lines.end(), [](const auto& line) {
+            return line.starts_with("1 ") && line.ends_with("socket close 1011");
+          }) == 1);
+    CHECK(
+        said() == strings{
+                      "restored /hibernate ",
+                      "restored /hibernate ",
+                      "closed 1011 a message of this WebSocket was lost"});
+    CHECK(host.stats().sockets_open == 1);
+    host.socket_says(2, 1, "still here");
+    CHECK(said() == strings{"text still here"});
+    CHECK(store.content.size() == 1);
+  }
+  SUBCASE("and hears what another says first") {
+    host.socket_says(2, 1, "all");
+    store.silent = false;
+    const auto lines = sent();
+    for (const auto* each : {"1 #1 socket text to all", "2 #1 socket text to all"})
+      CHECK(std::count(lines.begin(), lines.end(), each) == 1);
+  }
+  SUBCASE("then its client leaves") {
+    host.socket_says(1, 1, "one");
+    host.close_socket(1, 2, 1000);
+    store.silent = false;
+    sent();
+    CHECK(
+        said() == strings{
+                      "restored /hibernate ",
+                      "restored /hibernate ",
+                      "closed 1006 the client left while the actor slept"});
+    CHECK(host.stats().sockets_open == 1);
+  }
+  SUBCASE("then another's client leaves, that is listed") {
+    host.close_socket(2, 1, 4001, "left");
+    store.silent = false;
+    sent();
+    CHECK(said() == strings{"restored /hibernate ", "restored /hibernate ", "closed 4001 left"});
+    CHECK(host.stats().sockets_open == 1);
+    CHECK(store.content.size() == 1);
+  }
+  SUBCASE("then the gateway opens it again") {
+    host.open_socket(instance_of("a", 2), 1, "/hibernate");
+    store.silent = false;
+    sent();
+    CHECK(
+        said() == strings{
+                      "restored /hibernate ",
+                      "restored /hibernate ",
+                      "open /hibernate",
+                      "closed 1006 the gateway opened this WebSocket again"});
+    CHECK(host.stats().sockets_open == 2);
+    CHECK(store.content.size() == 2);
+    host.socket_says(1, 1, "again");
+    CHECK(said() == strings{"text again"});
+  }
+  SUBCASE("and the gateway opens it again afterwards") {
+    store.silent = false;
+    sent();
+    said();
+    host.open_socket(instance_of("a", 2), 1, "/hibernate");
+    sent();
+    auto seen = said();
+    std::sort(seen.begin(), seen.end());
+    CHECK(
+        seen == strings{"closed 1006 the gateway opened this WebSocket again", "open /hibernate"});
+    CHECK(host.stats().sockets_open == 2);
+    CHECK(store.content.size() == 2);
+    host.socket_says(1, 1, "again");
+    CHECK(said() == strings{"text again"});
+  }
+  SUBCASE("then the actor ends: it is for the next") {
+    host.socket_says(1, 1, "one");
+    host.stop(instance_of("a", 2));
+    store.silent = false;
+    sent();
+    said();
+    wake(3, {1, 2});
+    host.socket_says(1, 1, "one");
+    sent();
+    CHECK(said() == strings{"restored /hibernate ", "restored /hibernate ", "text one"});
+  }
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "hibernating: a gap before it is restored ends it, whatever is stored of it") {
+  host.open_socket(a, 1, "/hibernate");
+  sleep();
+  store.silent = true;
+  wake(2, {1});
+  host.socket_says(1, 1, "one");
+  host.socket_says(1, 3, "three");
+  store.silent = false;
+  const auto lines = sent();
+  CHECK(std::count_if(lines.begin(), lines.end(), [](const auto& line) {
+          return line.ends_with("socket close 1011");
+        }) == 1);
+  CHECK(
+      said() ==
+      strings{"restored /hibernate ", "closed 1011 a message of this WebSocket was lost"});
+  CHECK(host.stats().sockets_open == 0);
+  CHECK(store.content.empty());
 }
 
 TEST_CASE_FIXTURE(fixture, "hibernating: a WebSocket that is closed is forgotten") {
@@ -574,8 +767,20 @@ TEST_CASE_FIXTURE(fixture, "hibernating: what can't be read is no connection") {
   CHECK(store.content.empty());
 }
 
+TEST_CASE("a WebSocket's record: how long a list may be without it") {
+  internal::socket_record x;
+  x.accepted_ms = 100'000;
+  CHECK(internal::may_be_unlisted(x, 100'000));
+  CHECK(internal::may_be_unlisted(x, 109'999));
+  CHECK_FALSE(internal::may_be_unlisted(x, 110'000));
+  CHECK(internal::may_be_unlisted(x, 90'001));  // another host's clock
+  CHECK_FALSE(internal::may_be_unlisted(x, 90'000));
+  CHECK_FALSE(internal::may_be_unlisted({}, ~std::uint64_t{}));
+}
+
 TEST_CASE("a WebSocket's record: every prefix and every changed byte is a value or an error") {
-  internal::socket_record x{"/p?q", {}, bytes{std::string{"state"}}, 7, 65'000};
+  internal::socket_record x{
+      "/p?q", {}, bytes{std::string{"state"}}, 7, 65'000, false, 1'790'000'000'000};
   x.headers.entries.emplace_back("host", "example");
   const auto whole = internal::encode(x);
   REQUIRE(internal::decode_socket_record(whole));
