@@ -77,6 +77,7 @@ public:
   [[nodiscard]] host& application_host();
   [[nodiscard]] caf::actor_system& system();
 
+  /// With all that a client has been answered for.
   [[nodiscard]] host_stats stats() const;
   [[nodiscard]] std::string envoy_key() const;
   /// Factory calls, and those beyond the first for one (actor, generation): more than 0 is the bug of all bugs.

@@ -65,6 +65,13 @@ struct buffered_case : probed_pool {
     return await([&] { return host->stats().ingress.requests_open == n; });
   }
 
+  // Of all that clients have asked. What is open may be what has been answered just now.
+  [[nodiscard]] std::uint64_t requests() const { return host->stats().ingress.requests; }
+
+  bool await_requests(std::uint64_t n) {
+    return await([&] { return requests() == n; });
+  }
+
   [[nodiscard]] call_beside post(
       const std::string& to, std::string_view path, std::string body = {}) const {
     return {
@@ -102,9 +109,9 @@ struct buffered_case : probed_pool {
       const std::vector<request_step>& steps, const client_call& what, const std::string& want) {
     for (const auto& step : steps) {
       CAPTURE(std::string{step.at.name});
+      const auto before = requests();
       auto beside = post(other, "/request/slow?ms=300");
-      CHECK(await_open(1));
-      const auto before = host->stats().ingress.requests;
+      CHECK(await_requests(before + 1));
       const auto connections = proxy->records().size();
       proxy->judge_to_engine(step.at.to_engine);
       proxy->judge_to_host(step.at.to_host);
@@ -122,7 +129,7 @@ struct buffered_case : probed_pool {
       } else {
         CHECK(reply.error().code == errc::cancelled);
       }
-      CHECK(host->stats().ingress.requests == before + (reply ? 1 : 0));
+      CHECK(requests() == before + 1 + (reply ? 1 : 0));
       check_said(beside, "at last\n");
       check_calm();
     }
@@ -189,11 +196,11 @@ TEST_CASE_FIXTURE(
   for (const auto& step : steps) {
     CAPTURE(std::string{step.name});
     const auto gate = client.create_running("gate");
+    const auto before = requests();
     auto crashes = post(gate, "/wait-throw");
-    CHECK(await_open(1));
+    CHECK(await_requests(before + 1));
     auto waits = post(gate, "/", counting(mebibyte));
-    CHECK(await_open(2));
-    const auto before = host->stats().ingress.requests;
+    CHECK(await_requests(before + 2));
     const auto connections = proxy->records().size();
     proxy->judge_to_engine(step.to_engine);
     let_go(gate);
@@ -204,7 +211,7 @@ TEST_CASE_FIXTURE(
     CHECK(crashed->status == 500);
     CHECK(crashed->body.find("gate threw as asked") != std::string::npos);
     check_said(waits, "2");
-    CHECK(host->stats().ingress.requests == before + 1);
+    CHECK(requests() == before + 3);
     CHECK(proxy->records().size() == connections + 1);
     check_calm();
   }
@@ -216,9 +223,9 @@ TEST_CASE_FIXTURE(
     buffered_case, "an actor that is put to sleep or destroyed under its requests, with a cut") {
   const auto gate = client.create_running("gate");
   auto handled = post(gate, "/wait");
-  CHECK(await_open(1));
+  CHECK(await_requests(1));
   auto waits = post(gate, "/", counting(mebibyte));
-  CHECK(await_open(2));
+  CHECK(await_requests(2));
   std::future<bool> destroyed;
   SUBCASE("sleep") { must(client.sleep(gate)); }
   SUBCASE("destroy") {
@@ -257,9 +264,9 @@ TEST_CASE_FIXTURE(
     "a host that is stopped under requests: what it has it answers, the rest another") {
   const auto gate = client.create_running("gate");
   auto handled = post(gate, "/wait");
-  CHECK(await_open(1));
+  CHECK(await_requests(1));
   auto waits = post(gate, "/", counting(mebibyte));
-  CHECK(await_open(2));
+  CHECK(await_requests(2));
   test_host second{{.endpoint = engine.endpoint(), .pool = pool}};
   REQUIRE(second.await_ready());
   std::thread stops{[&] { host->stop(); }};
@@ -281,7 +288,7 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     buffered_case, "clients that leave in the middle, of their bodies or while the host is away") {
-  const auto before = host->stats().ingress.requests;
+  const auto before = requests();
   SUBCASE("an upload") {
     raw_client leaves{engine.port()};
     CHECK(leaves.send(request_head(
@@ -291,7 +298,7 @@ TEST_CASE_FIXTURE(
     leaves.drop();
     check_calm();
     // Those of check_calm(): that of the client never left the gateway.
-    CHECK(host->stats().ingress.requests == before + 2);
+    CHECK(requests() == before + 2);
   }
   SUBCASE("a download") {
     raw_client leaves{engine.port(), 4096};
