@@ -224,7 +224,7 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
       if (!streams_) streams_ = std::make_unique<internal::instance_streams>(this);
       static_cast<void>(streams_->at(ticket, request.position));
     }
-    const auto result = event_based_actor::consume(x);
+    const auto result = give(x);
     if (result == invoke_message_result::skipped) {
       begun_.erase(ticket);
       skipped_.insert(ticket);
@@ -235,7 +235,14 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
   if (const auto result = consume_stream(x)) return *result;
   if (const auto result = consume_lifecycle(x)) return *result;
   if (x.sender && x.sender != ctrl()) talked_ = context_->now();
-  return event_based_actor::consume(x);
+  return give(x);
+}
+
+// To its handler, unless it has to wait for the WebSockets.
+caf::invoke_message_result engine_actor::give(caf::mailbox_element& x) {
+  const auto waits = sockets_ && sockets_->restoring() && !x.mid.is_response() &&
+                     !x.content().match_elements<caf::exit_msg>();
+  return waits ? caf::invoke_message_result::skipped : event_based_actor::consume(x);
 }
 
 // An answer that a handler of ours gives itself leaves at once: in the mailbox it would be lost when the next message ends

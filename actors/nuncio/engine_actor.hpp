@@ -175,6 +175,7 @@ private:
 
   virtual void handle_state_tick() {}
 
+  caf::invoke_message_result give(caf::mailbox_element& x);
   void finish_if_answered();
   void respond(std::uint64_t ticket, http_response response);
   bool respond_to(http_exchange exchange, std::uint64_t ticket, http_response response);

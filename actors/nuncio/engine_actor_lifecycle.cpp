@@ -130,7 +130,7 @@ std::optional<caf::invoke_message_result> engine_actor::consume_lifecycle(caf::m
   if (!content.match_elements<alarm_due>()) return std::nullopt;
   const auto due = content.get_as<alarm_due>(0).due;
   if (alarm_at_ != due) return invoke_message_result::consumed;  // cleared or replaced meanwhile
-  const auto result = event_based_actor::consume(x);
+  const auto result = give(x);
   // It goes only once it was dealt with, and only if the handler has not set another.
   if (result != invoke_message_result::skipped && alarm_at_ == due) clear_alarm();
   return result;

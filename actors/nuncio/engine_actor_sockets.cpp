@@ -22,7 +22,6 @@ bool is_of_socket(const caf::type_erased_tuple& x) {
       socket_opened,
       socket_closed,
       internal::socket_repeated,
-      internal::socket_failed,
       internal::socket_order>(x);
 }
 
@@ -40,6 +39,20 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
   if (content.match_elements<internal::socket_tick>()) {
     socket_tick_armed_ = false;
     sockets_->flush();
+    arm_socket_tick();
+    return invoke_message_result::consumed;
+  }
+  if (content.match_elements<socket_restored>()) {
+    const auto kept = content.get_as<socket_restored>(0).socket.get();
+    const auto result = event_based_actor::consume(x);
+    // A behavior that skips it, as one may have a default handler do, does not hold up everything else.
+    if (sockets_ && (result != invoke_message_result::skipped || awaited_responses_.empty()))
+      sockets_->handle_told(*kept);
+    return result;
+  }
+  if (content.match_elements<internal::socket_failed>()) {
+    const auto& what = content.get_as<internal::socket_failed>(0);
+    if (sockets_) sockets_->handle_failed(*what.socket.get(), what.code, what.why);
     arm_socket_tick();
     return invoke_message_result::consumed;
   }
@@ -76,12 +89,6 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
   if (content.match_elements<internal::socket_repeated>()) {
     if (sockets_)
       sockets_->handle_repeated(*content.get_as<internal::socket_repeated>(0).socket.get());
-    arm_socket_tick();
-    return invoke_message_result::consumed;
-  }
-  if (content.match_elements<internal::socket_failed>()) {
-    const auto& what = content.get_as<internal::socket_failed>(0);
-    if (sockets_) sockets_->handle_failed(*what.socket.get(), what.code, what.why);
     arm_socket_tick();
     return invoke_message_result::consumed;
   }

@@ -163,6 +163,10 @@ struct host::impl : std::enable_shared_from_this<impl> {
 
   outcome<std::string> read_token() {
     const std::lock_guard alone{token_mutex};
+    return read_token_alone();
+  }
+
+  outcome<std::string> read_token_alone() {
     auto token = options.token_from ? options.token_from() : parse_token(options.token);
     if (token) last_token = *token;
     return token;
@@ -171,8 +175,9 @@ struct host::impl : std::enable_shared_from_this<impl> {
   // Whether the source gives another token than the last time. Not for while the links run, which ask themselves.
   bool token_has_changed() {
     if (!options.token_from) return false;
+    const std::lock_guard alone{token_mutex};
     const auto before = last_token;
-    const auto now = read_token();
+    const auto now = read_token_alone();
     return now && *now != before;
   }
 

@@ -60,6 +60,8 @@ bool instance_sockets::handle_message(const socket_message& m) {
   return true;
 }
 
+void instance_sockets::handle_told(const socket& x) { untold_.erase(x.ticket); }
+
 void instance_sockets::handle_returned(bool consumed) {
   const auto m = *std::exchange(in_hand_, std::nullopt);
   if (!consumed) return;
@@ -89,6 +91,7 @@ void instance_sockets::handle_repeated(socket& x) {
 }
 
 void instance_sockets::handle_failed(socket& x, std::uint16_t code, std::string_view why) {
+  if (looking_up_) return failed_early_.push_back({x.shared_from_this(), code, std::string{why}});
   if (x.session.now_in() == socket_session::state::opening) {
     x.dropped.store(true);
     if (auto accepted = x.session.accept(false)) static_cast<void>(put(x, std::move(*accepted)));
@@ -162,8 +165,9 @@ outcome<void> instance_sockets::send(socket& x, bytes data, bool binary) {
 outcome<void> instance_sockets::close(socket& x, std::uint16_t code, std::string_view reason) {
   auto message = x.session.close(code, reason);
   if (!message) return message.error();
+  const auto kept = x.shared_from_this();
+  forget(x);  // first: ingress must know before the engine answers
   put_close(x, std::move(*message));
-  forget(x);
   return {};
 }
 
@@ -230,9 +234,9 @@ void instance_sockets::put_close(socket& x, protocol::to_rivet_tunnel_message me
 void instance_sockets::close_and_tell(socket& x, std::uint16_t code, std::string_view reason) {
   auto message = x.session.close(code, reason);
   if (!message) return;
+  internal::tell(*x.context, socket_over{x.context->start.self, x.session.id(), x.ticket});
   put_close(x, std::move(*message));
   tell(x, code, reason);
-  internal::tell(*x.context, socket_over{x.context->start.self, x.session.id(), x.ticket});
 }
 
 void instance_sockets::tell(socket& x, std::uint16_t code, std::string_view reason) {
@@ -294,11 +298,11 @@ void instance_sockets::unsave(const exchange_id& id) {
 }
 
 void instance_sockets::restore(std::vector<socket_ptr> listed) {
-  looked_up_ = restoring_ = true;
+  looked_up_ = looking_up_ = true;
   const auto kept = std::make_shared<const std::vector<socket_ptr>>(std::move(listed));
   kv_store::raw(storage_)
       .list({.prefix = socket_record_prefix})
-      .await(
+      .then(
           [this, kept](const std::vector<kv_entry>& records) { handle_records(*kept, records); },
           [this, kept](const caf::error& e) { handle_no_records(*kept, e); });
 }
@@ -317,7 +321,7 @@ void instance_sockets::handle_no_records(
 
 void instance_sockets::handle_records(
     const std::vector<socket_ptr>& listed, const std::vector<kv_entry>& records) {
-  restoring_ = false;
+  looking_up_ = false;
   const auto now = wall_clock_ms();
   std::unordered_map<exchange_id, socket_ptr> waiting;
   for (const auto& x : listed) waiting.emplace(x->session.id(), x);
@@ -360,6 +364,8 @@ void instance_sockets::handle_records(
   }
   internal::tell(
       owner_->context(), sockets_restored{owner_->context().start.self, std::move(unlisted)});
+  for (const auto& each : std::exchange(failed_early_, {}))
+    handle_failed(*each.socket, each.code, each.why);
 }
 
 void instance_sockets::take_up(const socket_ptr& x, const socket_record& record) {
@@ -370,9 +376,9 @@ void instance_sockets::take_up(const socket_ptr& x, const socket_record& record)
   all_.emplace(x->ticket, x);
 }
 
-// Before what has waited for it.
 void instance_sockets::tell_restored(const socket_ptr& x) {
-  caf::anon_send<caf::message_priority::high>(owner_, socket_restored{connection{x}});
+  untold_.insert(x->ticket);
+  caf::anon_send(owner_, socket_restored{connection{x}});
 }
 
 // Records of clients that left while this actor slept, with nobody else to wake it.

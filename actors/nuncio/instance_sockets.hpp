@@ -54,8 +54,7 @@ public:
       : owner_(owner), storage_(storage) {}
 
   /// The engine says that these are still there: goes on with those of which something is stored, closes the others, and
-  /// forgets what is stored of any that is gone. Goes on as well with those that the engine may not have listed yet. Until
-  /// then the instance handles nothing else.
+  /// forgets what is stored of any that is gone. Goes on as well with those that the engine may not have listed yet.
   void restore(std::vector<socket_ptr> listed);
 
   // -- what ingress sent, before a handler sees it; false: no handler is to see it
@@ -75,11 +74,14 @@ public:
   void handle_returned(bool consumed);
   /// A handler has been told that it is closed.
   void handle_closed(socket& x);
+  /// A handler has been told that one is restored.
+  void handle_told(const socket& x);
   /// Sends acks and what found no room before; to be called again while wants_flush().
   void flush();
 
-  /// Until it is known which of those that hibernated go on, no message of a socket may be handled.
-  [[nodiscard]] bool restoring() const { return restoring_; }
+  /// Until it is known which of those that hibernated go on, and handlers have been told of them, whatever else handlers are
+  /// to be given has to wait.
+  [[nodiscard]] bool restoring() const { return looking_up_ || !untold_.empty(); }
 
   /// Whether it has not been forgotten.
   [[nodiscard]] bool holds(const socket& x) const { return all_.contains(x.ticket); }
@@ -104,6 +106,12 @@ public:
   [[nodiscard]] std::vector<connection> open() const;
 
 private:
+  struct failed {
+    socket_ptr socket;
+    std::uint16_t code;
+    std::string why;
+  };
+
   outcome<void> put(socket& x, protocol::to_rivet_tunnel_message message);
   void put_close(socket& x, protocol::to_rivet_tunnel_message message);
   void acknowledge(socket& x, const socket_message& m);
@@ -129,7 +137,10 @@ private:
   std::uint64_t next_own_ = ~std::uint64_t{};  ///< ticket for what is not made by ingress
   std::unordered_map<exchange_id, std::uint64_t> unlisted_;  ///< tickets of those that went on
   bool looked_up_ = false;                                   ///< what an earlier instance stored
-  bool restoring_ = false;
+  bool looking_up_ = false;
+  std::vector<failed> failed_early_;  ///< while looking up
+  std::unordered_set<std::uint64_t>
+      untold_;  ///< tickets of those restored that no handler knows of
 };
 
 }  // namespace nuncio::internal

@@ -3,6 +3,7 @@
 #include <caf/scoped_actor.hpp>
 #include <nuncio/kv.hpp>
 #include <nuncio/persistent_actor.hpp>
+#include <nuncio/socket.hpp>
 #include <nuncio/storage_error.hpp>
 
 #include "actors/sample_actors.hpp"
@@ -168,6 +169,43 @@ TEST_CASE_FIXTURE(
   CHECK(says("event a/1:250 running"));
   CHECK(says("900 #0 200 42"));
   CHECK(says("901 #0 200 42"));
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "a state and hibernating WebSockets are both there before the first message") {
+  std::vector<std::string> seen;
+  host.serve("lobby", [&seen](persistent_actor<count>* self) -> caf::behavior {
+    return {
+        [self](const socket_opened& s) {
+          ++self->state.n;
+          CHECK(s.socket.accept({.hibernate = true}));
+        },
+        [self, &seen](const socket_restored&) {
+          seen.push_back(fmt::format("restored, state {}", self->state.n));
+        },
+        [self, &seen](const http_request&) {
+          seen.push_back(
+              fmt::format("asked, {} open, state {}", self->sockets().size(), self->state.n));
+          return http_response{};
+        },
+    };
+  });
+  host.end();
+  host.boot();
+  auto a = start("lobby");
+  host.open_socket(a, 1, "/");
+  settle();
+  host.stop(a);
+  settle();
+  a = instance_of("a", 2);
+  auto command = host.start_command(a, "lobby");
+  std::get<protocol::command_start_actor>(command.inner).hibernating_requests = {
+      {exchange(1).gateway, exchange(1).request}};
+  host.command(std::move(command));
+  host.request(a, 900, "GET", "/");
+  CHECK(seen.empty());
+  settle();
+  CHECK(seen == std::vector<std::string>{"restored, state 1", "asked, 1 open, state 1"});
 }
 
 TEST_CASE_FIXTURE(

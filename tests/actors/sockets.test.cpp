@@ -498,6 +498,45 @@ TEST_CASE_FIXTURE(fixture, "hibernating: whatever wakes an actor finds its WebSo
     CHECK(std::count(lines.begin(), lines.end(), each) == 1);
 }
 
+TEST_CASE_FIXTURE(
+    fixture, "hibernating: an actor that skips what it does not know is not held up") {
+  host.serve(
+      "skipper",
+      [](engine_actor* self, notes_ptr to) -> caf::behavior {
+        self->set_default_handler(caf::skip);
+        return {
+            [](const socket_opened& s) { CHECK(s.socket.accept({.hibernate = true})); },
+            [=](const socket_message& m) { to->seen.emplace_back(m.text()); },
+            [=](const http_request&) {
+              to->seen.emplace_back("asked");
+              return http_response{};
+            },
+        };
+      },
+      n);
+  host.end();
+  host.boot();
+  auto b = instance_of("b");
+  host.start_accepted(b, "skipper");
+  host.open_socket(b, 1);
+  host.open_socket(b, 2);
+  sent();
+  host.stop(b);
+  sent();
+  b = instance_of("b", 2);
+  auto command = host.start_command(b, "skipper");
+  std::get<protocol::command_start_actor>(command.inner).hibernating_requests = {
+      {exchange(1).gateway, exchange(1).request}, {exchange(2).gateway, exchange(2).request}};
+  host.command(std::move(command));
+  host.accept(b);
+  host.request(b, 7, "GET", "/");
+  host.socket_says(2, 1, "said");
+  sent();
+  auto seen = said();
+  std::sort(seen.begin(), seen.end());
+  CHECK(seen == strings{"asked", "said"});
+}
+
 TEST_CASE_FIXTURE(fixture, "hibernating: a WebSocket of which nothing is stored is closed") {
   sleep();
   wake(2, {7});
