@@ -242,7 +242,10 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
 caf::invoke_message_result engine_actor::give(caf::mailbox_element& x) {
   const auto waits = sockets_ && sockets_->restoring() && !x.mid.is_response() &&
                      !x.content().match_elements<caf::exit_msg>();
-  return waits ? caf::invoke_message_result::skipped : event_based_actor::consume(x);
+  if (waits) return caf::invoke_message_result::skipped;
+  const auto result = event_based_actor::consume(x);
+  arm_socket_tick();
+  return result;
 }
 
 // An answer that a handler of ours gives itself leaves at once: in the mailbox it would be lost when the next message ends

@@ -188,6 +188,7 @@ private:
   void handle_idle_probe();
   std::optional<caf::invoke_message_result> consume_stream(caf::mailbox_element& x);
   std::optional<caf::invoke_message_result> consume_socket(caf::mailbox_element& x);
+  caf::invoke_message_result consume_restored(caf::mailbox_element& x);
   void arm_socket_tick();
   void handle_cancelled(const internal::attempt_cancelled& what);
   template <class T>

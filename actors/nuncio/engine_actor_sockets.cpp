@@ -1,5 +1,6 @@
 // The WebSocket side of engine_actor: which messages are of a socket, and what is done around their handlers.
 #include <caf/actor_system.hpp>
+#include <caf/mailbox_element.hpp>
 #include <nuncio/instance_sockets.hpp>
 
 namespace nuncio {
@@ -42,13 +43,10 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
     arm_socket_tick();
     return invoke_message_result::consumed;
   }
-  if (content.match_elements<socket_restored>()) {
-    const auto kept = content.get_as<socket_restored>(0).socket.get();
-    const auto result = event_based_actor::consume(x);
-    // A behavior that skips it, as one may have a default handler do, does not hold up everything else.
-    if (sockets_ && (result != invoke_message_result::skipped || awaited_responses_.empty()))
-      sockets_->handle_told(*kept);
-    return result;
+  if (content.match_elements<internal::tell_restored>()) return consume_restored(x);
+  if (content.match_elements<internal::flush>()) {
+    sockets_->handle_flush();
+    return invoke_message_result::consumed;
   }
   if (content.match_elements<internal::socket_failed>()) {
     const auto& what = content.get_as<internal::socket_failed>(0);
@@ -103,6 +101,22 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
     return invoke_message_result::consumed;
   }
   return std::nullopt;
+}
+
+// All in one turn: each message that is consumed has CAF look again at all that were skipped.
+caf::invoke_message_result engine_actor::consume_restored(caf::mailbox_element& x) {
+  using caf::invoke_message_result;
+  while (const auto next = sockets_->next_untold()) {
+    const auto told = caf::make_mailbox_element(
+        nullptr, caf::make_message_id(), {}, caf::make_message(socket_restored{connection{next}}));
+    const auto result = event_based_actor::consume(*told);
+    current_element_ = &x;
+    // It waits while the actor awaits something; a behavior that skips it does not hold up everything else.
+    if (result == invoke_message_result::skipped && !awaited_responses_.empty()) return result;
+    sockets_->handle_told();
+    if (getf(is_shutting_down_flag)) break;
+  }
+  return invoke_message_result::consumed;
 }
 
 void engine_actor::arm_socket_tick() {

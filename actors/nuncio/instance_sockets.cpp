@@ -1,6 +1,10 @@
 // See instance_sockets.hpp.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <caf/send.hpp>
 #include <nuncio/instance_sockets.hpp>
+#include <nuncio/kv_limits.hpp>
 #include <nuncio/storage_error.hpp>
 #include <nuncio/utf8.hpp>
 
@@ -8,6 +12,11 @@ namespace nuncio::internal {
 namespace {
 
 bytes own_copy(const bytes& x) { return x.empty() ? bytes{} : bytes::copy_of(x.span()); }
+
+bool may_pass_later(const caf::error& e) {
+  const auto why = storage_failure_of(e);
+  return lost_with_link(e) || (why && why->code == errc::queue_full);
+}
 
 std::uint64_t wall_clock_ms() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -60,7 +69,9 @@ bool instance_sockets::handle_message(const socket_message& m) {
   return true;
 }
 
-void instance_sockets::handle_told(const socket& x) { untold_.erase(x.ticket); }
+void instance_sockets::handle_told() {
+  if (!untold_.empty()) untold_.pop_front();
+}
 
 void instance_sockets::handle_returned(bool consumed) {
   const auto m = *std::exchange(in_hand_, std::nullopt);
@@ -75,8 +86,11 @@ void instance_sockets::acknowledge(socket& x, const socket_message& m) {
   const auto recorded = x.session.exact();
   x.session.handle_consumed(m.index, m.data.size());
   // Before the ack: what the engine forgets with it, the next instance must not take for missing.
-  if (recorded) save(x, false);
-  if (auto ack = x.session.poll_ack(false)) static_cast<void>(put(x, std::move(*ack)));
+  if (recorded) save(x);
+  if (auto ack = x.session.poll_ack(false)) {
+    if (unsaved_.contains(x.ticket)) write_records(false);
+    static_cast<void>(put(x, std::move(*ack)));
+  }
   acks_due_ = acks_due_ || (x.session.hibernates() && x.session.ack_due());
 }
 
@@ -118,6 +132,8 @@ void instance_sockets::flush() {
     const auto sent = put(*each.first, each.second);
     return sent || sent.error().code != errc::queue_full;
   });
+  erase_records();
+  write_records(false);
   if (!std::exchange(acks_due_, false)) return;
   for (auto& [ticket, x] : all_)
     if (auto ack = x->session.poll_ack(true))
@@ -142,7 +158,7 @@ outcome<void> instance_sockets::accept(socket& x, const accept_options& options)
   if (options.hibernate) {
     x.accepted_ms = wall_clock_ms();
     clean_up();
-    save(x, false);
+    save(x);
   }
   internal::tell(
       *x.context,
@@ -191,8 +207,7 @@ void instance_sockets::broadcast(const bytes& data, bool binary) {
 
 void instance_sockets::set_state(socket& x, const bytes& state) {
   x.state = own_copy(state);
-  if (x.session.hibernates() && x.session.now_in() == socket_session::state::open)
-    save(x, x.session.exact());
+  if (x.session.hibernates() && x.session.now_in() == socket_session::state::open) save(x);
 }
 
 void instance_sockets::handle_down(bool for_good) {
@@ -204,9 +219,10 @@ void instance_sockets::handle_down(bool for_good) {
       if (auto message = x->session.close(close_normal, "actor.destroyed"))
         static_cast<void>(put(*x, std::move(*message)));
     } else if (x->session.consumed() && !x->session.exact()) {
-      save(*x, true);
+      unsaved_.insert(ticket);
     }
   }
+  write_records(true);
   all_.clear();
 }
 
@@ -264,37 +280,115 @@ void instance_sockets::forget(socket& x) {
 
 // -- what is stored of those that hibernate
 
-void instance_sockets::save(socket& x, bool exact) {
-  const auto path = x.head.path();
-  const socket_record record{
-      text{nullptr, std::span{path}},
-      x.head.headers(),
-      x.state,
-      x.session.next_index(),
-      x.session.consumed(),
-      exact,
-      x.accepted_ms};
-  const auto failed =
-      [this, ticket = x.ticket, owner = owner_, context = x.context](const caf::error& e) {
-        if (lost_with_link(e)) {
-          if (const auto at = all_.find(ticket); at != all_.end())
-            save(*at->second, at->second->session.exact());
-          return;
-        }
-        log_to(
-            context->log,
-            log_level::warning,
-            "a WebSocket could not be stored; it will not survive its actor",
-            {{"actor", context->start.self.actor.str()},
-             {"reason", nuncio::describe(owner->system(), e)}});
-      };
-  kv_store::raw(storage_)
-      .put(socket_record_key(x.session.id()), encode(record))
-      .then([] {}, failed);
+void instance_sockets::save(const socket& x) {
+  unsaved_.insert(x.ticket);
+  ask_flush();
 }
 
 void instance_sockets::unsave(const exchange_id& id) {
-  kv_store::raw(storage_).erase(socket_record_key(id)).then([] {}, [](const caf::error&) {});
+  unerased_.push_back(id);
+  ask_flush();
+}
+
+void instance_sockets::ask_flush() {
+  if (!std::exchange(flush_asked_, true)) caf::anon_send(owner_, internal::flush{});
+}
+
+void instance_sockets::handle_flush() {
+  flush_asked_ = false;
+  erase_records();
+  write_records(false);
+}
+
+void instance_sockets::write_records(bool at_end) {
+  std::vector<std::pair<octets, octets>> entries;
+  std::vector<std::uint64_t> tickets;
+  std::size_t cost = 0;
+  for (const auto ticket : std::exchange(unsaved_, {})) {
+    const auto at = all_.find(ticket);
+    if (at == all_.end()) continue;
+    const auto& x = *at->second;
+    const auto path = x.head.path();
+    const socket_record record{
+        text{nullptr, std::span{path}},
+        x.head.headers(),
+        x.state,
+        x.session.next_index(),
+        x.session.consumed(),
+        x.session.exact() || (at_end && x.session.consumed()),
+        x.accepted_ms};
+    auto key = socket_record_key(x.session.id());
+    auto value = encode(record);
+    if (value.size() > kv_limits::value_bytes_max) {
+      complain(
+          fmt::format(
+              "with its state and headers it takes {} bytes of at most {}",
+              value.size(),
+              kv_limits::value_bytes_max),
+          1);
+      continue;
+    }
+    const auto more = kv_limits::cost(key, value);
+    if (tickets.size() == kv_limits::batch_keys_max || cost + more > kv_limits::put_bytes_max) {
+      put_records(std::exchange(entries, {}), std::exchange(tickets, {}));
+      cost = 0;
+    }
+    cost += more;
+    entries.emplace_back(std::move(key), std::move(value));
+    tickets.push_back(ticket);
+  }
+  if (!tickets.empty()) put_records(std::move(entries), std::move(tickets));
+}
+
+void instance_sockets::put_records(
+    std::vector<std::pair<octets, octets>> entries, std::vector<std::uint64_t> tickets) {
+  kv_store::raw(storage_)
+      .put_all(std::move(entries))
+      .then(
+          [] {},
+          [this, tickets = std::move(tickets)](const caf::error& e) {
+            if (!may_pass_later(e))
+              return complain(nuncio::describe(owner_->system(), e), tickets.size());
+            for (const auto ticket : tickets)
+              if (all_.contains(ticket)) unsaved_.insert(ticket);
+            if (lost_with_link(e)) ask_flush();
+          });
+}
+
+void instance_sockets::erase_records() {
+  auto ids = std::exchange(unerased_, {});
+  while (!ids.empty()) {
+    const auto n = std::min(ids.size(), kv_limits::batch_keys_max);
+    const std::vector<exchange_id> some{ids.end() - static_cast<std::ptrdiff_t>(n), ids.end()};
+    ids.resize(ids.size() - n);
+    std::vector<octets> keys;
+    keys.reserve(n);
+    for (const auto& id : some) keys.emplace_back(socket_record_key(id));
+    kv_store::raw(storage_)
+        .erase_all(std::move(keys))
+        .then(
+            [] {},
+            [this, some](const caf::error& e) {
+              if (!may_pass_later(e)) return;  // the next instance sees that its client has gone
+              for (const auto& id : some)
+                if (std::none_of(all_.begin(), all_.end(), [&](const auto& each) {
+                      return each.second->session.id() == id;
+                    }))
+                  unerased_.push_back(id);
+              if (lost_with_link(e)) ask_flush();
+            });
+  }
+}
+
+void instance_sockets::complain(std::string_view why, std::size_t count) {
+  const auto& context = owner_->context();
+  log_to(
+      context.log,
+      log_level::warning,
+      "WebSockets could not be stored; they will not survive their actor",
+      {{"actor", context.start.self.actor.str()},
+       {"count", fmt::to_string(count)},
+       {"reason", std::string{why}}});
 }
 
 void instance_sockets::restore(std::vector<socket_ptr> listed) {
@@ -335,7 +429,7 @@ void instance_sockets::handle_records(
     const auto at = waiting.find(*id);
     if (record && at != waiting.end()) {
       take_up(at->second, *record);
-      tell_restored(at->second);
+      untold_.push_back(at->second);
       waiting.erase(at);
       continue;
     }
@@ -348,7 +442,7 @@ void instance_sockets::handle_records(
         socket_session{*id}, next_own_--, owner_->shared_context(), owner_->address());
     take_up(x, *record);
     if (may_be_unlisted(*record, now)) {
-      tell_restored(x);
+      untold_.push_back(x);
       unlisted_.emplace(*id, x->ticket);
       unlisted.push_back(std::move(x));
       continue;
@@ -364,6 +458,7 @@ void instance_sockets::handle_records(
   }
   internal::tell(
       owner_->context(), sockets_restored{owner_->context().start.self, std::move(unlisted)});
+  if (!untold_.empty()) caf::anon_send(owner_, tell_restored{});
   for (const auto& each : std::exchange(failed_early_, {}))
     handle_failed(*each.socket, each.code, each.why);
 }
@@ -374,11 +469,6 @@ void instance_sockets::take_up(const socket_ptr& x, const socket_record& record)
   x->state = own_copy(record.state);
   x->accepted_ms = record.accepted_ms;
   all_.emplace(x->ticket, x);
-}
-
-void instance_sockets::tell_restored(const socket_ptr& x) {
-  untold_.insert(x->ticket);
-  caf::anon_send(owner_, socket_restored{connection{x}});
 }
 
 // Records of clients that left while this actor slept, with nobody else to wake it.

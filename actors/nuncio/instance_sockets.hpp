@@ -6,6 +6,7 @@
 #include <atomic>
 #include <caf/actor.hpp>
 #include <caf/actor_addr.hpp>
+#include <deque>
 #include <functional>
 #include <nuncio/engine_actor.hpp>
 #include <nuncio/kv.hpp>
@@ -74,10 +75,18 @@ public:
   void handle_returned(bool consumed);
   /// A handler has been told that it is closed.
   void handle_closed(socket& x);
-  /// A handler has been told that one is restored.
-  void handle_told(const socket& x);
+
+  /// The next of which a handler is to be told that it is restored; null if there is none.
+  [[nodiscard]] socket_ptr next_untold() const {
+    return untold_.empty() ? nullptr : untold_.front();
+  }
+
+  /// It has been told.
+  void handle_told();
   /// Sends acks and what found no room before; to be called again while wants_flush().
   void flush();
+  /// What turns have changed is stored, in one request for many.
+  void handle_flush();
 
   /// Until it is known which of those that hibernated go on, and handlers have been told of them, whatever else handlers are
   /// to be given has to wait.
@@ -86,7 +95,10 @@ public:
   /// Whether it has not been forgotten.
   [[nodiscard]] bool holds(const socket& x) const { return all_.contains(x.ticket); }
 
-  [[nodiscard]] bool wants_flush() const { return acks_due_ || !closes_.empty(); }
+  [[nodiscard]] bool wants_flush() const {
+    return acks_due_ || !closes_.empty() ||
+           (!flush_asked_ && (!unsaved_.empty() || !unerased_.empty()));
+  }
 
   // -- what the actor says
   outcome<void> accept(socket& x, const accept_options& options);
@@ -119,12 +131,17 @@ private:
   void tell(socket& x, std::uint16_t code, std::string_view reason);
   void give_up(socket& x, std::string_view why);
   void forget(socket& x);
-  void save(socket& x, bool exact);
+  void save(const socket& x);
   void unsave(const exchange_id& id);
+  void ask_flush();
+  void write_records(bool at_end);
+  void put_records(
+      std::vector<std::pair<octets, octets>> entries, std::vector<std::uint64_t> tickets);
+  void erase_records();
+  void complain(std::string_view why, std::size_t count);
   void handle_records(const std::vector<socket_ptr>& listed, const std::vector<kv_entry>& records);
   void handle_no_records(const std::vector<socket_ptr>& listed, const caf::error& why);
   void take_up(const socket_ptr& x, const socket_record& record);
-  void tell_restored(const socket_ptr& x);
   void clean_up();
 
   engine_actor* owner_;
@@ -138,9 +155,11 @@ private:
   std::unordered_map<exchange_id, std::uint64_t> unlisted_;  ///< tickets of those that went on
   bool looked_up_ = false;                                   ///< what an earlier instance stored
   bool looking_up_ = false;
-  std::vector<failed> failed_early_;  ///< while looking up
-  std::unordered_set<std::uint64_t>
-      untold_;  ///< tickets of those restored that no handler knows of
+  std::vector<failed> failed_early_;           ///< while looking up
+  std::deque<socket_ptr> untold_;              ///< are restored, but no handler knows
+  std::unordered_set<std::uint64_t> unsaved_;  ///< tickets of those whose record is to be written
+  std::vector<exchange_id> unerased_;  ///< whose records are to go; before those are written
+  bool flush_asked_ = false;
 };
 
 }  // namespace nuncio::internal

@@ -302,6 +302,9 @@ struct stream_over {
   std::shared_ptr<stream> which;
 };
 
+/// To an instance: its handlers are to hear which sockets are restored.
+struct tell_restored {};
+
 /// To an instance: acks of its sockets are due.
 struct socket_tick {};
 
@@ -357,6 +360,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_repeated)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_failed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_order)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::tell_restored)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::processed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::outbox_batch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::drain_outbox)

@@ -1,5 +1,6 @@
 // Client WebSockets: what handlers see of them, what the client sees, and what bounds hold.
 #include <nuncio/instance_sockets.hpp>
+#include <nuncio/kv.hpp>
 #include <nuncio/socket_record.hpp>
 
 #include "actors/sample_actors.hpp"
@@ -44,6 +45,7 @@ caf::behavior doorman(engine_actor* self, notes_ptr n) {
         if (m.text() == "throw") throw std::runtime_error("boom");
         if (m.text() == "close") return static_cast<void>(m.socket.close(4001, "bye"));
         if (m.text() == "all") return self->broadcast(text{"to all"});
+        if (m.text() == "large") return m.socket.set_state(bytes{std::string(131'072, 'x')});
         if (m.text() == "remember") return m.socket.set_state(bytes{std::string{"remembered"}});
         CHECK(m.socket.send(m.data, m.binary));
       },
@@ -60,6 +62,11 @@ caf::behavior doorman(engine_actor* self, notes_ptr n) {
       },
       [=](const std::string& order) {
         if (order == "accept") CHECK(n->sockets.back().accept());
+        if (order == "fill")  // more than one actor may ask of storage at once
+          for (int i = 0; i < 5000; ++i)
+            self->kv()
+                .list({.limit = 1})
+                .then([](const std::vector<kv_entry>&) {}, [](const caf::error&) {});
         if (order == "await")
           self->request(n->other, caf::infinite, 1).await([=](int) {
             n->seen.emplace_back("awaited");
@@ -783,6 +790,44 @@ TEST_CASE_FIXTURE(fixture, "hibernating: a WebSocket that is closed is forgotten
   host.socket_says(2, 1, "close");
   sent();
   CHECK(store.content.empty());
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "hibernating: a WebSocket that storage has no room for is stored, or forgotten, later") {
+  const auto records = [&] {
+    return std::count_if(store.content.begin(), store.content.end(), [](const auto& each) {
+      return internal::socket_record_id(bytes{each.first}).has_value();
+    });
+  };
+  host.open_socket(a, 1, "/hibernate");
+  sent();
+  CHECK(records() == 1);
+  store.silent = true;
+  tell("fill");
+  host.open_socket(a, 2, "/hibernate");
+  host.close_socket(1, 1, 1000);
+  store.silent = false;
+  store.serve(host);
+  CHECK(records() == 1);
+  CHECK(store.content.contains(std::string{internal::socket_record_key(exchange(1)).view()}));
+  host.pass(1s);
+  store.serve(host);
+  CHECK(records() == 1);
+  CHECK(store.content.contains(std::string{internal::socket_record_key(exchange(2)).view()}));
+}
+
+TEST_CASE_FIXTURE(fixture, "hibernating: a state that is too large to be stored costs no other") {
+  host.open_socket(a, 1, "/hibernate");
+  host.open_socket(a, 2, "/hibernate");
+  host.socket_says(1, 1, "large");
+  host.socket_says(2, 1, "remember");
+  sleep();
+  wake(2, {1, 2});
+  sent();
+  auto seen = said();
+  std::sort(seen.begin(), seen.end());
+  CHECK(seen == strings{"restored /hibernate ", "restored /hibernate remembered"});
 }
 
 TEST_CASE_FIXTURE(fixture, "hibernating: an actor sleeps only when its connections are stored") {

@@ -316,8 +316,16 @@ TEST_CASE("thousands of open WebSockets on one host") {
   REQUIRE(host.await_line("ready"));
   const pool_client client{engine, pool};
   const auto id = client.create_running("probe");
+  INFO("the host's log:\n" << host.log());
+  // On a machine that is too busy for the pings of this many the host renews its connection, and a request may be lost.
+  const engine_client impatient{{.endpoint = engine.endpoint(), .pool = pool, .timeout = 10s}};
   const auto await_sockets = [&](std::size_t n) {
-    return await([&] { return info_of(client, id)["sockets"] == n; }, 60s);
+    return await(
+        [&] {
+          const auto reply = impatient.request(id, "GET", "/request/info");
+          return reply && reply->status == 200 && json::parse(reply->body)["sockets"] == n;
+        },
+        60s);
   };
   // The real engine takes more than ten milliseconds of a processor to open one.
   const char* const wanted = std::getenv("NUNCIO_E2E_SOCKETS");
@@ -328,7 +336,7 @@ TEST_CASE("thousands of open WebSockets on one host") {
       crowd.most());
   // An actor with nothing but hibernating WebSockets falls asleep under them, and its waking takes the real engine as long
   // as opening them all: the host gives up an engine that is silent for so long.
-  const socket_client awake{engine.port(), fmt::format("/gateway/{}/websocket/echo", id)};
+  socket_client awake{engine.port(), fmt::format("/gateway/{}/websocket/echo", id)};
   CHECK(await_sockets(1));
   const auto resident_before = resident(host.pid());
   const auto path = fmt::format("/gateway/{}/websocket/hibernate", id);
@@ -348,11 +356,22 @@ TEST_CASE("thousands of open WebSockets on one host") {
       (static_cast<double>(resident_after) - static_cast<double>(resident_before)) / 1024 /
           static_cast<double>(n),
       std::chrono::duration<double>(asked - opened).count()));
+  // Through a sleep of their actor, whose end closes the one that does not hibernate.
+  CHECK(client.post(id, "/request/sleep").status == 200);
+  CHECK(awake.await_close(60s).has_value());
+  const auto asleep = steady_clock::now();
+  CHECK(crowd.ask_all(dev ? n : 8) == n);
+  const auto woken = steady_clock::now();
+  CHECK(await_sockets(n));
+  MESSAGE(fmt::format(
+      "asleep after {:.1f} s; all have echoed again after {:.1f} s",
+      std::chrono::duration<double>(asleep - asked).count(),
+      std::chrono::duration<double>(woken - asleep).count()));
   // The real engine gives up telling of a close that takes it too long, as of a thousand at once.
   const auto stay = dev || n < 500 ? 0 : n - 500;
   while (crowd.size() > stay) {
     crowd.drop(dev ? n : 100);
-    CHECK(await_sockets(crowd.size() + 1));
+    CHECK(await_sockets(crowd.size()));
   }
 }
 
