@@ -132,7 +132,6 @@ void instance_sockets::flush() {
     const auto sent = put(*each.first, each.second);
     return sent || sent.error().code != errc::queue_full;
   });
-  erase_records();
   write_records(false);
   if (!std::exchange(acks_due_, false)) return;
   for (auto& [ticket, x] : all_)
@@ -296,11 +295,11 @@ void instance_sockets::ask_flush() {
 
 void instance_sockets::handle_flush() {
   flush_asked_ = false;
-  erase_records();
   write_records(false);
 }
 
 void instance_sockets::write_records(bool at_end) {
+  erase_records();
   std::vector<std::pair<octets, octets>> entries;
   std::vector<std::uint64_t> tickets;
   std::size_t cost = 0;

@@ -134,6 +134,7 @@ private:
   void save(const socket& x);
   void unsave(const exchange_id& id);
   void ask_flush();
+  /// And erases those that are to go, before: a WebSocket may have been opened again.
   void write_records(bool at_end);
   void put_records(
       std::vector<std::pair<octets, octets>> entries, std::vector<std::uint64_t> tickets);
