@@ -14,6 +14,7 @@
 #include <cctype>
 #include <optional>
 #include <stdexcept>
+#include <utility>
 
 namespace nuncio::e2e {
 namespace {

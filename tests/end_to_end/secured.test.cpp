@@ -1,5 +1,7 @@
 // Hosts that reach their engine as in production: over TLS, through a proxy, with a token. Neither engine does any of this by
 // itself, so a front does it for them.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <fstream>
 
@@ -321,7 +323,7 @@ TEST_CASE("proxy: wrong credentials end the host, and the error names the variab
     front proxy{in.wire.port(), nullptr, proxy_for(name, "user:right")};
     const test::environment environment;
     environment.set((scheme + "_proxy").c_str(), proxy_url(proxy, "user:secret"));
-    const guarded_host host{in, in.setup(scheme + "://" + name)};
+    const guarded_host host{in, in.setup(fmt::format("{}://{}", scheme, name))};
     const auto why = end_of(host);
     CHECK_MESSAGE(why.find(scheme + "_proxy") != std::string::npos, why);
     CHECK_FALSE(shows_secret(why + host.log()));
@@ -362,7 +364,7 @@ TEST_CASE("proxy: neither loopback nor what no_proxy names goes through it") {
   for (const std::string name : {"127.0.0.1", "localhost", "0.0.0.0"}) {
     CAPTURE(name);
     environment.set("no_proxy", "example.com,0.0.0.0" + port);
-    guarded_host host{in, in.setup("http://" + name + port)};
+    guarded_host host{in, in.setup(fmt::format("http://{}{}", name, port))};
     REQUIRE(host.await_ready());
     CHECK(in.client.get(in.client.create_running("counter"), "/request/count").body == "0");
     CHECK(proxy.requests().empty());

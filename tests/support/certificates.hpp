@@ -103,7 +103,7 @@ public:
 private:
   template <class F>
   std::string put(const std::string& name, F write) {
-    const auto path = (path_ / name).string();
+    auto path = (path_ / name).string();
     auto* file = std::fopen(path.c_str(), "w");
     if (file == nullptr) std::abort();
     write(file);
