@@ -24,7 +24,7 @@ std::optional<caf::invoke_message_result> engine_actor::consume_stream(caf::mail
     const auto& late = content.get_as<internal::upload_late>(0);
     const auto touched = (streams_ && streams_->handle_late(late.ticket)) ||
                          (late.ticket <= newest_ticket_ && !skipped_.contains(late.ticket));
-    if (!touched) tell_ingress(internal::upload_untouched{late.ticket, late.exchange});
+    if (!touched) internal::tell(*context_, internal::upload_untouched{late.ticket, late.exchange});
     return invoke_message_result::consumed;
   }
   if (content.match_elements<internal::stream_turn>()) {
