@@ -89,7 +89,7 @@ struct fixture {
     settle_down();
     check_empty();
     const auto after = heap();
-    MESSAGE(where, ": heap before ", before, ", after ", after);
+    MESSAGE(std::string{where}, ": heap before ", before, ", after ", after);
     if (heap_counts) CHECK(after < before + (256UL << 10U));
   }
 };
