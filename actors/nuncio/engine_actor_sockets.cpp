@@ -12,18 +12,10 @@ using namespace std::chrono_literals;
 // How long an ack may wait for others: far within the 30 s of the engine (docs/protocol.md G.7).
 constexpr duration ack_interval = 500ms;
 
-template <class... Ts>
-bool is_any_of(const caf::type_erased_tuple& x) {
-  return (x.match_elements<Ts>() || ...);
-}
-
 bool is_of_socket(const caf::type_erased_tuple& x) {
-  return is_any_of<
-      socket_message,
-      socket_opened,
-      socket_closed,
-      internal::socket_repeated,
-      internal::socket_order>(x);
+  return x.match_elements<socket_message>() || x.match_elements<socket_opened>() ||
+         x.match_elements<socket_closed>() || x.match_elements<internal::socket_repeated>() ||
+         x.match_elements<internal::socket_order>();
 }
 
 }  // namespace

@@ -73,7 +73,7 @@ struct ingress_options {
   std::function<void()> on_system_end;
 };
 
-/// The exchanges of which something must be remembered until the engine comes back to them, or does not: the last 1024.
+/// Exchanges or actors of which something must be remembered until the engine comes back to them, or does not: the last 1024.
 template <class Id>
 class recent {
 public:

@@ -13,7 +13,8 @@ namespace {
 
 bytes own_copy(const bytes& x) { return x.empty() ? bytes{} : bytes::copy_of(x.span()); }
 
-bool may_pass_later(const caf::error& e) {
+// The same records may be written once there is a link, or room.
+bool goes_again(const caf::error& e) {
   const auto why = storage_failure_of(e);
   return lost_with_link(e) || (why && why->code == errc::queue_full);
 }
@@ -346,7 +347,7 @@ void instance_sockets::put_records(
       .then(
           [] {},
           [this, tickets = std::move(tickets)](const caf::error& e) {
-            if (!may_pass_later(e))
+            if (!goes_again(e))
               return complain(nuncio::describe(owner_->system(), e), tickets.size());
             for (const auto ticket : tickets)
               if (all_.contains(ticket)) unsaved_.insert(ticket);
@@ -368,7 +369,7 @@ void instance_sockets::erase_records() {
         .then(
             [] {},
             [this, some](const caf::error& e) {
-              if (!may_pass_later(e)) return;  // the next instance sees that its client has gone
+              if (!goes_again(e)) return;  // the next instance sees that its client has gone
               for (const auto& id : some)
                 if (std::none_of(all_.begin(), all_.end(), [&](const auto& each) {
                       return each.second->session.id() == id;

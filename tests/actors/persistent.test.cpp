@@ -198,10 +198,7 @@ TEST_CASE_FIXTURE(
   host.stop(a);
   settle();
   a = instance_of("a", 2);
-  auto command = host.start_command(a, "lobby");
-  std::get<protocol::command_start_actor>(command.inner).hibernating_requests = {
-      {exchange(1).gateway, exchange(1).request}};
-  host.command(std::move(command));
+  host.wake(a, "lobby", {1});
   host.request(a, 900, "GET", "/");
   CHECK(seen.empty());
   settle();

@@ -115,11 +115,7 @@ struct fixture : hosted {
 
   /// The engine wakes the actor, with these WebSockets.
   void wake(std::uint32_t generation, std::initializer_list<std::uint32_t> sockets) {
-    auto command = host.start_command(instance_of("a", generation), "doorman");
-    auto& start = std::get<protocol::command_start_actor>(command.inner);
-    for (const auto n1 : sockets)
-      start.hibernating_requests.push_back({exchange(n1).gateway, exchange(n1).request});
-    host.command(std::move(command));
+    host.wake(instance_of("a", generation), "doorman", sockets);
     host.accept(instance_of("a", generation));
   }
 
@@ -531,10 +527,7 @@ TEST_CASE_FIXTURE(
   host.stop(b);
   sent();
   b = instance_of("b", 2);
-  auto command = host.start_command(b, "skipper");
-  std::get<protocol::command_start_actor>(command.inner).hibernating_requests = {
-      {exchange(1).gateway, exchange(1).request}, {exchange(2).gateway, exchange(2).request}};
-  host.command(std::move(command));
+  host.wake(b, "skipper", {1, 2});
   host.accept(b);
   host.request(b, 7, "GET", "/");
   host.socket_says(2, 1, "said");

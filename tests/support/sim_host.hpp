@@ -268,6 +268,16 @@ public:
   }
 
   // -- sockets
+  /// The engine starts `who`, with these hibernating WebSockets.
+  void wake(
+      const actor_ref& who, std::string_view name, std::initializer_list<std::uint32_t> sockets) {
+    auto woken = start_command(who, name);
+    auto& start = std::get<protocol::command_start_actor>(woken.inner);
+    for (const auto n : sockets)
+      start.hibernating_requests.push_back({exchange(n).gateway, exchange(n).request});
+    command(std::move(woken));
+  }
+
   void open_socket(const actor_ref& who, std::uint32_t n, std::string_view path = "/") {
     protocol::to_envoy_web_socket_open x{who.actor, std::nullopt, text{path}, {}};
     x.headers.entries.emplace_back("user-agent", "test");
