@@ -237,6 +237,16 @@ void ingress::handle_command(protocol::command_wrapper& command) {
   const auto judged =
       ledger_.admit(at, age, connection_, now);  // I2: recorded before anything else
   processed_.push_back(at);                      // I7: whatever the verdict
+  if (const auto further = ledger_.stats().further_starts; further != further_starts_seen_) {
+    further_starts_seen_ = further;
+    limiter_.log(
+        now,
+        log_level::warning,
+        "the engine started a generation again, which is not run",
+        {{"actor", who.actor.str()},
+         {"generation", fmt::to_string(who.generation)},
+         {"index", fmt::to_string(at.index)}});
+  }
   if (judged == verdict::duplicate || judged == verdict::superseded) return;
   if (known && *known < who.generation) {  // I11
     say(internal::superseded{who.actor, who.generation});

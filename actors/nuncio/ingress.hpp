@@ -323,7 +323,8 @@ private:
   caf::actor ack_;
   caf::actor outbox_;
   command_ledger ledger_;
-  std::uint64_t gaps_seen_ = 0, over_cap_seen_ = 0;  ///< of what the ledger counts, logged
+  /// Of what the ledger counts, logged.
+  std::uint64_t gaps_seen_ = 0, over_cap_seen_ = 0, further_starts_seen_ = 0;
   engine_clock clock_;
   log_limiter limiter_;
   ingress_stats stats_;

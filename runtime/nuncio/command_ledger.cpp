@@ -211,6 +211,14 @@ verdict command_ledger::admit(
     ++x.stats.duplicates;
     return verdict::duplicate;
   }
+  if (e && at.generation == e->generation && start_age) {
+    // A generation lives once, and its Start comes before all else: it lives, or had its Stopped.
+    e->last = at.index;
+    x.touch(*e, connection, now);
+    ++x.stats.duplicates;
+    ++x.stats.further_starts;
+    return verdict::duplicate;
+  }
   if (e && at.generation == e->generation) {
     if (static_cast<std::uint64_t>(at.index) - static_cast<std::uint64_t>(e->last) > 1)
       ++x.stats.gaps;

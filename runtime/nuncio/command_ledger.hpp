@@ -15,8 +15,9 @@
 namespace nuncio {
 
 enum class verdict : std::uint8_t {
-  fresh,       ///< run it
-  duplicate,   ///< index not above the last processed one: ack again, run nothing
+  fresh,      ///< run it
+  duplicate,  ///< index not above the last processed one, or a Start of a generation that has had a
+              ///< command before: ack (again), run nothing
   superseded,  ///< of an older generation than the newest seen: ack, run nothing
   expired,     ///< a Start that the engine has given up by now: ack, end an older instance, answer
                ///< Stopped(Error)
@@ -44,6 +45,7 @@ struct ledger_stats {
   std::uint64_t duplicates = 0;
   std::uint64_t superseded = 0;
   std::uint64_t expired = 0;
+  std::uint64_t further_starts = 0;  ///< of the duplicates: Starts at an index that was new
   std::uint64_t gaps = 0;            ///< fresh indexes that skipped one or more
   std::uint64_t forgotten = 0;       ///< proven entries dropped after forget_after
   std::uint64_t dropped_at_cap = 0;  ///< proven entries dropped early because of bytes_max

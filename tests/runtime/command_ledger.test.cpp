@@ -65,7 +65,31 @@ TEST_CASE("A Start too old to run is expired, recorded, and a duplicate from the
   CHECK(x.admit(at("a", 1, 1), 28s, 1, start) == verdict::fresh);
   CHECK(x.admit(at("a", 2, 1), 28s + 1ms, 1, start) == verdict::expired);
   CHECK(x.admit(at("a", 2, 1), 40s, 1, start) == verdict::duplicate);
-  CHECK(x.admit(at("a", 2, 2), 40s, 1, start) == verdict::expired);
+  CHECK(x.admit(at("a", 2, 2), 0s, 1, start) == verdict::duplicate);  // it had its Stopped
+}
+
+TEST_CASE(
+    "I3 no resurrection: a generation takes one Start, as its first command, at whatever index") {
+  command_ledger x;
+  CHECK(x.admit(at("a", 1, 1), 0s, 1, start) == verdict::fresh);
+  CHECK(x.admit(at("a", 1, 2), 0s, 1, start) == verdict::duplicate);
+  CHECK(x.last_index({actor_id{"a"}, 1}) == 2);  // what is acked is recorded
+  CHECK(x.admit(at("a", 1, 3), std::nullopt, 1, start) == verdict::fresh);
+  CHECK(x.admit(at("a", 1, 4), 0s, 1, start) == verdict::duplicate);
+  CHECK(x.stats().further_starts == 2);
+  CHECK(x.admit(at("a", 1, 4), 0s, 1, start) == verdict::duplicate);
+  CHECK(x.stats().further_starts == 2);  // that was a replay
+  SUBCASE("a Stop first") {
+    CHECK(x.admit(at("b", 1, 1), std::nullopt, 1, start) == verdict::fresh);
+    CHECK(x.admit(at("b", 1, 2), 0s, 1, start) == verdict::duplicate);
+  }
+  SUBCASE("an expired Start first") {
+    CHECK(x.admit(at("b", 1, 1), 1h, 1, start) == verdict::expired);
+    CHECK(x.admit(at("b", 1, 2), 0s, 1, start) == verdict::duplicate);
+  }
+  SUBCASE("the next generation has its own") {
+    CHECK(x.admit(at("a", 2, 1), 0s, 1, start) == verdict::fresh);
+  }
 }
 
 TEST_CASE("Extreme indexes overflow nothing") {
@@ -261,19 +285,22 @@ TEST_CASE("Whatever comes, the ledger says what a naive model says, 300 seeds") 
           break;
         default: {
           const auto index = static_cast<std::int64_t>(pick(5));
+          const bool starts = pick(2) == 0;
           auto expected = verdict::fresh;
           if (it != model.end() && who.generation < it->second.generation) {
             expected = verdict::superseded;
           } else if (known && index <= it->second.last) {
             expected = verdict::duplicate;
           } else {
+            if (known && starts) expected = verdict::duplicate;
             const bool live = known && it->second.live;
             model[id] = {who.generation, index, 0, {}, live};
           }
           auto& m = model[id];
           m.on = connection;
           m.touched = now;
-          REQUIRE(x.admit(at(id, who.generation, index), 0s, connection, now) == expected);
+          const auto age = starts ? std::optional<duration>{0s} : std::nullopt;
+          REQUIRE(x.admit(at(id, who.generation, index), age, connection, now) == expected);
         }
       }
       x.expire(now);

@@ -22,7 +22,7 @@ constexpr std::array<std::string_view, 10> column_names{
     "down",
     "stopping",
     "ending"};
-constexpr std::array<std::string_view, 10> fault_names{
+constexpr std::array<std::string_view, 11> fault_names{
     "none",
     "cut",
     "half_open",
@@ -32,7 +32,8 @@ constexpr std::array<std::string_view, 10> fault_names{
     "freeze",
     "stall",
     "restart",
-    "retry"};
+    "retry",
+    "further"};
 
 // Why a cell can't happen; empty when it can.
 std::string_view impossible(row r, column c, fault f) {

@@ -39,6 +39,7 @@ enum class fault : std::uint8_t {
   stall,      ///< one actor of the host stood still
   restart,    ///< the engine was killed and came back
   retry,      ///< the engine stored a command again
+  further,    ///< the engine stored a Start of a generation once more, at an index of its own
   faults,
 };
 

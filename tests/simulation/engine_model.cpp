@@ -170,6 +170,7 @@ void engine_model::store(placed_actor& a, protocol::command what) {
   a.last_push = std::max(a.last_push, time_.now() + delay);  // those of one actor keep their order
   if (random_.permille(faults.lose_push_permille)) {
     to_.on_fault(1);
+    a.lost_push = true;
     return;
   }
   time_.at(a.last_push, side::engine, [this, at] { push(at); });
@@ -228,6 +229,7 @@ void engine_model::allocate(std::size_t n) {
   }
   ++a.generation;
   a.next_command = 1;
+  a.lost_push = false;
   a.last_event = a.last_acked = -1;
   const auto generation = a.generation;
   if (other) {
@@ -242,12 +244,27 @@ void engine_model::allocate(std::size_t n) {
   protocol::command_start_actor start;
   start.config.name = a.name;
   start.config.create_ts = clock();
-  store(a, std::move(start));
+  store(a, start);
+  if (random_.permille(faults.further_permille)) start_further(n, start);
   time_.after(start_timeout, side::engine, [this, n, generation] {
     const auto& x = actors_[n];
     if (x.generation == generation && x.at == place::starting)
       ended(n, x.delete_wanted, false);  // given up without a Stop
   });
+}
+
+// Before or after the generation's Stop, and perhaps beside the next generation.
+void engine_model::start_further(std::size_t n, const protocol::command_start_actor& start) {
+  const auto wait = random_.percent(50) ? random_.between(0ms, 100ms) : random_.between(0s, 25s);
+  time_.after(
+      wait, side::engine, [this, n, start, generation = actors_[n].generation, life = life_] {
+        auto& a = actors_[n];
+        // An ack of a higher index would clear what was not delivered yet.
+        if (a.generation != generation || life != life_ || a.lost_push) return;
+        to_.on_fault(3);
+        store(a, start);
+        if (random_.percent(30)) start_further(n, start);
+      });
 }
 
 void engine_model::stop(placed_actor& a, stop_actor_reason why, place next) {

@@ -34,6 +34,7 @@ struct placed_actor {
   std::int64_t next_command = 1, last_event = -1, last_acked = -1;
   bool wake = false, delete_wanted = false, may_be_destroyed = false;
   bool judging = false;
+  bool lost_push = false;  ///< a command of this generation came, or will come, with a replay only
   std::vector<protocol::event_wrapper> batch;
   time_point last_push{};
   time_point changed{};
@@ -41,6 +42,8 @@ struct placed_actor {
 
 struct engine_faults {
   unsigned lose_push_permille = 0, duplicate_permille = 0, retry_permille = 0, delay_permille = 0;
+  /// How often a Start is stored once more, at the next index, some time after the first.
+  unsigned further_permille = 0;
   bool elsewhere = false;
   /// How long a Stop may go unanswered before the engine says Stop(LOST).
   duration stop_threshold = 30min;
@@ -55,7 +58,7 @@ public:
     std::function<void(const actor_ref&)>
         gave_up;  ///< with its host: no Ping went there for the lost threshold
     std::function<void(const char* check, const std::string&)> violated;
-    std::function<void(int)> on_fault;  ///< 0 duplicate, 1 delay, 2 retry
+    std::function<void(int)> on_fault;  ///< 0 duplicate, 1 delay, 2 retry, 3 further
   };
 
   engine_model(scheduler& time, chance& random, ports to)
@@ -99,6 +102,7 @@ private:
   void stop(placed_actor& a, protocol::stop_actor_reason why, place next);
   void store(placed_actor& a, protocol::command what);
   void push(const protocol::actor_checkpoint& at);
+  void start_further(std::size_t n, const protocol::command_start_actor& start);
   void acknowledge(const protocol::actor_checkpoint& at);
   void judge(std::size_t n);
   void apply(std::size_t n, const protocol::event_wrapper& e, place before, bool& ended);

@@ -71,7 +71,9 @@ void oracle::handle_actor_down(const actor_ref& who) {
 
 void oracle::handle_abandoned(const actor_ref& who) { handle_actor_down(who); }
 
-void oracle::handle_hopeless(const actor_ref& who) { hopeless_.insert(who); }
+void oracle::handle_hopeless(const actor_ref& who) {
+  if (!factories_.contains(who)) hopeless_.insert(who);  // else it had its end, or will have it
+}
 
 void oracle::handle_output(const actor_ref& who) {
   const auto at = elsewhere_.find(who.actor);

@@ -56,7 +56,8 @@ private:
         .violated = [](const char* check, const std::string& what) { throw violated(check, what); },
         .on_fault =
             [this](int what) {
-              constexpr std::array all{fault::duplicate, fault::delay, fault::retry};
+              constexpr std::array all{
+                  fault::duplicate, fault::delay, fault::retry, fault::further};
               watch_.handle_fault(all[static_cast<std::size_t>(what)]);
             }};
   }
@@ -99,6 +100,7 @@ private:
       e.lose_push_permille = some(100);
     }
     if (has(fault::retry)) e.retry_permille = 20 + some(200);
+    if (has(fault::further)) e.further_permille = 50 + some(400);
     if (has(fault::lost_ack)) wire_.faults.lost_ack_permille = 50 + some(600);
     if (has(fault::cut)) wire_.faults.cut_permille = some(60);
     wire_.latency = random_.between(10us, 30ms);
