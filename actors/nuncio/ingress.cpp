@@ -283,17 +283,19 @@ void ingress::handle_command(protocol::command_wrapper& command) {
   }
   ++stats_.dispatched;
   if (start != nullptr)
-    handle_start(who, *start);
+    handle_start(who, *start, now - age.value_or(duration{}));
   else
     handle_stop(who, std::get<protocol::command_stop_actor>(command.inner).reason);
 }
 
-void ingress::handle_start(const actor_ref& who, protocol::command_start_actor& start) {
+void ingress::handle_start(
+    const actor_ref& who, protocol::command_start_actor& start, time_point allocated) {
   if (stats_.starts++ % starts_at_once == 0) extend_heap(starts_at_once * start_bytes);
   ledger_.handle_live(who);
   auto& place = slots_[who.actor];
   auto made = std::make_unique<instance>();
   made->who = who;
+  made->limit = allocated + options_.start_limit;
   made->context = make_context(who, std::move(start.config));
   if (start.preloaded_kv) made->context->preloaded = std::move(*start.preloaded_kv);
   await_sockets(*made, place.current.get(), start.hibernating_requests);
@@ -304,7 +306,7 @@ void ingress::handle_start(const actor_ref& who, protocol::command_start_actor& 
   auto& x = *made;
   auto& free = place.current ? place.next : place.current;
   free = std::move(made);
-  set_alarm(x, input::start_limit, options_.start_limit);
+  set_alarm(x, input::start_limit, x.limit);
   if (!place.next) apply(x, input::older_down);
 }
 
@@ -431,8 +433,8 @@ void ingress::apply(instance& x, input what, std::string why) {
     ++stats_.actors_started;
     say(internal::say_running{who});
     drop_alarm(x, input::start_limit);
-    // The engine gives up what it has not accepted by its start limit (DESIGN: the outbox).
-    set_alarm(x, input::given_up, options_.start_limit);
+    // The engine gives up what it has not accepted by its start limit (docs/design.md, the outbox).
+    set_alarm(x, input::given_up, x.limit);
     x.busy_at = options_.now();
     watch_idle(x, x.busy_at + x.context->serving->idle_timeout);
     if (draining_) set_alarm(x, input::drain, options_.drain_patience);
@@ -562,8 +564,12 @@ void ingress::say(internal::outbox_input what) { said_.push_back(std::move(what)
 // -- time ---------------------------------------------------------------------------
 
 void ingress::set_alarm(instance& x, input what, duration after) {
+  set_alarm(x, what, options_.now() + after);
+}
+
+void ingress::set_alarm(instance& x, input what, time_point at) {
   // Most alarms are of one length, so that the latest belongs at the end.
-  x.alarms.push_back(alarms_.emplace_hint(alarms_.end(), options_.now() + after, alarm{&x, what}));
+  x.alarms.push_back(alarms_.emplace_hint(alarms_.end(), at, alarm{&x, what}));
 }
 
 void ingress::drop_alarm(instance& x, input what) {
@@ -625,8 +631,10 @@ void ingress::handle_tick(std::uint64_t serial) {
           set_alarm(x, what, options_.start_limit);
         break;
       case input::start_limit:
-        if (x.state == state::starting || x.state == state::queued)
+        if (x.state == state::starting)
           apply(x, what, "the factory took longer than the start limit");
+        else if (x.state == state::queued)
+          apply(x, what, "the older generation did not end within the start limit");
         break;
       case input::end_limit:
         if (x.state == state::ending || x.state == state::ending_silently) apply(x, what);

@@ -135,6 +135,8 @@ private:
     std::shared_ptr<instance_context> context;
     caf::actor handle;
     std::string why;  ///< for Stopped(Error)
+    /// By when the engine must have accepted Running: from then on it may run the next generation elsewhere (I14).
+    time_point limit{};
     protocol::stop_actor_reason reason{};
     std::unordered_map<exchange_id, std::uint64_t> attempts;  ///< exchange -> ticket
     /// Ticket -> body of attempts that were replaced or aborted, but still take a place in the instance's mailbox.
@@ -221,7 +223,8 @@ private:
   void handle_inbound(inbound_batch& batch);
   void handle_commands(protocol::to_envoy_commands& frame);
   void handle_command(protocol::command_wrapper& command);
-  void handle_start(const actor_ref& who, protocol::command_start_actor& start);
+  void handle_start(
+      const actor_ref& who, protocol::command_start_actor& start, time_point allocated);
   void handle_stop(const actor_ref& who, protocol::stop_actor_reason reason);
   void handle_acked_events(const protocol::to_envoy_ack_events& acks);
   void handle_ping(engine_ms ts);
@@ -299,6 +302,7 @@ private:
   void handle_down(const internal::instance_down& what);
   void count_as_down(instance& x);
   void set_alarm(instance& x, lifecycle::input input, duration after);
+  void set_alarm(instance& x, lifecycle::input input, time_point at);
   void drop_alarm(instance& x, lifecycle::input input);
   void watch_idle(instance& x, time_point at);
   void check_idle(instance& x, time_point now);

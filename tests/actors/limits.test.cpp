@@ -22,6 +22,23 @@ struct fixture : hosted {
     host.options().on_done = [this] { ++dones; };
     host.boot();
   }
+
+  // Starts `a` so many seconds after its allocation, and takes its first turn, which runs the factory, out of the
+  // scheduler's list.
+  caf::resumable* begin_stuck(duration age) {
+    host.batch({protocol::to_envoy_commands{{host.start_command(a, "echo", 1, age)}}});
+    auto& jobs = host.sim.scheduler().jobs;
+    while (jobs.size() == 1) host.sim.scheduler().try_run_once();
+    caf::resumable* stuck = nullptr;
+    std::deque<caf::resumable*> rest;
+    for (auto* job : std::exchange(jobs, {}))
+      (stuck == nullptr && dynamic_cast<tally_actor*>(job) != nullptr ? stuck = job
+                                                                      : (rest.push_back(job), job));
+    jobs = rest;
+    REQUIRE(stuck != nullptr);
+    host.settle();
+    return stuck;
+  }
 };
 
 }  // namespace
@@ -147,18 +164,7 @@ TEST_CASE_FIXTURE(fixture, "an actor that ignores exit is abandoned after the li
 
 TEST_CASE_FIXTURE(
     fixture, "a factory slower than the start limit: Stopped(Error), the actor is ended") {
-  host.batch({protocol::to_envoy_commands{{host.start_command(a)}}});
-  auto& jobs = host.sim.scheduler().jobs;
-  while (jobs.size() == 1) host.sim.scheduler().try_run_once();
-  // Ingress has spawned the actor: its first turn, which runs the factory, waits.
-  caf::resumable* stuck = nullptr;
-  std::deque<caf::resumable*> rest;
-  for (auto* job : std::exchange(jobs, {}))
-    (stuck == nullptr && dynamic_cast<tally_actor*>(job) != nullptr ? stuck = job
-                                                                    : (rest.push_back(job), job));
-  jobs = rest;
-  REQUIRE(stuck != nullptr);
-  host.settle();
+  auto* const stuck = begin_stuck(0s);
   CHECK(host.lines() == strings{"ack a/1:1"});
   host.pass(31s);
   CHECK(
@@ -168,10 +174,74 @@ TEST_CASE_FIXTURE(
           "event a/1:250 stopped error: the factory took longer than the start limit"});
   CHECK(host.stats().actors_abandoned == 1);
   host.clear();
-  jobs.push_back(stuck);
+  host.sim.scheduler().jobs.push_back(stuck);
   host.settle();
   CHECK(host.lines().empty());
   CHECK(host.stats().instances == 0);
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "I14 single writer: a factory's time counts from the engine's allocation, not from the Start's "
+    "arrival") {
+  auto* const stuck = begin_stuck(10s);
+  host.pass(17s);
+  CHECK(host.lines() == strings{"ack a/1:1"});
+  host.pass(2s);
+  CHECK(host.log_text().find("an actor ignores its end") == std::string::npos);
+  host.pass(2s);  // what an actor gets to end
+  CHECK(
+      host.lines() ==
+      strings{
+          "ack a/1:1",
+          "event a/1:250 stopped error: the factory took longer than the start limit"});
+  host.sim.scheduler().jobs.push_back(stuck);
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "I14 single writer: a Start that waits for the older generation counts from its allocation") {
+  host.start_accepted(a);
+  host.clear();
+  caf::anon_send(p->selves[0], 1);
+  auto& jobs = host.sim.scheduler().jobs;
+  REQUIRE(jobs.size() == 1);
+  auto* const stuck = jobs.front();
+  jobs.clear();
+  host.command(host.start_command(instance_of("a", 2), "echo", 1, 27s));
+  host.pass(900ms, 300ms);
+  CHECK(host.lines() == strings{"ack a/2:1"});
+  host.pass(200ms, 100ms);
+  CHECK(
+      host.lines() ==
+      strings{
+          "ack a/2:1",
+          "event a/2:250 stopped error: the older generation did not end within the start limit"});
+  CHECK(p->factories == 1);
+  jobs.push_back(stuck);
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "I14 single writer: how long Running may go unacked counts from the engine's allocation") {
+  host.start_accepted(a);  // the engine acks
+  const auto b = instance_of("b");
+  host.clear();
+  host.command(host.start_command(b, "echo", 1, 27s));
+  CHECK(host.lines() == strings{"ack b/1:1", "event b/1:250 running"});
+  host.pass(900ms, 300ms);
+  CHECK(p->ended == 0);
+  host.pass(200ms, 100ms);
+  CHECK(p->ended == 1);
+  CHECK(
+      host.lines().back() ==
+      "event b/1:501 stopped error: the engine did not accept Running in time");
+  // Acked within the limit, it runs on.
+  const auto c = instance_of("c");
+  host.command(host.start_command(c, "echo", 1, 27s));
+  host.accept(c);
+  host.pass(60s);
+  CHECK(p->ended == 1);
 }
 
 TEST_CASE_FIXTURE(

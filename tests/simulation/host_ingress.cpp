@@ -69,7 +69,7 @@ void host_model::command(const protocol::command_wrapper& x) {
     said_.emplace_back(said_superseded{who.actor, who.generation});
     if (const auto place = slots_.find(who.actor); place != slots_.end()) {
       if (place->second.next && place->second.next->who.generation < who.generation)
-        place->second.next.reset();
+        apply(actor_ref{place->second.next->who}, input::superseded);
       if (place->second.current && place->second.current->who.generation < who.generation)
         apply(
             actor_ref{place->second.current->who}, input::superseded, "a newer generation exists");
@@ -112,7 +112,7 @@ void host_model::stop_actor(const actor_ref& who, protocol::stop_actor_reason re
     ledger_.handle_gone(who, time_.now());
     return;
   }
-  apply(who, input::accepted);
+  if (find(who)->state != state::queued) apply(who, input::accepted);
   apply(
       who,
       reason == protocol::stop_actor_reason::lost ? input::lost_command : input::stop_command,
@@ -168,7 +168,7 @@ void host_model::apply(const actor_ref& who, input what, const std::string& why)
         "lifecycle",
         fmt::format("{} met {}, which can't happen", to_string(x->state), to_string(what)));
   x->state = step->to;
-  if (x->why.empty()) x->why = why;
+  if (step->to != step->from && x->why.empty()) x->why = why;
   const auto does = [&](lifecycle::action a) { return (step->actions & a) != 0; };
   if (does(lifecycle::cut)) *x->gate = false;
   if (does(lifecycle::tell_stop)) {
