@@ -43,8 +43,6 @@ public:
 
   void greet(std::vector<protocol::to_rivet>, bool) override {}
 
-  void reconnect() override {}
-
   void grant(std::size_t messages, std::size_t) override {
     const std::lock_guard guard{mutex_};
     granted_ += messages;

@@ -20,8 +20,7 @@ void ledger_fresh(benchmark::State& state) {
   const auto at = checkpoints(static_cast<std::size_t>(state.range(0)));
   for (auto _ : state) {
     command_ledger ledger;
-    for (const auto& x : at)
-      benchmark::DoNotOptimize(ledger.admit(x, std::chrono::seconds{0}, 1, time_point{}));
+    for (const auto& x : at) benchmark::DoNotOptimize(ledger.admit(x, 0, 0, time_point{}));
   }
   state.SetItemsProcessed(state.iterations() * state.range(0));
 }
@@ -29,11 +28,34 @@ void ledger_fresh(benchmark::State& state) {
 void ledger_duplicate(benchmark::State& state) {
   const auto at = checkpoints(static_cast<std::size_t>(state.range(0)));
   command_ledger ledger;
-  for (const auto& x : at) (void)ledger.admit(x, std::chrono::seconds{0}, 1, time_point{});
+  for (const auto& x : at) (void)ledger.admit(x, 0, 0, time_point{});
   for (auto _ : state)
-    for (const auto& x : at)
-      benchmark::DoNotOptimize(ledger.admit(x, std::chrono::seconds{0}, 1, time_point{}));
+    for (const auto& x : at) benchmark::DoNotOptimize(ledger.admit(x, 0, 0, time_point{}));
   state.SetItemsProcessed(state.iterations() * state.range(0));
+}
+
+// Start, Stop, gone, and in time forgotten: what a host does all day on a connection that never drops.
+void ledger_lifetimes(benchmark::State& state) {
+  const auto at = checkpoints(1'000'000);
+  auto now = time_point{std::chrono::hours{1}};
+  command_ledger ledger;
+  std::uint32_t generation = 0;
+  for (auto _ : state) {
+    ++generation;
+    for (auto x : at) {
+      now += std::chrono::milliseconds{2};
+      const auto ms = now.time_since_epoch() / std::chrono::milliseconds{1};
+      x.generation = generation;
+      benchmark::DoNotOptimize(ledger.admit(x, ms, ms, now));
+      ledger.handle_live({x.actor_id, generation});
+      x.index = 2;
+      benchmark::DoNotOptimize(ledger.admit(x, std::nullopt, ms, now));
+      ledger.handle_gone({x.actor_id, generation}, now);
+      ledger.expire(now);
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * 1'000'000);
+  state.counters["bytes"] = static_cast<double>(ledger.stats().bytes);
 }
 
 void acks_folded(benchmark::State& state) {
@@ -52,6 +74,7 @@ void acks_folded(benchmark::State& state) {
 
 BENCHMARK(ledger_fresh)->Arg(1000)->Arg(1'000'000)->Unit(benchmark::kMicrosecond);
 BENCHMARK(ledger_duplicate)->Arg(1000)->Arg(1'000'000)->Unit(benchmark::kMicrosecond);
+BENCHMARK(ledger_lifetimes)->Unit(benchmark::kMillisecond);
 BENCHMARK(acks_folded)->Arg(256)->Unit(benchmark::kMicrosecond);
 
 }  // namespace

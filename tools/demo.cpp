@@ -396,7 +396,7 @@ private:
       numbers_.host = from.stats();
       const auto& in = numbers_.host.ingress;
       if (in.commands == numbers_.wire.deliveries && in.instances == 0 &&
-          numbers_.host.ledger.unproven == 0)
+          numbers_.host.ledger.entries == numbers_.host.ledger.gone)
         return;
       std::this_thread::sleep_for(20ms);
     } while (steady_clock::now() < end && !interrupted());

@@ -64,7 +64,7 @@ std::vector<std::string> objections(const demo_numbers& x) {
   j.none("actors that the engine gave up as lost", wire.lost);
   j.none("messages that do not decode", wire.undecodable + x.host.link.bad_frames);
   j.none("instances left in the host", in.instances);
-  j.none("ledger entries not proven by the last reconnect", ledger.unproven);
+  j.none("ledger entries of actors that live", ledger.entries - ledger.gone);
   j.equal("actors destroyed", x.work.destroyed, "actors created", x.work.created);
   j.some("HTTP requests answered", x.work.answered);
   j.none("HTTP requests without any answer", x.work.silent);
@@ -129,9 +129,9 @@ std::string table(const demo_numbers& x) {
        fmt::format("{}, {}, {}", x.work.created, x.work.sleeps, x.work.destroyed),
        fmt::format("{} left", in.instances)});
   rows.push_back(
-      {"ledger entries left, of these unproven",
+      {"ledger entries left, of these of gone actors",
        no,
-       fmt::format("{}, {}", ledger.entries, ledger.unproven)});
+       fmt::format("{}, {}", ledger.entries, ledger.gone)});
   rows.push_back(
       {"commands that the engine still holds",
        x.engine ? fmt::format("{}, replayed {}", x.engine->commands_left, wire.replayed_last)

@@ -22,8 +22,7 @@ struct ingress_stats {
   std::uint64_t stops = 0;         ///< of these, Stops
   std::uint64_t orphan_stops = 0;  ///< Stops for a generation of which nothing was known
   std::uint64_t barriers = 0;      ///< replay barriers passed
-  std::uint64_t planned_reconnects = 0;
-  std::uint64_t instances = 0;  ///< instances now, down ones that wait for the engine included
+  std::uint64_t instances = 0;     ///< instances now, down ones that wait for the engine included
   std::uint64_t actors_started = 0;
   std::uint64_t actors_failed = 0;
   std::uint64_t actors_abandoned = 0;  ///< ignored exit

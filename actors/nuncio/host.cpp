@@ -223,6 +223,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
     to.factories = std::move(factories);
     to.log = options.log;
     to.ledger = options.ledger;
+    to.ledger.key_had_a_past = !options.envoy_key.empty();
     to.stop_grace = options.stop_grace;
     to.requests_max = options.requests_max;
     to.stall_limit = options.stall_limit;

@@ -13,9 +13,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// A message that waited longer than this between link and ingress may have been judged late (docs/design.md, ledger).
-constexpr duration stall_limit = 1s;
-
 // How exactly the time of a request is kept.
 constexpr duration sweep_interval = 1s;
 constexpr duration drain_log_interval = 1s;
@@ -193,12 +190,11 @@ void ingress::on_exit() {
 // -- from the link ----------------------------------------------------------------
 
 void ingress::handle_inbound(inbound_batch& batch) {
-  const auto now = now_ = options_.now();
+  now_ = options_.now();
   if (batch.term != term_) {
     term_ = batch.term;
     own_gate_ = std::make_shared<const output_gate>(term_);
   }
-  if (now - batch.received > stall_limit) ledger_.handle_stall(now);
   for (auto& message : batch.messages) {
     if (auto* tunnel = std::get_if<protocol::to_envoy_tunnel_message>(&message)) {
       handle_tunnel(*tunnel);
@@ -217,26 +213,28 @@ void ingress::handle_inbound(inbound_batch& batch) {
 }
 
 void ingress::handle_commands(protocol::to_envoy_commands& frame) {
+  const auto now = options_.now();
+  const auto engine_now = clock_.at(now);
   // The first replay of a process may hold Starts whose age can't be told before the first Ping, which follows at once.
-  if (!clock_.age(0, options_.now())) {
+  if (!engine_now) {
     held_.push_back(std::move(frame));
     return;
   }
-  for (auto& command : frame.commands) handle_command(command);
+  for (auto& command : frame.commands) handle_command(command, now, *engine_now);
 }
 
-void ingress::handle_command(protocol::command_wrapper& command) {
-  const auto now = options_.now();
+void ingress::handle_command(
+    protocol::command_wrapper& command, time_point now, engine_ms engine_now) {
   const auto& at = command.checkpoint;
   const actor_ref who{at.actor_id, at.generation};
   auto* start = std::get_if<protocol::command_start_actor>(&command.inner);
-  std::optional<duration> age;
-  if (start != nullptr) age = clock_.age(start->config.create_ts, now);
+  std::optional<engine_ms> created;
+  if (start != nullptr) created = start->config.create_ts;
   const auto known = ledger_.newest_generation(who.actor);
   ++stats_.commands;
   const auto judged =
-      ledger_.admit(at, age, connection_, now);  // I2: recorded before anything else
-  processed_.push_back(at);                      // I7: whatever the verdict
+      ledger_.admit(at, created, engine_now, now);  // I2: recorded before anything else
+  processed_.push_back(at);                         // I7: whatever the verdict
   if (const auto further = ledger_.stats().further_starts; further != further_starts_seen_) {
     further_starts_seen_ = further;
     limiter_.log(
@@ -269,23 +267,32 @@ void ingress::handle_command(protocol::command_wrapper& command) {
          {"index", fmt::to_string(at.index)}});
   }
   if (judged == verdict::expired) {
-    limiter_.log(
-        now,
-        log_level::warning,
-        "a Start is too old to run",
-        {{"actor", who.actor.str()}, {"generation", fmt::to_string(who.generation)}});
-    say(internal::say_stopped{
-        who,
-        protocol::stop_code::error,
-        "the Start was older than the start limit when it arrived"});
-    ledger_.handle_gone(who, now);
+    log_refused(who, created, engine_now, now);
     return;
   }
   ++stats_.dispatched;
   if (start != nullptr)
-    handle_start(who, *start, now - age.value_or(duration{}));
+    handle_start(who, *start, now - *clock_.age(start->config.create_ts, now));
   else
     handle_stop(who, std::get<protocol::command_stop_actor>(command.inner).reason);
+}
+
+void ingress::log_refused(
+    const actor_ref& who, std::optional<engine_ms> created, engine_ms engine_now, time_point now) {
+  if (!created) return;
+  const auto age = static_cast<double>(engine_now) / 1e3 - static_cast<double>(*created) / 1e3;
+  const auto limit = std::chrono::duration<double>{options_.ledger.start_limit}.count();
+  // Young, and yet not later than what is forgotten: whoever reads this can do something about it.
+  const auto set_back = std::abs(age) < limit;
+  limiter_.log(
+      now,
+      log_level::warning,
+      set_back ? "a Start is not run: the engine's clock was set back, and it may be one that is "
+                 "forgotten; a restart of the host helps at once"
+               : "a Start is not run: the engine has given it up by now",
+      {{"actor", who.actor.str()},
+       {"generation", fmt::to_string(who.generation)},
+       {"age_s", fmt::format("{:.1f}", age)}});
 }
 
 void ingress::handle_start(
@@ -338,12 +345,10 @@ void ingress::handle_acked_events(const protocol::to_envoy_ack_events& acks) {
 void ingress::handle_ping(engine_ms ts) {
   const auto now = options_.now();
   clock_.handle_ping(ts, now);
-  for (auto& frame : std::exchange(held_, {}))
-    for (auto& command : frame.commands) handle_command(command);
+  for (auto& frame : std::exchange(held_, {})) handle_commands(frame);
   if (barrier_passed_) return;
   barrier_passed_ = true;
   ++stats_.barriers;
-  ledger_.handle_barrier(connection_, now);
   // I14: not before, or what an instance has queued that the replay ends would still be written.
   if (options_.storage) caf::anon_send(options_.storage, internal::link_up{connection_});
   if (!std::exchange(ready_, true) && options_.on_ready) options_.on_ready();
@@ -681,11 +686,6 @@ void ingress::flush() {
     caf::anon_send(ack_, internal::processed{connection_, std::exchange(processed_, {})});
   if (!said_.empty()) caf::anon_send(outbox_, internal::outbox_batch{std::exchange(said_, {})});
   const auto now = options_.now();
-  if (ledger_.poll_planned_reconnect(now)) {
-    ++stats_.planned_reconnects;
-    log_to(options_.log, log_level::info, "reconnecting by plan to prove old ledger entries");
-    options_.link->reconnect();
-  }
   if (const auto times = ledger_.stats().over_cap; times != over_cap_seen_) {
     over_cap_seen_ = times;
     log_to(

@@ -222,7 +222,9 @@ private:
   // -- from the link
   void handle_inbound(inbound_batch& batch);
   void handle_commands(protocol::to_envoy_commands& frame);
-  void handle_command(protocol::command_wrapper& command);
+  void handle_command(protocol::command_wrapper& command, time_point now, engine_ms engine_now);
+  void log_refused(
+      const actor_ref& who, std::optional<engine_ms> created, engine_ms engine_now, time_point now);
   void handle_start(
       const actor_ref& who, protocol::command_start_actor& start, time_point allocated);
   void handle_stop(const actor_ref& who, protocol::stop_actor_reason reason);

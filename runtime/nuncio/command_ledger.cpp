@@ -1,6 +1,6 @@
 // The ledger's memory: a chained hash table of one entry for each actor, whose entries of gone
-// actors also stand in one of two lists by proof, oldest touch first. Own table, because an entry
-// must stay below 128 bytes, all included.
+// actors also stand in a list, oldest touch first. Own table, because an entry must stay below 128
+// bytes, all included.
 #include <algorithm>
 #include <cassert>
 #include <limits>
@@ -13,19 +13,21 @@ namespace {
 
 struct by_age;
 
+// create_ts may be any number; within these bounds nothing overflows.
+constexpr engine_ms created_max = engine_ms{1} << 61, created_min = -created_max;
+
 struct entry : list_hook<by_age> {
   explicit entry(const actor_id& x) : actor(x) {}
 
   actor_id actor;
-  entry* chain = nullptr;  // next in the bucket
-  std::int64_t last = 0;   // highest index processed of `generation`
-  time_point touched{};    // last command, or the instance's end
+  entry* chain = nullptr;           // next in the bucket
+  std::int64_t last = 0;            // highest index processed of `generation`
+  time_point touched{};             // last command, or the instance's end
+  engine_ms created = created_min;  // the newest create_ts of its Starts
   std::uint32_t generation = 0;
-  epoch seen_on = 0;  // connection of the last command of the actor, of whatever generation
   bool live = false;
+  bool over = false;  // `generation` was over when it was first heard of
 };
-
-using age_list = intrusive_list<entry, by_age>;
 
 // What malloc takes for `n` bytes: a header word, in steps of 16.
 constexpr std::size_t chunk(std::size_t n) {
@@ -44,7 +46,10 @@ static_assert(chunk(sizeof(entry)) + 2 * sizeof(void*) <= 128, "what a ledger en
 }  // namespace
 
 struct command_ledger::impl {
-  explicit impl(ledger_options o) : options(o), buckets(buckets_min) {}
+  explicit impl(ledger_options o)
+      : options(o),
+        limit(std::chrono::floor<std::chrono::milliseconds>(o.start_limit).count()),
+        buckets(buckets_min) {}
 
   ~impl() {
     for (auto* head : buckets)
@@ -81,8 +86,7 @@ struct command_ledger::impl {
     while (*at != &e) at = &(*at)->chain;
     *at = e.chain;
     entry_bytes -= bytes_of(e);
-    if (e.linked() && !is_proven(e)) --stats.unproven;
-    if (e.linked()) (is_proven(e) ? proven_bytes : unproven_bytes) -= bytes_of(e);
+    leave_list(e);
     delete &e;
     --stats.entries;
     if (buckets.size() > buckets_min && stats.entries < buckets.size() / 8)
@@ -100,90 +104,67 @@ struct command_ledger::impl {
       }
   }
 
-  // -- proof
-
-  [[nodiscard]] bool is_proven(const entry& e) const { return e.seen_on < barrier; }
+  // -- the list of the gone
 
   void leave_list(entry& e) {
     if (!e.linked()) return;
-    (is_proven(e) ? proven_bytes : unproven_bytes) -= bytes_of(e);
-    if (!is_proven(e)) --stats.unproven;
+    --stats.gone;
     e.unlink();
   }
 
   void join_list(entry& e) {
-    (is_proven(e) ? proven_bytes : unproven_bytes) += bytes_of(e);
-    if (!is_proven(e)) ++stats.unproven;
-    (is_proven(e) ? proven : unproven).push_back(e);
+    ++stats.gone;
+    gone.push_back(e);
   }
 
-  // A command of the actor arrived: whatever it was, the engine held it, so the proof is gone.
-  void touch(entry& e, epoch connection, time_point now) {
+  void touch(entry& e, std::optional<engine_ms> created, engine_ms engine_now, time_point now) {
     leave_list(e);
-    e.seen_on = std::max(e.seen_on, connection);
     e.touched = now;
+    // One from the future is refused again whenever it comes, and must not make others look old.
+    if (created && *created <= engine_now + limit) e.created = std::max(e.created, *created);
     if (!e.live) join_list(e);
   }
 
-  void prove(epoch connection) {
-    age_list rest;
-    rest.take_all(unproven);
-    barrier = connection;
-    stats.unproven = 0;
-    unproven_bytes = 0;
-    // Both lists are ordered by age, and stay so: a merge.
-    auto* at = proven.front();
-    while (auto* e = rest.front()) {
-      e->unlink();
-      if (!is_proven(*e)) {
-        join_list(*e);
-        continue;
-      }
-      while (at && at->touched <= e->touched) at = proven.after(*at);
-      proven.insert_before(at, *e);
-      proven_bytes += bytes_of(*e);
-    }
-  }
+  // -- what may go
 
-  // -- bounds
-
-  [[nodiscard]] std::size_t bytes() const {
-    return entry_bytes + buckets.capacity() * sizeof(void*);
-  }
-
-  [[nodiscard]] bool unproven_too_many() const {
-    // A barrier must be worth its reconnect: it has to prove a twentieth of the bound at least.
-    return stats.unproven != 0 && bytes() - proven_bytes >= options.bytes_max / 10 * 9 &&
-           unproven_bytes >= options.bytes_max / 20;
-  }
-
-  [[nodiscard]] bool needs_barrier(time_point now) const {
-    if (stalled || unproven_too_many()) return true;
-    const auto* oldest = unproven.front();
-    return oldest && oldest->touched + options.forget_after <= now;
+  void forget(entry& e) {
+    forgotten_until = std::max(forgotten_until, e.created);
+    erase(e);
   }
 
   void keep_to_cap(time_point now) {
     while (bytes() > options.bytes_max) {
-      auto* oldest = stalled ? nullptr : proven.front();
+      auto* oldest = gone.front();
       if (!oldest || oldest->touched + options.keep_min > now) {
         if (!over) ++stats.over_cap;
         over = true;
         return;
       }
-      erase(*oldest);
+      forget(*oldest);
       ++stats.dropped_at_cap;
     }
     over = false;
   }
 
+  // Whether a Start created then is not to be run: the engine has given it up, its age can't be
+  // told, or it may be one that was forgotten.
+  [[nodiscard]] bool is_over(engine_ms created, engine_ms engine_now) const {
+    return created < engine_now - limit || created > engine_now + limit ||
+           created <= forgotten_until;
+  }
+
+  [[nodiscard]] std::size_t bytes() const {
+    return entry_bytes + buckets.capacity() * sizeof(void*);
+  }
+
   ledger_options options;
-  std::vector<entry*> buckets;  // a power of two
-  age_list proven, unproven;    // gone actors only, oldest touch first
-  std::size_t entry_bytes = 0, proven_bytes = 0, unproven_bytes = 0;
-  epoch barrier = 0;  // connection of the last complete replay
+  engine_ms limit;                     // how old, or how far ahead, a Start may be
+  std::vector<entry*> buckets;         // a power of two
+  intrusive_list<entry, by_age> gone;  // oldest touch first
+  std::size_t entry_bytes = 0;
+  engine_ms forgotten_until = created_min;  // no Start that was forgotten was created later
   time_point latest{};
-  bool stalled = false, asked = false, over = false;
+  bool over = false;
   mutable ledger_stats stats;
 };
 
@@ -195,31 +176,35 @@ command_ledger& command_ledger::operator=(command_ledger&&) noexcept = default;
 
 verdict command_ledger::admit(
     const protocol::actor_checkpoint& at,
-    std::optional<duration> start_age,
-    epoch connection,
+    std::optional<engine_ms> created,
+    engine_ms engine_now,
     time_point now) {
   auto& x = *impl_;
   now = x.latest = std::max(now, x.latest);
+  engine_now = std::clamp(engine_now, created_min / 2, created_max / 2);
+  if (created) created = std::clamp(*created, created_min, created_max);
   auto* e = x.find(at.actor_id);
   if (e && at.generation < e->generation) {
-    x.touch(*e, connection, now);
+    x.touch(*e, created, engine_now, now);
     ++x.stats.superseded;
     return verdict::superseded;
   }
-  if (e && at.generation == e->generation && at.index <= e->last) {
-    x.touch(*e, connection, now);
+  const bool known = e && at.generation == e->generation;
+  const bool had_a_life = e && !e->over;
+  if (known && at.index <= e->last) {
+    x.touch(*e, created, engine_now, now);
     ++x.stats.duplicates;
     return verdict::duplicate;
   }
-  if (e && at.generation == e->generation && start_age) {
-    // A generation lives once, and its Start comes before all else: it lives, or had its Stopped.
+  if (known && created) {
+    // A generation lives once, and its Start comes before all else: it lives, or its life is over.
     e->last = at.index;
-    x.touch(*e, connection, now);
+    x.touch(*e, created, engine_now, now);
     ++x.stats.duplicates;
     ++x.stats.further_starts;
     return verdict::duplicate;
   }
-  if (e && at.generation == e->generation) {
+  if (known) {
     if (static_cast<std::uint64_t>(at.index) - static_cast<std::uint64_t>(e->last) > 1)
       ++x.stats.gaps;
   } else {
@@ -233,14 +218,19 @@ verdict command_ledger::admit(
     e->generation = at.generation;
   }
   e->last = at.index;  // I2: recorded before anybody can see the command
-  x.touch(*e, connection, now);
-  x.keep_to_cap(now);
-  if (start_age && *start_age > x.options.start_limit) {
-    ++x.stats.expired;
-    return verdict::expired;
+  if (created) {
+    e->over = x.is_over(*created, engine_now);
+  } else if (!known) {
+    // Its Start was acked: here and forgotten, or by the process that had the key before. Or it never
+    // came, which of an actor that is still known can't be told.
+    e->over = !x.options.key_had_a_past && !had_a_life;
+    e->created = std::max(e->created, engine_now);
   }
-  ++x.stats.fresh;
-  return verdict::fresh;
+  x.touch(*e, created, engine_now, now);
+  const bool over = e->over;
+  x.keep_to_cap(now);
+  ++(over ? x.stats.expired : x.stats.fresh);
+  return over ? verdict::expired : verdict::fresh;
 }
 
 void command_ledger::handle_gone(const actor_ref& who, time_point now) {
@@ -261,47 +251,22 @@ void command_ledger::handle_live(const actor_ref& who) {
   e->live = true;
 }
 
-void command_ledger::handle_barrier(epoch connection, time_point now) {
-  auto& x = *impl_;
-  if (connection <= x.barrier) return;
-  x.prove(connection);
-  x.stalled = x.asked = false;
-  expire(now);
-}
-
-void command_ledger::handle_stall(time_point now) {
-  impl_->latest = std::max(now, impl_->latest);
-  impl_->stalled = true;
-}
-
 void command_ledger::expire(time_point now) {
   auto& x = *impl_;
   now = x.latest = std::max(now, x.latest);
-  if (!x.stalled)
-    while (auto* oldest = x.proven.front()) {
-      if (oldest->touched + x.options.forget_after > now) break;
-      x.erase(*oldest);
-      ++x.stats.forgotten;
-    }
+  while (auto* oldest = x.gone.front()) {
+    if (oldest->touched + x.options.forget_after > now) break;
+    x.forget(*oldest);
+    ++x.stats.forgotten;
+  }
   x.keep_to_cap(now);
-}
-
-bool command_ledger::poll_planned_reconnect(time_point now) {
-  auto& x = *impl_;
-  if (x.asked || !x.needs_barrier(std::max(now, x.latest))) return false;
-  return x.asked = true;
 }
 
 std::optional<time_point> command_ledger::poll_timeout() const {
   const auto& x = *impl_;
-  std::optional<time_point> next;
-  const auto consider = [&](time_point t) { next = next ? std::min(*next, t) : t; };
-  if (!x.asked && (x.stalled || x.unproven_too_many())) return x.latest;
-  if (const auto* oldest = x.unproven.front(); oldest && !x.asked)
-    consider(oldest->touched + x.options.forget_after);
-  if (const auto* oldest = x.proven.front(); oldest && !x.stalled)
-    consider(oldest->touched + (x.over ? x.options.keep_min : x.options.forget_after));
-  return next;
+  const auto* oldest = x.gone.front();
+  if (!oldest) return std::nullopt;
+  return oldest->touched + (x.over ? x.options.keep_min : x.options.forget_after);
 }
 
 std::optional<std::uint32_t> command_ledger::newest_generation(const actor_id& actor) const {

@@ -1,8 +1,8 @@
 // The one record of the highest command index processed for each actor's newest generation: the
-// replay filter, and what acks are made of. Pure; owned by ingress. Must never forget an entry that
-// the engine might still replay.
+// replay filter, and what acks are made of. Pure; owned by ingress. What it has forgotten is never
+// run again: it knows when the newest Start of that was created, and runs none as old as that.
 //
-// Inputs: handle_*, admit. Outputs: poll_planned_reconnect, poll_timeout, stats.
+// Inputs: handle_*, admit, expire. Outputs: poll_timeout, stats.
 #pragma once
 
 #include <cstdint>
@@ -19,36 +19,40 @@ enum class verdict : std::uint8_t {
   duplicate,  ///< index not above the last processed one, or a Start of a generation that has had a
               ///< command before: ack (again), run nothing
   superseded,  ///< of an older generation than the newest seen: ack, run nothing
-  expired,     ///< a Start that the engine has given up by now: ack, end an older instance, answer
-               ///< Stopped(Error)
+  expired,     ///< of a life that is over, or that the engine has given up by now: ack, end an
+               ///< older instance, run nothing, say nothing
 };
 
 struct ledger_options {
   /// Heap that entries may take, in bytes.
   std::size_t bytes_max = 64UL << 20U;
-  /// How long a proven entry of a gone actor is kept: the engine may retry an activity that stores
-  /// a command again.
+  /// How long a gone actor's entry is kept after its last command and its end. No Start is run that
+  /// was created before one that is forgotten: so far, less start_limit, may the engine's clocks lie
+  /// apart, or be set back, without a new Start being refused. Not below start_limit, or Starts that
+  /// take long to arrive are refused.
   duration forget_after = std::chrono::minutes{10};
   /// The engine gives a Start up after 30 s without Running (docs/protocol.md F.3); ours ends 2 s
-  /// earlier.
+  /// earlier. One that comes from as far in the future is not run either: its age can't be told.
   duration start_limit = std::chrono::seconds{28};
-  /// At bytes_max too, a proven entry is kept this long after its last command: the engine's whole
-  /// start limit.
+  /// At bytes_max too, an entry is kept this long: the engine's whole start limit.
   duration keep_min = std::chrono::seconds{30};
+  /// The envoy key may have been an earlier process's: the engine may stop what that process ran.
+  /// Set by the host.
+  bool key_had_a_past = false;
 };
 
 struct ledger_stats {
   std::uint64_t entries = 0;
-  std::uint64_t unproven = 0;  ///< entries of gone actors that no replay barrier has proven yet
-  std::uint64_t bytes = 0;     ///< estimated heap of the entries
+  std::uint64_t gone = 0;   ///< of these, of actors that are gone
+  std::uint64_t bytes = 0;  ///< estimated heap of the entries
   std::uint64_t fresh = 0;
   std::uint64_t duplicates = 0;
   std::uint64_t superseded = 0;
   std::uint64_t expired = 0;
   std::uint64_t further_starts = 0;  ///< of the duplicates: Starts at an index that was new
   std::uint64_t gaps = 0;            ///< fresh indexes that skipped one or more
-  std::uint64_t forgotten = 0;       ///< proven entries dropped after forget_after
-  std::uint64_t dropped_at_cap = 0;  ///< proven entries dropped early because of bytes_max
+  std::uint64_t forgotten = 0;       ///< entries dropped after forget_after
+  std::uint64_t dropped_at_cap = 0;  ///< entries dropped before it because of bytes_max
   std::uint64_t over_cap = 0;        ///< times that bytes_max was passed with nothing to drop
 };
 
@@ -61,37 +65,25 @@ public:
 
   /// Judges a command and records it before it returns (I2). Whatever the verdict: ack its
   /// checkpoint.
-  /// @param start_age  for a Start: how old it is by the engine's clock; none for a Stop
+  /// @param created  for a Start: its create_ts, any value; none for a Stop
+  /// @param engine_now  what the engine's clock says, as its Pings tell
   verdict admit(
       const protocol::actor_checkpoint& at,
-      std::optional<duration> start_age,
-      epoch connection,
+      std::optional<engine_ms> created,
+      engine_ms engine_now,
       time_point now);
 
-  /// The instance of `who` is gone: its entry may be forgotten once proven. Ignored unless `who` is
-  /// the newest generation.
+  /// The instance of `who` is gone: its entry may be forgotten. Ignored unless `who` is the newest
+  /// generation.
   void handle_gone(const actor_ref& who, time_point now);
 
   /// An instance of `who` lives here (fresh Start dispatched): its entry is kept.
   void handle_live(const actor_ref& who);
 
-  /// The replay of `connection` is complete: the engine's first Ping after Init. Entries of which
-  /// nothing was re-sent on it are proven.
-  void handle_barrier(epoch connection, time_point now);
-
-  /// Ingress stood still for more than a second, so that live commands may have been judged late:
-  /// proof is fetched, and nothing is forgotten before the next barrier.
-  void handle_stall(time_point now);
-
-  /// Forgets what may be forgotten. Call when poll_timeout says so, and after any input.
+  /// Forgets what may be forgotten. Call when poll_timeout says so.
   void expire(time_point now);
 
-  /// Whether the link should reconnect once by plan, so that a replay barrier proves what is
-  /// unproven. True once for each need; asked again only after the next barrier. Near bytes_max the
-  /// need is that entries could go that no barrier has proven yet.
-  [[nodiscard]] bool poll_planned_reconnect(time_point now);
-
-  /// When to call expire and poll_planned_reconnect though nothing happened.
+  /// When to call expire though nothing happened.
   [[nodiscard]] std::optional<time_point> poll_timeout() const;
 
   /// The newest generation seen of an actor; none when it is not remembered.

@@ -126,12 +126,6 @@ reconnect_decision connection_policy::handle_end(const connection_end& why) {
         return retry("the engine broke the protocol" + quoted(why));
       case end::lease:
         return retry("the lease ended");
-      case end::planned: {
-        // Not at once: the outbox sends what it keeps again, and an engine that judges a Stopped(OK)
-        // and its repetition as one batch destroys an actor that was to sleep (docs/protocol.md E).
-        const auto after = first ? jittered(options_.planned_delay) : next_delay();
-        return {decision::retry, after, "planned reconnect"};
-      }
       case end::closed:
         break;
     }

@@ -22,7 +22,6 @@ struct connection_end {
     closed,        ///< close frame: `code` and `reason`
     lost,          ///< TCP ended or liveness ping failed
     protocol,      ///< the engine sent something that does not decode
-    planned,       ///< we reconnect on purpose
     lease,         ///< our lease ended
   } what;
   int http_status = 0;
@@ -47,8 +46,6 @@ struct connection_policy_options {
   duration delay_max = std::chrono::milliseconds{1600};
   /// Where retrying can help only after somebody acted (unknown pool): slower, and still for ever.
   duration slow_delay = std::chrono::seconds{5};
-  /// Before a planned reconnect: 100 ms between two deliveries of a Stopped(OK) were harmless.
-  duration planned_delay = std::chrono::milliseconds{150};
   std::uint64_t seed = 0;
 };
 

@@ -40,10 +40,19 @@ bool engine_clock::handle_ping(engine_ms ts, time_point now) {
   return true;
 }
 
+std::optional<duration> engine_clock::offset() const {
+  return current_ && last_ ? std::min(*current_, *last_) : current_;
+}
+
 std::optional<time_point> engine_clock::to_local(engine_ms ts) const {
-  if (!current_) return std::nullopt;
-  const auto offset = last_ ? std::min(*current_, *last_) : *current_;
-  return time_point{since_unix_epoch(ts) + offset};
+  const auto by = offset();
+  return by ? std::optional{time_point{since_unix_epoch(ts) + *by}} : std::nullopt;
+}
+
+std::optional<engine_ms> engine_clock::at(time_point now) const {
+  const auto by = offset();
+  if (!by) return std::nullopt;
+  return std::chrono::floor<std::chrono::milliseconds>(now.time_since_epoch() - *by).count();
 }
 
 std::optional<duration> engine_clock::age(engine_ms ts, time_point now) const {

@@ -17,6 +17,8 @@ public:
   bool handle_ping(engine_ms ts, time_point now);
   /// When `ts` was, on the local clock; none before the first Ping.
   [[nodiscard]] std::optional<time_point> to_local(engine_ms ts) const;
+  /// What the engine's clock says at `now`; none before the first Ping.
+  [[nodiscard]] std::optional<engine_ms> at(time_point now) const;
   /// How long ago `ts` was by the engine's clock; none before the first Ping. Never negative.
   [[nodiscard]] std::optional<duration> age(engine_ms ts, time_point now) const;
 
@@ -25,6 +27,9 @@ private:
     engine_ms ts;
     duration offset;
   };
+
+  // Local less engine, the smaller of the two below.
+  [[nodiscard]] std::optional<duration> offset() const;
 
   // local - engine, smallest of the current and of the last window of five minutes
   std::optional<duration> current_, last_;

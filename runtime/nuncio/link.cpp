@@ -117,7 +117,7 @@ struct link::impl final : websocket_handler {
   }
 
   void on_message(bytes payload, bool is_text) override {
-    if (broken()) return;
+    if (end_reason) return;
     counters.bytes_in += payload.size();
     ++counters.messages_in;
     if (is_text) return;  // the engine sends none; nothing of ours depends on it
@@ -167,14 +167,9 @@ struct link::impl final : websocket_handler {
     end_connection(connection_end{connection_end::kind::protocol, 0, 0, std::string{why}});
   }
 
-  // Whether this connection was given up. A planned end still reads and writes what it can.
-  [[nodiscard]] bool broken() const {
-    return end_reason && end_reason->what != connection_end::kind::planned;
-  }
-
   // Ends the connection with a reset; on_gone follows with our reason instead of the socket's.
   void end_connection(connection_end why) {
-    if (broken()) return;
+    if (end_reason) return;
     end_reason = std::move(why);
     socket.reset(end_reason->reason);
   }
@@ -213,11 +208,10 @@ struct link::impl final : websocket_handler {
       arm_timer();
       return listener.on_ask();
     }
-    const auto planned = why.what == connection_end::kind::planned;
-    carry_out(decision, was_up, planned ? log_level::info : log_level::warning);
+    carry_out(decision, was_up);
   }
 
-  void carry_out(const reconnect_decision& decision, bool was_up, log_level level) {
+  void carry_out(const reconnect_decision& decision, bool was_up) {
     if (decision.what == reconnect_decision::kind::evicted)
       return finish(
           {errc::evicted, decision.message + "; this host's key was " + options.target.envoy_key});
@@ -226,7 +220,7 @@ struct link::impl final : websocket_handler {
     if (was_up || policy.failures() <= 3 || policy.failures() % 20 == 0)
       log_to(
           options.log,
-          level,
+          log_level::warning,
           decision.message,
           {{"retry_ms",
             fmt::to_string(std::chrono::ceil<std::chrono::milliseconds>(decision.after).count())},
@@ -240,12 +234,11 @@ struct link::impl final : websocket_handler {
     if (!known) {
       const auto& why = known.error();
       if (why.code == errc::refused) return finish(why);
-      return carry_out(policy.handle_no_terms(why.message), true, log_level::warning);
+      return carry_out(policy.handle_no_terms(why.message), true);
     }
     const auto changed = *known != terms;
     terms = std::move(*known);
-    carry_out(
-        policy.handle_terms(changed, options.target.token_renewable), true, log_level::warning);
+    carry_out(policy.handle_terms(changed, options.target.token_renewable), true);
   }
 
   void finish(failure why) {
@@ -258,7 +251,7 @@ struct link::impl final : websocket_handler {
   // -- service thread: writing ----------------------------------------------------
 
   bool next_frame(websocket_frame& frame) override {
-    if (!check_lease() || broken()) return false;
+    if (!check_lease() || end_reason) return false;
     if (pong_due) {
       ++counters.pongs;
       return fill(
@@ -473,11 +466,6 @@ struct link::impl final : websocket_handler {
       known = std::exchange(renewed, std::nullopt);
     }
     if (known) return handle_renewed(std::move(*known));
-    if (reconnect_wanted.exchange(false) && up.load() && !end_reason) {
-      end_reason = connection_end{connection_end::kind::planned, 0, 0, "planned"};
-      socket.close(1000, "reconnect");
-      return;
-    }
     if (up.load()) socket.request_write();
   }
 
@@ -535,7 +523,7 @@ struct link::impl final : websocket_handler {
   std::atomic<std::uint16_t> version = 0;  // that of the newest dial
   std::atomic<epoch> connection = 0;
   std::atomic<std::uint64_t> term = 1;
-  std::atomic<bool> up = false, closing = false, over = false, reconnect_wanted = false;
+  std::atomic<bool> up = false, closing = false, over = false;
   std::atomic<std::size_t> outbound_bytes = 0, held_messages = 0, held_bytes = 0;
 
   struct {  // written by the service thread only
@@ -649,11 +637,6 @@ void link::greet(std::vector<protocol::to_rivet> first, bool now) {
     impl_->greeting = std::move(first);
     impl_->greeting_at = now ? 0 : (sent_all ? impl_->greeting.size() : 0);
   }
-  impl_->socket.wake();
-}
-
-void link::reconnect() {
-  impl_->reconnect_wanted.store(true);
   impl_->socket.wake();
 }
 

@@ -118,7 +118,6 @@ public:
   [[nodiscard]] bool has_room_for_bodies() const override;
   void fence(epoch connection, std::uint64_t id) override;
   void greet(std::vector<protocol::to_rivet> first, bool now) override;
-  void reconnect() override;
   void grant(std::size_t messages, std::size_t bytes) override;
 
 private:

@@ -68,8 +68,6 @@ public:
   virtual void fence(epoch connection, std::uint64_t id) = 0;
   /// Messages to begin every later connection with; with `now` they go out on the present one too.
   virtual void greet(std::vector<protocol::to_rivet> first, bool now) = 0;
-  /// Drops the connection on purpose and dials again at once: queued frames are flushed first.
-  virtual void reconnect() = 0;
   /// Messages of that many, of that size, were dealt with.
   virtual void grant(std::size_t messages, std::size_t bytes) = 0;
 };

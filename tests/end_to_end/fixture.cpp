@@ -91,6 +91,7 @@ hosted_pool::hosted_pool(engine_under_test& on, const case_setup& setup)
           .requests_max = setup.requests_max,
           .stall_limit = setup.stall_limit,
           .stop_grace = setup.stop_grace,
+          .forget_after = setup.forget_after,
           .storage_timeout = setup.storage_timeout,
           .ping_after = setup.ping_after,
           .hangup_after = setup.hangup_after})) {

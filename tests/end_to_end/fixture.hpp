@@ -66,6 +66,7 @@ struct case_setup {
   std::string pool{};
   std::chrono::milliseconds stall_limit{5min};
   std::chrono::milliseconds stop_grace{15s};
+  std::chrono::milliseconds forget_after{10min};  ///< the ledger, an actor that is gone
   std::chrono::milliseconds storage_timeout{30s};
   std::chrono::milliseconds ping_after{4000};
   std::chrono::milliseconds hangup_after{9000};

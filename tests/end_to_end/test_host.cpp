@@ -234,6 +234,7 @@ struct test_host::impl {
     out.drain_timeout = setup.drain_timeout;
     out.stall_limit = setup.stall_limit;
     out.stop_grace = setup.stop_grace;
+    out.ledger.forget_after = setup.forget_after;
     out.storage.timeout = setup.storage_timeout;
     out.socket.ping_after = setup.ping_after;
     out.socket.hangup_after = setup.hangup_after;

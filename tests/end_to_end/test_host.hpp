@@ -45,6 +45,7 @@ struct host_setup {
   std::chrono::milliseconds drain_timeout{std::chrono::seconds{10}};
   std::chrono::milliseconds stall_limit{std::chrono::minutes{5}};
   std::chrono::milliseconds stop_grace{std::chrono::seconds{15}};
+  std::chrono::milliseconds forget_after{std::chrono::minutes{10}};  ///< of the ledger
   std::chrono::milliseconds storage_timeout{std::chrono::seconds{30}};
   std::chrono::milliseconds ping_after{4000};    ///< of the link: without a PONG, one is asked for
   std::chrono::milliseconds hangup_after{9000};  ///< and the connection is given up

@@ -177,16 +177,4 @@ TEST_CASE("A restarting engine is met at once, but not in a tight loop") {
   }
 }
 
-TEST_CASE(
-    "I10 events arrive: a planned reconnect leaves the engine time to judge what was sent before") {
-  for (std::uint64_t seed = 0; seed < 50; ++seed) {
-    connection_policy x{{.seed = seed}};
-    go_live(x);
-    const auto first = x.handle_end({.what = end::planned}).after;
-    CHECK(first >= 100ms);
-    CHECK(first <= 200ms);
-    CHECK(x.handle_end({.what = end::planned}).after >= 100ms);
-  }
-}
-
 }  // namespace connection_policy_test

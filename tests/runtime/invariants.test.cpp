@@ -26,6 +26,16 @@ protocol::actor_checkpoint at(std::string_view id, std::uint32_t generation, std
   return {actor_id{id}, generation, index};
 }
 
+// What the engine's clock says at `start`.
+constexpr engine_ms engine_start = 1'700'000'000'000;
+
+verdict admit_start(
+    command_ledger& x,
+    const protocol::actor_checkpoint& what,
+    std::chrono::milliseconds age = 0ms) {
+  return x.admit(what, engine_start - age.count(), engine_start, start);
+}
+
 // The engine's store of unacked commands on one end, ledger and aggregator on the other.
 struct command_path {
   command_ledger ledger;
@@ -36,6 +46,9 @@ struct command_path {
   std::map<actor_ref, std::set<std::int64_t>> unacked;
   std::map<actor_ref, std::int64_t> ever_sent;  // the highest index; all from 1 on were sent
   std::map<actor_ref, std::int64_t> dispatched;
+  std::map<actor_ref, engine_ms> created;
+
+  [[nodiscard]] engine_ms engine_now() const { return engine_start + (now - start) / 1ms; }
 
   // What must stay 0.
   int out_of_order = 0;  // I1
@@ -49,9 +62,9 @@ struct command_path {
   }
 
   void deliver(const actor_ref& who, std::int64_t index) {
-    const auto age = index == 1 ? std::optional<duration>{0s} : std::nullopt;
+    const auto start = index == 1 ? std::optional{created.at(who)} : std::nullopt;
     const protocol::actor_checkpoint command{who.actor, who.generation, index};
-    const auto judged = ledger.admit(command, age, connection, now);
+    const auto judged = ledger.admit(command, start, engine_now(), now);
     if (!recorded(who, index)) ++unrecorded;
     if (judged == verdict::fresh) {
       auto& last = dispatched[who];
@@ -69,6 +82,7 @@ struct command_path {
   // A new command: the next index of `who`, sent at once if connected.
   void command(const actor_ref& who) {
     const auto index = ++ever_sent[who];
+    if (index == 1) created[who] = engine_now();
     unacked[who].insert(index);
     if (connection != 0 && up) deliver(who, index);
   }
@@ -79,7 +93,6 @@ struct command_path {
     const auto replay = unacked;
     for (const auto& [who, indexes] : replay)
       for (const auto index : indexes) deliver(who, index);
-    ledger.handle_barrier(connection, now);
   }
 
   void cut() {
@@ -167,15 +180,15 @@ TEST_CASE("I2 record first: the index is there when admit returns, whatever the 
   command_ledger x;
   const actor_ref who{actor_id{"a"}, 2};
   CHECK(!x.last_index(who));
-  REQUIRE(x.admit(at("a", 2, 1), 0s, 1, start) == verdict::fresh);
+  REQUIRE(admit_start(x, at("a", 2, 1)) == verdict::fresh);
   CHECK(x.last_index(who) == 1);
-  CHECK(x.admit(at("a", 2, 2), std::nullopt, 1, start) == verdict::fresh);
+  CHECK(x.admit(at("a", 2, 2), std::nullopt, engine_start, start) == verdict::fresh);
   CHECK(x.last_index(who) == 2);
-  REQUIRE(x.admit(at("a", 2, 1), 0s, 1, start) == verdict::duplicate);
+  REQUIRE(admit_start(x, at("a", 2, 1)) == verdict::duplicate);
   CHECK(x.last_index(who) == 2);
-  REQUIRE(x.admit(at("a", 3, 1), 1h, 1, start) == verdict::expired);
+  REQUIRE(admit_start(x, at("a", 3, 1), 1h) == verdict::expired);
   CHECK(x.last_index({who.actor, 3}) == 1);
-  REQUIRE(x.admit(at("b", 1, 1), 1h, 1, start) == verdict::expired);
+  REQUIRE(admit_start(x, at("b", 1, 1), 1h) == verdict::expired);
   CHECK(x.last_index({actor_id{"b"}, 1}) == 1);
 }
 
@@ -228,14 +241,14 @@ TEST_CASE("I6 acks honest: generations are acked side by side, each as it was") 
 TEST_CASE(
     "I11 generations: a command for an older generation is superseded, of a newer one fresh") {
   command_ledger x;
-  REQUIRE(x.admit(at("a", 2, 1), 0s, 1, start) == verdict::fresh);
+  REQUIRE(admit_start(x, at("a", 2, 1)) == verdict::fresh);
   x.handle_live({actor_id{"a"}, 2});
-  CHECK(x.admit(at("a", 1, 1), 0s, 1, start) == verdict::superseded);
-  CHECK(x.admit(at("a", 1, 2), std::nullopt, 1, start) == verdict::superseded);
+  CHECK(admit_start(x, at("a", 1, 1)) == verdict::superseded);
+  CHECK(x.admit(at("a", 1, 2), std::nullopt, engine_start, start) == verdict::superseded);
   CHECK(x.newest_generation(actor_id{"a"}) == 2U);
   CHECK(x.last_index({actor_id{"a"}, 2}) == 1);
-  CHECK(x.admit(at("a", 3, 1), 0s, 1, start) == verdict::fresh);  // without a Stop for the last
-  CHECK(x.admit(at("a", 2, 2), std::nullopt, 1, start) == verdict::superseded);
+  CHECK(admit_start(x, at("a", 3, 1)) == verdict::fresh);  // without a Stop for the last
+  CHECK(x.admit(at("a", 2, 2), std::nullopt, engine_start, start) == verdict::superseded);
   CHECK(x.stats().entries == 1);
 }
 

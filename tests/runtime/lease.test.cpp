@@ -72,6 +72,7 @@ TEST_CASE("The lease survives an engine's clock that is set back or forward by a
 
 TEST_CASE("The mapping follows the smallest delay and forgets it within ten minutes") {
   engine_clock x;
+  CHECK(!x.at(start));
   CHECK(!x.age(t0, start));
   x.handle_ping(t0, start + 500ms);
   CHECK(x.age(t0, start + 500ms) == 0s);
@@ -80,6 +81,8 @@ TEST_CASE("The mapping follows the smallest delay and forgets it within ten minu
   CHECK(x.age(t0 + 9000, start + 3s) == 0s);
   for (int i = 2; i < 220; ++i) x.handle_ping(t0 + 3000 * i, start + 3s * i + 1s);
   CHECK(x.to_local(t0) == start + 1s);
+  CHECK(x.at(start + 1s) == t0);
+  CHECK(x.at(start + 61s) == t0 + 60'000);
 }
 
 TEST_CASE("Absurd numbers overflow nothing") {

@@ -326,34 +326,6 @@ TEST_CASE(
   CHECK_MESSAGE(most < std::size_t{16} << 20U, "held at most ", most, " bytes of ", flood * part);
 }
 
-TEST_CASE("link: a planned reconnect sends what is queued, closes, and is back at once") {
-  signal done;
-  std::vector<std::string> seen;
-  int code = 0;
-  raw_server server{[&](raw_peer& p) {
-    engine_side engine{p};
-    engine.open();
-    while (const auto x = engine.next()) {
-      seen.push_back(std::to_string(p.index()) + " " + line(*x));
-      if (p.index() == 1) done.set();
-    }
-    if (p.index() == 0) code = engine.closed;
-  }};
-  hosting host{server.port()};
-  REQUIRE(host.await_live());
-  REQUIRE(host.uplink.send(frame_class::ack, 1, hosting::ack(1)).ok());
-  const auto from = std::chrono::steady_clock::now();
-  host.uplink.reconnect();
-  REQUIRE(host.await_live(2));
-  CHECK(std::chrono::steady_clock::now() - from < 3s);
-  REQUIRE(host.uplink.send(frame_class::ack, 2, hosting::ack(2)).ok());
-  REQUIRE(done.await());
-  CHECK(seen == std::vector<std::string>{"0 ack 1", "1 ack 2"});
-  CHECK(code == 1000);
-  CHECK(host.read([&] { return host.downs.size(); }) == 1);
-  CHECK(host.read([&] { return host.leases_ended; }) == 0);
-}
-
 TEST_CASE(
     "link: the lease's end cuts the connection and everything of the instances that it ended") {
   signal done;

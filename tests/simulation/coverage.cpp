@@ -50,7 +50,7 @@ std::string_view by_chance(row r, column c, fault f) {
   if (r == row::expired && c != column::unknown && c != column::gone)
     return "a Start that is too old seldom meets an older generation that still lives";
   if (f == fault::none && (r == row::duplicate || r == row::superseded))
-    return "without a fault only a planned reconnect sends again";
+    return "without a fault only the cut at the end sends again";
   if (f == fault::none && c != column::unknown && c != column::gone && c != column::running)
     return "without a fault a command seldom crosses the actor's own end";
   return {};

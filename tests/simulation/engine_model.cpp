@@ -46,7 +46,7 @@ bool hosted(place x) {
 }  // namespace
 
 engine_ms engine_model::clock() const {
-  return 1'700'000'000'000 + time_.now().time_since_epoch() / 1ms;
+  return 1'700'000'000'000 + (time_.now().time_since_epoch() - clock_back_) / 1ms;
 }
 
 std::string engine_model::first_stored() const {
@@ -161,6 +161,7 @@ void engine_model::store(placed_actor& a, protocol::command what) {
       a.generation,
       at.index,
       what.index() == 0 ? "Start" : "Stop");
+  ever_[{a.id, a.generation}][at.index] = what;
   stored_[{a.id, a.generation}][at.index] = std::move(what);
   auto delay = random_.between(0ms, 20ms);
   if (random_.permille(faults.delay_permille)) {
@@ -174,6 +175,17 @@ void engine_model::store(placed_actor& a, protocol::command what) {
     return;
   }
   time_.at(a.last_push, side::engine, [this, at] { push(at); });
+}
+
+void engine_model::send_all_again(unsigned percent, bool whole, bool pushed) {
+  for (const auto& [who, all] : ever_) {
+    if (whole && (all.begin()->first != 1 || !random_.percent(percent))) continue;
+    for (const auto& [index, what] : all) {
+      if (!whole && !random_.percent(percent)) continue;
+      stored_[who][index] = what;
+      if (pushed) push({who.actor, who.generation, index});
+    }
+  }
 }
 
 void engine_model::push(const protocol::actor_checkpoint& at) {

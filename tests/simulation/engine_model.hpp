@@ -83,6 +83,12 @@ public:
   /// replay brings that Start.
   void supersede(std::size_t n, bool lost);
 
+  /// Commands of long ago are stored once more, that many percent of all that ever were, of a generation all or none if
+  /// `whole`; pushed, or left to the next replay.
+  void send_all_again(unsigned percent, bool whole, bool pushed);
+
+  void set_clock_back(duration by) { clock_back_ += by; }
+
   [[nodiscard]] std::vector<placed_actor>& actors() { return actors_; }
 
   [[nodiscard]] std::size_t stored() const { return stored_.size(); }
@@ -115,9 +121,10 @@ private:
   ports to_;
   std::vector<placed_actor> actors_;
   std::map<actor_id, std::size_t> index_;
-  std::map<actor_ref, stored_commands> stored_;
+  std::map<actor_ref, stored_commands> stored_, ever_;
   std::uint64_t connection_ = 0;  // 0: none
   std::uint64_t life_ = 0;
+  duration clock_back_{};
   time_point last_ping_{}, last_pong_{};
 };
 

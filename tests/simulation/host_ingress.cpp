@@ -10,22 +10,16 @@ using lifecycle::state;
 
 namespace {
 
-constexpr duration start_limit = 28s, stop_grace = 15s, end_limit = 2s, intent_limit = 60s,
-                   stall_limit = 1s;
+constexpr duration start_limit = 28s, stop_grace = 15s, end_limit = 2s, intent_limit = 60s;
 
 }  // namespace
 
-void host_model::inbound(
-    const protocol::to_envoy& message, time_point received, std::uint64_t term) {
+void host_model::inbound(const protocol::to_envoy& message, std::uint64_t term) {
   if (over_) return;
   term_ = term;
-  if (time_.now() - received > stall_limit) ledger_.handle_stall(time_.now());
   if (const auto* commands = std::get_if<protocol::to_envoy_commands>(&message)) {
     for (const auto& x : commands->commands) watch_.handle_delivered(x.checkpoint);
-    if (!clock_.age(0, time_.now()))
-      held_.push_back(*commands);
-    else
-      for (const auto& x : commands->commands) command(x);
+    commands_arrived(*commands);
   } else if (const auto* p = std::get_if<protocol::to_envoy_ping>(&message)) {
     ping(p->ts);
   } else if (const auto* acks = std::get_if<protocol::to_envoy_ack_events>(&message)) {
@@ -46,16 +40,25 @@ column host_model::column_now(const actor_id& actor) const {
   return at->second.next ? column::queued : column_of(at->second.current->state);
 }
 
-void host_model::command(const protocol::command_wrapper& x) {
+void host_model::commands_arrived(const protocol::to_envoy_commands& frame) {
+  const auto engine_now = clock_.at(time_.now());
+  if (!engine_now) {
+    held_.push_back(frame);
+    return;
+  }
+  for (const auto& x : frame.commands) command(x, *engine_now);
+}
+
+void host_model::command(const protocol::command_wrapper& x, engine_ms engine_now) {
   const auto now = time_.now();
   const auto& at = x.checkpoint;
   const actor_ref who{at.actor_id, at.generation};
   const auto* start = std::get_if<protocol::command_start_actor>(&x.inner);
-  std::optional<duration> age;
-  if (start != nullptr) age = clock_.age(start->config.create_ts, now);
+  std::optional<engine_ms> created;
+  if (start != nullptr) created = start->config.create_ts;
   const auto known = ledger_.newest_generation(who.actor);
   const auto where = column_now(who.actor);
-  const auto judged = ledger_.admit(at, age, connection_, now);
+  const auto judged = ledger_.admit(at, created, engine_now, now);
   processed_.push_back(at);
   const auto r = judged == verdict::duplicate    ? row::duplicate
                  : judged == verdict::superseded ? row::superseded
@@ -64,7 +67,6 @@ void host_model::command(const protocol::command_wrapper& x) {
                                                  : row::fresh_stop;
   watch_.handle_judged(r, where, at, connection_);
   if (judged == verdict::duplicate || judged == verdict::superseded) return;
-  watch_.handle_dispatched(at, ledger_.last_index(who));
   if (known && *known < who.generation) {
     said_.emplace_back(said_superseded{who.actor, who.generation});
     if (const auto place = slots_.find(who.actor); place != slots_.end()) {
@@ -76,11 +78,10 @@ void host_model::command(const protocol::command_wrapper& x) {
     }
   }
   if (judged == verdict::expired) {
-    watch_.handle_hopeless(who);
-    said_.emplace_back(said_stopped{who, protocol::stop_code::error, "too old"});
-    ledger_.handle_gone(who, now);
+    watch_.handle_refused(who);
     return;
   }
+  watch_.handle_dispatched(at, ledger_.last_index(who));
   if (start != nullptr)
     start_actor(who, *start);
   else
@@ -121,10 +122,8 @@ void host_model::stop_actor(const actor_ref& who, protocol::stop_actor_reason re
 
 void host_model::ping(engine_ms ts) {
   clock_.handle_ping(ts, time_.now());
-  for (const auto& frame : std::exchange(held_, {}))
-    for (const auto& x : frame.commands) command(x);
-  if (std::exchange(barrier_passed_, true)) return;
-  ledger_.handle_barrier(connection_, time_.now());
+  for (const auto& frame : std::exchange(held_, {})) commands_arrived(frame);
+  barrier_passed_ = true;
 }
 
 void host_model::request(const protocol::to_envoy_request_start& start) {
@@ -279,7 +278,6 @@ void host_model::after_input() {
       for (const auto& x : all) handle(x);
       flush_events();
     });
-  if (ledger_.poll_planned_reconnect(time_.now())) reconnect();
   std::optional<time_point> next = ledger_.poll_timeout();
   if (!alarms_.empty())
     next = next ? std::min(*next, alarms_.begin()->first) : alarms_.begin()->first;

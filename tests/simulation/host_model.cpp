@@ -29,7 +29,6 @@ void host_model::dial() {
 void host_model::handle_open() {
   policy_.handle_open();
   up_ = true;
-  planned_ = false;
   const auto at = policy_.connection();
   watch_.handle_connection(at);
   time_.post(side::ingress, hop_now(), [this, at] {
@@ -62,9 +61,8 @@ void host_model::handle_message(const protocol::to_envoy& message) {
     if (check_lease()) to_.write(std::move(pong));
     arm_lease();
   }
-  time_.post(side::ingress, hop_now(), [this, message, received = time_.now(), term = link_term_] {
-    inbound(message, received, term);
-  });
+  time_.post(
+      side::ingress, hop_now(), [this, message, term = link_term_] { inbound(message, term); });
 }
 
 void host_model::handle_pong(std::uint64_t fence) {
@@ -136,7 +134,7 @@ void host_model::write(
       side::link,
       hop_now(),
       [this, frame = std::move(frame), connection, is_ack, gate = std::move(gate), term]() mutable {
-        if (!check_lease() || !up_ || (end_reason_ && !planned_)) return;
+        if (!check_lease() || !up_ || end_reason_) return;
         if (gate) {
           if (!*gate || term != link_term_) return;
           watch_.handle_output(*frame.spoken_by);
@@ -171,15 +169,6 @@ void host_model::send_fence(epoch connection, std::uint64_t id) {
   frame.is_fence = true;
   frame.fence = id;
   write(std::move(frame), connection, false, nullptr, 0);
-}
-
-void host_model::reconnect() {
-  time_.post(side::link, hop_now(), [this] {
-    if (!up_ || end_reason_) return;
-    end_reason_ = connection_end{connection_end::kind::planned, 0, 0, "planned"};
-    planned_ = true;
-    to_.close();
-  });
 }
 
 // -- ack and outbox -----------------------------------------------------------------------

@@ -36,7 +36,6 @@ public:
   struct ports {
     std::function<void()> dial;           ///< handle_open or handle_gone follows
     std::function<void(up_frame)> write;  ///< on the present connection
-    std::function<void()> close;          ///< flushes, then handle_gone follows
     std::function<void()> reset;          ///< handle_gone follows
   };
 
@@ -65,8 +64,6 @@ public:
   [[nodiscard]] const ledger_stats& ledger() const { return ledger_.stats(); }
 
   [[nodiscard]] bool engine_acks() const { return engine_acks_; }
-
-  void reconnect();
 
   actor_habits habits;
   bool calm = false;   ///< actors do nothing unasked any more
@@ -149,8 +146,9 @@ private:
       std::shared_ptr<bool> gate,
       std::uint64_t term);
   // ingress
-  void inbound(const protocol::to_envoy& message, time_point received, std::uint64_t term);
-  void command(const protocol::command_wrapper& command);
+  void inbound(const protocol::to_envoy& message, std::uint64_t term);
+  void commands_arrived(const protocol::to_envoy_commands& frame);
+  void command(const protocol::command_wrapper& command, engine_ms engine_now);
   void start_actor(const actor_ref& who, const protocol::command_start_actor& start);
   void stop_actor(const actor_ref& who, protocol::stop_actor_reason reason);
   void ping(engine_ms ts);
@@ -185,7 +183,7 @@ private:
 
   connection_policy policy_;
   lease lease_;
-  bool up_ = false, over_ = false, planned_ = false;
+  bool up_ = false, over_ = false;
   std::uint64_t link_term_ = 1;
   std::optional<connection_end> end_reason_;
   std::optional<time_point> lease_armed_;

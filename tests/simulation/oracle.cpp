@@ -56,6 +56,8 @@ void oracle::handle_dispatched(
 
 void oracle::handle_factory(const actor_ref& who) {
   time_.trace("host    factory of {}", text_of(who));
+  if (haunted_)
+    throw violated("I3 no resurrection", "the factory of " + text_of(who) + " was called again");
   if (!factories_.insert(who).second)
     throw violated("I3 no resurrection", "the factory of " + text_of(who) + " was called twice");
   const auto [at, added] = alive_.try_emplace(who.actor, who);
@@ -73,6 +75,10 @@ void oracle::handle_abandoned(const actor_ref& who) { handle_actor_down(who); }
 
 void oracle::handle_hopeless(const actor_ref& who) {
   if (!factories_.contains(who)) hopeless_.insert(who);  // else it had its end, or will have it
+}
+
+void oracle::handle_refused(const actor_ref& who) {
+  if (!dispatched_.contains(who)) refused_.insert(who);
 }
 
 void oracle::handle_output(const actor_ref& who) {
@@ -114,6 +120,10 @@ void oracle::handle_event_frame(epoch connection, const protocol::to_rivet_event
   for (const auto& e : frame.events) {
     const auto who = ref_of(e.checkpoint);
     const auto index = e.checkpoint.index;
+    if (refused_.contains(who))
+      throw violated("I3 no resurrection", text_of(who) + " is over, and something was said of it");
+    if (haunted_)
+      throw violated("I3 no resurrection", text_of(e.checkpoint) + " was said of what is over");
     auto& x = said_[who];
     if (x.connection != connection) {
       x.connection = connection;

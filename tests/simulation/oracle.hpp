@@ -28,7 +28,12 @@ public:
   void handle_abandoned(const actor_ref& who);
   /// This command can't be carried out: Stopped(Error) must follow unless a newer generation comes.
   void handle_hopeless(const actor_ref& who);
+  /// It was refused as over: if nothing of it was ever dispatched, nothing may be said of it.
+  void handle_refused(const actor_ref& who);
   void handle_output(const actor_ref& who);
+
+  /// From here on only what is over comes again.
+  void handle_haunted() { haunted_ = true; }
 
   // -- what the host queued for a connection
   void handle_connection(epoch connection);
@@ -73,7 +78,8 @@ private:
   std::map<actor_id, actor_ref> alive_;
   std::map<actor_ref, owed> to_ack_;  // on the present connection
   std::map<actor_ref, said> said_;
-  std::set<actor_ref> hopeless_;
+  std::set<actor_ref> hopeless_, refused_;
+  bool haunted_ = false;
   std::map<actor_id, std::uint32_t> elsewhere_;
   std::uint64_t given_up_ = 0;
   epoch connection_ = 0;

@@ -65,16 +65,6 @@ void wire::send(protocol::to_envoy message) {
   down(now_, [this, message = std::move(message)] { host_->handle_message(message); });
 }
 
-void wire::close() {
-  const auto on = now_;
-  if (!on) return;
-  up(on, [this, on] { end(on, {connection_end::kind::lost, 0, 0, {}}); });
-  // The peer's close may never come.
-  time_.after(2s, side::link, [this, on] {
-    if (on->alive) end(on, {connection_end::kind::lost, 0, 0, {}});
-  });
-}
-
 void wire::cut(connection_end why) {
   if (now_ && now_->alive) end(now_, why);
 }

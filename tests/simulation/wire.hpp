@@ -26,7 +26,6 @@ public:
   // -- for the host
   void dial();
   void write(up_frame frame);
-  void close();
 
   // -- for the engine
   void send(protocol::to_envoy message);

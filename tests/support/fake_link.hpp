@@ -31,7 +31,6 @@ public:
   std::vector<protocol::to_rivet> greeting;
   std::size_t granted_messages = 0;
   std::size_t granted_bytes = 0;
-  unsigned reconnects = 0;
   bool closed = false;
   std::vector<std::shared_ptr<output_meter>> meters;  ///< of what was sent with one
 
@@ -82,8 +81,6 @@ public:
     if (now && connection != 0 && record)
       for (const auto& x : greeting) sent.push_back({connection, x});
   }
-
-  void reconnect() override { ++reconnects; }
 
   void grant(std::size_t messages, std::size_t bytes) override {
     granted_messages += messages;
