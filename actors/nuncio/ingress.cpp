@@ -75,6 +75,7 @@ caf::behavior ingress::make_behavior() {
       },
       [this](const link_down&) { held_.clear(); },
       [this](const internal::lease_ended&) {
+        given_up_ = true;
         apply_to_all(input::lease_ended, "the engine was not heard of for too long");
         after_input();
       },
@@ -330,9 +331,28 @@ void ingress::handle_stop(const actor_ref& who, protocol::stop_actor_reason reas
   if (x->state != state::queued)
     apply(who, input::accepted);  // the engine only stops what it accepted
   if (reason == protocol::stop_actor_reason::lost)
-    apply(who, input::lost_command, fmt::format("the engine ended it: {}", reason_name(reason)));
-  else
-    apply(who, input::stop_command);
+    return apply(
+        who, input::lost_command, fmt::format("the engine ended it: {}", reason_name(reason)));
+  if (!may_be_asked(*x, reason)) return apply(who, input::stop_command);
+  if (x->lingers) return;
+  const auto now = options_.now();
+  x->lingers = now + options_.stop_linger_max;
+  set_alarm(*x, input::stop_command, options_.stop_linger);
+}
+
+// Whether requests that a streaming gateway sent before the engine's Stop may still come: those are answered now, or 503.
+bool ingress::may_be_asked(const instance& x, protocol::stop_actor_reason reason) const {
+  return streaming_gateway_ && takes_requests(x) && x.state != state::starting &&
+         x.state != state::stopping && reason != protocol::stop_actor_reason::destroy;
+}
+
+bool ingress::told_to_stop(const instance& x) { return x.lingers || x.state == state::stopping; }
+
+// `x` may be gone afterwards.
+void ingress::end_linger(instance& x) {
+  x.lingers.reset();
+  drop_alarm(x, input::stop_command);
+  apply(x, input::stop_command);
 }
 
 void ingress::handle_acked_events(const protocol::to_envoy_ack_events& acks) {
@@ -344,6 +364,7 @@ void ingress::handle_acked_events(const protocol::to_envoy_ack_events& acks) {
 
 void ingress::handle_ping(engine_ms ts) {
   const auto now = options_.now();
+  given_up_ = false;
   clock_.handle_ping(ts, now);
   for (auto& frame : std::exchange(held_, {})) handle_commands(frame);
   if (barrier_passed_) return;
@@ -560,6 +581,12 @@ void ingress::handle_down(const internal::instance_down& what) {
 
 void ingress::count_as_down(instance& x) {
   if (!x.down || x.responses != 0 || x.storing) return;
+  if (x.lingers) {
+    x.lingers.reset();
+    drop_alarm(x, input::stop_command);
+    // Counts as down behind it.
+    return apply(x, input::stop_command);
+  }
   const auto error = *std::exchange(x.down, std::nullopt);
   apply(x, error.empty() ? input::quit : input::failed, error);
 }
@@ -640,6 +667,12 @@ void ingress::handle_tick(std::uint64_t serial) {
           apply(x, what, "the factory took longer than the start limit");
         else if (x.state == state::queued)
           apply(x, what, "the older generation did not end within the start limit");
+        break;
+      case input::stop_command:
+        if (const auto due = std::min(x.asked_at + options_.stop_linger, *x.lingers); due > now)
+          set_alarm(x, what, due);
+        else
+          end_linger(x);
         break;
       case input::end_limit:
         if (x.state == state::ending || x.state == state::ending_silently) apply(x, what);
@@ -738,8 +771,10 @@ void ingress::launch_fresh() {
 }
 
 void ingress::check_drained() {
-  if (!draining_ || drain_asked_ || !slots_.empty()) return;
-  drain_asked_ = true;
+  if (!draining_ || !slots_.empty()) return;
+  // An engine that has given this host up has ended by itself whatever it could still be told of.
+  if (given_up_ && !over_) options_.link->close();
+  if (std::exchange(drain_asked_, true)) return;
   log_to(
       options_.log,
       log_level::info,

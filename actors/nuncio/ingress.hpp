@@ -34,6 +34,10 @@ struct ingress_options {
   ledger_options ledger;
   /// From the engine's allocation of a generation to Running: 30 s less 2 s (docs/protocol.md F.3).
   duration start_limit = std::chrono::seconds{28};
+  /// A streaming gateway does not ask again: what it had sent when the engine told an actor to stop is still answered by it. So
+  /// the actor hears of its Stop only when no request has come for stop_linger, or after stop_linger_max.
+  duration stop_linger = std::chrono::milliseconds{100};
+  duration stop_linger_max = std::chrono::seconds{1};
   /// From stop_command to exit.
   duration stop_grace = std::chrono::seconds{15};
   /// From exit to being abandoned.
@@ -151,7 +155,10 @@ private:
     std::optional<std::string> down;
     bool storing = false;  ///< nor while what it has written is not answered
     std::vector<alarm_map::iterator> alarms;
-    time_point busy_at{};  ///< when something that keeps it awake was last seen
+    time_point busy_at{};   ///< when something that keeps it awake was last seen
+    time_point asked_at{};  ///< when its last request came
+    /// The engine has told it to stop, and until when at most it is not told: requests are on their way.
+    std::optional<time_point> lingers;
 
     [[nodiscard]] std::shared_ptr<const output_gate> gate() const {
       return {context, &context->gate};
@@ -228,6 +235,9 @@ private:
   void handle_start(
       const actor_ref& who, protocol::command_start_actor& start, time_point allocated);
   void handle_stop(const actor_ref& who, protocol::stop_actor_reason reason);
+  [[nodiscard]] bool may_be_asked(const instance& x, protocol::stop_actor_reason reason) const;
+  void end_linger(instance& x);
+  static bool told_to_stop(const instance& x);
   void handle_acked_events(const protocol::to_envoy_ack_events& acks);
   void handle_ping(engine_ms ts);
   void handle_final(const failure& why);
@@ -373,8 +383,10 @@ private:
   bool barrier_passed_ = false;
   bool ready_ = false;
   bool engine_acks_ = false;
+  bool streaming_gateway_ = false;  ///< a request has come from one
   bool draining_ = false;
   bool drain_asked_ = false;
+  bool given_up_ = false;  ///< the lease has ended, and no Ping has come since
   bool over_ = false;
   bool system_over_ = false;
   internal::system_watch system_watch_;

@@ -21,7 +21,7 @@ void ingress::handle_socket_open(
       apply(actor_ref{to->who}, input::superseded, "a newer generation exists");
     to = find({open.actor_id, *open.actor_generation});
   }
-  if (to == nullptr || !takes_requests(*to)) {
+  if (to == nullptr || !takes_requests(*to) || told_to_stop(*to)) {
     // Refused without an accept, it is opened again by the gateway, for the next generation (docs/protocol.md G.6).
     ++stats_.sockets_refused;
     const protocol::to_rivet_web_socket_close later{close_failed, text{"actor.ending"}, false};
@@ -53,7 +53,7 @@ void ingress::handle_socket_message(
   auto* to = find(r.who());
   if (to == nullptr || (!to->handle && !r.restoring)) return;
   // What a hibernating client says from now on is for the next generation: the gateway keeps what is not acked.
-  if (r.hibernates && to->state == state::stopping) return;
+  if (r.hibernates && told_to_stop(*to)) return;
   switch (r.intake.handle_message(index)) {
     case socket_intake::verdict::fresh:
       break;
@@ -91,7 +91,7 @@ void ingress::handle_socket_close(
             connection{at->second.socket},
             close.code.value_or(close_left),
             close.reason.value_or(text{})});
-  const auto between = at->second.hibernates && (x == nullptr || x->state == state::stopping);
+  const auto between = at->second.hibernates && (x == nullptr || told_to_stop(*x));
   const auto exchange = at->first;
   erase_socket(at);
   // Until Stopped has been judged the gateway gives a close to the old instance, and the Start of the next still lists the

@@ -105,6 +105,8 @@ void ingress::handle_request_start(
   }
   const auto who = to->who;
   apply(who, input::accepted);  // requests come only for what the engine accepted
+  streaming_gateway_ = streaming_gateway_ || start.response_stream;
+  to->asked_at = now_;
   const auto own_max = to->context->serving->requests_max;
   const auto needed = begun.position().uploading ? http_window_bytes : begun.held();
   if (to->attempts.size() + to->cancelled.size() >=

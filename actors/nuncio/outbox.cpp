@@ -95,7 +95,8 @@ void outbox::flush() {
         frame_class::events, events_.connection(), protocol::to_rivet{std::move(*frame)}));
   }
   while (const auto id = events_.poll_fence()) link_->fence(events_.connection(), *id);
-  if (drain_reply_ && up_ && !in_flight_) {
+  // Without a link what is kept waits for the next one; nothing kept waits for nobody.
+  if (drain_reply_ && (up_ ? !in_flight_ : events_.stats().kept == 0)) {
     const auto to = caf::actor_cast<caf::actor>(std::exchange(drain_reply_, nullptr));
     if (to) caf::anon_send(to, internal::drained{});
   }

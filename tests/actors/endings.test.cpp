@@ -21,6 +21,14 @@ struct fixture : hosted {
     host.start_accepted(a, name);
     host.clear();
   }
+
+  // As a streaming gateway asks.
+  void streamed(std::uint32_t n, std::optional<actor_ref> who = {}) {
+    auto message = sim_host::request_message(who.value_or(a), n);
+    auto& kind = std::get<protocol::to_envoy_tunnel_message>(message).message_kind;
+    std::get<protocol::to_envoy_request_start>(kind).response_stream = true;
+    host.deliver(std::move(message));
+  }
 };
 
 }  // namespace
@@ -235,6 +243,67 @@ TEST_CASE_FIXTURE(
       host.lines() ==
       strings{"ack b/1:2", "event b/1:501 stopped error: the engine ended it: LOST"});
   CHECK(p->ended == 2);
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "what a streaming gateway had sent when its actor was told to stop is answered by it") {
+  begin();
+  streamed(1);
+  CHECK(host.lines() == strings{"1 #0 200 0"});
+  host.stop(a);
+  for (std::uint32_t n = 2; n < 12; ++n) {
+    host.pass(60ms, 60ms);
+    streamed(n);
+    CHECK(host.lines().back() == fmt::format("{} #0 200 0", n));
+  }
+  CHECK(p->ended == 0);
+  host.pass(99ms, 99ms);
+  CHECK(p->ended == 0);
+  host.pass(2ms, 2ms);
+  CHECK(p->ended == 1);
+  CHECK(host.lines().back() == "event a/1:501 stopped ok");
+  CHECK(host.stats().requests_aborted == 0);
+  SUBCASE("within a limit") {
+    const auto b = instance_of("b");
+    host.start_accepted(b);
+    host.stop(b);
+    const auto begun = host.sim.now();
+    while (p->ended == 1 && host.sim.now() < begun + 5s) {
+      host.pass(60ms, 60ms);
+      streamed(20, b);
+    }
+    CHECK(host.sim.now() <= begun + 1060ms);
+  }
+  SUBCASE("who is to be destroyed is told at once, as nobody may ask it any more") {
+    const auto b = instance_of("b");
+    host.start_accepted(b);
+    host.stop(b, reason::destroy);
+    CHECK(p->ended == 2);
+    CHECK(host.lines().back() == "event b/1:501 stopped ok");
+  }
+  SUBCASE("the engine may change its mind") {
+    const auto b = instance_of("b");
+    host.start_accepted(b);
+    host.stop(b);
+    host.stop(b, reason::lost, 3);
+    CHECK(host.lines().back() == "event b/1:501 stopped error: the engine ended it: LOST");
+  }
+  SUBCASE("an actor that quits meanwhile is not waited for") {
+    const auto b = instance_of("b");
+    host.start_accepted(b);
+    host.stop(b);
+    host.request(b, 30, "GET", "/quit");
+    CHECK(host.lines().back() == "event b/1:501 stopped ok");
+    CHECK(host.stats().instances == 0);
+  }
+  SUBCASE("a WebSocket is for the next generation") {
+    const auto b = instance_of("b");
+    host.start_accepted(b);
+    host.stop(b);
+    host.open_socket(b, 40);
+    CHECK(host.lines().back() == "40 #0 socket close 1011");
+  }
 }
 
 TEST_CASE_FIXTURE(

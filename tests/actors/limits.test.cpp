@@ -357,6 +357,44 @@ TEST_CASE_FIXTURE(fixture, "drain: with the engine away it ends at the deadline 
   CHECK(host.link->closed);
 }
 
+TEST_CASE_FIXTURE(fixture, "drain: with the engine away and nothing to tell it ends at once") {
+  host.start_accepted(a);
+  host.stop(a);
+  host.pass(6min);  // the Stopped is past its grace
+  host.cut();
+  host.to_ingress(internal::drain{host.sim.now() + 30s});
+  CHECK(host.link->closed);
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "drain: what the engine was not told waits for it, until it has given the host up") {
+  host.start_accepted(a, "stubborn");
+  host.cut();
+  caf::anon_send(p->selves[0], std::string{"throw"});
+  host.settle();
+  SUBCASE("while the drain waits") {
+    host.to_ingress(internal::drain{host.sim.now() + 30s});
+    host.pass(5s);
+    CHECK(!host.link->closed);
+    host.to_ingress(internal::lease_ended{});
+    CHECK(host.link->closed);
+  }
+  SUBCASE("before the drain") {
+    host.to_ingress(internal::lease_ended{});
+    host.to_ingress(internal::drain{host.sim.now() + 30s});
+    CHECK(host.link->closed);
+  }
+  SUBCASE("an engine that came back is told") {
+    host.to_ingress(internal::lease_ended{});
+    host.clear();
+    host.connect();
+    CHECK(host.lines().back() == "event a/1:501 stopped error: in a message");
+    host.cut();
+    host.to_ingress(internal::drain{host.sim.now() + 30s});
+    CHECK(!host.link->closed);
+  }
+}
+
 TEST_CASE_FIXTURE(fixture, "ready once, with the first replay barrier") {
   int ready = 0;
   hosted x;

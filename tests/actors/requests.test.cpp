@@ -381,6 +381,7 @@ TEST_CASE_FIXTURE(
   get(1, "/largest");
   host.clear();
   host.stop(a);
+  host.pass(200ms, 200ms);  // what was on its way has come
   CHECK(p->ended == 1);
   CHECK(host.lines() == strings{"ack a/1:2"});
   // Nobody is left who could handle another one.
