@@ -197,6 +197,24 @@ public:
   /// Where the first error was noticed, in bytes from the start.
   [[nodiscard]] std::size_t error_offset() const { return error_offset_; }
 
+  /// After an error: whether the bytes ended too early, so that more of them might do.
+  [[nodiscard]] bool ended_early() const { return needed_ != 0; }
+
+  /// After such an error: at least how many bytes there must be, from the start.
+  [[nodiscard]] std::size_t needed() const { return needed_; }
+
+  /// How many bytes have been read.
+  [[nodiscard]] std::size_t consumed() const { return static_cast<std::size_t>(at_ - begin_); }
+
+  /// Reads the tag of a union. @returns which of its alternatives follows; std::variant_npos after an error
+  template <wire::union_type T>
+  std::size_t get_tag() {
+    return get_tag<T>(std::make_index_sequence<std::variant_size_v<T>>{});
+  }
+
+  /// Reads the count of a list whose elements are read one by one, and may follow later.
+  std::uint64_t get_list_count() { return get_uint(); }
+
   /// Call last: leftover bytes are an error.
   void finish() {
     if (error_ == nullptr && at_ != end_) fail("trailing bytes");
@@ -279,27 +297,30 @@ private:
   }
 
   template <class T, std::size_t... Is>
-  void get_union(T& x, std::index_sequence<Is...>) {
+  std::size_t get_tag(std::index_sequence<Is...>) {
     const auto* start = at_;
     const auto tag = get_uint();
-    if (error_ != nullptr) return;
+    if (error_ != nullptr) return std::variant_npos;
     std::uint64_t next = 0;
-    bool found = false;
-    const auto attempt = [&]<std::size_t I>() {
-      if (found || !alive<std::variant_alternative_t<I, T>>(version_)) return;
-      if (next++ != tag) return;
-      found = true;
-      get(x.template emplace<I>());
-    };
-    (attempt.template operator()<Is>(), ...);
-    if (!found) fail_at("unknown union tag", start);
+    auto found = std::variant_npos;
+    ((alive<std::variant_alternative_t<Is, T>>(version_) && next++ == tag ? void(found = Is)
+                                                                          : void()),
+     ...);
+    if (found == std::variant_npos) fail_at("unknown union tag", start);
+    return found;
+  }
+
+  template <class T, std::size_t... Is>
+  void get_union(T& x, std::index_sequence<Is...> all) {
+    const auto found = get_tag<T>(all);
+    ((Is == found ? get(x.template emplace<Is>()) : void()), ...);
   }
 
   std::size_t get_count(std::size_t element_bytes_min) {
     const auto* start = at_;
     const auto n = get_uint();
     if (error_ == nullptr && n > left() / std::max<std::size_t>(element_bytes_min, 1)) {
-      fail_at("count is larger than what is left can hold", start);
+      fail_short("count is larger than what is left can hold", start, n, element_bytes_min);
       return 0;
     }
     return static_cast<std::size_t>(n);
@@ -310,7 +331,7 @@ private:
     const auto n = get_uint();
     if (error_ != nullptr) return {};
     if (n > left()) {
-      fail_at("length is larger than what is left", start);
+      fail_short("length is larger than what is left", start, n);
       return {};
     }
     const std::span<const std::uint8_t> span{at_, static_cast<std::size_t>(n)};
@@ -350,7 +371,7 @@ private:
 
   void raw(void* to, std::size_t n) {
     if (error_ != nullptr) return;
-    if (n > left()) return fail("truncated");
+    if (n > left()) return fail_short("truncated", at_, n);
     if (n != 0) std::memcpy(to, at_, n);
     at_ += n;
   }
@@ -358,6 +379,15 @@ private:
   [[nodiscard]] std::size_t left() const { return static_cast<std::size_t>(end_ - at_); }
 
   void fail(const char* why) { fail_at(why, at_); }
+
+  // `n` elements were to follow.
+  void fail_short(
+      const char* why, const std::uint8_t* where, std::uint64_t n, std::uint64_t element = 1) {
+    if (error_ != nullptr) return;
+    constexpr std::uint64_t most = std::numeric_limits<std::uint64_t>::max() / 2;
+    needed_ = static_cast<std::size_t>(consumed() + (n > most / element ? most : n * element));
+    fail_at(why, where);
+  }
 
   void fail_back(const char* why, std::size_t n) { fail_at(why, at_ - n); }
 
@@ -374,6 +404,7 @@ private:
   std::uint16_t version_;
   const char* error_ = nullptr;
   std::size_t error_offset_ = 0;
+  std::size_t needed_ = 0;
 };
 
 }  // namespace nuncio::bare
