@@ -69,14 +69,16 @@ void bundle::on_inbound(inbound_batch batch) {
   auto& all = batch.messages;
   const auto first = std::stable_partition(
       all.begin(), all.end(), [](const auto& x) { return !answers_storage(x); });
-  if (first != all.end()) {
+  const auto too_long = batch.too_long && answers_storage(*batch.too_long);
+  if (first != all.end() || too_long) {
     internal::storage_inbound part{{std::move_iterator{first}, std::move_iterator{all.end()}}, 0};
     all.erase(first, all.end());
+    if (too_long) part.too_long = std::exchange(batch.too_long, std::nullopt);
     // Of a mixed batch ingress grants the bytes.
-    if (all.empty()) part.bytes = std::exchange(batch.bytes, 0);
+    if (all.empty() && !batch.too_long) part.bytes = std::exchange(batch.bytes, 0);
     caf::anon_send(storage_, std::move(part));
   }
-  if (!all.empty()) caf::anon_send(ingress_, std::move(batch));
+  if (!all.empty() || batch.too_long) caf::anon_send(ingress_, std::move(batch));
 }
 
 void bundle::on_written(epoch connection, frame_class what) {

@@ -36,6 +36,8 @@ struct ingress_stats {
   std::uint64_t sockets_open = 0;
   std::uint64_t sockets_refused =
       0;  ///< at a bound, not accepted in time, or for an actor that ends
+  std::uint64_t too_long =
+      0;  ///< messages for requests and WebSockets that were too long to be taken
   std::uint64_t sockets_flooded = 0;  ///< closed because more came than their actor could take
   std::uint64_t socket_messages = 0;  ///< handed to actors
 };

@@ -196,6 +196,7 @@ void ingress::handle_inbound(inbound_batch& batch) {
     term_ = batch.term;
     own_gate_ = std::make_shared<const output_gate>(term_);
   }
+  if (batch.too_long) handle_too_long(*batch.too_long);
   for (auto& message : batch.messages) {
     if (auto* tunnel = std::get_if<protocol::to_envoy_tunnel_message>(&message)) {
       handle_tunnel(*tunnel);

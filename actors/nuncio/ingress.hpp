@@ -245,6 +245,9 @@ private:
 
   // -- tunnel
   void handle_tunnel(protocol::to_envoy_tunnel_message& message);
+  void handle_too_long(const protocol::to_envoy& head);
+  void handle_long_request(const protocol::message_id& id);
+  void handle_long_chunk(route_map::iterator at);
   void handle_request_start(
       const protocol::message_id& id, protocol::to_envoy_request_start& start);
   void handle_request_chunk(
@@ -278,6 +281,7 @@ private:
   void handle_socket_open(const protocol::message_id& id, protocol::to_envoy_web_socket_open& open);
   void handle_socket_message(
       socket_map::iterator at, std::uint16_t index, protocol::to_envoy_web_socket_message& message);
+  void handle_long_socket_message(const protocol::message_id& id);
   void handle_socket_close(
       socket_map::iterator at, const protocol::to_envoy_web_socket_close& close);
   void handle_socket_accepted(const internal::socket_accepted& what);

@@ -81,6 +81,22 @@ void ingress::handle_socket_message(
     caf::anon_send(to->handle, std::move(said));
 }
 
+void ingress::handle_long_socket_message(const protocol::message_id& id) {
+  const exchange_id exchange{id.gateway_id, id.request_id};
+  const auto at = sockets_.find(exchange);
+  if (at == sockets_.end()) {
+    if (restoring_ != 0 && !stray_lost_.has(exchange)) stray_lost_.add(exchange);
+    return;
+  }
+  auto& r = at->second;
+  const auto* const to = find(r.who());
+  if (to == nullptr || (!to->handle && !r.restoring)) return;
+  // It comes again, for the next generation.
+  if (r.hibernates && to->state == state::stopping) return;
+  if (r.intake.handle_message(id.message_index) == socket_intake::verdict::duplicate) return;
+  end_socket(at, close_too_large, "a message is longer than this host takes");
+}
+
 void ingress::handle_socket_close(
     socket_map::iterator at, const protocol::to_envoy_web_socket_close& close) {
   const auto* const x = find(at->second.who());

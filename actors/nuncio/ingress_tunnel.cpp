@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <caf/send.hpp>
+#include <nuncio/hex.hpp>
 #include <nuncio/ingress.hpp>
+#include <nuncio/overloaded.hpp>
 
 namespace nuncio {
 
@@ -65,6 +67,72 @@ void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
     advance(at);
   }
   if (auto* x = find(who)) count_as_down(*x);
+}
+
+// A message that the link could not take: its head says who is told so. What ends something ends it all the same.
+void ingress::handle_too_long(const protocol::to_envoy& head) {
+  const auto* tunnel = std::get_if<protocol::to_envoy_tunnel_message>(&head);
+  if (tunnel == nullptr) return;
+  const auto& id = tunnel->message_id;
+  const exchange_id exchange{id.gateway_id, id.request_id};
+  ++stats_.too_long;
+  limiter_.log(
+      options_.now(),
+      log_level::warning,
+      "a message for an actor is longer than this host takes",
+      {{"gateway", to_hex(exchange.gateway.value)}, {"request", to_hex(exchange.request.value)}});
+  std::visit(
+      overloaded{
+          [&](const protocol::to_envoy_request_start&) { handle_long_request(id); },
+          [&](const protocol::to_envoy_request_chunk&) {
+            if (const auto at = routes_.find(exchange); at != routes_.end()) handle_long_chunk(at);
+          },
+          [&](const protocol::to_envoy_request_abort& x) {
+            handle_request_abort(exchange, x.reason);
+          },
+          [&](const protocol::to_envoy_web_socket_open&) {
+            if (const auto old = sockets_.find(exchange); old != sockets_.end())
+              drop_socket(old, "the gateway opened this WebSocket again");
+            ++stats_.sockets_refused;
+            refuse_socket(exchange, close_too_large, "the head of this WebSocket is too long");
+          },
+          [&](const protocol::to_envoy_web_socket_message&) { handle_long_socket_message(id); },
+          [&](const protocol::to_envoy_web_socket_close& x) {
+            if (const auto at = sockets_.find(exchange); at != sockets_.end())
+              handle_socket_close(at, x);
+          },
+          [](const auto&) {}},
+      tunnel->message_kind);
+}
+
+// Nobody has heard of it yet, and nobody will.
+void ingress::handle_long_request(const protocol::message_id& id) {
+  const exchange_id exchange{id.gateway_id, id.request_id};
+  if (aborted_early_.take(exchange)) return;
+  if (const auto old = routes_.find(exchange); old != routes_.end()) {
+    ++stats_.requests_replaced;
+    cancel_route(old, text{"the gateway sent the request again"});
+  }
+  ++stats_.requests_rejected;
+  http_exchange begun{exchange, options_.http};
+  protocol::to_envoy_request_start unread;
+  begun.handle_request_start(id.message_index, unread);
+  begun.refuse(413, "the request is longer than this host takes");
+  transmit(begun, own_gate_);
+}
+
+void ingress::handle_long_chunk(route_map::iterator at) {
+  auto& r = at->second;
+  auto* x = find(r.who);
+  if (x == nullptr || r.responding) return;
+  constexpr std::string_view why = "a part of the request is longer than this host takes";
+  // An answer that its handler may have begun is cut: which message of it was the last, the handler alone knows.
+  if (r.partial)
+    r.exchange.refuse(413, why);
+  else
+    r.exchange.abort(abort_kind::internal_error, why);
+  transmit(r.exchange, x->gate());
+  cancel_route(at, text{why});
 }
 
 ingress::instance* ingress::newest(const actor_id& actor) {

@@ -23,6 +23,7 @@ caf::behavior storage::make_behavior() {
         flush();
       },
       [this](const storage_inbound& x) {
+        if (x.too_long) requests_.handle_too_long(*x.too_long);
         for (const auto& message : x.messages) requests_.handle_message(message);
         options_.link->grant(x.messages.size(), x.bytes);
         flush();

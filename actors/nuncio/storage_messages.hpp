@@ -51,6 +51,7 @@ struct outputs_closed {
 struct storage_inbound {
   std::vector<protocol::to_envoy> messages;
   std::size_t bytes = 0;  ///< to be granted back
+  std::optional<protocol::to_envoy> too_long{};  ///< as in inbound_batch
 };
 
 /// An answer on its way to the instance that asked.

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <nuncio/codec.hpp>
 #include <nuncio/link.hpp>
+#include <nuncio/parts.hpp>
 
 namespace nuncio {
 namespace {
@@ -51,8 +52,6 @@ connection_end to_end(const websocket_gone& gone) {
       return end(to::http_refused);
     case from::closed_by_peer:
       return end(to::closed);
-    case from::too_large:
-      return end(to::protocol);
     case from::closed_by_us:
     case from::lost:
       return end(to::lost);
@@ -140,12 +139,64 @@ struct link::impl final : websocket_handler {
     batch.push_back(std::move(*decoded));
   }
 
+  // Commands are taken at any length. Of all else that is longer than what is kept the head says whose it is: so it costs
+  // that one its message, and nobody the connection.
+  long_message on_long_message(std::span<const std::uint8_t> first, bool is_text) override {
+    if (broken() || is_text) return long_message::skip;
+    const auto refuse = [&](std::string_view what) {
+      refuse_frame(
+          fmt::format("{} is longer than {} bytes", what, options.socket.message_bytes_max),
+          first.size());
+      return long_message::skip;
+    };
+    auto head = protocol::decode_head(first, terms.protocol_version);
+    if (!head) return refuse("a message of no known kind");
+    if (!policy.expects_messages() || std::holds_alternative<protocol::to_envoy_init>(*head) ||
+        std::holds_alternative<protocol::to_envoy_ping>(*head))
+      return refuse(protocol::name_of(*head));
+    if (std::holds_alternative<protocol::to_envoy_commands>(*head)) {
+      commands.emplace(terms.protocol_version, options.socket.message_bytes_max);
+      return long_message::take;
+    }
+    ++counters.messages_in;
+    ++counters.too_long;
+    if (std::holds_alternative<protocol::to_envoy_ack_events>(*head))
+      log_to(
+          options.log,
+          log_level::warning,
+          "a message of the engine is too long and was skipped",
+          {{"message", std::string{protocol::name_of(*head)}},
+           {"bytes_max", fmt::to_string(options.socket.message_bytes_max)}});
+    on_batch_end();  // what came before it
+    too_long = std::move(*head);
+    return long_message::skip;
+  }
+
+  void on_part(std::span<const std::uint8_t> part, bool last) override {
+    if (broken()) return;
+    counters.bytes_in += part.size();
+    protocol::to_envoy_commands whole;
+    auto good = commands->handle_bytes(part, whole.commands);
+    if (good && last) good = commands->handle_end(whole.commands);
+    batch_bytes += part.size();
+    if (!whole.commands.empty()) batch.push_back(std::move(whole));
+    if (last) {
+      ++counters.messages_in;
+      commands.reset();
+    }
+    if (!good) refuse_frame(good.error().message, part.size());
+  }
+
   void on_batch_end() override {
-    if (batch.empty()) return;
+    if (batch.empty() && !too_long) return;
     inbound_batch out{
-        policy.connection(), term.load(), std::move(batch), batch_bytes, boot_clock::now()};
+        policy.connection(),
+        term.load(),
+        std::move(batch),
+        std::exchange(batch_bytes, 0),
+        boot_clock::now(),
+        std::exchange(too_long, std::nullopt)};
     batch.clear();
-    batch_bytes = 0;
     const auto messages = held_messages.fetch_add(out.messages.size()) + out.messages.size();
     const auto held = held_bytes.fetch_add(out.bytes) + out.bytes;
     listener.on_inbound(std::move(out));
@@ -190,6 +241,8 @@ struct link::impl final : websocket_handler {
 
   void on_gone(const websocket_gone& gone) override {
     on_batch_end();
+    commands.reset();
+    batch_bytes = 0;
     const auto old = policy.connection();
     const auto was_up = up.exchange(false);
     const auto why = end_reason ? *end_reason : to_end(gone);
@@ -259,7 +312,9 @@ struct link::impl final : websocket_handler {
     }
     {
       const std::lock_guard guard{mutex};
-      if (greeting_at < greeting.size()) return fill(frame, encoded(greeting[greeting_at++]), 0);
+      while (greeting_at < greeting.size())
+        if (auto first = encoded(greeting[greeting_at++]); !first.empty())
+          return fill(frame, std::move(first), 0);
       take_incoming();
     }
     if (unpinged_bytes >= confirm_bytes && !ping_out) return ping(frame);
@@ -333,10 +388,24 @@ struct link::impl final : websocket_handler {
     return true;
   }
 
+  // Any thread.
+  [[nodiscard]] outcome<std::vector<std::uint8_t>> encode(
+      const protocol::to_rivet& message, std::uint16_t at_version) const {
+    auto out = protocol::encode(message, at_version, websocket_headroom);
+    if (out && out->size() - websocket_headroom > options.outbound_message_bytes_max)
+      return failure{
+          errc::too_large,
+          fmt::format(
+              "{} of {} bytes: the engine takes at most {}",
+              protocol::name_of(message),
+              out->size() - websocket_headroom,
+              options.outbound_message_bytes_max)};
+    return out;
+  }
+
   template <class T>
   std::vector<std::uint8_t> encoded(const T& message) {
-    auto out =
-        protocol::encode(protocol::to_rivet{message}, terms.protocol_version, websocket_headroom);
+    auto out = encode(protocol::to_rivet{message}, terms.protocol_version);
     if (out) return std::move(*out);
     log_to(
         options.log,
@@ -501,6 +570,8 @@ struct link::impl final : websocket_handler {
       unconfirmed;  // number of the ping that confirms it
   std::vector<protocol::to_envoy> batch;
   std::size_t batch_bytes = 0;
+  std::optional<protocol::to_envoy> too_long;        // before `batch`
+  std::optional<protocol::command_stream> commands;  // of a message that is too long to be kept
   std::optional<connection_end> end_reason;
   std::optional<engine_ms> pong_due;
   std::optional<std::uint64_t> fence_out;
@@ -528,7 +599,7 @@ struct link::impl final : websocket_handler {
 
   struct {  // written by the service thread only
     std::atomic<std::uint64_t> dials, connections, messages_in, bytes_in, frames_out, bytes_out,
-        pongs, discarded, moved, bad_frames, leases_ended, reading_paused;
+        pongs, discarded, moved, bad_frames, too_long, leases_ended, reading_paused;
   } counters{};
 
   websocket socket;  // last: its thread uses all of the above
@@ -564,7 +635,7 @@ outcome<void> link::send(frame_class what, epoch connection, const protocol::to_
   if (!self.up.load() || connection != self.connection.load())
     return failure{errc::link_lost, "the connection is over"};
   const auto version = self.version.load();
-  auto encoded = protocol::encode(message, version, websocket_headroom);
+  auto encoded = self.encode(message, version);
   if (!encoded) return encoded.error();
   outbound x;
   x.frames = what;
@@ -585,7 +656,7 @@ outcome<void> link::send(
   x.what = outbound::kind::storage;
   x.connection = connection;
   x.version = self.version.load();
-  auto encoded = protocol::encode(request, x.version, websocket_headroom);
+  auto encoded = self.encode(request, x.version);
   if (!encoded) return encoded.error();
   if (auto charged = self.charge(encoded->size()); !charged) return charged;
   x.charge = encoded->size();
@@ -605,7 +676,7 @@ outcome<void> link::send(
   x.what = outbound::kind::tunnel;
   x.version = self.version.load();
   protocol::to_rivet whole{std::move(message)};
-  auto encoded = protocol::encode(whole, x.version, websocket_headroom);
+  auto encoded = self.encode(whole, x.version);
   if (!encoded) return encoded.error();
   if (auto charged = self.charge(encoded->size()); !charged) return charged;
   x.charge = encoded->size();
@@ -667,6 +738,7 @@ link_stats link::stats() const {
       .discarded = c.discarded,
       .moved = c.moved,
       .bad_frames = c.bad_frames,
+      .too_long = c.too_long,
       .leases_ended = c.leases_ended,
       .reading_paused = c.reading_paused};
 }

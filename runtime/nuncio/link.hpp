@@ -17,6 +17,7 @@
 #include <nuncio/messages.hpp>
 #include <nuncio/outcome.hpp>
 #include <nuncio/websocket.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,8 @@ struct link_options {
   /// Inbound messages handed over and not granted back: over either bound the socket is not read.
   std::size_t inbound_messages_max = 16384;
   std::size_t inbound_bytes_max = 64UL << 20U;
+  /// A longer encoded message is refused: the engine answers it by dropping the connection (docs/protocol.md C.2).
+  std::size_t outbound_message_bytes_max = 32UL << 20U;
   log_sink log;
 };
 
@@ -53,6 +56,8 @@ struct inbound_batch {
   std::vector<protocol::to_envoy> messages;
   std::size_t bytes = 0;  ///< encoded size: to be granted back
   time_point received{};
+  /// The head (protocol::decode_head) of a message that was too long to be taken; it came before `messages`.
+  std::optional<protocol::to_envoy> too_long{};
 };
 
 /// The owner's side; every method is called on the link's thread and must not block.
@@ -85,6 +90,7 @@ struct link_stats {
   std::uint64_t discarded = 0;  ///< frames that died with their connection or whose gate had closed
   std::uint64_t moved = 0;      ///< tunnel messages carried over to a later connection
   std::uint64_t bad_frames = 0;  ///< inbound frames that did not decode or came before Init
+  std::uint64_t too_long = 0;    ///< inbound messages that were not taken, for their length
   std::uint64_t leases_ended = 0;
   std::uint64_t reading_paused = 0;  ///< times that the inbound bound was reached
 };

@@ -196,6 +196,24 @@ void storage_requests::handle_message(const to_envoy& message) {
       message);
 }
 
+void storage_requests::handle_too_long(const to_envoy& head) {
+  std::visit(
+      [this]<class T>(const T& x) {
+        if constexpr (requires { x.request_id; }) {
+          if (auto* asked = sent(x.request_id)) {
+            ++stats_.too_long;
+            fail(
+                *asked,
+                errc::too_large,
+                "the engine's answer is longer than this host takes: ask for less at a time");
+          } else {
+            ++stats_.strays;
+          }
+        }
+      },
+      head);
+}
+
 void storage_requests::handle_gate_closed(const actor_ref& who) {
   const auto at = actors_.find(who);
   if (at == actors_.end()) return;

@@ -44,6 +44,7 @@ struct storage_stats {
   std::uint64_t uncertain = 0;  ///< writes that ended without an answer after they were sent
   std::uint64_t timed_out = 0;
   std::uint64_t rejected = 0;  ///< turned away at a bound
+  std::uint64_t too_long = 0;  ///< ended by an answer that was too long to be taken
   std::uint64_t strays = 0;    ///< answers to nothing that is open
 };
 
@@ -80,6 +81,8 @@ public:
   void handle_not_sent(std::uint32_t id, const failure& why);
   /// Any message of the engine; those that answer no storage request are ignored.
   void handle_message(const protocol::to_envoy& message);
+  /// The head of an answer that is longer than the link takes: its request fails, and is not sent again.
+  void handle_too_long(const protocol::to_envoy& head);
   /// The output gate of `who` is closed: what is open of it fails.
   void handle_gate_closed(const actor_ref& who);
   /// The instance is down and asks for nothing more: poll_finished tells when its last write is

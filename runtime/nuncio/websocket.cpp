@@ -93,8 +93,6 @@ std::string_view to_string(websocket_gone::kind what) {
       return "closed_by_peer";
     case websocket_gone::kind::closed_by_us:
       return "closed_by_us";
-    case websocket_gone::kind::too_large:
-      return "too_large";
     case websocket_gone::kind::lost:
       return "lost";
   }
@@ -120,6 +118,7 @@ struct websocket::impl {
     std::string close_reason;
     bool paused = false;
     std::vector<std::uint8_t> inbound;
+    std::optional<long_message> beyond;  // of the message that comes, once it is known to be long
     // The frame that is being written, and how much of its payload is.
     websocket_frame outbound;
     std::size_t outbound_done = 0;
@@ -443,10 +442,7 @@ struct websocket::impl {
 
   void handle_closed(connection& c) {
     if (c.close_sent)
-      end(c.close_code == LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE && too_large ? gone_kind::too_large
-                                                                          : gone_kind::closed_by_us,
-          c.close_reason,
-          false);
+      end(gone_kind::closed_by_us, c.close_reason, false);
     else if (c.opened)
       end(gone_kind::lost, "the connection ended without a close frame", false);
     else if (c.http_status != 0)
@@ -460,7 +456,6 @@ struct websocket::impl {
     const int on = 1;
     setsockopt(lws_get_socket_fd(wsi), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     c.opened = true;
-    too_large = false;
     c.last_pong = clock::now();
     arm_liveness();
     lws_callback_on_writable(wsi);
@@ -469,26 +464,37 @@ struct websocket::impl {
 
   int handle_data(connection& c, lws* wsi, const char* in, std::size_t size) {
     const auto rest = lws_remaining_packet_payload(wsi);
-    if (c.inbound.size() + size + rest > options.message_bytes_max) {
-      too_large = true;
-      c.inbound = {};
-      c.close_code = LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE;
-      c.close_reason =
-          "a message is longer than " + std::to_string(options.message_bytes_max) + " bytes";
-      // Not from here: libwebsockets goes on reading the frame, and after a -1 would write it behind its buffer's end.
-      begin_close(c);
-      lws_callback_on_writable(wsi);
+    const auto last = lws_is_final_fragment(wsi) != 0 && rest == 0;
+    if (rest > 0) c.last_pong = clock::now();  // no PONG can come within a frame
+    const std::span<const std::uint8_t> part{reinterpret_cast<const std::uint8_t*>(in), size};
+    if (c.beyond) {
+      hand_on(c, part, last);
       return 0;
     }
+    const auto is_long = c.inbound.size() + size + rest > options.message_bytes_max;
     // The peer's word on a frame's length is believed only as far as io_bytes ahead, then the vector doubles.
     if (c.inbound.empty()) c.inbound.reserve(size + std::min(rest, io_bytes));
-    c.inbound.insert(c.inbound.end(), in, in + size);
-    if (lws_is_final_fragment(wsi) == 0 || rest > 0) return 0;
+    c.inbound.insert(c.inbound.end(), part.begin(), part.end());
+    if (is_long) {
+      if (c.inbound.size() < long_message_head_bytes) return 0;
+      const auto first = std::exchange(c.inbound, {});
+      c.beyond = handler.on_long_message(first, lws_frame_is_binary(wsi) == 0);
+      hand_on(c, first, last);
+      return 0;
+    }
+    if (!last) return 0;
     auto whole = std::move(c.inbound);
     c.inbound = {};
     batch_open = true;
     handler.on_message(bytes{std::move(whole)}, lws_frame_is_binary(wsi) == 0);
     return 0;
+  }
+
+  // Of a message that is too long to be collected.
+  void hand_on(connection& c, std::span<const std::uint8_t> part, bool last) {
+    batch_open = true;
+    if (*c.beyond == long_message::take) handler.on_part(part, last);
+    if (last) c.beyond.reset();
   }
 
   // -- writing ---------------------------------------------------------------------------------------------------------
@@ -508,7 +514,7 @@ struct websocket::impl {
         if (lws_write(wsi, empty + LWS_PRE, 0, LWS_WRITE_PING) < 0) return -1;
         continue;
       }
-      if (!c.outbound_active && (too_large || !next(c))) {
+      if (!c.outbound_active && !next(c)) {
         if (c.ending) return 0;
         return c.closing ? send_close(c, wsi) : 0;
       }
@@ -579,7 +585,6 @@ struct websocket::impl {
 
   // The caller returns this from its callback: libwebsockets then sends the frame and awaits the answer.
   int send_close(connection& c, lws* wsi) {
-    if (!c.closing) begin_close(c);
     c.close_sent = true;
     lws_close_reason(
         wsi,
@@ -604,8 +609,6 @@ struct websocket::impl {
     if (!self.current) return;
     if (!self.current->opened)
       self.end(gone_kind::handshake_timeout, "the handshake did not end in time", true);
-    else if (self.too_large)
-      self.end(gone_kind::too_large, self.current->close_reason, true);
     else
       self.end(gone_kind::closed_by_us, self.current->close_reason, true);
   }
@@ -663,7 +666,6 @@ struct websocket::impl {
   std::optional<websocket_target> wanted;
   bool batch_open = false;
   bool timer_due = false;
-  bool too_large = false;
   timer deadline{{}, this};
   timer liveness{{}, this};
   timer owner_timer{{}, this};

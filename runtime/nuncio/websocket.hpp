@@ -1,5 +1,5 @@
-// A WebSocket client on libwebsockets, which appears in websocket.cpp only. It moves whole messages and knows nothing
-// of what they mean. One object owns one service thread, on which every method of its handler is called, and has at
+// A WebSocket client on libwebsockets, which appears in websocket.cpp only. It moves whole messages, or long ones in
+// parts, and knows nothing of what they mean. One object owns one service thread, on which every method of its handler is called, and has at
 // most one connection at a time. It never reconnects by itself, never throws, and never touches the environment.
 #pragma once
 
@@ -46,9 +46,10 @@ struct websocket_options {
   std::chrono::milliseconds ping_after{
       4000};  ///< without a PONG for so long, a PING goes out; 0: never
   std::chrono::milliseconds hangup_after{
-      9000};  ///< without a PONG for so long, the connection is lost; 0: never
-  std::size_t message_bytes_max = std::size_t{32}
-                                  << 20;  ///< a longer inbound message: closed with 1009
+      9000};  ///< without a PONG for so long, the connection is lost; 0: never. Not while the rest of a frame comes
+  /// Of a longer inbound message the owner is asked what becomes of it; at least `long_message_head_bytes`. The default
+  /// takes the longest message that the engine's gateway lets a client send (docs/protocol.md G.6), with what is around it.
+  std::size_t message_bytes_max = (std::size_t{32} << 20) + 1024;
   std::size_t fragment_bytes = std::size_t{256}
                                << 10;  ///< outbound messages go in frames of at most this; 0: whole
 
@@ -71,7 +72,6 @@ struct websocket_gone {
     handshake_timeout,  ///< connect_limit passed
     closed_by_peer,     ///< the peer's close frame: see close_code and reason
     closed_by_us,       ///< close(), reset() or stop()
-    too_large,          ///< an inbound message over message_bytes_max
     lost,               ///< TCP ended, or no PONG for hangup_after
   };
 
@@ -96,6 +96,15 @@ struct websocket_frame {
   std::uint64_t cookie = 0;  ///< the owner's own, handed back by on_written
 };
 
+/// What becomes of an inbound message over message_bytes_max.
+enum class long_message : std::uint8_t {
+  take,  ///< on_part gets all of it, as it comes
+  skip,  ///< it is read over, and nothing of it kept
+};
+
+/// Of so many bytes a long message's owner can tell what it is.
+inline constexpr std::size_t long_message_head_bytes = 64;
+
 /// Spare bytes in front of each outbound payload: header and mask are written there.
 inline constexpr std::size_t websocket_headroom = 16;
 
@@ -110,7 +119,21 @@ public:
   /// One complete message.
   virtual void on_message(bytes payload, bool is_text) = 0;
 
-  /// After the last message of one service turn: hand on what has been collected.
+  /// A message turns out to be longer than message_bytes_max. `first` is its beginning, of at least
+  /// `long_message_head_bytes`; on_message is not called for it.
+  virtual long_message on_long_message(std::span<const std::uint8_t> first, bool is_text) {
+    static_cast<void>(first);
+    static_cast<void>(is_text);
+    return long_message::skip;
+  }
+
+  /// The next part of a long message that is taken, its beginning included; `last` ends it.
+  virtual void on_part(std::span<const std::uint8_t> part, bool last) {
+    static_cast<void>(part);
+    static_cast<void>(last);
+  }
+
+  /// After the last message or part of one service turn: hand on what has been collected.
   virtual void on_batch_end() {}
 
   /// A PONG with the payload of one of the owner's pings; answers to the liveness PINGs are not reported.

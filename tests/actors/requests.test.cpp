@@ -208,6 +208,18 @@ TEST_CASE_FIXTURE(fixture, "what was answered before a crash keeps its answer") 
       strings{"1 #0 200 1", "2 #0 500 boom\n", "event a/1:501 stopped error: boom"});
 }
 
+TEST_CASE_FIXTURE(
+    fixture, "a request that is too long is answered 413, and nobody else is troubled") {
+  host.too_long(
+      sim_host::request_message(a, 1, "POST"), {sim_host::request_message(a, 2, "POST", "/", "x")});
+  const auto lines = host.lines();
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0].starts_with("1 #0 413 "));
+  CHECK(lines[1].starts_with("2 #0 200 "));
+  CHECK(host.stats().too_long == 1);
+  CHECK(host.stats().requests_open == 0);
+}
+
 TEST_CASE_FIXTURE(fixture, "I13 backpressure: a flood is answered 503 at the bound, at once") {
   for (auto n = 1U; n <= 4; ++n) host.request(a, n, "GET", "/later");
   CHECK(host.lines().empty());

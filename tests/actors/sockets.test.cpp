@@ -256,6 +256,53 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a client that floods is closed, ot
   CHECK(std::count(seen.begin(), seen.end(), "text x") == 0);
 }
 
+TEST_CASE_FIXTURE(
+    fixture, "a message that is too long closes its WebSocket with 1009, and no other") {
+  host.open_socket(a, 1);
+  host.open_socket(a, 2);
+  host.socket_says(1, 1, "before");
+  said();
+  sent();
+  const auto message = [](std::uint32_t n, std::uint16_t index) {
+    return sim_host::tunnel(
+        n, index, protocol::to_envoy_web_socket_message{bytes{std::string{"x"}}, false});
+  };
+  host.too_long(message(1, 2), {message(1, 3), message(2, 1)});
+  CHECK(sent() == strings{"1 #2 socket close 1009", "2 #1 socket text x"});
+  CHECK(said() == strings{"closed 1009 a message is longer than this host takes", "text x"});
+  CHECK(host.stats().too_long == 1);
+  CHECK(host.stats().sockets_open == 1);
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "a hibernating client whose message is too long hears 1009, however it wakes its actor") {
+  host.open_socket(a, 1, "/hibernate");
+  sent();
+  let_age();
+  const auto message = [](std::uint16_t index) {
+    return sim_host::tunnel(
+        1, index, protocol::to_envoy_web_socket_message{bytes{std::string{"x"}}, false});
+  };
+  // What comes while it stops is for the next generation, to which it comes again.
+  host.stop(a, reason::sleep_intent);
+  sent();
+  said();
+  n->sockets.clear();
+  host.wake(instance_of("a", 2), "doorman", {1});
+  host.accept(instance_of("a", 2));
+  host.too_long(message(1));
+  const auto lines = sent();
+  CHECK(std::count(lines.begin(), lines.end(), "1 #1 socket close 1009") == 1);
+  CHECK(host.stats().sockets_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "a WebSocket whose opening is too long is refused with 1009") {
+  host.too_long(sim_host::tunnel(1, 0, protocol::to_envoy_web_socket_open{a.actor, {}, {}, {}}));
+  CHECK(sent() == strings{"1 #0 socket open", "1 #1 socket close 1009"});
+  CHECK(said().empty());
+}
+
 TEST_CASE_FIXTURE(fixture, "one message may be longer than what may wait") {
   host.open_socket(a, 1);
   host.socket_says(1, 1, std::string(5000, 'x'));

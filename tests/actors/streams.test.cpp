@@ -373,6 +373,23 @@ TEST_CASE_FIXTURE(fixture, "a body that came whole is given out as one part") {
   CHECK(sent() == strings{"1 #0 200 5"});
 }
 
+TEST_CASE_FIXTURE(fixture, "a part of an upload that is too long ends that upload alone") {
+  open("/up", true, 1);
+  open("/up", true, 2);
+  chunk(1, 10, false, 1);
+  said();
+  sent();
+  host.too_long(sim_host::tunnel(1, 2, protocol::to_envoy_request_chunk{}));
+  CHECK(sent() == strings{"1 #0 abort"});
+  const auto seen = said();
+  REQUIRE(seen.size() == 1);
+  CHECK(seen.front().find("failed") != std::string::npos);
+  chunk(3, 10, true, 1);
+  CHECK(sent().empty());
+  chunk(1, 5, true, 2);
+  CHECK(sent() == strings{"2 #0 200 5"});
+}
+
 TEST_CASE_FIXTURE(fixture, "a request that is answered without reading its body stops the upload") {
   open("/ignore", true);
   CHECK(sent() == strings{"1 #0 cancel body", "1 #1 200 not read"});

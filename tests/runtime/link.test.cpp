@@ -204,10 +204,24 @@ struct hosting : link_listener {
     note([&] {
       for (const auto& x : batch.messages)
         pings += std::holds_alternative<protocol::to_envoy_ping>(x) ? 1U : 0U;
+      if (batch.too_long)
+        heard.push_back("too long: " + std::string{protocol::name_of(*batch.too_long)});
+      for (const auto& x : batch.messages) hear(x);
       messages += batch.messages.size();
       held_bytes += batch.bytes;
       held_messages += batch.messages.size();
     });
+  }
+
+  // Commands by the actors' names; answers and tunnel messages by their numbers.
+  void hear(const protocol::to_envoy& x) {
+    if (const auto* all = std::get_if<protocol::to_envoy_commands>(&x))
+      for (const auto& each : all->commands)
+        heard.push_back("command " + each.checkpoint.actor_id.str());
+    if (const auto* kv = std::get_if<protocol::to_envoy_kv_response>(&x))
+      heard.push_back("kv " + std::to_string(kv->request_id));
+    if (const auto* t = std::get_if<protocol::to_envoy_tunnel_message>(&x))
+      heard.push_back("tunnel " + std::to_string(t->message_id.message_index));
   }
 
   void on_written(epoch connection, frame_class what) override {
@@ -240,6 +254,7 @@ struct hosting : link_listener {
   std::vector<std::pair<epoch, std::uint64_t>> fences;
   std::size_t pings = 0, messages = 0, held_messages = 0, held_bytes = 0;
   int leases_ended = 0;
+  std::vector<std::string> heard;
   std::optional<failure> final_word;
   std::shared_ptr<output_gate> gate = std::make_shared<output_gate>(1);
   nuncio::link uplink;
@@ -324,6 +339,179 @@ TEST_CASE(
   }
   CHECK(host.uplink.stats().reading_paused > 0);
   CHECK_MESSAGE(most < std::size_t{16} << 20U, "held at most ", most, " bytes of ", flood * part);
+}
+
+namespace {
+
+void small_messages(link_options& o) { o.socket.message_bytes_max = 2000; }
+
+protocol::to_envoy kv_answer(std::uint32_t id, std::size_t size) {
+  protocol::kv_get_response got;
+  got.values.emplace_back(std::string(size, 'v'));
+  return protocol::to_envoy_kv_response{id, std::move(got)};
+}
+
+protocol::to_envoy said(std::uint16_t index, std::size_t size) {
+  return protocol::to_envoy_tunnel_message{
+      {{}, {}, index}, protocol::to_envoy_web_socket_message{bytes{std::string(size, 's')}, true}};
+}
+
+protocol::command_wrapper start(std::string_view actor, std::size_t input) {
+  protocol::command_start_actor x;
+  x.config.input = bytes{std::string(input, 'i')};
+  return {{actor_id{actor}, 1, 1}, std::move(x)};
+}
+
+}  // namespace
+
+TEST_CASE(
+    "link: a message that is too long is told by its head, in its place among the others, and "
+    "costs no connection") {
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    engine.open();
+    engine.send(kv_answer(1, 10));
+    engine.send(kv_answer(2, 300'000));
+    engine.send(said(3, 10));
+    engine.send(said(4, 300'000));
+    engine.send(said(5, 10));
+    engine.send(protocol::to_envoy_ack_events{
+        std::vector<protocol::actor_checkpoint>(100, {actor_id{"some-actor-of-the-host"}, 1, 1})});
+    engine.send(protocol::to_envoy_ping{wall_clock()});
+    while (engine.next()) {
+    }
+  }};
+  hosting host{server.port(), small_messages};
+  REQUIRE(host.until([&] { return host.pings == 2; }));
+  CHECK(
+      host.read([&] { return host.heard; }) == std::vector<std::string>{
+                                                   "kv 1",
+                                                   "too long: ToEnvoyKvResponse",
+                                                   "tunnel 3",
+                                                   "too long: ToEnvoyTunnelMessage",
+                                                   "tunnel 5",
+                                                   "too long: ToEnvoyAckEvents"});
+  CHECK(host.uplink.stats().connections == 1);
+  CHECK(host.uplink.stats().too_long == 3);
+  CHECK(host.uplink.stats().bad_frames == 0);
+  CHECK(host.read([&] { return host.held_bytes; }) < 2000);  // nothing of them is kept
+}
+
+TEST_CASE(
+    "link: commands are taken at any length, each once it is whole, within the inbound bound") {
+  constexpr std::size_t count = 300;
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    p.accept("rivet");
+    engine.send(protocol::to_envoy_init{{15'000, 1'800'000, 20'971'520}});
+    protocol::to_envoy_commands all;
+    for (std::size_t i = 0; i < count; ++i)
+      all.commands.push_back(start("a" + std::to_string(i), 100'000));
+    engine.send(std::move(all));
+    engine.send(protocol::to_envoy_ping{wall_clock()});
+    while (engine.next()) {
+    }
+  }};
+  hosting host{server.port(), [](link_options& o) {
+                 o.socket.message_bytes_max = 1'000'000;
+                 o.inbound_bytes_max = 2'000'000;
+               }};
+  REQUIRE(host.until([&] { return host.held_bytes > 2'000'000U; }));
+  std::size_t most = 0;
+  while (host.read([&] { return host.pings; }) == 0) {
+    std::size_t messages = 0, size = 0;
+    REQUIRE(host.until([&] { return host.held_messages != 0; }));
+    host.note([&] {
+      most = std::max(most, host.held_bytes);
+      messages = std::exchange(host.held_messages, 0);
+      size = std::exchange(host.held_bytes, 0);
+    });
+    host.uplink.grant(messages, size);
+  }
+  std::vector<std::string> right;
+  for (std::size_t i = 0; i < count; ++i) right.push_back("command a" + std::to_string(i));
+  CHECK(host.read([&] { return host.heard; }) == right);
+  CHECK(host.read([&] { return host.downs; }) == decltype(host.downs){});
+  CHECK(host.uplink.stats().reading_paused > 0);
+  CHECK_MESSAGE(most < 8'000'000U, "held at most ", most);
+}
+
+TEST_CASE(
+    "link: long commands that are damaged renew the connection, and what came before stands") {
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    engine.open();
+    if (p.index() == 0) {
+      auto raw = *protocol::encode(
+          protocol::to_envoy{protocol::to_envoy_commands{{start("a", 1500), start("b", 1500)}}},
+          version);
+      raw[raw.size() - 1] = 7;  // neither none nor some
+      p.send(raw_peer::frame(2, {reinterpret_cast<const char*>(raw.data()), raw.size()}));
+    }
+    while (engine.next()) {
+    }
+  }};
+  hosting host{server.port(), small_messages};
+  REQUIRE(host.await_live(2));
+  CHECK(host.read([&] { return host.heard; }) == std::vector<std::string>{"command a"});
+  CHECK(host.uplink.stats().bad_frames == 1);
+}
+
+TEST_CASE("link: what is too long and of no known kind, or before Init, renews the connection") {
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    if (p.index() == 0) {
+      engine.open();
+      p.send(raw_peer::frame(2, std::string(3000, '\x70')));
+    } else if (p.index() == 1) {
+      p.accept("rivet");
+      engine.send(protocol::to_envoy_commands{{start("early", 3000)}});
+    } else {
+      engine.open();
+    }
+    while (engine.next()) {
+    }
+  }};
+  hosting host{server.port(), small_messages};
+  REQUIRE(host.until([&] { return host.ups.size() == 3 && host.pings == 2; }));
+  CHECK(host.read([&] { return host.heard.size(); }) == 0);
+  CHECK(host.uplink.stats().bad_frames == 2);
+}
+
+TEST_CASE("link: a message that the engine would answer with a cut is refused, whoever sends it") {
+  signal done;
+  std::vector<std::string> seen;
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    engine.open();
+    while (const auto x = engine.next()) {
+      seen.push_back(line(*x));
+      if (seen.back() == "ack 2") done.set();
+    }
+  }};
+  hosting host{server.port(), [](link_options& o) { o.outbound_message_bytes_max = 1000; }};
+  // A greeting that can't be said is left out.
+  host.uplink.greet(
+      {protocol::to_rivet_metadata{{}, text{std::string(2000, 'm')}}, hosting::ack(1)}, false);
+  REQUIRE(host.await_live());
+  host.uplink.greet(
+      {protocol::to_rivet_metadata{{}, text{std::string(2000, 'm')}}, hosting::ack(1)}, true);
+  const auto too_large = [](const outcome<void>& x) {
+    return !x && x.error().code == errc::too_large;
+  };
+  CHECK(too_large(host.tunnel(7, 1000)));
+  CHECK(too_large(host.uplink.send(host.gate, 1, hosting::kv(7, 1000))));
+  protocol::to_rivet_ack_commands many;
+  many.last_command_checkpoints.resize(100, {actor_id{"a"}, 1, 7});
+  CHECK(too_large(host.uplink.send(frame_class::ack, 1, many)));
+  CHECK(host.uplink.stats().outbound_bytes == 0);
+  CHECK(host.tunnel(8, 900).ok());
+  REQUIRE(host.uplink.send(frame_class::ack, 1, hosting::ack(2)).ok());
+  REQUIRE(done.await());
+  CHECK(std::count(seen.begin(), seen.end(), "tunnel 8") == 1);
+  CHECK(std::count(seen.begin(), seen.end(), "tunnel 7") == 0);
+  CHECK(std::count(seen.begin(), seen.end(), "ack 1") >= 1);
+  CHECK(host.uplink.stats().connections == 1);
 }
 
 TEST_CASE(

@@ -122,6 +122,38 @@ TEST_CASE("a request leaves at once when connected, and its answer finds it") {
   CHECK_FALSE(x.machine.poll_timeout().has_value());
 }
 
+TEST_CASE("an answer that is too long fails its request alone, which is not asked again") {
+  fixture x;
+  x.up(1);
+  x.ask(1, kv_request_data{kv_list_request{}});
+  x.ask(2, get("k"));
+  x.ask(3, sqlite_execute_request{{}, {}, 0, text{"insert into t values (1) returning *"}, {}});
+  x.sent.clear();
+  const auto too_long = [&](const to_envoy& head) {
+    x.machine.handle_too_long(head);
+    x.poll();
+  };
+  too_long(to_envoy_kv_response{x.ids.at(0), {}});
+  CHECK(x.results == lines{"1 too_large"});
+  CHECK(
+      x.text ==
+      "KvList: the engine's answer is longer than this host takes: ask for less at a time");
+  // What writes has been carried out all the same.
+  too_long(to_envoy_sqlite_execute_response{x.ids.at(2), {}});
+  CHECK(x.results == lines{"1 too_large", "3 too_large maybe"});
+  x.down();
+  x.up(2);
+  CHECK(x.sent == lines{"KvRequest@2"});
+  CHECK(x.ids.size() == 4);
+  too_long(to_envoy_kv_response{x.ids.at(0), {}});  // of the first, once more
+  too_long(to_envoy_ping{});
+  CHECK(x.results.size() == 2);
+  x.kv(3, kv_get_response{});
+  CHECK(x.results.back() == "2 ok");
+  CHECK(x.machine.stats().too_long == 2);
+  CHECK(x.machine.stats().open == 0);
+}
+
 TEST_CASE("what is asked while the link is down leaves in order when it is up") {
   fixture x;
   x.ask(1, put("a"));

@@ -13,6 +13,8 @@
 namespace websocket_test {
 
 using namespace std::chrono_literals;
+using nuncio::long_message;
+using nuncio::long_message_head_bytes;
 using nuncio::websocket;
 using nuncio::websocket_frame;
 using nuncio::websocket_gone;
@@ -305,36 +307,127 @@ TEST_CASE("many small frames keep their order") {
 
 namespace {
 
-// A peer says `sent` to who takes 1000 bytes, and hears of it.
-void check_too_large(const std::string& sent) {
-  std::promise<raw_peer::received> answer;
+std::string numbered(std::size_t size) {
+  std::string x(size, '\0');
+  for (std::size_t i = 0; i < size; ++i) x[i] = static_cast<char>(i * 31 >> 3);
+  return x;
+}
+
+// A peer says `sent`, then "after" and a ping, to who collects 1000 bytes.
+void say_long(owner& o, const std::string& sent) {
+  std::promise<std::string> pong;
   raw_server s{[&](raw_peer& p) {
     p.accept();
-    p.send(sent);
-    answer.set_value(p.read_frame());
-    p.send(raw_peer::close_frame(1009, ""));
+    p.send(sent + raw_peer::frame(2, "after") + raw_peer::frame(9, "ping!"));
+    const auto f = p.read_frame();
+    pong.set_value(f.opcode == 10 ? f.payload : "not a pong");
     p.wait_for_end();
   }};
+  o.connect(s.port());
+  REQUIRE(o.until([&] { return !o.messages.empty() || !o.gone.empty(); }));
+  CHECK(pong.get_future().get() == "ping!");
+  const std::lock_guard guard{o.mutex};
+  CHECK(o.gone.empty());
+  REQUIRE(o.messages.size() == 1);
+  CHECK(o.messages[0].view() == "after");
+}
+
+websocket_options small_messages() {
   auto options = owner::quick();
   options.message_bytes_max = 1000;
-  owner o{options};
-  o.connect(s.port());
-  CHECK(o.await_gone().what == kind::too_large);
-  const auto f = answer.get_future().get();
-  CHECK(f.opcode == 8);
-  CHECK(f.payload.substr(0, 2) == "\x03\xf1");
-  CHECK(o.messages.empty());
+  return options;
+}
+
+// Forms of one message of `all`: in a frame; in two of which the first or the second is long; in many.
+std::vector<std::string> framed(const std::string& all) {
+  const auto two = [&](std::size_t first) {
+    return raw_peer::frame(2, all.substr(0, first), false) + raw_peer::frame(0, all.substr(first));
+  };
+  std::string many = raw_peer::frame(2, all.substr(0, 7), false);
+  for (std::size_t at = 7; at < all.size(); at += 400)
+    many += raw_peer::frame(0, all.substr(at, 400), at + 400 >= all.size());
+  return {raw_peer::frame(2, all), two(1), two(600), two(all.size() - 1), two(all.size()), many};
 }
 
 }  // namespace
 
-TEST_CASE("a message over the limit is answered with 1009") {
-  check_too_large(
-      raw_peer::frame(2, std::string(600, 'x'), false) + raw_peer::frame(0, std::string(600, 'x')));
+TEST_CASE("a message over the limit that is skipped costs nothing but itself") {
+  for (const std::size_t size : {1001U, 100'000U, 4'000'000U})
+    for (const auto& sent : framed(numbered(size))) {
+      owner o{small_messages()};
+      say_long(o, sent);
+      const std::lock_guard guard{o.mutex};
+      REQUIRE(o.long_heads.size() == 1);
+      CHECK(o.long_heads[0].size() >= long_message_head_bytes);
+      CHECK(numbered(size).starts_with(o.long_heads[0]));
+      CHECK(o.part_count == 0);
+    }
 }
 
-TEST_CASE("a frame far over the limit is read to its end, and answered with 1009") {
-  check_too_large(raw_peer::frame(2, std::string(4'000'000, 'x')));
+TEST_CASE("a message over the limit that is taken comes whole, in parts") {
+  for (const std::size_t size : {1001U, 100'000U, 4'000'000U})
+    for (const auto& sent : framed(numbered(size))) {
+      owner o{small_messages()};
+      o.of_long = long_message::take;
+      say_long(o, sent);
+      const std::lock_guard guard{o.mutex};
+      CHECK(o.long_heads.size() == 1);
+      CHECK(o.long_ends == 1);
+      CHECK(o.parts == numbered(size));
+    }
+}
+
+TEST_CASE("a message at the limit is collected") {
+  owner o{small_messages()};
+  raw_server s{[&](raw_peer& p) {
+    p.accept();
+    p.send(raw_peer::frame(2, numbered(600), false) + raw_peer::frame(0, numbered(400)));
+    p.wait_for_end();
+  }};
+  o.connect(s.port());
+  REQUIRE(o.until([&] { return !o.messages.empty(); }));
+  CHECK(o.messages[0].size() == 1000);
+  CHECK(o.long_heads.empty());
+}
+
+TEST_CASE(
+    "the head of a long message is shown once there is enough of it, however it trickles in") {
+  raw_server s{[&](raw_peer& p) {
+    p.accept();
+    const auto sent = raw_peer::frame(2, numbered(2000));
+    for (const char c : sent) p.send({&c, 1});
+    p.send(raw_peer::frame(2, "after"));
+    p.wait_for_end();
+  }};
+  owner o{small_messages()};
+  o.of_long = long_message::take;
+  o.connect(s.port());
+  REQUIRE(o.until([&] { return !o.messages.empty(); }));
+  const std::lock_guard guard{o.mutex};
+  REQUIRE(o.long_heads.size() == 1);
+  CHECK(o.long_heads[0].size() >= long_message_head_bytes);
+  CHECK(o.parts == numbered(2000));
+}
+
+TEST_CASE("within a frame no PONG can come: a long one that takes its time is no lost connection") {
+  auto options = owner::quick();
+  options.ping_after = 50ms;
+  options.hangup_after = 300ms;
+  raw_server s{[](raw_peer& p) {
+    p.accept();
+    const auto sent = raw_peer::frame(2, numbered(1'500'000));
+    for (std::size_t at = 0; at < sent.size(); at += 100'000) {  // 900 ms, of which no gap is 300
+      p.send(std::string_view{sent}.substr(at, 100'000));
+      std::this_thread::sleep_for(60ms);
+    }
+    while (p.read_frame().opcode >= 0) {  // and answers none of them
+    }
+  }};
+  owner o{options};
+  o.connect(s.port());
+  REQUIRE(o.until([&] { return !o.messages.empty() || !o.gone.empty(); }));
+  CHECK(o.messages.size() == 1);
+  CHECK(o.await_gone().reason.find("PONG") != std::string::npos);  // between frames it can
 }
 
 TEST_CASE("half-open: a peer that answers no PING is lost, though it sends data") {

@@ -2,6 +2,8 @@
 // actor suite is written in.
 #pragma once
 
+#include <doctest/doctest.h>
+
 #include <caf/actor_ostream.hpp>
 #include <caf/send.hpp>
 #include <caf/stateful_actor.hpp>
@@ -10,6 +12,7 @@
 #include <nuncio/codec.hpp>
 #include <nuncio/ingress.hpp>
 #include <nuncio/outbox.hpp>
+#include <nuncio/parts.hpp>
 #include <nuncio/storage.hpp>
 
 #include "support/fake_link.hpp"
@@ -146,6 +149,20 @@ public:
     if (messages.size() == 1 && answers_storage(messages.front()))
       return caf::anon_send(storage_, internal::storage_inbound{std::move(messages), 100});
     caf::anon_send(ingress_, inbound_batch{epoch_, term, std::move(messages), 100, sim.now()});
+  }
+
+  /// The link could not take a message that begins like this one: the actors get its head, and then `after`.
+  void too_long(const protocol::to_envoy& message, std::vector<protocol::to_envoy> after = {}) {
+    const auto raw = protocol::encode(message, wire::version_max);
+    auto head = protocol::decode_head(
+        std::span{*raw}.first(std::min(raw->size(), protocol::head_bytes)), wire::version_max);
+    REQUIRE(head.ok());
+    if (answers_storage(*head))
+      caf::anon_send(storage_, internal::storage_inbound{std::move(after), 0, std::move(*head)});
+    else
+      caf::anon_send(
+          ingress_, inbound_batch{epoch_, term, std::move(after), 0, sim.now(), std::move(*head)});
+    settle();
   }
 
   template <class T>

@@ -99,6 +99,19 @@ struct owner : nuncio::websocket_handler {
     note([&] { (is_text ? texts : messages).push_back(std::move(payload)); });
   }
 
+  long_message on_long_message(std::span<const std::uint8_t> first, bool) override {
+    note([&] { long_heads.emplace_back(first.begin(), first.end()); });
+    return of_long;
+  }
+
+  void on_part(std::span<const std::uint8_t> part, bool last) override {
+    note([&] {
+      parts.append(part.begin(), part.end());
+      long_ends += last ? 1 : 0;
+      ++part_count;
+    });
+  }
+
   void on_batch_end() override {
     note([&] { ++batches; });
   }
@@ -149,6 +162,10 @@ struct owner : nuncio::websocket_handler {
   std::vector<std::string> pongs;
   std::vector<std::pair<std::uint64_t, std::size_t>> written;
   std::vector<websocket_gone> gone;
+  long_message of_long = long_message::skip;  // set before connect
+  std::vector<std::string> long_heads;        // what on_long_message was shown
+  std::string parts;                          // all that was taken of long messages
+  int long_ends = 0, part_count = 0;
   int batches = 0;
   int timers = 0;
   int wakes = 0;
