@@ -329,8 +329,9 @@ void handle_hibernating(probe_actor* self, const socket_message& m) {
 void handle_message(probe_actor* self, const socket_message& m) {
   if (m.socket.hibernates())
     handle_hibernating(self, m);
-  else
-    static_cast<void>(m.socket.send(m.data, m.binary));
+  else if (const auto sent = m.socket.send(m.data, m.binary);
+           !sent && sent.error().code == errc::too_large)
+    static_cast<void>(m.socket.close(close_too_large, "too long to be echoed"));
 }
 
 void handle_open(const socket_opened& s) {

@@ -94,7 +94,8 @@ hosted_pool::hosted_pool(engine_under_test& on, const case_setup& setup)
           .forget_after = setup.forget_after,
           .storage_timeout = setup.storage_timeout,
           .ping_after = setup.ping_after,
-          .hangup_after = setup.hangup_after})) {
+          .hangup_after = setup.hangup_after,
+          .message_bytes_max = setup.message_bytes_max})) {
   if (!host->await_ready()) FAIL("the host did not become ready:\n" << host->log());
   must(client.await_pool_known(20s));
 }

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -70,6 +71,7 @@ struct case_setup {
   std::chrono::milliseconds storage_timeout{30s};
   std::chrono::milliseconds ping_after{4000};
   std::chrono::milliseconds hangup_after{9000};
+  std::optional<std::size_t> message_bytes_max{};
 };
 
 /// Engine, pool, proxy, host, client; ready.

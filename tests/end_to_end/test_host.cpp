@@ -238,6 +238,7 @@ struct test_host::impl {
     out.storage.timeout = setup.storage_timeout;
     out.socket.ping_after = setup.ping_after;
     out.socket.hangup_after = setup.hangup_after;
+    if (setup.message_bytes_max) out.socket.message_bytes_max = *setup.message_bytes_max;
     out.tls = std::move(setup.tls);
     out.token = std::move(setup.token);
     out.token_from = std::move(setup.token_from);

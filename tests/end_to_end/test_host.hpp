@@ -49,6 +49,7 @@ struct host_setup {
   std::chrono::milliseconds storage_timeout{std::chrono::seconds{30}};
   std::chrono::milliseconds ping_after{4000};    ///< of the link: without a PONG, one is asked for
   std::chrono::milliseconds hangup_after{9000};  ///< and the connection is given up
+  std::optional<std::size_t> message_bytes_max{};  ///< of the link
   tls_options tls{};
   std::string token{};
   token_source token_from{};
