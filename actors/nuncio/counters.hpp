@@ -39,6 +39,8 @@ struct ingress_stats {
   std::uint64_t too_long =
       0;  ///< messages for requests and WebSockets that were too long to be taken
   std::uint64_t sockets_flooded = 0;  ///< closed because more came than their actor could take
+  std::uint64_t socket_bytes_waiting =
+      0;  ///< said by clients and not heard yet, beyond what each may always say
   std::uint64_t socket_messages = 0;  ///< handed to actors
 };
 

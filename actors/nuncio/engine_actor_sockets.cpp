@@ -49,12 +49,13 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
   if (!is_of_socket(content)) return std::nullopt;
   if (sockets_ && sockets_->restoring()) return invoke_message_result::skipped;
   if (content.match_elements<socket_message>()) {
-    if (!sockets_->handle_message(content.get_as<socket_message>(0))) {
+    const auto& said = content.get_as<socket_message>(0);
+    if (!sockets_->handle_message(said)) {
       arm_socket_tick();
       return invoke_message_result::consumed;
     }
     const auto result = event_based_actor::consume(x);
-    sockets_->handle_returned(result != invoke_message_result::skipped);
+    sockets_->handle_returned(result != invoke_message_result::skipped, said);
     arm_socket_tick();
     return result;
   }

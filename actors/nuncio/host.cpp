@@ -1,5 +1,6 @@
 // The beginning and the end of a host: bundles, the pool, signals.
 #include <fmt/format.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -44,6 +45,15 @@ constexpr std::uint64_t no_more_signals = std::uint64_t{1} << 32U;
 int signal_fd() {
   static const int fd = eventfd(0, EFD_CLOEXEC);
   return fd;
+}
+
+// On a thread of its own: it looks through all that the allocator keeps, which takes milliseconds.
+void release_memory(caf::actor_system& system) {
+#ifdef __GLIBC__
+  system.spawn<caf::detached + caf::hidden>([] { malloc_trim(0); });
+#else
+  static_cast<void>(system);
+#endif
 }
 
 extern "C" void handle_signal(int) {
@@ -226,6 +236,8 @@ struct host::impl : std::enable_shared_from_this<impl> {
     to.ledger.key_had_a_past = !options.envoy_key.empty();
     to.stop_grace = options.stop_grace;
     to.requests_max = options.requests_max;
+    to.waiting = options.waiting;
+    to.release_memory = [sys = system] { release_memory(*sys); };
     to.stall_limit = options.stall_limit;
     protocol::to_rivet_metadata metadata;
     metadata.prepopulate_actor_names.emplace();

@@ -30,6 +30,7 @@
 #include <nuncio/sql.hpp>
 #include <nuncio/tls_options.hpp>
 #include <nuncio/token_source.hpp>
+#include <nuncio/waiting_room.hpp>
 #include <string>
 
 namespace nuncio {
@@ -65,6 +66,8 @@ struct host_options {
   std::chrono::milliseconds stall_limit{std::chrono::minutes{5}};
   bool ingress_detached =
       true;  ///< a thread of its own, so that no actor can hold the engine's messages up
+  /// What clients may have said on WebSockets before their actors hear it.
+  waiting_limits waiting{};
   storage_limits storage{};
   ledger_options ledger{};
   websocket_options socket{};

@@ -20,6 +20,9 @@ constexpr duration drain_log_interval = 1s;
 // Actors of one flush that ingress launches itself.
 constexpr std::size_t launches_max = 16;
 
+// What is remembered of requests that were aborted before they came, and of messages that found no room.
+constexpr std::size_t early_bytes_max = 4UL << 20U;
+
 // What a Start takes from the heap of ingress's thread, roughly (docs/benchmarks.md), and for how many it is extended.
 constexpr std::size_t start_bytes = 3072;
 constexpr std::size_t starts_at_once = 16;
@@ -53,6 +56,11 @@ ingress::ingress(caf::actor_config& cfg, ingress_options options, caf::actor ack
       outbox_(std::move(outbox)),
       ledger_(options_.ledger),
       limiter_(options_.log),
+      waiting_(std::make_shared<waiting_pool>(options_.waiting.host_bytes_max)),
+      aborted_early_(options_.start_limit, early_bytes_max),
+      left_(options_.listed_limit, options_.left_bytes_max),
+      hibernated_(duration::max(), options_.left_bytes_max),
+      stray_lost_(duration::max(), early_bytes_max),
       own_gate_(std::make_shared<const output_gate>(0)),
       system_watch_(home_system()) {}
 
@@ -730,6 +738,8 @@ void ingress::flush() {
          {"bytes", fmt::to_string(ledger_.stats().bytes)}});
   }
   check_drained();
+  if (release_.handle_used(waiting_->used() + request_bytes_, now) && options_.release_memory)
+    options_.release_memory();
   std::optional<time_point> next;
   const auto earlier = [&](std::optional<time_point> t) {
     if (t) next = next ? std::min(*next, *t) : *t;
@@ -740,6 +750,7 @@ void ingress::flush() {
   if (!routes_.empty() && !sweep_at_) sweep_at_ = now + sweep_interval;
   earlier(sweep_at_);
   earlier(crowded_until_);
+  earlier(release_.poll_timeout());
   earlier(ledger_.poll_timeout());
   if (draining_ && !over_) {
     const auto close_at = drain_deadline_ + options_.end_limit;
@@ -834,6 +845,7 @@ caf::result<caf::actor> ingress::found(const instance* x) const {
 void ingress::publish() {
   stats_.requests_open = routes_.size();
   stats_.sockets_open = sockets_.size();
+  stats_.socket_bytes_waiting = waiting_->used();
   options_.counts->ingress.set(stats_);
   options_.counts->ledger.set(ledger_.stats());
 }

@@ -15,12 +15,15 @@
 #include <nuncio/http_exchange.hpp>
 #include <nuncio/instance_sockets.hpp>
 #include <nuncio/internal_messages.hpp>
+#include <nuncio/known_for.hpp>
 #include <nuncio/lease.hpp>
 #include <nuncio/lifecycle.hpp>
 #include <nuncio/log_limiter.hpp>
 #include <nuncio/system_watch.hpp>
+#include <nuncio/waiting_room.hpp>
 #include <unordered_map>
 #include <unordered_set>
+#include <variant>
 
 namespace nuncio {
 
@@ -56,12 +59,16 @@ struct ingress_options {
   /// WebSockets of one instance and of the host; above it they are closed with 1013.
   std::size_t sockets_max = 32768;
   std::size_t host_sockets_max = 65536;
-  /// What may wait in an instance's mailbox of one WebSocket's messages (one message may be longer); above it the client
-  /// floods and is closed with 1008.
-  std::uint32_t socket_messages_max = 1024;
-  std::size_t socket_bytes_max = 4UL << 20U;
+  /// What clients may have said before their instances hear it: who has more waiting than its own bound is closed with
+  /// 1008, who has more than is left for others with 1013.
+  waiting_limits waiting;
   /// From WebSocketOpen to the actor's accept: less than the gateway's 15 s (docs/protocol.md G.6).
   duration accept_limit = std::chrono::seconds{10};
+  /// How long a hibernating WebSocket that is gone may still be listed: the engine's 90 s since it last saw it, and the
+  /// age of the oldest Start that is run (docs/protocol.md G.7).
+  duration listed_limit = std::chrono::minutes{2};
+  /// What may be remembered of such, and of the actors that had them; each.
+  std::size_t left_bytes_max = 16UL << 20U;
   /// How long a client may neither send of its request nor read of its response: as long as the gateway waits for the
   /// beginning of a response (docs/protocol.md G.3).
   duration stall_limit = std::chrono::minutes{5};
@@ -73,35 +80,10 @@ struct ingress_options {
   std::function<void()> on_ready;
   std::function<void(const failure&)> on_final;
   std::function<void()> on_done;
+  /// Much has been freed: gives back what the allocator keeps of it. Must not block.
+  std::function<void()> release_memory;
   /// The actor system is shutting down under the host: nothing may hold ingress any longer once this has returned.
   std::function<void()> on_system_end;
-};
-
-/// Exchanges or actors of which something must be remembered until the engine comes back to them, or does not: the last 1024.
-template <class Id>
-class recent {
-public:
-  void add(const Id& id) {
-    ids_.push_back(id);
-    if (ids_.size() > most) ids_.pop_front();
-  }
-
-  /// Forgets `id`, once. @returns whether it was remembered
-  bool take(const Id& id) {
-    const auto at = std::find(ids_.begin(), ids_.end(), id);
-    if (at == ids_.end()) return false;
-    ids_.erase(at);
-    return true;
-  }
-
-  [[nodiscard]] bool has(const Id& id) const {
-    return std::find(ids_.begin(), ids_.end(), id) != ids_.end();
-  }
-
-private:
-  static constexpr std::size_t most = 1024;
-
-  std::deque<Id> ids_;
 };
 
 class ingress final : public caf::event_based_actor {
@@ -131,6 +113,9 @@ private:
     time_point log_at{};
   };
 
+  /// What has become of a hibernating WebSocket between two instances.
+  enum class fate : std::uint8_t { open, closed, unknown };
+
   using alarm_map = std::multimap<time_point, alarm>;
 
   struct instance {
@@ -147,6 +132,7 @@ private:
     std::unordered_map<std::uint64_t, std::size_t> cancelled;
     std::size_t request_bytes = 0;
     std::unordered_set<exchange_id> sockets;
+    std::shared_ptr<waiting_pool> waiting;     ///< of what its clients say; none before the first
     std::vector<internal::socket_ptr> listed;  ///< to tell the instance of, once it is there
     bool lists = false;                        ///< and whether it must be told
     bool restoring = false;                    ///< it has not said yet with which it goes on
@@ -292,11 +278,14 @@ private:
   void tell_listed(instance& x);
   void handle_sockets_restored(const internal::sockets_restored& what);
   void route_unlisted(instance& x, const internal::socket_ptr& socket);
+  void give_room(instance& x, internal::socket& to);
   void keep_stray(
       const exchange_id& exchange,
       std::uint16_t index,
       protocol::to_envoy_web_socket_message& message);
   void end_restoring(instance& x);
+  fate take_fate(const exchange_id& exchange);
+  void handle_unknown_close(const exchange_id& exchange);
   void refuse_socket(const exchange_id& id, std::uint16_t code, std::string_view why);
   void end_unaccepted(time_point now);
   void end_socket(socket_map::iterator at, std::uint16_t code, std::string_view why);
@@ -358,18 +347,23 @@ private:
   std::optional<time_point> crowded_until_;
   socket_map sockets_;
   std::deque<opening> openings_;
+  std::shared_ptr<waiting_pool> waiting_;  ///< what clients of all instances say
+  release_watch release_;
   std::size_t request_bytes_ = 0;
   std::size_t cancelled_ = 0;  ///< of all instances
   /// Aborts that overtook their start: not executed when it comes.
-  recent<exchange_id> aborted_early_;
-  /// Hibernating WebSockets whose close came between two instances.
-  recent<exchange_id> closed_between_;
-  /// Actors that left hibernating WebSockets: their next instance looks for those that are not listed, too.
-  recent<actor_id> hibernated_;
+  known_for<exchange_id, std::monostate> aborted_early_;
+  /// Hibernating WebSockets that instances have left, until the next ones know: those whose close came in between may
+  /// still be listed. What there is no room for is closed instead of being believed open.
+  known_for<exchange_id, fate> left_;
+  /// Actors that left hibernating WebSockets: their next instance looks for those that are not listed, too. Without room
+  /// every next instance looks.
+  known_for<actor_id, std::monostate> hibernated_;
   std::vector<stray> strays_;  ///< while instances are restoring: it may turn out whose they are
   std::size_t stray_bytes_ = 0;
-  recent<exchange_id> stray_lost_;  ///< of these there was no room for one
-  std::size_t restoring_ = 0;       ///< instances
+  /// Of these there was no room for one.
+  known_for<exchange_id, std::monostate> stray_lost_;
+  std::size_t restoring_ = 0;  ///< instances
   alarm_map alarms_;
   std::vector<protocol::to_envoy_commands> held_;  ///< until the engine's clock is known
   std::vector<protocol::actor_checkpoint> processed_;

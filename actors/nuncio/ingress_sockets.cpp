@@ -10,6 +10,12 @@ namespace nuncio {
 using lifecycle::input;
 using lifecycle::state;
 
+namespace {
+
+constexpr std::string_view not_restored = "the connection could not be restored";
+
+}  // namespace
+
 void ingress::handle_socket_open(
     const protocol::message_id& id, protocol::to_envoy_web_socket_open& open) {
   const exchange_id exchange{id.gateway_id, id.request_id};
@@ -38,6 +44,7 @@ void ingress::handle_socket_open(
   auto made = std::make_shared<internal::socket>(
       socket_session{exchange}, ticket, to->context, caf::actor_cast<caf::actor_addr>(to->handle));
   made->head = {open.path, open.headers};
+  give_room(*to, *made);
   ++stats_.sockets;
   to->busy_at = now_;
   sockets_.try_emplace(exchange, made, socket_intake{id.message_index});
@@ -64,17 +71,26 @@ void ingress::handle_socket_message(
       return end_socket(at, close_failed, "a message of this WebSocket was lost");
   }
   auto& x = *r.socket;
-  const auto size = message.data.size();
-  if (x.waiting.load() >= options_.socket_messages_max ||
-      (x.waiting.load() != 0 && x.waiting_bytes.load() + size > options_.socket_bytes_max)) {
-    ++stats_.sockets_flooded;
-    return end_socket(at, close_policy, "more messages than this actor can take");
+  const auto cost = message.data.size() + waiting_message_bytes;
+  switch (x.waiting.take(cost)) {
+    case waiting_share::verdict::taken:
+      break;
+    case waiting_share::verdict::socket_full:
+      ++stats_.sockets_flooded;
+      return end_socket(at, close_policy, "more messages than this actor can take");
+    case waiting_share::verdict::crowded:
+      ++stats_.sockets_flooded;
+      return end_socket(
+          at, close_later, "too many messages wait here, and many are of this client");
   }
-  x.waiting.fetch_add(1);
-  x.waiting_bytes.fetch_add(size);
   ++stats_.socket_messages;
   to->busy_at = now_;
-  socket_message said{connection{r.socket}, std::move(message.data), message.binary, index};
+  socket_message said{
+      connection{r.socket},
+      std::move(message.data),
+      message.binary,
+      index,
+      waiting_place{{r.socket, &x.waiting}, cost}};
   if (r.restoring)
     r.held.push_back(std::move(said));
   else
@@ -85,34 +101,49 @@ void ingress::handle_long_socket_message(const protocol::message_id& id) {
   const exchange_id exchange{id.gateway_id, id.request_id};
   const auto at = sockets_.find(exchange);
   if (at == sockets_.end()) {
-    if (restoring_ != 0 && !stray_lost_.has(exchange)) stray_lost_.add(exchange);
+    if (restoring_ != 0) static_cast<void>(stray_lost_.add(exchange, {}, now_));
     return;
   }
   auto& r = at->second;
   const auto* const to = find(r.who());
   if (to == nullptr || (!to->handle && !r.restoring)) return;
   // It comes again, for the next generation.
-  if (r.hibernates && to->state == state::stopping) return;
+  if (r.hibernates && told_to_stop(*to)) return;
   if (r.intake.handle_message(id.message_index) == socket_intake::verdict::duplicate) return;
   end_socket(at, close_too_large, "a message is longer than this host takes");
 }
 
 void ingress::handle_socket_close(
     socket_map::iterator at, const protocol::to_envoy_web_socket_close& close) {
-  const auto* const x = find(at->second.who());
-  if (x != nullptr && x->handle)
+  auto* const x = find(at->second.who());
+  const auto told = x != nullptr && x->handle;
+  if (told)
     caf::anon_send(
         x->handle,
         socket_closed{
             connection{at->second.socket},
             close.code.value_or(close_left),
             close.reason.value_or(text{})});
-  const auto between = at->second.hibernates && (x == nullptr || told_to_stop(*x));
-  const auto exchange = at->first;
-  erase_socket(at);
   // Until Stopped has been judged the gateway gives a close to the old instance, and the Start of the next still lists the
   // WebSocket; nobody says it again.
-  if (between) closed_between_.add(exchange);
+  if (at->second.hibernates && (!told || told_to_stop(*x)))
+    static_cast<void>(left_.add(at->first, fate::closed, options_.now()));
+  if (!told && x != nullptr) std::erase(x->listed, at->second.socket);
+  erase_socket(at);
+}
+
+// Of one that its last instance has left; or of one that is not listed, for an instance that has not said yet whose it
+// is. Any other is the end of what we closed ourselves.
+void ingress::handle_unknown_close(const exchange_id& exchange) {
+  if (auto* const known = left_.find(exchange))
+    *known = fate::closed;
+  else if (restoring_ != 0)
+    static_cast<void>(left_.add(exchange, fate::closed, options_.now()));
+}
+
+ingress::fate ingress::take_fate(const exchange_id& exchange) {
+  if (const auto known = left_.take(exchange)) return *known;
+  return left_.incomplete(options_.now()) ? fate::unknown : fate::open;
 }
 
 void ingress::handle_socket_accepted(const internal::socket_accepted& what) {
@@ -134,7 +165,8 @@ void ingress::handle_socket_over(const internal::socket_over& what) {
 void ingress::await_sockets(
     instance& x, const instance* older, const std::vector<protocol::hibernating_request>& listed) {
   if (x.who.generation <= 1 && listed.empty()) return;
-  const auto left = hibernated_.take(x.who.actor) || (older != nullptr && !older->sockets.empty());
+  const auto left = hibernated_.take(x.who.actor) || hibernated_.incomplete(options_.now()) ||
+                    (older != nullptr && !older->sockets.empty());
   if (listed.empty() && !left) return;
   x.lists = x.restoring = true;
   ++restoring_;
@@ -144,9 +176,15 @@ void ingress::await_sockets(
 void ingress::list_socket(instance& x, const exchange_id& exchange) {
   if (const auto old = sockets_.find(exchange); old != sockets_.end()) erase_socket(old);
   // Not listed, it is one that left while its actor slept.
-  if (closed_between_.has(exchange)) return;
+  const auto known = take_fate(exchange);
+  if (known == fate::unknown) {
+    const protocol::to_rivet_web_socket_close again{close_restart, text{not_restored}, false};
+    static_cast<void>(send_answer({{exchange.gateway, exchange.request, 0}, again}, x.gate()));
+  }
+  if (known != fate::open) return;
   auto made = std::make_shared<internal::socket>(
       socket_session{exchange}, next_ticket_++, x.context, caf::actor_addr{});
+  give_room(x, *made);
   socket_route r{made, socket_intake::restored()};
   r.accepted = r.hibernates = r.restoring = true;
   sockets_.emplace(exchange, std::move(r));
@@ -174,17 +212,20 @@ void ingress::handle_sockets_restored(const internal::sockets_restored& what) {
 
 void ingress::route_unlisted(instance& x, const internal::socket_ptr& socket) {
   const auto id = socket->session.id();
-  if (closed_between_.has(id))
+  const auto known = take_fate(id);
+  if (known == fate::closed)
     return caf::anon_send(
         x.handle,
         socket_closed{
             connection{socket}, close_left, text{"the client left while the actor slept"}});
+  give_room(x, *socket);
   socket_route r{socket, socket_intake::restored()};
   r.accepted = r.hibernates = true;
   const auto [at, made] = sockets_.emplace(id, std::move(r));
   if (!made) return;  // opened again in the meantime, which its instance sees, too
   x.sockets.insert(id);
-  if (stray_lost_.take(id))
+  if (known == fate::unknown) return end_socket(at, close_restart, not_restored);
+  if (stray_lost_.take(id) || stray_lost_.incomplete(now_))
     return end_socket(at, close_failed, "a message of this WebSocket was lost");
   for (auto& each : strays_)
     if (each.exchange == id) {
@@ -193,19 +234,28 @@ void ingress::route_unlisted(instance& x, const internal::socket_ptr& socket) {
     }
 }
 
+void ingress::give_room(instance& x, internal::socket& to) {
+  if (!x.waiting)
+    x.waiting = std::make_shared<waiting_pool>(options_.waiting.actor_bytes_max, waiting_);
+  const auto own = x.context->serving->socket_waiting_bytes_max;
+  to.waiting.join(
+      x.waiting,
+      options_.waiting.socket_bytes_reserved,
+      own != 0 ? own : options_.waiting.socket_bytes_max);
+}
+
 // Without room the first ones stay, so that what is missing can be told by its index, or here.
 void ingress::keep_stray(
     const exchange_id& exchange,
     std::uint16_t index,
     protocol::to_envoy_web_socket_message& message) {
   if (restoring_ == 0) return;
-  const auto size = message.data.size();
-  if (strays_.size() >= options_.socket_messages_max ||
-      (!strays_.empty() && stray_bytes_ + size > options_.socket_bytes_max)) {
-    if (!stray_lost_.has(exchange)) stray_lost_.add(exchange);
+  const auto cost = message.data.size() + waiting_message_bytes;
+  if (!strays_.empty() && stray_bytes_ + cost > options_.waiting.socket_bytes_max) {
+    static_cast<void>(stray_lost_.add(exchange, {}, now_));
     return;
   }
-  stray_bytes_ += size;
+  stray_bytes_ += cost;
   strays_.push_back({exchange, index, std::move(message)});
 }
 
@@ -213,7 +263,7 @@ void ingress::end_restoring(instance& x) {
   if (!std::exchange(x.restoring, false) || --restoring_ != 0) return;
   strays_ = {};
   stray_bytes_ = 0;
-  stray_lost_ = {};
+  stray_lost_.clear();
 }
 
 // Accepted first: what is refused is opened again by the gateway (docs/protocol.md G.6).
@@ -265,12 +315,17 @@ void ingress::erase_socket(socket_map::iterator at) {
 // The gateway closes those of an instance that ends, or keeps those that hibernate.
 void ingress::forget_sockets(instance& x) {
   bool hibernating = false;
+  const auto now = options_.now();
+  // With the actor goes what it left; its WebSockets are not listed any more.
+  const auto for_good =
+      x.state == state::stopped && x.reason == protocol::stop_actor_reason::destroy;
   for (const auto& id : x.sockets) {
     const auto at = sockets_.find(id);
+    if (at->second.hibernates) static_cast<void>(left_.add(id, fate::open, now));
     hibernating = hibernating || at->second.hibernates;
     sockets_.erase(at);
   }
-  if (hibernating) hibernated_.add(x.who.actor);
+  if (hibernating && !for_good) static_cast<void>(hibernated_.add(x.who.actor, {}, now));
   end_restoring(x);
   x.sockets.clear();
 }

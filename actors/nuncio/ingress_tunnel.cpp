@@ -47,7 +47,7 @@ void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
   const auto at = routes_.find(exchange);
   if (at == routes_.end()) {  // over, or never ours
     if (std::holds_alternative<protocol::to_envoy_web_socket_close>(kind))
-      closed_between_.add(exchange);
+      handle_unknown_close(exchange);
     else if (auto* said = std::get_if<protocol::to_envoy_web_socket_message>(&kind))
       keep_stray(exchange, id.message_index, *said);
     return;
@@ -282,7 +282,8 @@ void ingress::handle_request_abort(
     const exchange_id& id, const protocol::http_stream_abort_reason& reason) {
   if (const auto at = routes_.find(id); at != routes_.end())
     return cancel_route(at, described(reason));
-  aborted_early_.add(id);
+  // One that finds no room is carried out for nobody.
+  static_cast<void>(aborted_early_.add(id, {}, options_.now()));
 }
 
 // The rest of the exchange is between the engine and us: its actor may go on, or end.

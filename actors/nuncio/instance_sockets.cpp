@@ -48,8 +48,7 @@ bool instance_sockets::handle_opened(const socket_ptr& x) {
 bool instance_sockets::handle_message(const socket_message& m) {
   auto& x = *m.socket.get();
   const auto give_back = [&] {
-    x.waiting.fetch_sub(1);
-    x.waiting_bytes.fetch_sub(m.data.size());
+    m.waits.give_back();
     return false;
   };
   if (x.session.now_in() == socket_session::state::closed) return give_back();
@@ -66,7 +65,8 @@ bool instance_sockets::handle_message(const socket_message& m) {
     close_and_tell(x, close_bad_text, "a text message was not UTF-8");
     return give_back();
   }
-  in_hand_ = m;  // the handler may take the message apart
+  in_hand_ = m;  // the handler may take the message apart, or keep it
+  in_hand_->waits = std::move(m.waits);
   return true;
 }
 
@@ -74,13 +74,14 @@ void instance_sockets::handle_told() {
   if (!untold_.empty()) untold_.pop_front();
 }
 
-void instance_sockets::handle_returned(bool consumed) {
-  const auto m = *std::exchange(in_hand_, std::nullopt);
-  if (!consumed) return;
-  auto& x = *m.socket.get();
-  x.waiting.fetch_sub(1);
-  x.waiting_bytes.fetch_sub(m.data.size());
-  acknowledge(x, m);
+void instance_sockets::handle_returned(bool consumed, const socket_message& m) {
+  auto had = *std::exchange(in_hand_, std::nullopt);
+  if (!consumed) {
+    m.waits = std::move(had.waits);
+    return;
+  }
+  had.waits.give_back();
+  acknowledge(*had.socket.get(), had);
 }
 
 void instance_sockets::acknowledge(socket& x, const socket_message& m) {

@@ -41,8 +41,7 @@ struct socket : std::enable_shared_from_this<socket> {
   socket_head head;
 
   // -- shared: ingress adds, the instance takes away
-  std::atomic<std::size_t> waiting_bytes = 0;  ///< of messages in the instance's mailbox
-  std::atomic<std::uint32_t> waiting = 0;
+  waiting_share waiting;              ///< of messages that no handler has had yet
   std::atomic<bool> dropped = false;  ///< ingress has no use for it any more
 };
 
@@ -71,8 +70,8 @@ public:
   /// What came of `socket_opened`: `error` when no handler took it, or one failed.
   /// @returns false if `ticket` is no socket's
   bool handle_answer(std::uint64_t ticket, const caf::error* error);
-  /// The message's handler has returned; without `consumed` it comes again.
-  void handle_returned(bool consumed);
+  /// The message's handler has returned; without `consumed` it comes again, and `m` is as it was.
+  void handle_returned(bool consumed, const socket_message& m);
   /// A handler has been told that it is closed.
   void handle_closed(socket& x);
 

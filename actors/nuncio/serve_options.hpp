@@ -26,6 +26,9 @@ struct serve_options {
   /// From a request's arrival at the actor to the beginning of its response; then it is answered 504. 0: never. The
   /// gateway waits as long (docs/protocol.md G.3).
   std::chrono::milliseconds request_timeout{std::chrono::minutes{5}};
+  /// What may wait of one WebSocket's messages until the actor hears them, in bytes, at least 512 for each; above it the
+  /// client floods and is closed with 1008. 0: as the host has it (host_options::waiting).
+  std::size_t socket_waiting_bytes_max = 0;
   /// What may wait to be sent to one WebSocket; a client that lets more pile up is closed with 1013.
   std::size_t socket_unsent_bytes_max = 8UL << 20U;
 };

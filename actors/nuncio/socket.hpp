@@ -16,6 +16,7 @@
 #include <nuncio/http.hpp>
 #include <nuncio/ids.hpp>
 #include <nuncio/outcome.hpp>
+#include <nuncio/waiting_room.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -105,6 +106,7 @@ struct socket_message {
   bool binary = false;
   std::uint16_t index =
       0;  ///< counts the client's messages, modulo 2^16; a repetition has the same
+  mutable waiting_place waits{};  ///< for the runtime
 
   [[nodiscard]] std::string_view text() const { return data.view(); }
 };

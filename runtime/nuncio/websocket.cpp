@@ -471,9 +471,12 @@ struct websocket::impl {
       hand_on(c, part, last);
       return 0;
     }
-    const auto is_long = c.inbound.size() + size + rest > options.message_bytes_max;
-    // The peer's word on a frame's length is believed only as far as io_bytes ahead, then the vector doubles.
-    if (c.inbound.empty()) c.inbound.reserve(size + std::min(rest, io_bytes));
+    const auto known = c.inbound.size() + size;
+    const auto is_long = known + rest > options.message_bytes_max;
+    // The peer's word on a frame's length is believed only as far as io_bytes ahead, then the vector doubles, but never
+    // beyond that length: its memory is kept as long as anything that is cut from it.
+    if (c.inbound.capacity() < known)
+      c.inbound.reserve(std::min(known + rest, std::max(known + io_bytes, 2 * known)));
     c.inbound.insert(c.inbound.end(), part.begin(), part.end());
     if (is_long) {
       if (c.inbound.size() < long_message_head_bytes) return 0;

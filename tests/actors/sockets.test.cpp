@@ -83,12 +83,13 @@ struct fixture : hosted {
   static ingress_options small() {
     ingress_options x;
     x.sockets_max = 4;
-    x.socket_messages_max = 4;
-    x.socket_bytes_max = 1000;
+    x.waiting.socket_bytes_max = 4 * (waiting_message_bytes + 1);
     return x;
   }
 
-  fixture() : hosted(small()) {
+  fixture() : fixture(small()) {}
+
+  explicit fixture(ingress_options options) : hosted(std::move(options)) {
     host.serve("doorman", doorman, n);
     host.boot();
     host.start_accepted(a, "doorman");
@@ -114,7 +115,7 @@ struct fixture : hosted {
   }
 
   /// The engine wakes the actor, with these WebSockets.
-  void wake(std::uint32_t generation, std::initializer_list<std::uint32_t> sockets) {
+  void wake(std::uint32_t generation, const std::vector<std::uint32_t>& sockets) {
     host.wake(instance_of("a", generation), "doorman", sockets);
     host.accept(instance_of("a", generation));
   }
@@ -487,11 +488,11 @@ TEST_CASE_FIXTURE(
   host.socket_says(1, 2, "two");
   host.close_socket(1, 3, 4001, "left");
   CHECK(said() == strings{"open /"});
-  CHECK(n->sockets[0].get()->waiting == 2);
+  CHECK(n->sockets[0].get()->waiting.used() == 2 * (waiting_message_bytes + 3));
   caf::anon_send(n->other, caf::unit);
   host.settle();
   CHECK(said() == strings{"awaited", "text one", "text two", "closed 4001 left"});
-  CHECK(n->sockets[0].get()->waiting == 0);
+  CHECK(n->sockets[0].get()->waiting.used() == 0);
   caf::anon_send_exit(n->other, caf::exit_reason::kill);
   host.settle();
 }
@@ -646,6 +647,76 @@ TEST_CASE_FIXTURE(
       said() ==
       strings{"restored /hibernate ", "closed 1006 the client left while the actor slept"});
   CHECK(store.content.size() == 1);
+}
+
+TEST_CASE("2.3: of 5,000 hibernating clients that leave while their actor sleeps none comes back") {
+  constexpr std::uint32_t n = 5000;
+  ingress_options options;
+  fixture x{options};
+  std::vector<std::uint32_t> all;
+  for (std::uint32_t i = 1; i <= n; ++i) {
+    x.host.open_socket(x.a, i, "/hibernate");
+    all.push_back(i);
+    if (i % 500 == 0) x.sent();
+  }
+  REQUIRE(x.host.stats().sockets_open == n);
+  x.sleep();
+  SUBCASE("before any of them may be missing in the list") {}
+  SUBCASE("long after they came") { x.let_age(); }
+  // The gateway gives the closes to the instance that has just ended, and lists all of them with the next Start.
+  for (const auto i : all) x.host.close_socket(i, 1, 1000);
+  x.wake(2, all);
+  for (int i = 0; i < 50; ++i) x.sent();
+  CHECK(x.host.stats().sockets_open == 0);
+  const auto seen = x.said();
+  CHECK(std::count_if(seen.begin(), seen.end(), [](const auto& line) {
+          return line.starts_with("closed 1006");
+        }) == n);
+}
+
+TEST_CASE_FIXTURE(fixture, "2.3: one that closes before its next instance is there stays closed") {
+  host.open_socket(a, 1, "/hibernate");
+  host.open_socket(a, 2, "/hibernate");
+  sent();
+  said();
+  let_age();
+  n->sockets.clear();
+  // In one turn of ingress: the newer instance still waits for the end of the older one.
+  host.batch(
+      {protocol::to_envoy_commands{{host.wake_command(instance_of("a", 2), "doorman", {1, 2})}},
+       sim_host::tunnel(1, 1, protocol::to_envoy_web_socket_close{4001, text{"bye"}})});
+  host.settle();
+  host.accept(instance_of("a", 2));
+  sent();
+  CHECK(host.stats().sockets_open == 1);
+  const auto seen = said();
+  CHECK(std::count(seen.begin(), seen.end(), "restored /hibernate ") == 1);
+  CHECK(
+      std::count(seen.begin(), seen.end(), "closed 1006 the client left while the actor slept") ==
+      1);
+}
+
+TEST_CASE("2.3: what can't be remembered of hibernating clients is closed, not believed open") {
+  auto options = fixture::small();
+  options.left_bytes_max = 2 * known_for<exchange_id, std::uint8_t>::entry_bytes;
+  fixture x{options};
+  for (std::uint32_t i = 1; i <= 4; ++i) x.host.open_socket(x.a, i, "/hibernate");
+  x.sleep();
+  x.let_age();
+  SUBCASE("at once") {
+    x.wake(2, {1, 2, 3, 4});
+    const auto lines = x.sent();
+    CHECK(x.host.stats().sockets_open == 2);
+    CHECK(std::count_if(lines.begin(), lines.end(), [](const auto& line) {
+            return line.ends_with("socket close 1012");
+          }) == 2);
+  }
+  SUBCASE("after the engine can have listed any that has gone") {
+    x.host.pass(3min, 30s);
+    x.wake(2, {1, 2, 3, 4});
+    x.sent();
+    CHECK(x.host.stats().sockets_open == 4);
+  }
 }
 
 TEST_CASE_FIXTURE(fixture, "hibernating: that all clients have left is told of as well") {

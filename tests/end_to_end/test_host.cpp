@@ -218,7 +218,12 @@ struct test_host::impl {
     serve_life_actors(the_host);
     serve_probe(the_host, census, "outside");
     the_host.serve("doorman", doorman, at);
-    the_host.serve({.name = "blocker", .detached = true}, blocker, at);
+    the_host.serve(
+        {.name = "blocker",
+         .detached = true,
+         .socket_waiting_bytes_max = 1024 * (waiting_message_bytes + 1)},
+        blocker,
+        at);
     the_host.serve<blocking_room>({.name = "blocking room", .detached = true}, at);
   }
 

@@ -286,13 +286,19 @@ public:
 
   // -- sockets
   /// The engine starts `who`, with these hibernating WebSockets.
-  void wake(
-      const actor_ref& who, std::string_view name, std::initializer_list<std::uint32_t> sockets) {
+  /// A Start that lists these WebSockets.
+  [[nodiscard]] protocol::command_wrapper wake_command(
+      const actor_ref& who, std::string_view name, const std::vector<std::uint32_t>& sockets) {
     auto woken = start_command(who, name);
     auto& start = std::get<protocol::command_start_actor>(woken.inner);
     for (const auto n : sockets)
       start.hibernating_requests.push_back({exchange(n).gateway, exchange(n).request});
-    command(std::move(woken));
+    return woken;
+  }
+
+  void wake(
+      const actor_ref& who, std::string_view name, const std::vector<std::uint32_t>& sockets) {
+    command(wake_command(who, name, sockets));
   }
 
   void open_socket(const actor_ref& who, std::uint32_t n, std::string_view path = "/") {

@@ -1,0 +1,184 @@
+// Room for what clients say while it waits for the actor that is to hear it: what each WebSocket, each actor and the
+// whole host may keep so, in bytes as they are kept. Pure. One thread takes; any thread gives back.
+//
+// The rule: a WebSocket may keep as much as is left free, of its actor's room and of its host's, and no more than
+// its own bound. So whoever keeps much is refused long before the room is full, while for one that keeps little
+// something is left, however many others fill it; a small share is every WebSocket's own in any case.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <nuncio/clock.hpp>
+#include <optional>
+#include <utility>
+
+namespace nuncio {
+
+struct waiting_limits {
+  /// Of one WebSocket; a single message may be longer.
+  std::size_t socket_bytes_max = 4UL << 20U;
+  /// Of all WebSockets of one actor, beyond the shares that are their own.
+  std::size_t actor_bytes_max = 64UL << 20U;
+  /// Of all WebSockets of one link of the host, beyond the shares that are their own.
+  std::size_t host_bytes_max = 256UL << 20U;
+  /// What each WebSocket may always keep.
+  std::size_t socket_bytes_reserved = 8UL << 10U;
+};
+
+/// What a message of a client takes beyond its data: the frame it came in, the mailbox element, and all that hangs on
+/// them. Measured ("a waiting message takes no more than is counted for it"), and rounded up.
+inline constexpr std::size_t waiting_message_bytes = 512;
+
+/// What is kept together: of one actor, within the room of its host.
+class waiting_pool {
+public:
+  explicit waiting_pool(std::size_t bytes_max, std::shared_ptr<waiting_pool> within = nullptr)
+      : bytes_max_(bytes_max), within_(std::move(within)) {}
+
+  /// The thread that takes only: for others a number may be missing that is on its way.
+  [[nodiscard]] std::size_t used() const { return used_.load(); }
+
+private:
+  friend class waiting_share;
+
+  [[nodiscard]] std::size_t free() const {
+    const auto used = used_.load();
+    return used < bytes_max_ ? bytes_max_ - used : 0;
+  }
+
+  void add(std::size_t n) {
+    for (auto* each = this; each != nullptr; each = each->within_.get()) each->used_.fetch_add(n);
+  }
+
+  void subtract(std::size_t n) {
+    for (auto* each = this; each != nullptr; each = each->within_.get()) each->used_.fetch_sub(n);
+  }
+
+  std::size_t bytes_max_;
+  std::shared_ptr<waiting_pool> within_;
+  std::atomic<std::size_t> used_ = 0;
+};
+
+/// What one WebSocket keeps.
+class waiting_share {
+public:
+  enum class verdict : std::uint8_t {
+    taken,
+    socket_full,  ///< the WebSocket's own bound
+    crowded,      ///< it keeps more than is left for others, of its actor's room or of its host's
+  };
+
+  /// Before the first take().
+  void join(std::shared_ptr<waiting_pool> pool, std::size_t reserved, std::size_t bytes_max) {
+    pool_ = std::move(pool);
+    reserved_ = reserved;
+    bytes_max_ = bytes_max;
+  }
+
+  /// Takes `cost` bytes, unless a bound says no.
+  verdict take(std::size_t cost) {
+    const auto before = own_.load();
+    if (before != 0 && before + cost > bytes_max_) return verdict::socket_full;
+    const auto more = shared(before + cost) - shared(before);
+    if (more != 0)
+      for (const auto* each = pool_.get(); each != nullptr; each = each->within_.get()) {
+        const auto free = each->free();
+        if (free < more || shared(before + cost) > free - more) return verdict::crowded;
+      }
+    move(own_.fetch_add(cost), cost);
+    return verdict::taken;
+  }
+
+  /// Any thread.
+  void give_back(std::size_t cost) {
+    const auto before = own_.fetch_sub(cost);
+    if (pool_) pool_->subtract(shared(before) - shared(before - cost));
+  }
+
+  [[nodiscard]] std::size_t used() const { return own_.load(); }
+
+private:
+  [[nodiscard]] std::size_t shared(std::size_t own) const {
+    return own > reserved_ ? own - reserved_ : 0;
+  }
+
+  // What a concurrent give_back() saw of `own_` decides what each of both moves in the pool: the sums agree.
+  void move(std::size_t before, std::size_t cost) {
+    if (pool_) pool_->add(shared(before + cost) - shared(before));
+  }
+
+  std::shared_ptr<waiting_pool> pool_;
+  std::size_t reserved_ = 0;
+  std::size_t bytes_max_ = SIZE_MAX;
+  std::atomic<std::size_t> own_ = 0;
+};
+
+/// The place that a message takes, for as long as this lives: part of the message, so that one that is dropped unheard
+/// gives it back. A copy takes none.
+class waiting_place {
+public:
+  waiting_place() = default;
+
+  /// `cost` was taken of `of`.
+  waiting_place(std::shared_ptr<waiting_share> of, std::size_t cost)
+      : of_(std::move(of)), cost_(cost) {}
+
+  waiting_place(const waiting_place&) {}
+
+  waiting_place(waiting_place&& x) noexcept
+      : of_(std::move(x.of_)), cost_(std::exchange(x.cost_, 0)) {}
+
+  waiting_place& operator=(const waiting_place& x) {
+    if (this != &x) give_back();
+    return *this;
+  }
+
+  waiting_place& operator=(waiting_place&& x) noexcept {
+    if (this == &x) return *this;
+    give_back();
+    of_ = std::move(x.of_);
+    cost_ = std::exchange(x.cost_, 0);
+    return *this;
+  }
+
+  ~waiting_place() { give_back(); }
+
+  void give_back() {
+    if (const auto of = std::exchange(of_, nullptr)) of->give_back(std::exchange(cost_, 0));
+  }
+
+private:
+  std::shared_ptr<waiting_share> of_;
+  std::size_t cost_ = 0;
+};
+
+/// When memory that was freed is worth giving back to the system: the allocator keeps what many threads have freed.
+class release_watch {
+public:
+  /// `used` bytes are in use. @returns whether much less is than was
+  bool handle_used(std::size_t used, time_point now) {
+    if (used > peak_) peak_ = used;
+    if (peak_ < worth_bytes) return false;
+    if (!due_) due_ = now + interval;
+    if (*due_ > now) return false;
+    due_ = now + interval;
+    if (used > peak_ / 2) return false;
+    peak_ = used;
+    if (peak_ < worth_bytes) due_.reset();
+    return true;
+  }
+
+  /// When to look again.
+  [[nodiscard]] std::optional<time_point> poll_timeout() const { return due_; }
+
+private:
+  static constexpr std::size_t worth_bytes = 16UL << 20U;
+  static constexpr duration interval = std::chrono::seconds{1};
+
+  std::size_t peak_ = 0;
+  std::optional<time_point> due_;
+};
+
+}  // namespace nuncio
