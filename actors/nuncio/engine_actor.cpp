@@ -152,11 +152,20 @@ void engine_actor::initialize() {
 
 void engine_actor::begin() {
   event_based_actor::initialize();
+  if (hosted() && context_->start.self.generation > 1) recall_alarm();
+  say_started();
+}
+
+void engine_actor::begin_with(caf::behavior answers) {
+  become(std::move(answers));
+  say_started();
+}
+
+void engine_actor::say_started() {
   initialized_ = true;
   if (!hosted()) return;
   const auto& self = context_->start.self;
   tell_ingress(internal::instance_started{self});
-  if (self.generation > 1) recall_alarm();
   if (sleep_early_) tell_ingress(internal::sleep_called{self});
   if (destroy_early_) tell_ingress(internal::destroy_called{self});
 }
@@ -167,7 +176,7 @@ void engine_actor::sleep() {
     sleep_early_ = true;
     return;
   }
-  tell_ingress(internal::sleep_called{context_->start.self});
+  if (may_sleep()) tell_ingress(internal::sleep_called{context_->start.self});
 }
 
 void engine_actor::destroy() {
@@ -356,7 +365,7 @@ void engine_actor::handle_down(const caf::error& reason) {
   begun_.clear();
   if (streams_) streams_->handle_down(why, down.answered);
   if (sockets_) sockets_->handle_down(destroyed_);
-  if (down.error.empty() && !destroyed_) handle_end();
+  if (down.error.empty() && !destroyed_) down.error = handle_end();
   down.storing = storage_.used();
   tell_ingress(std::move(down));
   storage_.end();

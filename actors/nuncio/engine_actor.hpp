@@ -155,6 +155,10 @@ protected:
   /// The last step of initialize(): the behavior is made and the engine is told that the instance runs.
   void begin();
 
+  /// Instead of begin(): `answers` takes the place of the behavior, and what is stored, alarms included, stays for a
+  /// later instance.
+  void begin_with(caf::behavior answers);
+
   [[nodiscard]] internal::storage_client& storage() { return storage_; }
 
   /// Whether the engine has said that this actor is over for good.
@@ -170,12 +174,17 @@ private:
   /// It has been told to finish, and no request is open.
   virtual void finish_now() { quit(); }
 
+  /// It is about to ask for sleep. @returns false to stay awake
+  virtual bool may_sleep() { return true; }
+
   /// It has quit of its own accord; what it asks of storage now is carried out before the engine is told.
-  virtual void handle_end() {}
+  /// @returns why that is a failure; empty if it is none
+  virtual std::string handle_end() { return {}; }
 
   virtual void handle_state_tick() {}
 
   caf::invoke_message_result give(caf::mailbox_element& x);
+  void say_started();
   void finish_if_answered();
   void respond(std::uint64_t ticket, http_response response);
   bool respond_to(http_exchange exchange, std::uint64_t ticket, http_response response);

@@ -51,7 +51,6 @@ void engine_actor::clear_alarm() {
 void engine_actor::keep_alarm() {
   const auto failed = [this, kept = alarm_at_](const caf::error& e) {
     if (kept != alarm_at_) return;  // what replaced it was asked for later
-    if (lost_with_link(e)) return keep_alarm();
     if (kept)
       log_to(
           context_->log,
@@ -103,7 +102,10 @@ void engine_actor::handle_idle_probe() {
     return internal::tell(*context_, internal::instance_active{self, context_->now()});
   if (talked_ + context_->serving->idle_timeout > context_->now())
     return internal::tell(*context_, internal::instance_active{self, talked_});
-  sleep();
+  if (may_sleep())
+    internal::tell(*context_, internal::sleep_called{self});
+  else
+    internal::tell(*context_, internal::instance_active{self, context_->now()});
 }
 
 // @returns none if `x` is an ordinary message

@@ -156,6 +156,7 @@ caf::behavior ingress::make_behavior() {
       [this](const storage_done& x) {
         if (auto* at = find(x.who); at != nullptr && at->storing) {
           at->storing = false;
+          if (at->down && at->down->empty()) at->down = x.lost;
           count_as_down(*at);
         }
         after_input();

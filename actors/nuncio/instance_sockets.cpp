@@ -13,10 +13,10 @@ namespace {
 
 bytes own_copy(const bytes& x) { return x.empty() ? bytes{} : bytes::copy_of(x.span()); }
 
-// The same records may be written once there is a link, or room.
+// The same records may be written once there is room.
 bool goes_again(const caf::error& e) {
   const auto why = storage_failure_of(e);
-  return lost_with_link(e) || (why && why->code == errc::queue_full);
+  return why && why->code == errc::queue_full;
 }
 
 std::uint64_t wall_clock_ms() {
@@ -352,7 +352,6 @@ void instance_sockets::put_records(
               return complain(nuncio::describe(owner_->system(), e), tickets.size());
             for (const auto ticket : tickets)
               if (all_.contains(ticket)) unsaved_.insert(ticket);
-            if (lost_with_link(e)) ask_flush();
           });
 }
 
@@ -376,7 +375,6 @@ void instance_sockets::erase_records() {
                       return each.second->session.id() == id;
                     }))
                   unerased_.push_back(id);
-              if (lost_with_link(e)) ask_flush();
             });
   }
 }

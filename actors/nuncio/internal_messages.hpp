@@ -141,6 +141,7 @@ struct instance_down {
 /// From storage: the last write of an instance that is down was answered or given up.
 struct storage_done {
   actor_ref who;
+  std::string lost;  ///< why what it had to leave behind is not known to be stored; empty if it is
 };
 
 // -- from ingress to an instance --------------------------------------------------

@@ -33,7 +33,7 @@ bytes kv_store::end_of(const bytes& last) const {
 
 template <class T>
 storage_response<T> kv_store::ask(kv_request_data what, typename storage_response<T>::reader read) {
-  return {through_->self(), through_->ask(std::move(what)), std::move(read)};
+  return {through_->self(), through_->ask(std::move(what), mode_), std::move(read)};
 }
 
 storage_response<void> kv_store::write(kv_request_data what) {

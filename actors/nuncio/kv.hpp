@@ -61,10 +61,14 @@ class kv_store {
 public:
   /// The user's keys: below byte 4 in the engine's store, where other runtimes keep them too
   /// (docs/client_protocol.md f.1).
-  static kv_store of_user(internal::storage_client& through) { return {through, "\x04"}; }
+  static kv_store of_user(internal::storage_client& through) {
+    return {through, "\x04", write_mode::once};
+  }
 
-  /// Keys as they stand in the engine's store: for the runtime's own records.
-  static kv_store raw(internal::storage_client& through) { return {through, {}}; }
+  /// Keys as they stand in the engine's store: for the runtime's own records, whose writes do no harm twice.
+  static kv_store raw(internal::storage_client& through, write_mode mode = write_mode::repeated) {
+    return {through, {}, mode};
+  }
 
   storage_response<std::optional<bytes>> get(octets key);
   /// @returns one value for each key, in the order of `keys`
@@ -81,8 +85,8 @@ public:
   storage_response<void> drop();
 
 private:
-  kv_store(internal::storage_client& through, std::string_view prefix)
-      : through_(&through), prefix_(prefix) {}
+  kv_store(internal::storage_client& through, std::string_view prefix, write_mode mode)
+      : through_(&through), prefix_(prefix), mode_(mode) {}
 
   [[nodiscard]] bytes full(const bytes& key) const;
   [[nodiscard]] bytes end_of(const bytes& last) const;
@@ -94,6 +98,7 @@ private:
 
   internal::storage_client* through_;
   std::string_view prefix_;
+  write_mode mode_;
 };
 
 }  // namespace nuncio

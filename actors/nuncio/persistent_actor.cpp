@@ -2,11 +2,13 @@
 #include <fmt/format.h>
 
 #include <caf/actor_system.hpp>
+#include <cmath>
 #include <nuncio/hex.hpp>
 #include <nuncio/internal_messages.hpp>
 #include <nuncio/kv.hpp>
 #include <nuncio/kv_limits.hpp>
 #include <nuncio/persistent_actor.hpp>
+#include <nuncio/socket.hpp>
 #include <nuncio/sql.hpp>
 #include <nuncio/storage_error.hpp>
 #include <stdexcept>
@@ -32,11 +34,14 @@ std::string key_of(std::size_t part) {
   return std::string{key_prefix} + static_cast<char>(static_cast<unsigned char>(part));
 }
 
+// To whoever asks an actor whose state can't be read; for clients, so without the reason, which is logged.
+constexpr std::string_view unreadable =
+    "the stored state of this actor can't be read; it is kept, and the host's log says why";
+constexpr std::uint16_t close_failed = 1011;
+
 // Whether the same write may succeed later.
-bool may_pass_later(const caf::error& e) {
-  const auto why = storage_failure_of(e);
-  return why && (why->code == errc::link_lost || why->code == errc::timed_out ||
-                 why->code == errc::queue_full);
+bool may_pass_later(const storage_failure& e) {
+  return e.code == errc::timed_out || e.code == errc::queue_full;
 }
 
 }  // namespace
@@ -62,8 +67,7 @@ void persistent_base::load_kv() {
       [this, failed](const std::optional<bytes>& first) {
         if (!first) return loaded({});
         const auto count = parts_of(*first);
-        if (!count) fail_to_load(count.error().message);
-        if (*count == 1) return loaded({*first});
+        if (!count || *count == 1) return loaded({*first});
         std::vector<octets> keys;
         for (std::size_t i = 0; i < *count; ++i) keys.emplace_back(key_of(i));
         kv_store::raw(storage())
@@ -102,88 +106,144 @@ void persistent_base::load_sql() {
 }
 
 void persistent_base::loaded(const std::vector<bytes>& parts) {
-  if (!parts.empty()) {
-    const auto record = nuncio::join(parts);
-    if (!record) fail_to_load(record.error().message);
-    if (const auto good = deserialize(*record); !good) fail_to_load(good.error().message);
-    is_new_ = false;
-    saved_ = parts;
+  if (parts.empty()) return go();
+  is_new_ = false;
+  const auto record = nuncio::join(parts);
+  if (!record) {
+    bytes all = parts.front();
+    for (std::size_t i = 1; i < parts.size(); ++i)
+      all = bytes{fmt::format("{}{}", all.view(), parts[i].view())};
+    return handle_unreadable({std::move(all), record.error().message});
   }
+  if (const auto good = deserialize(*record); !good)
+    return handle_unreadable({record->content, good.error().message});
+  given_ = parts;
+  go();
+}
+
+void persistent_base::go() {
   loaded_ = true;
   begin();
   arm();
 }
 
-// -- saving --------------------------------------------------------------------------------
-
-outcome<std::vector<bytes>> persistent_base::parts() {
-  const auto record = serialize();
-  if (!record) return record.error();
-  return where_ == state_in::kv ? split(*record, kv_limits::value_bytes_max, kv_parts_max)
-                                : split(*record, sql_part_bytes, sql_parts_max);
+void persistent_base::handle_unreadable(unreadable_state what) {
+  const auto recovered = recover(what);
+  const auto reason = recovered ? what.why : recovered.error().message;
+  log_to(
+      context().log,
+      recovered ? log_level::warning : log_level::error,
+      recovered ? "the stored state of an actor can't be read; it was recovered"
+                : "the stored state of an actor can't be read; it stays as it is, and the actor "
+                  "answers 500",
+      {{"name", start().name.str()}, {"actor", start().self.actor.str()}, {"reason", reason}});
+  if (recovered) return go();
+  set_default_handler([](caf::scheduled_actor*, caf::message_view&) -> caf::result<caf::message> {
+    return make_error(storage_failure{errc::malformed, std::string{unreadable}, false, {}});
+  });
+  begin_with({
+      [](const http_request&) {
+        return http_response{
+            .status = 500,
+            .headers = {{"content-type", "text/plain; charset=utf-8"}},
+            .body = fmt::format("{}\n", unreadable)};
+      },
+      [](const socket_opened& x) { static_cast<void>(x.socket.refuse(close_failed, unreadable)); },
+      [](const socket_restored& x) { static_cast<void>(x.socket.close(close_failed, unreadable)); },
+  });
 }
 
-storage_response<void> persistent_base::write(const std::vector<bytes>& parts) {
+// -- saving --------------------------------------------------------------------------------
+
+// @param unless_given  nothing if storage was last given just this
+outcome<std::vector<bytes>> persistent_base::parts(bool unless_given) {
+  outcome<std::vector<bytes>> out = std::vector<bytes>{};
+  const auto changed = [&](const state_record& record) {
+    out = where_ == state_in::kv ? split(record, kv_limits::value_bytes_max, kv_parts_max)
+                                 : split(record, sql_part_bytes, sql_parts_max);
+    return out && *out != given_;
+  };
+  if (const auto good = serialize(changed); !good) return good.error();
+  if (out && unless_given && *out == given_) out->clear();
+  return out;
+}
+
+// @param told  who hears of it beside this actor
+void persistent_base::write(std::vector<bytes> parts, std::optional<caf::message_id> told) {
+  given_ = std::move(parts);
+  ++open_;
+  const auto serial = ++writes_;
+  const auto over = [this, serial, told](const storage_result& with) {
+    if (told) storage().complete(*told, with);
+    handle_written(serial, std::get_if<storage_failure>(&with));
+  };
+  const auto done = [over] { over(storage_answer{}); };
+  const auto failed = [over](const caf::error& e) { over(*storage_failure_of(e)); };
   if (where_ == state_in::kv) {
     std::vector<std::pair<octets, octets>> entries;
-    for (std::size_t i = 0; i < parts.size(); ++i) entries.emplace_back(key_of(i), parts[i]);
-    return kv_store::raw(storage()).put_all(std::move(entries));
+    for (std::size_t i = 0; i < given_.size(); ++i) entries.emplace_back(key_of(i), given_[i]);
+    return kv_store::raw(storage(), write_mode::required)
+        .put_all(std::move(entries))
+        .then(done, failed);
   }
   std::vector<sql_statement> statements;
   statements.push_back(
       {"create table if not exists _nuncio_state (part integer primary key, content blob not null)",
        {}});
   statements.push_back({"delete from _nuncio_state", {}});
-  for (std::size_t i = 0; i < parts.size(); ++i)
+  for (std::size_t i = 0; i < given_.size(); ++i)
     statements.push_back(
-        {fmt::format("insert into _nuncio_state values ({}, x'{}')", i, to_hex(parts[i].span())),
+        {fmt::format("insert into _nuncio_state values ({}, x'{}')", i, to_hex(given_[i].span())),
          {}});
-  return sql().batch(std::move(statements)).done();
+  sql_client{storage(), write_mode::required}
+      .batch(std::move(statements))
+      .done()
+      .then(done, failed);
 }
 
 storage_response<void> persistent_base::save_now() {
-  auto now = parts();
-  if (!now)
-    return {
-        *this,
-        storage().fail({now.error().code, now.error().message + "; it was not saved", false, {}}),
-        [](storage_answer&) {}};
-  // Only once it is there: if this fails, it is saved with the next tick or at the end.
-  return write(*now).done([this, now = std::move(*now)] { saved_ = now; });
-}
-
-// @returns whether a save is on its way
-bool persistent_base::save_if_changed() {
-  if (saving_) return true;
-  auto now = parts();
+  const auto answer = [this](caf::message_id id) {
+    return storage_response<void>{*this, id, [](storage_answer&) {}};
+  };
+  const auto refuse = [&](errc code, std::string_view why) {
+    return answer(storage().fail({code, fmt::format("{}; it was not saved", why), false, {}}));
+  };
+  if (!hosted()) return refuse(errc::refused, "this actor was not spawned by a host");
+  if (!loaded_) return refuse(errc::refused, "the stored state is not loaded yet");
+  auto now = parts(false);
   if (!now) {
     complain(now.error().message);
-    return false;
+    return refuse(now.error().code, now.error().message);
   }
-  if (*now == saved_) return false;
-  saving_ = true;
-  write(*now).then(
-      [this] { handle_saved(); }, [this](const caf::error& e) { handle_not_saved(e); });
-  saved_ = std::move(*now);
-  return true;
+  const auto told = storage().promise();
+  write(std::move(*now), told);
+  return answer(told);
 }
 
-void persistent_base::handle_saved() {
-  saving_ = false;
-  complained_ = false;
-  if (saving_for_the_end_) finish_now();
+// @returns whether a write is on its way
+outcome<bool> persistent_base::save() {
+  auto now = parts(true);
+  if (!now) {
+    complain(now.error().message);
+    return now.error();
+  }
+  if (!now->empty()) write(std::move(*now));
+  return open_ != 0;
 }
 
-void persistent_base::handle_not_saved(const caf::error& why) {
-  saving_ = false;
-  saved_.clear();
-  complain(nuncio::describe(system(), why));
-  if (!saving_for_the_end_) return arm();
-  // The engine ends it in any case when its grace is over.
-  if (may_pass_later(why))
-    finish_now();
-  else
-    quit();
+void persistent_base::handle_written(std::uint64_t serial, const storage_failure* why) {
+  --open_;
+  if (serial == writes_) {
+    if (why == nullptr) {
+      complained_ = false;
+    } else {
+      given_.clear();
+      complain(why->message);
+      if (ending_ && !may_pass_later(*why)) return quit_unsaved(why->message);
+      return arm();
+    }
+  }
+  if (ending_) finish_now();
 }
 
 void persistent_base::complain(std::string_view why) {
@@ -191,8 +251,11 @@ void persistent_base::complain(std::string_view why) {
   log_to(
       context().log,
       log_level::error,
-      "the state of an actor could not be saved",
-      {{"actor", start().self.actor.str()}, {"reason", std::string{why}}});
+      "the state of an actor could not be saved; it stays awake until it is",
+      {{"name", start().name.str()},
+       {"actor", start().self.actor.str()},
+       {"reason", std::string{why}}});
+  if (!ending_) caf::anon_send(this, state_not_saved{std::string{why}});
 }
 
 caf::invoke_message_result persistent_base::consume(caf::mailbox_element& x) {
@@ -204,29 +267,77 @@ caf::invoke_message_result persistent_base::consume(caf::mailbox_element& x) {
 
 void persistent_base::handle_state_tick() {
   armed_ = false;
-  save_if_changed();
+  if (ending_) return finish_now();
+  if (open_ == 0) static_cast<void>(save());
 }
 
 // What the turn has changed is found out when it is saved, for the user says nothing.
 void persistent_base::arm() {
-  if (!loaded_ || armed_ || saving_ || !hosted() || getf(is_shutting_down_flag)) return;
+  if (!loaded_ || armed_ || !hosted() || getf(is_shutting_down_flag)) return;
   armed_ = true;
   delayed_send(this, save_interval, state_tick{});
 }
 
 // -- the end -------------------------------------------------------------------------------
 
+bool persistent_base::may_sleep() {
+  if (!loaded_) return true;
+  static_cast<void>(save());
+  return !complained_;
+}
+
 void persistent_base::finish_now() {
-  saving_for_the_end_ = true;
-  if (!loaded_ || destroyed() || !save_if_changed()) quit();
+  if (!loaded_ || destroyed()) return quit();
+  ending_ = true;
+  const auto saving = save();
+  if (saving) {
+    if (!*saving) quit();
+    return;
+  }
+  if (std::exchange(last_call_, true)) return quit_unsaved(saving.error().message);
+  caf::anon_send(this, state_not_saved{saving.error().message});
+  caf::anon_send(this, state_tick{});
+}
+
+void persistent_base::quit_unsaved(const std::string& why) {
+  quit(make_error(storage_failure{
+      errc::malformed, fmt::format("the state could not be saved: {}", why), false, {}}));
 }
 
 // After a quit() of the user's own.
-void persistent_base::handle_end() {
-  if (!loaded_) return;
-  const auto now = parts();
-  if (!now) return complain(now.error().message);
-  if (*now != saved_) static_cast<void>(write(*now));
+std::string persistent_base::handle_end() {
+  if (!loaded_) return {};
+  auto now = parts(true);
+  if (!now) return fmt::format("the state could not be saved: {}", now.error().message);
+  if (!now->empty()) write(std::move(*now));
+  return {};
+}
+
+// -- what JSON can hold ----------------------------------------------------------------------
+
+outcome<void> check_json(const nlohmann::json& x) {
+  const auto within = [](std::string_view place, const outcome<void>& of) -> outcome<void> {
+    if (of) return of;
+    return failure{of.error().code, fmt::format("/{}{}", place, of.error().message)};
+  };
+  switch (x.type()) {
+    case nlohmann::json::value_t::number_float:
+      if (std::isfinite(x.get<double>())) return {};
+      return failure{
+          errc::malformed, fmt::format(": JSON can't hold the number {}", x.get<double>())};
+    case nlohmann::json::value_t::binary:
+      return failure{errc::malformed, ": JSON can't hold a binary value"};
+    case nlohmann::json::value_t::array:
+      for (std::size_t i = 0; i < x.size(); ++i)
+        if (auto good = check_json(x[i]); !good) return within(fmt::to_string(i), good);
+      return {};
+    case nlohmann::json::value_t::object:
+      for (const auto& [key, value] : x.items())
+        if (auto good = check_json(value); !good) return within(key, good);
+      return {};
+    default:
+      return {};
+  }
 }
 
 }  // namespace nuncio::internal

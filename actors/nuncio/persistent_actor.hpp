@@ -14,12 +14,19 @@
 // within a second of a turn that changed it, at most once a second; before the actor sleeps or stops; and by save_now(). A
 // handler of stop_command ends with finish(), which waits until the state is stored.
 // What a crash loses is what changed since: an exception or quit with an error saves nothing, for a state that made its
-// actor fail may be broken. If the state can't be loaded the actor fails with the reason, and what is stored stays as it
-// is. To compare with, the serialized state is kept in memory.
+// actor fail may be broken. To compare with, the serialized state is kept in memory.
+//
+// What can't be read back is never written over what can: a changed state is read back before it is stored. One that
+// can't be saved is logged at once and told by `state_not_saved`, is tried again with each change, and keeps its actor
+// awake; told to stop nevertheless, the actor ends as failed. What is stored and can't be read stays, and its actor
+// answers 500 to everything, unless recover_state() makes a state of it. See docs/storage.md.
 #pragma once
 
+#include <caf/allowed_unsafe_message_type.hpp>
 #include <caf/binary_deserializer.hpp>
 #include <caf/binary_serializer.hpp>
+#include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <nuncio/engine_actor.hpp>
 #include <nuncio/state_record.hpp>
@@ -28,6 +35,18 @@
 #include <utility>
 
 namespace nuncio {
+
+/// The state as it is now can't be saved, and its actor does not fall asleep until it is. Comes once until it was saved,
+/// and again when the actor is told to stop: what the handler mends is saved then.
+struct state_not_saved {
+  std::string why;
+};
+
+/// What is stored of a state and can't be read.
+struct unreadable_state {
+  bytes stored;  ///< as it was serialized, or all that is stored if it is no record of a state
+  std::string why;
+};
 
 /// Where a state is kept.
 enum class state_in : std::uint8_t {
@@ -47,7 +66,18 @@ concept caf_state = requires(T& x, caf::binary_serializer& to, caf::binary_deser
   { inspect(from, x) } -> std::convertible_to<caf::error>;
 };
 
+/// Whether the user has said what to make of a state that can't be read: `recover_state(State&, const unreadable_state&)`,
+/// in the namespace of State. It throws what it can't help.
+template <class T>
+concept recoverable_state = requires(T& to, const unreadable_state& what) {
+  recover_state(to, what);
+  to = T{};
+};
+
 namespace internal {
+
+/// What JSON can't hold of `x`: numbers that are not finite would be stored as null, and binary values as objects.
+outcome<void> check_json(const nlohmann::json& x);
 
 /// All of persistent_actor that does not depend on the type of its state.
 class persistent_base : public engine_actor {
@@ -64,35 +94,46 @@ protected:
   caf::invoke_message_result consume(caf::mailbox_element& x) override;
 
 private:
-  [[nodiscard]] virtual outcome<state_record> serialize() = 0;
+  /// Calls `changed` with the record of the state; if that says so, the state is read back from it, into another one.
+  /// @returns what can't be serialized or read back
+  [[nodiscard]] virtual outcome<void> serialize(
+      const std::function<bool(state_record)>& changed) = 0;
   virtual outcome<void> deserialize(const state_record& from) = 0;
+  /// @returns the reason to give it up
+  virtual outcome<void> recover(const unreadable_state& what) = 0;
 
   bool prepare() final;
+  bool may_sleep() final;
   void finish_now() final;
-  void handle_end() final;
+  std::string handle_end() final;
   void handle_state_tick() final;
 
   void load_kv();
   void load_sql();
   void loaded(const std::vector<bytes>& parts);
+  void handle_unreadable(unreadable_state what);
+  void go();
   [[noreturn]] void fail_to_load(std::string_view why);
 
-  outcome<std::vector<bytes>> parts();
-  storage_response<void> write(const std::vector<bytes>& parts);
-  bool save_if_changed();
-  void handle_saved();
-  void handle_not_saved(const caf::error& why);
+  outcome<std::vector<bytes>> parts(bool unless_given);
+  void write(std::vector<bytes> parts, std::optional<caf::message_id> told = {});
+  outcome<bool> save();
+  void handle_written(std::uint64_t serial, const storage_failure* why);
   void complain(std::string_view why);
+  void quit_unsaved(const std::string& why);
   void arm();
 
   state_in where_;
   bool is_new_ = true;
   bool loaded_ = false;
-  bool armed_ = false;               ///< state_tick is on its way
-  bool saving_ = false;              ///< a save by itself is not answered yet
-  bool saving_for_the_end_ = false;  ///< it quits once its state is saved
-  bool complained_ = false;          ///< of what still fails
-  std::vector<bytes> saved_;  ///< what storage was last given; empty if it is not known to have it
+  bool armed_ = false;       ///< state_tick is on its way
+  bool ending_ = false;      ///< it quits once its state is saved
+  bool last_call_ = false;   ///< ending, it was told that its state can't be saved
+  bool complained_ = false;  ///< of what still fails
+  /// What storage was last given; writes are carried out in order, so that it is what stays. Empty if that failed.
+  std::vector<bytes> given_;
+  std::uint64_t writes_ = 0;  ///< made
+  std::uint64_t open_ = 0;    ///< of them not answered yet
 };
 
 }  // namespace internal
@@ -111,45 +152,84 @@ public:
   State state{};
 
 private:
-  outcome<state_record> serialize() final {
-    if constexpr (json_state<State>) {
-      try {
-        return state_record{state_record::form::json, bytes{nlohmann::json(state).dump()}};
-      } catch (const std::exception& e) {
-        return failure{errc::malformed, e.what()};
+  outcome<void> serialize(const std::function<bool(state_record)>& changed) final {
+    return guarded([&]() -> outcome<void> {
+      if constexpr (json_state<State>) {
+        const nlohmann::json all(state);
+        if (auto good = internal::check_json(all); !good) return good;
+        if (!changed({state_record::form::json, bytes{all.dump()}})) return {};
+        // What check_json and dump let pass is parsed to the same again, at ten times the cost.
+        return read_back([&](State& to) -> outcome<void> {
+          all.get_to(to);
+          return {};
+        });
+      } else {
+        std::vector<char> out;
+        caf::binary_serializer sink{system(), out};
+        if (const caf::error why = inspect(sink, state))
+          return failure{errc::malformed, describe(system(), why)};
+        const state_record record{
+            state_record::form::caf,
+            bytes::copy_of({reinterpret_cast<const std::uint8_t*>(out.data()), out.size()})};
+        if (!changed(record)) return {};
+        return read_back([&](State& to) { return read(record, to); });
       }
+    });
+  }
+
+  template <class F>
+  static outcome<void> read_back(F f) {
+    const auto good = guarded([&]() -> outcome<void> { return f(*std::make_unique<State>()); });
+    if (good) return {};
+    return failure{
+        good.error().code, "what it is serialized to can't be read back: " + good.error().message};
+  }
+
+  outcome<void> deserialize(const state_record& from) final { return read(from, state); }
+
+  outcome<void> recover(const unreadable_state& what) final {
+    if constexpr (recoverable_state<State>) {
+      return guarded([&]() -> outcome<void> {
+        state = State{};
+        recover_state(state, what);
+        return {};
+      });
     } else {
-      std::vector<char> out;
-      caf::binary_serializer sink{system(), out};
-      if (const caf::error why = inspect(sink, state))
-        return failure{errc::malformed, describe(system(), why)};
-      return state_record{
-          state_record::form::caf,
-          bytes::copy_of({reinterpret_cast<const std::uint8_t*>(out.data()), out.size()})};
+      return failure{errc::malformed, what.why};
     }
   }
 
-  outcome<void> deserialize(const state_record& from) final {
-    if constexpr (json_state<State>) {
-      if (from.as != state_record::form::json)
-        return failure{errc::malformed, "it was stored by CAF's inspect, not as JSON"};
-      try {
-        nlohmann::json::parse(from.content.begin(), from.content.end()).get_to(state);
-        return {};
-      } catch (const std::exception& e) {
-        return failure{errc::malformed, e.what()};
+  outcome<void> read(const state_record& from, State& to) {
+    return guarded([&]() -> outcome<void> {
+      if constexpr (json_state<State>) {
+        if (from.as != state_record::form::json)
+          return failure{errc::malformed, "it was stored by CAF's inspect, not as JSON"};
+        nlohmann::json::parse(from.content.begin(), from.content.end()).get_to(to);
+      } else {
+        if (from.as != state_record::form::caf)
+          return failure{errc::malformed, "it was stored as JSON, not by CAF's inspect"};
+        caf::binary_deserializer source{
+            system(), reinterpret_cast<const char*>(from.content.data()), from.content.size()};
+        if (const caf::error why = inspect(source, to))
+          return failure{errc::malformed, describe(system(), why)};
+        if (source.remaining() != 0)
+          return failure{errc::malformed, "more is stored than was read"};
       }
-    } else {
-      if (from.as != state_record::form::caf)
-        return failure{errc::malformed, "it was stored as JSON, not by CAF's inspect"};
-      caf::binary_deserializer source{
-          system(), reinterpret_cast<const char*>(from.content.data()), from.content.size()};
-      if (const caf::error why = inspect(source, state))
-        return failure{errc::malformed, describe(system(), why)};
-      if (source.remaining() != 0) return failure{errc::malformed, "more is stored than was read"};
       return {};
+    });
+  }
+
+  // What the user's code throws is an error of the state.
+  template <class F>
+  static auto guarded(F f) -> decltype(f()) {
+    try {
+      return f();
+    } catch (...) {
+      return failure{errc::malformed, internal::describe(std::current_exception())};
     }
   }
 };
 
 }  // namespace nuncio
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::state_not_saved)

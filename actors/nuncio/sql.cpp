@@ -63,7 +63,7 @@ storage_response<T> sql_client::ask(
         through_->fail({errc::too_large, std::move(why), false, {}}),
         std::move(read)};
   }
-  return {through_->self(), through_->ask(std::move(call)), std::move(read)};
+  return {through_->self(), through_->ask(std::move(call), mode_), std::move(read)};
 }
 
 storage_response<sql_result> sql_client::exec(std::string script) {

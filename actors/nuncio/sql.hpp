@@ -24,7 +24,8 @@ class sql_client {
 public:
   static constexpr std::size_t param_bytes_max = std::size_t{128} * 1024;
 
-  explicit sql_client(internal::storage_client& through) : through_(&through) {}
+  explicit sql_client(internal::storage_client& through, write_mode mode = write_mode::once)
+      : through_(&through), mode_(mode) {}
 
   /// Runs a script of any number of statements; no transaction of its own. @returns the rows of the
   /// last statement
@@ -47,6 +48,7 @@ private:
       storage_call call, std::size_t param_bytes, typename storage_response<T>::reader read);
 
   internal::storage_client* through_;
+  write_mode mode_;
 };
 
 }  // namespace nuncio

@@ -72,7 +72,8 @@ void storage::handle_batch(internal::storage_batch& batch) {
   for (auto& item : batch.items) {
     const auto ticket = next_ticket_++;
     waiting_.emplace(ticket, std::move(item.waiters));
-    requests_.handle_request({ticket, batch.from->start.self, gate, std::move(item.call)}, now);
+    requests_.handle_request(
+        {ticket, batch.from->start.self, gate, std::move(item.call), item.mode}, now);
   }
 }
 
@@ -85,9 +86,9 @@ void storage::flush() {
     const auto waited = waiting_.extract(result->ticket);
     for (const auto& each : waited.mapped()) each->complete(result->content);
   }
-  while (const auto who = requests_.poll_finished())
-    if (const auto at = ending_.find(*who); at != ending_.end()) {
-      internal::tell(*at->second, internal::storage_done{*who});
+  while (auto over = requests_.poll_finished())
+    if (const auto at = ending_.find(over->who); at != ending_.end()) {
+      internal::tell(*at->second, internal::storage_done{over->who, std::move(over->lost)});
       ending_.erase(at);
     }
   if (const auto next = requests_.poll_timeout(); next && (!tick_at_ || *next < *tick_at_)) {

@@ -92,7 +92,7 @@ storage_failure not_hosted() {
 storage_client::storage_client(engine_actor& self, std::shared_ptr<const instance_context> context)
     : self_(self), context_(std::move(context)) {}
 
-caf::message_id storage_client::ask(storage_call call) {
+caf::message_id storage_client::ask(storage_call call, write_mode mode) {
   if (!self_.hosted()) return fail(not_hosted());
   if (const auto* kv = std::get_if<protocol::kv_request_data>(&call)) {
     if (auto good = kv_limits::check(*kv); !good)
@@ -121,8 +121,8 @@ caf::message_id storage_client::ask(storage_call call) {
          false,
          {}});
   sql_used_ = sql_used_ || is_sql(call);
-  const auto id = self_.new_request_id(caf::message_priority::normal);
-  turn_.add(std::move(call), asked_.size());
+  const auto id = promise();
+  turn_.add(std::move(call), asked_.size(), mode);
   asked_.push_back(id);
   return id;
 }
@@ -131,9 +131,17 @@ caf::message_id storage_client::fail(storage_failure why) { return reply(std::mo
 
 // An answer that is known already comes as a message all the same, after this turn like any other.
 caf::message_id storage_client::reply(storage_result content) {
-  const auto id = self_.new_request_id(caf::message_priority::normal);
-  handler_waiter{self_.address(), id}.complete(content);
+  const auto id = promise();
+  complete(id, content);
   return id;
+}
+
+caf::message_id storage_client::promise() {
+  return self_.new_request_id(caf::message_priority::normal);
+}
+
+void storage_client::complete(caf::message_id promised, const storage_result& content) {
+  handler_waiter{self_.address(), promised}.complete(content);
 }
 
 storage_result storage_client::wait_for(storage_call call) {
@@ -166,6 +174,7 @@ void storage_client::flush() {
   for (auto& joined : turn_.take()) {
     auto& item = items.emplace_back();
     item.call = std::move(joined.call);
+    item.mode = joined.mode;
     for (const auto ticket : joined.tickets)
       item.waiters.push_back(std::make_shared<handler_waiter>(self_.address(), asked_[ticket]));
   }

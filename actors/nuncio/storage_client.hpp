@@ -23,9 +23,12 @@ public:
 
   /// Asks with the rest of this turn. The answer is a storage_reply under the id returned, at any
   /// time after this turn.
-  caf::message_id ask(storage_call call);
+  caf::message_id ask(storage_call call, write_mode mode = write_mode::once);
   /// As ask, with a failure that is known already.
   caf::message_id fail(storage_failure why);
+  /// As ask, of what is answered by complete().
+  [[nodiscard]] caf::message_id promise();
+  void complete(caf::message_id promised, const storage_result& content);
   /// Sends now, behind what this turn has asked for, and waits: in detached actors only. Limited by
   /// storage's deadline.
   storage_result wait_for(storage_call call);

@@ -26,11 +26,6 @@ std::optional<storage_failure> storage_failure_of(const caf::error& e) {
   return e.context().get_as<storage_failure>(0);
 }
 
-bool lost_with_link(const caf::error& e) {
-  const auto why = storage_failure_of(e);
-  return why && why->code == errc::link_lost;
-}
-
 std::string describe(const caf::actor_system& system, const caf::error& e) {
   if (const auto ours = storage_failure_of(e)) return ours->message;
   return system.render(e);

@@ -22,9 +22,6 @@ caf::error make_error(const storage_failure& why);
 /// What a storage error says; none for an error of another kind.
 std::optional<storage_failure> storage_failure_of(const caf::error& e);
 
-/// The answer was lost with its connection: it may have happened, and what does no harm twice can be asked again.
-bool lost_with_link(const caf::error& e);
-
 /// The text of any error, ours or CAF's.
 std::string describe(const caf::actor_system& system, const caf::error& e);
 

@@ -31,6 +31,7 @@ struct storage_batch {
   struct item {
     storage_call call;
     std::vector<std::shared_ptr<storage_waiter>> waiters;
+    write_mode mode = write_mode::once;
   };
 
   std::shared_ptr<const instance_context> from;

@@ -72,13 +72,11 @@ public:
     }
   }
 
-  /// The same, saying only that it was done, after `first` if there is one.
-  storage_response<void> done(std::function<void()> first = {}) && {
-    return {
-        *self_, request_, [read = std::move(read_), first = std::move(first)](storage_answer& x) {
-          static_cast<void>(read(x));
-          if (first) first();
-        }};
+  /// The same, saying only that it was done.
+  storage_response<void> done() && {
+    return {*self_, request_, [read = std::move(read_)](storage_answer& x) {
+              static_cast<void>(read(x));
+            }};
   }
 
 private:

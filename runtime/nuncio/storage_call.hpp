@@ -46,6 +46,13 @@ struct storage_failure {
 
 using storage_result = std::variant<storage_answer, storage_failure>;
 
+/// What becomes of a write that a cut has left without an answer.
+enum class write_mode : std::uint8_t {
+  once,      ///< it fails: whether to repeat it is for its caller to judge
+  repeated,  ///< it goes again, in its place: it does no harm twice
+  required,  ///< repeated; and an instance that ends while the last of these is not there has failed
+};
+
 /// Whether `call` changes nothing, so that it can be sent again. A statement is a read when it
 /// begins with SELECT, VALUES or EXPLAIN.
 bool is_read(const storage_call& call);

@@ -93,9 +93,9 @@ void storage_requests::handle_request(request what, time_point now) {
   const auto bytes = size_of(what.call);
   auto& of = actors_[what.who];
   const auto turned_away = [&](errc code, std::string_view why) {
-    results_.push_back(
-        {what.ticket,
-         storage_failure{code, fmt::format("{}: {}; it was not sent", name_of(what.call), why)}});
+    storage_failure told{code, fmt::format("{}: {}; it was not sent", name_of(what.call), why)};
+    if (what.mode == write_mode::required) of.lost = told.message;
+    results_.push_back({what.ticket, std::move(told)});
     finish_if_idle(what.who);
   };
   if (over_) return turned_away(over_->code, over_->message);
@@ -143,8 +143,9 @@ void storage_requests::handle_link_down() {
   for (const auto& [id, x] : in_flight_) cut.emplace(x->order, x);
   in_flight_.clear();
   for (const auto& [order, x] : cut) {
-    if (x->reads) {
+    if (x->reads || x->what.mode != write_mode::once) {
       x->id = 0;
+      x->sent_before = true;
       waiting_.emplace(order, x);
       ++stats_.retried;
     } else {
@@ -281,9 +282,9 @@ std::optional<storage_requests::result> storage_requests::poll_result() {
   return out;
 }
 
-std::optional<actor_ref> storage_requests::poll_finished() {
+std::optional<storage_requests::finished> storage_requests::poll_finished() {
   if (finished_.empty()) return std::nullopt;
-  auto out = finished_.front();
+  auto out = std::move(finished_.front());
   finished_.pop_front();
   return out;
 }
@@ -301,12 +302,16 @@ std::optional<time_point> storage_requests::poll_timeout() const {
 // `x` is gone afterwards, and with it perhaps the usage of its actor.
 void storage_requests::end(entry& x, storage_result with) {
   const auto who = x.what.who;
+  auto& of = actors_[who];
+  if (x.what.mode == write_mode::required) {
+    const auto* const why = std::get_if<storage_failure>(&with);
+    of.lost = why == nullptr ? std::string{} : why->message;
+  }
   results_.push_back({x.what.ticket, std::move(with)});
   if (x.id != 0)
     in_flight_.erase(x.id);
   else
     waiting_.erase(x.order);
-  auto& of = actors_[who];
   --of.requests;
   of.bytes -= x.bytes;
   --stats_.open;
@@ -316,7 +321,7 @@ void storage_requests::end(entry& x, storage_result with) {
 }
 
 void storage_requests::fail(entry& x, errc code, std::string_view why) {
-  const auto was_sent = x.id != 0;
+  const auto was_sent = x.id != 0 || x.sent_before;
   const auto uncertain = was_sent && !x.reads;
   if (uncertain) ++stats_.uncertain;
   const auto ending = x.reads ? "" : was_sent ? "; it may have been written" : "; it was not sent";
@@ -327,8 +332,9 @@ void storage_requests::fail(entry& x, errc code, std::string_view why) {
 void storage_requests::finish_if_idle(const actor_ref& who) {
   const auto at = actors_.find(who);
   if (at == actors_.end() || at->second.requests != 0) return;
+  if (!at->second.give_up && !at->second.lost.empty()) return;  // told when it is down
   if (at->second.give_up) {
-    finished_.push_back(who);
+    finished_.push_back({who, at->second.lost});
     for (auto [i, last] = give_ups_.equal_range(*at->second.give_up); i != last; ++i)
       if (i->second == who) {
         give_ups_.erase(i);

@@ -40,7 +40,7 @@ struct storage_stats {
   std::uint64_t open_bytes = 0;
   std::uint64_t answered = 0;   ///< the engine did what was asked
   std::uint64_t refused = 0;    ///< the engine answered with an error
-  std::uint64_t retried = 0;    ///< reads sent again on a later connection
+  std::uint64_t retried = 0;    ///< sent again on a later connection
   std::uint64_t uncertain = 0;  ///< writes that ended without an answer after they were sent
   std::uint64_t timed_out = 0;
   std::uint64_t rejected = 0;  ///< turned away at a bound
@@ -55,6 +55,7 @@ public:
     actor_ref who;
     std::shared_ptr<const output_gate> gate;
     storage_call call;
+    write_mode mode = write_mode::once;
   };
 
   struct frame {
@@ -67,6 +68,12 @@ public:
   struct result {
     std::uint64_t ticket = 0;
     storage_result content;
+  };
+
+  /// The writes of an instance that is down are answered or given up.
+  struct finished {
+    actor_ref who;
+    std::string lost;  ///< why the last required write is not known to be there; empty if it is
   };
 
   /// @param namespace_name  of the engine, as its SQL requests want it
@@ -93,7 +100,7 @@ public:
 
   [[nodiscard]] std::optional<frame> poll_transmit();
   [[nodiscard]] std::optional<result> poll_result();
-  [[nodiscard]] std::optional<actor_ref> poll_finished();
+  [[nodiscard]] std::optional<finished> poll_finished();
   [[nodiscard]] std::optional<time_point> poll_timeout() const;
 
   [[nodiscard]] const storage_stats& stats() const { return stats_; }
@@ -107,7 +114,8 @@ private:
     std::uint64_t order = 0;
     std::size_t bytes = 0;
     bool reads = false;
-    std::uint32_t id = 0;  ///< 0: waits
+    bool sent_before = false;  ///< on an earlier connection
+    std::uint32_t id = 0;      ///< 0: waits
     time_point deadline{};
   };
 
@@ -116,6 +124,7 @@ private:
     std::size_t bytes = 0;
     intrusive_list<entry, by_actor> open;
     std::optional<time_point> give_up;  ///< of an instance that is down
+    std::string lost;                   ///< see finished
   };
 
   void end(entry& x, storage_result with);
@@ -137,7 +146,7 @@ private:
   intrusive_list<entry, by_deadline> deadlines_;
   std::unordered_map<actor_ref, usage> actors_;
   std::deque<result> results_;
-  std::deque<actor_ref> finished_;
+  std::deque<finished> finished_;
   std::multimap<time_point, actor_ref> give_ups_;
   std::optional<failure> over_;
   epoch connection_ = 0;  ///< 0: down

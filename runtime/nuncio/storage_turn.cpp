@@ -16,19 +16,20 @@ T* kv_call(storage_call& call) {
 
 }  // namespace
 
-void storage_turn::add(storage_call call, std::uint64_t ticket) {
+void storage_turn::add(storage_call call, std::uint64_t ticket, write_mode mode) {
   const auto* put = kv_call<kv_put_request>(call);
   const auto* erase = kv_call<kv_delete_request>(call);
-  if ((put != nullptr && join_put(*put)) || (erase != nullptr && join_delete(*erase))) {
+  const auto joins = !requests_.empty() && requests_.back().mode == mode;
+  if (joins && ((put != nullptr && join_put(*put)) || (erase != nullptr && join_delete(*erase)))) {
     requests_.back().tickets.push_back(ticket);
     return;
   }
   places_.clear();
   put_bytes_ = 0;
   if (put == nullptr) {
-    requests_.push_back({std::move(call), {ticket}});
+    requests_.push_back({std::move(call), {ticket}, mode});
   } else {  // joined with nothing, so that a key is in it once
-    requests_.push_back({kv_request_data{kv_put_request{}}, {ticket}});
+    requests_.push_back({kv_request_data{kv_put_request{}}, {ticket}, mode});
     join_put(*put);
   }
 }

@@ -17,10 +17,11 @@ public:
   struct joined {
     storage_call call;
     std::vector<std::uint64_t> tickets;
+    write_mode mode = write_mode::once;
   };
 
-  /// @param call  within kv_limits, if it is one of KV
-  void add(storage_call call, std::uint64_t ticket);
+  /// @param call  within kv_limits, if it is one of KV; joined only with writes of its own mode
+  void add(storage_call call, std::uint64_t ticket, write_mode mode = write_mode::once);
 
   /// What was added since the last take, in order.
   [[nodiscard]] std::vector<joined> take();

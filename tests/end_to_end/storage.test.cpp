@@ -7,6 +7,7 @@
 #include <atomic>
 
 #include "fixture.hpp"
+#include "storage_actors.hpp"
 #include "process.hpp"
 
 namespace nuncio::e2e {
@@ -345,6 +346,56 @@ TEST_CASE(
     CHECK(x.client.post(id, "/up").body == fmt::format("4 {} 5", pad));
     CHECK(x.client.post(id, "/quit").status == 500);
     CHECK(x.client.post(id, "/up").body == fmt::format("5 {} 6", pad));
+  }
+  CHECK(x.backlog_drains());
+}
+
+TEST_CASE(
+    "a persistent state that can't be saved leaves what is stored, and keeps its actor awake until "
+    "it is stopped") {
+  hosted_pool x;
+  for (const auto* name : {"gauge", "sql gauge"}) {
+    CAPTURE(name);
+    const auto id = x.client.create_running(name);
+    CHECK(x.client.post(id, "/set", "5").body == "5 1");
+    CHECK(x.client.post(id, "/save").body == "saved");
+    CHECK(x.client.post(id, "/nan").body == "nan 1");
+    CHECK(x.client.post(id, "/save").status == 500);
+    CHECK(x.client.post(id, "/sleep").body == "nan 1");
+    CHECK(x.client.post(id, "/").body == "nan 1");
+    must(x.client.sleep(id));
+    CHECK(x.client.await_sleeping(id).sleeping);
+    CHECK(await([&] {
+      const auto got = x.client.request(id, "POST", "/", "");
+      return got && got->status == 200 && got->body.starts_with("5 ");
+    }));
+  }
+  CHECK(x.backlog_drains());
+}
+
+TEST_CASE("a persistent state that can't be read is kept, and its actor answers 500") {
+  hosted_pool x;
+  for (const auto* name : {"gauge", "sql gauge"}) {
+    CAPTURE(name);
+    measured_is_unreadable = false;
+    const auto id = x.client.create_running(name);
+    CHECK(x.client.post(id, "/set", "5").body == "5 1");
+    CHECK(x.client.post(id, "/save").body == "saved");
+    measured_is_unreadable = true;
+    must(x.client.sleep(id));
+    CHECK(x.client.await_sleeping(id).sleeping);
+    for (int i = 0; i < 3; ++i) {
+      const auto got = x.client.post(id, "/set", "6");
+      CHECK(got.status == 500);
+      CHECK(
+          got.body ==
+          "the stored state of this actor can't be read; it is kept, and the host's log says "
+          "why\n");
+    }
+    must(x.client.sleep(id));
+    CHECK(x.client.await_sleeping(id).sleeping);
+    measured_is_unreadable = false;
+    CHECK(x.client.post(id, "/").body == "5 3");
   }
   CHECK(x.backlog_drains());
 }

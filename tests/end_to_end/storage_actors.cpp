@@ -226,6 +226,29 @@ struct tallied {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(tallied, n, pad)
 
+struct measured {
+  double number = 1;
+};
+
+void to_json(nlohmann::json& to, const measured& from) { to = {{"number", from.number}}; }
+
+void from_json(const nlohmann::json& from, measured& to) {
+  if (measured_is_unreadable) throw std::runtime_error{"the type has changed"};
+  from.at("number").get_to(to.number);
+}
+
+template <state_in Where>
+caf::behavior gauge(persistent_actor<measured, Where>* self) {
+  return {[self](const http_request& r) -> caf::result<http_response> {
+    const auto path = r.path_only();
+    if (path == "/nan") self->state.number = std::numeric_limits<double>::quiet_NaN();
+    if (path == "/set") self->state.number = std::stod(std::string{r.body.view()});
+    if (path == "/sleep") self->sleep();
+    if (path == "/save") return self->save_now().answer([] { return ok("saved"); });
+    return ok(fmt::format("{} {}", self->state.number, self->start().self.generation));
+  }};
+}
+
 template <state_in Where>
 caf::behavior tally(persistent_actor<tallied, Where>* self) {
   return {[self](const http_request& r) -> caf::result<http_response> {
@@ -251,6 +274,8 @@ void serve_storage_actors(host& to) {
   to.serve("store", store);
   to.serve("tally", tally<state_in::kv>);
   to.serve("sql tally", tally<state_in::sql>);
+  to.serve("gauge", gauge<state_in::kv>);
+  to.serve("sql gauge", gauge<state_in::sql>);
   to.serve(serve_options{.name = "sqlite", .detached = true}, local);
   to.serve(serve_options{.name = "two doors", .detached = true}, two_doors);
 }

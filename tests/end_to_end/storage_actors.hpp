@@ -10,10 +10,14 @@
 // line, columns joined by '|'; errors are status 500 with code, "maybe" and text.
 #pragma once
 
+#include <atomic>
 #include <nuncio/host.hpp>
 
 namespace nuncio::e2e {
 
 void serve_storage_actors(host& to);
+
+/// Whether the state of "gauge" and "sql gauge" is read by a type that has changed.
+inline std::atomic<bool> measured_is_unreadable = false;
 
 }  // namespace nuncio::e2e

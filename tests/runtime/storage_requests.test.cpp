@@ -26,8 +26,13 @@ storage_call get(std::string_view key) { return kv_request_data{kv_get_request{{
 struct fixture {
   explicit fixture(storage_limits limits = {}) : machine("default", limits) {}
 
-  void ask(std::uint64_t ticket, storage_call call, std::string_view actor = "a") {
-    machine.handle_request({ticket, {actor_id{actor}, 3}, gate_of(actor), std::move(call)}, now);
+  void ask(
+      std::uint64_t ticket,
+      storage_call call,
+      std::string_view actor = "a",
+      write_mode mode = write_mode::once) {
+    machine.handle_request(
+        {ticket, {actor_id{actor}, 3}, gate_of(actor), std::move(call), mode}, now);
     poll();
   }
 
@@ -60,7 +65,10 @@ struct fixture {
       if (why != nullptr) text = why->message;
       if (why == nullptr) last = std::get<storage_answer>(x->content);
     }
-    while (auto who = machine.poll_finished()) finished.push_back(who->actor.str());
+    while (auto over = machine.poll_finished())
+      finished.push_back(
+          over->lost.empty() ? over->who.actor.str()
+                             : fmt::format("{}: {}", over->who.actor.str(), over->lost));
   }
 
   void up(epoch connection) {
@@ -197,6 +205,63 @@ TEST_CASE(
   x.kv(3, kv_get_response{});
   x.kv(5, kv_put_response{});
   CHECK(x.results == lines{"2 link_lost maybe", "1 ok", "4 ok"});
+}
+
+TEST_CASE("a write that may be repeated goes again after a cut, in its place") {
+  fixture x;
+  x.up(1);
+  x.ask(1, put("k"), "a", write_mode::repeated);
+  x.ask(2, put("l"), "a", write_mode::once);
+  x.ask(3, put("m"), "a", write_mode::required);
+  x.down();
+  CHECK(x.results == lines{"2 link_lost maybe"});
+  x.up(2);
+  REQUIRE(x.sent.size() == 5);
+  CHECK(std::get<to_rivet_kv_request>(x.messages[3]).data == std::get<0>(put("k")));
+  CHECK(std::get<to_rivet_kv_request>(x.messages[4]).data == std::get<0>(put("m")));
+  x.kv(3, kv_put_response{});
+  x.down();
+  // What was sent on any connection may be there.
+  x.pass(30s);
+  CHECK(x.results == lines{"2 link_lost maybe", "1 ok", "3 timed_out maybe"});
+}
+
+TEST_CASE("an instance that ends while its last required write is not there is told why") {
+  fixture x;
+  x.up(1);
+  const auto end = [&](std::string_view actor) {
+    x.machine.handle_down({actor_id{actor}, 3}, x.now);
+    x.poll();
+  };
+  SUBCASE("given up") {
+    x.ask(1, put("k"), "a", write_mode::required);
+    end("a");
+    x.pass(9s);
+    CHECK(x.finished == lines{"a: KvPut: the actor has ended; it may have been written"});
+  }
+  SUBCASE("refused before it ended") {
+    x.ask(1, put("k"), "a", write_mode::required);
+    x.kv(0, kv_error_response{text{"no"}});
+    end("a");
+    CHECK(
+        x.finished ==
+        lines{"a: KvPut: the engine refused it: no; some of it may have been written"});
+  }
+  SUBCASE("a later one is there") {
+    x.ask(1, put("k"), "a", write_mode::required);
+    x.ask(2, put("k"), "a", write_mode::required);
+    end("a");
+    x.kv(0, kv_error_response{text{"no"}});
+    x.kv(1, kv_put_response{});
+    CHECK(x.finished == lines{"a"});
+  }
+  SUBCASE("not required") {
+    x.ask(1, put("k"), "a", write_mode::repeated);
+    end("a");
+    x.kv(0, kv_error_response{text{"no"}});
+    CHECK(x.finished == lines{"a"});
+  }
+  CHECK(x.machine.stats().open == 0);
 }
 
 TEST_CASE(
@@ -497,6 +562,7 @@ TEST_CASE("500 seeds of everything that can happen") {
     struct asked {
       std::string actor;
       bool reads = false;
+      write_mode mode = write_mode::once;
       unsigned sent = 0, ended = 0;
     };
 
@@ -526,7 +592,7 @@ TEST_CASE("500 seeds of everything that can happen") {
           continue;
         }
         ++x.sent;
-        REQUIRE((x.reads || x.sent == 1));
+        REQUIRE((x.reads || x.mode != write_mode::once || x.sent == 1));
         REQUIRE(newest_sent[x.actor] < ticket);
         newest_sent[x.actor] = ticket;
         REQUIRE(in_flight.emplace(frame->id, ticket).second);
@@ -542,8 +608,8 @@ TEST_CASE("500 seeds of everything that can happen") {
         }
         std::erase_if(in_flight, [&](const auto& each) { return each.second == result->ticket; });
       }
-      while (auto who = machine.poll_finished()) {
-        const auto name = who->actor.str();
+      while (auto over = machine.poll_finished()) {
+        const auto name = over->who.actor.str();
         REQUIRE(down[name]);
         REQUIRE_FALSE(std::exchange(finished[name], true));
         for (const auto& [ticket, x] : all) REQUIRE((x.actor != name || x.ended == 1));
@@ -604,10 +670,11 @@ TEST_CASE("500 seeds of everything that can happen") {
           if (down[actor]) break;
           const auto ticket = next++;
           const auto reads = roll(2) == 0;
-          all[ticket] = {actor, reads};
+          const auto mode = static_cast<write_mode>(roll(3));
+          all[ticket] = {actor, reads, mode};
           const auto key = std::to_string(ticket);
           machine.handle_request(
-              {ticket, {actor_id{actor}, 1}, gates[actor], reads ? get(key) : put(key)}, now);
+              {ticket, {actor_id{actor}, 1}, gates[actor], reads ? get(key) : put(key), mode}, now);
         }
       }
       drain();

@@ -45,6 +45,20 @@ TEST_CASE("puts of a turn share a request; the last value of a key counts") {
   CHECK(as_put(out[0]).values == std::vector<bytes>{of("3"), of("2")});
 }
 
+TEST_CASE("puts that a cut is to end differently share no request") {
+  storage_turn turn;
+  turn.add(put("a", "1"), 0);
+  turn.add(put("b", "2"), 1, write_mode::required);
+  turn.add(put("a", "3"), 2, write_mode::required);
+  turn.add(put("b", "4"), 3);
+  const auto out = turn.take();
+  REQUIRE(out.size() == 3);
+  CHECK(as_put(out[0]).values == std::vector<bytes>{of("1")});
+  CHECK(as_put(out[1]).values == std::vector<bytes>{of("2"), of("3")});
+  CHECK(out[1].mode == write_mode::required);
+  CHECK(as_put(out[2]).values == std::vector<bytes>{of("4")});
+}
+
 TEST_CASE("a put that names a key twice carries it once") {
   storage_turn turn;
   turn.add(

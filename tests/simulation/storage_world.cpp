@@ -285,7 +285,7 @@ private:
   void drain() {
     while (const auto frame = machine_.poll_transmit()) transmit(*frame);
     while (const auto result = machine_.poll_result()) take(*result);
-    while (const auto who = machine_.poll_finished()) finish(*who);
+    while (const auto over = machine_.poll_finished()) finish(over->who);
   }
 
   void transmit(const storage_requests::frame& frame) {

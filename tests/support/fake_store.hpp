@@ -1,6 +1,8 @@
-// The engine's KV store as far as the actor suite needs it: answers what a sim_host has sent. For tests on one thread.
+// The engine's storage as far as the actor suite needs it: KV, and the SQL that persistent_actor keeps its state with.
+// Answers what a sim_host has sent. For tests on one thread.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <string>
 
@@ -11,29 +13,81 @@ namespace nuncio::test {
 class fake_store {
 public:
   std::map<std::string, std::string> content;
+  std::optional<std::vector<bytes>> table;  ///< _nuncio_state
   std::size_t answered = 0;
   bool silent = false;  ///< answers nothing
 
   /// Answers all that waits, and what the answers lead to.
   void serve(sim_host& host) {
-    while (!silent) {
-      const auto sent = host.storage_requests_sent();
-      if (seen_ >= sent.size()) return;
-      for (; seen_ < sent.size(); ++seen_) {
-        const auto& request = std::get<protocol::to_rivet_kv_request>(sent[seen_]);
-        ++answered;
-        host.deliver(protocol::to_envoy_kv_response{request.request_id, answer(request.data)});
-      }
+    while (!silent && (process(host) || answer(host))) {
     }
   }
 
-  /// What was sent and not answered never arrives.
-  void lose(const sim_host& host) { seen_ = host.storage_requests_sent().size(); }
+  /// Carries out the next request, if there is one.
+  bool process(const sim_host& host) {
+    const auto sent = host.storage_requests_sent();
+    if (seen_ >= sent.size()) return false;
+    answers_.push_back(std::visit(
+        [this](const auto& x) -> protocol::to_envoy { return answer_to(x); }, sent[seen_++]));
+    return true;
+  }
+
+  /// Gives the next answer, if there is one.
+  bool answer(sim_host& host) {
+    if (answers_.empty()) return false;
+    ++answered;
+    host.deliver(std::move(answers_.front()));
+    answers_.pop_front();
+    return true;
+  }
+
+  /// What was sent and not processed never arrives, and no answer does.
+  void lose(const sim_host& host) {
+    seen_ = host.storage_requests_sent().size();
+    answers_.clear();
+  }
 
   /// What was sent has been forgotten by the link.
   void handle_cleared() { seen_ = 0; }
 
 private:
+  protocol::to_envoy answer_to(const protocol::to_rivet_kv_request& x) {
+    return protocol::to_envoy_kv_response{x.request_id, answer(x.data)};
+  }
+
+  protocol::to_envoy answer_to(const protocol::to_rivet_sqlite_execute_request& x) {
+    protocol::sqlite_execute_result out;
+    if (table && x.data.sql.view().find("sqlite_master") != std::string_view::npos) {
+      out.rows.push_back({protocol::sqlite_value_integer{1}});
+    } else if (table) {
+      for (const auto& part : *table) out.rows.push_back({protocol::sqlite_value_blob{part}});
+    }
+    return protocol::to_envoy_sqlite_execute_response{
+        x.request_id, protocol::sqlite_execute_ok{std::move(out)}};
+  }
+
+  protocol::to_envoy answer_to(const protocol::to_rivet_sqlite_execute_batch_request& x) {
+    table.emplace();
+    for (const auto& each : x.data.statements) {
+      const auto statement = each.sql.view();
+      const auto from = statement.find("x'");
+      if (from == std::string_view::npos) continue;
+      const auto until = statement.rfind('\'');
+      std::string part;
+      for (auto i = from + 2; i < until; i += 2)
+        part += static_cast<char>(std::stoi(std::string{statement.substr(i, 2)}, nullptr, 16));
+      table->push_back(bytes{std::move(part)});
+    }
+    protocol::sqlite_execute_batch_ok out;
+    out.results.resize(x.data.statements.size());
+    return protocol::to_envoy_sqlite_execute_batch_response{x.request_id, std::move(out)};
+  }
+
+  template <class T>
+  protocol::to_envoy answer_to(const T&) {
+    throw std::logic_error{"a request that fake_store does not know"};
+  }
+
   protocol::kv_response_data answer(const protocol::kv_request_data& what) {
     if (const auto* put = std::get_if<protocol::kv_put_request>(&what)) {
       for (std::size_t i = 0; i < put->keys.size(); ++i)
@@ -69,6 +123,7 @@ private:
   }
 
   std::size_t seen_ = 0;
+  std::deque<protocol::to_envoy> answers_;  ///< not given yet
 };
 
 }  // namespace nuncio::test
