@@ -47,18 +47,11 @@ log_sink console_log(const std::string& format) {
       logger->log(
           level_of(level),
           "{}",
-          line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+          // As ASCII, so that nothing in it steers a terminal.
+          line.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace));
     };
   return [logger](log_level level, std::string_view message, std::span<const log_field> fields) {
-    std::string line{message};
-    for (const auto& f : fields) {
-      line += ' ';
-      line += f.name;
-      line += '=';
-      const auto quoted = f.value.find(' ') != f.value.npos;
-      line += quoted ? '"' + f.value + '"' : f.value;
-    }
-    logger->log(level_of(level), "{}", line);
+    logger->log(level_of(level), "{}", log_line(message, fields));
   };
 }
 

@@ -21,6 +21,12 @@ struct log_field {
 using log_sink =
     std::function<void(log_level, std::string_view message, std::span<const log_field>)>;
 
+/// A record as one line of text, `message name=value name="value with spaces"`. Names of actors, errors of an engine and
+/// more that others wrote stand in values, so whatever could end the line, steer a terminal or reorder what is shown
+/// (control characters, bidirectional marks and overrides, line separators, bytes that are no UTF-8) is escaped as `\n`,
+/// `\u{1b}` or `\xff`; a text is cut at 4096 bytes. For every sink that writes lines; it gets texts as they are.
+std::string log_line(std::string_view message, std::span<const log_field> fields);
+
 /// A sink for programs that have none of their own: lines on standard error, from `least` on.
 log_sink stderr_log(log_level least = log_level::info);
 
