@@ -57,7 +57,12 @@ body_writer engine_actor::stream(const http_request& r, http_response head) {
   protocol::to_rivet_response_start start;
   start.status = head.status;
   start.headers.entries = std::move(head.headers);
-  if (const auto good = x->exchange.begin(std::move(start)); !good)
+  const auto good = x->exchange.begin(std::move(start));
+  if (!x->exchange.writing())
+    x->why = text{
+        good ? "a response to HEAD, or with status 204, 205 or 304, has no body"
+             : good.error().message};
+  if (!good)
     log_to(
         context_->log,
         log_level::error,

@@ -150,8 +150,10 @@ private:
         wait_and_send<Answer>(q, promise, read, repeats - 1);
       else if (repeats != 0 && refuses_token(*why) && refresh_token())
         send_call<Answer>(q, promise, read, repeats - 1);
-      else
+      else {
+        why->message = without_token(std::move(why->message), at_.token);
         promise.deliver(make_error(*why));
+      }
     });
     http_->send(
         std::move(*call),
@@ -193,7 +195,7 @@ private:
   bool refresh_token() {
     token_read_ = true;
     if (!options_.token_from) return false;
-    auto token = options_.token_from();
+    auto token = read_token(options_.token_from, {});
     return token && std::exchange(at_.token, *token) != *token;
   }
 
@@ -214,9 +216,9 @@ outcome<caf::actor> spawn_client(caf::actor_system& system, client_options optio
   if (options.namespace_name.empty())
     return failure{errc::invalid_argument, "namespace_name: must not be empty"};
   if (auto good = check(options.tls); !good) return good.error();
-  if (options.token_from)
-    if (auto token = options.token_from(); !token) return token.error();
-  engine_access at{*endpoint, options.namespace_name, options.token};
+  auto token = read_token(options.token_from, options.token);
+  if (!token) return token.error();
+  engine_access at{*endpoint, options.namespace_name, std::move(*token)};
   return caf::actor_cast<caf::actor>(
       system.spawn<engine_client_actor, caf::hidden>(std::move(options), std::move(at)));
 }

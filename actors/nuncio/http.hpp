@@ -18,10 +18,11 @@ using http_headers = wire::map_of<text, text>;
 /// A request that the engine routed to this actor. HTTP is at least once: the gateway repeats a request whose attempt
 /// failed before its response began, under the same `exchange`.
 struct http_request {
-  text method;           ///< as the client sent it, such as "GET"
-  text path;             ///< begins with '/', percent-encoded, with the query
-  http_headers headers;  ///< names in lower case, each once
-  bytes body;            ///< complete; empty if there is none, or if `streamed`
+  text method;  ///< as the client sent it, such as "GET"
+  text path;    ///< begins with '/', percent-encoded, with the query
+  /// Names in lower case, each once: of a name that a client repeats, the gateway hands on the last (docs/protocol.md G.2).
+  http_headers headers;
+  bytes body;  ///< complete; empty if there is none, or if `streamed`
   bool streamed =
       false;  ///< the body comes in parts: engine_actor::on_body (serve_options::stream_requests)
   exchange_id exchange;          ///< the same for each repetition: for handlers that deduplicate
@@ -40,10 +41,15 @@ struct http_request {
   }
 };
 
+/// What has one right form is corrected, what is a mistake is answered 500 with its name: checked_response.hpp.
 struct http_response {
-  std::uint16_t status = 200;  ///< 100 to 999
+  std::uint16_t status = 200;  ///< 200 to 999
+  /// Visible ASCII. `set-cookie` and lists may be there more than once. What is about the connection (`connection`,
+  /// `transfer-encoding`, ...) is the gateway's and left out, as is `content-length` unless nothing else tells it: to a
+  /// HEAD, or of a response that is streamed, which must then have that length.
   std::vector<std::pair<text, text>> headers{};
-  bytes body{};  ///< up to the engine's maxResponsePayloadSize (20 MiB by default)
+  /// Up to the engine's maxResponsePayloadSize (20 MiB by default). Left out to a HEAD and with status 204, 205 or 304.
+  bytes body{};
 };
 
 }  // namespace nuncio

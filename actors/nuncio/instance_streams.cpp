@@ -196,6 +196,15 @@ bool instance_streams::has_room(const stream& x, std::size_t more) const {
   return !x.exchange.collects() || collected_ + more <= owner_->context().collected_bytes_max;
 }
 
+void instance_streams::report(const failure& why) const {
+  const auto& context = owner_->context();
+  log_to(
+      context.log,
+      log_level::error,
+      "a response is not what its handler said; it was cut",
+      {{"actor", context.start.self.actor.str()}, {"reason", why.message}});
+}
+
 http_exchange instance_streams::take(const stream_ptr& x) {
   x->forget_handlers();
   leave(*x);
@@ -235,7 +244,10 @@ outcome<void> body_writer::write(bytes data) const {
     stream_->exchange.fail(why, 503);
     written = failure{errc::too_large, why};
   }
-  if (written) stream_->wrote = true;  // else its handler would be called again at once
+  if (written)
+    stream_->wrote = true;  // else its handler would be called again at once
+  else if (written.error().code == errc::invalid_argument)
+    of.report(written.error());
   of.advance_later(*stream_);
   return written;
 }
@@ -243,7 +255,7 @@ outcome<void> body_writer::write(bytes data) const {
 void body_writer::finish() const {
   if (!is_open()) return;
   stream_->written = true;
-  stream_->exchange.finish();
+  if (const auto good = stream_->exchange.finish(); !good) stream_->of->report(good.error());
   stream_->of->advance_later(*stream_);
 }
 

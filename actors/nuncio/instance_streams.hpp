@@ -79,6 +79,9 @@ public:
   /// Whether `more` bytes of a response that is collected here until it is whole may be kept.
   [[nodiscard]] bool has_room(const stream& x, std::size_t more) const;
 
+  /// A handler's mistake that its client can't be told any more.
+  void report(const failure& why) const;
+
   /// Its exchange, to be answered by somebody else.
   http_exchange take(const stream_ptr& x);
 

@@ -1,6 +1,7 @@
 // See actor_key.hpp.
 #include "nuncio/actor_key.hpp"
 
+#include <nuncio/utf8.hpp>
 #include <utility>
 
 namespace nuncio {
@@ -53,9 +54,12 @@ actor_key key_from_text(std::string_view text) {
 }
 
 outcome<void> check(const actor_key& key) {
-  for (const auto& element : key)
+  for (const auto& element : key) {
     if (element.size() > element_bytes_max)
       return failure{errc::too_large, "an element of a key has at most 128 bytes"};
+    // JSON takes nothing else: replaced bytes would make one key of two.
+    if (!is_utf8(element)) return failure{errc::invalid_argument, "a key is UTF-8 text"};
+  }
   if (to_text(key).size() > text_bytes_max)
     return failure{errc::too_large, "a key has at most 1024 bytes, escapes included"};
   return {};

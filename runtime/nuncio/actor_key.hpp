@@ -20,9 +20,9 @@ std::string to_text(const actor_key& key);
 /// clients read it.
 actor_key key_from_text(std::string_view text);
 
-/// Whether engine and clients take the key: elements of at most 128 bytes, 1024 bytes of text in
-/// all.
-/// @returns errc::too_large
+/// Whether engine and clients take the key: elements of at most 128 bytes of UTF-8, 1024 bytes of
+/// text in all.
+/// @returns errc::too_large or invalid_argument
 outcome<void> check(const actor_key& key);
 
 }  // namespace nuncio

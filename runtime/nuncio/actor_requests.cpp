@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <nuncio/utf8.hpp>
+
+#include "nuncio/http_fields.hpp"
 
 namespace nuncio {
 namespace {
@@ -52,8 +55,8 @@ std::string in_namespace(const engine_access& at) {
 }
 
 outcome<void> check_name(std::string_view name) {
-  if (!name.empty() && name.size() <= name_bytes_max) return {};
-  return failure{errc::invalid_argument, "the name of an actor has 1 to 64 characters"};
+  if (!name.empty() && name.size() <= name_bytes_max && is_utf8(name)) return {};
+  return failure{errc::invalid_argument, "the name of an actor is UTF-8 text of 1 to 64 bytes"};
 }
 
 outcome<void> check_id(std::string_view id) {
@@ -95,7 +98,7 @@ outcome<http_call> make_call(
       {"crash_policy", name_of(what.on_crash)}};
   if (key != nullptr) body["key"] = to_text(*key);
   if (!what.input.empty()) body["input"] = base64(what.input);
-  // Names and keys need not be UTF-8; the engine takes nothing else.
+  // The name of a pool need not be UTF-8; the engine takes nothing else.
   return call(
       at,
       std::move(method),
@@ -211,11 +214,13 @@ outcome<http_call> to_call(const destroy_actor& what, const engine_access& at) {
 outcome<http_call> to_call(const call_actor& what, const engine_access& at) {
   if (auto good = check_id(what.id); !good) return good.error();
   const auto bad = [](std::string why) { return failure{errc::invalid_argument, std::move(why)}; };
-  const auto visible = [](unsigned char c) { return c > ' ' && c < 127; };
-  if (what.method.empty() || !std::all_of(what.method.begin(), what.method.end(), visible))
-    return bad("the method is none");
+  const auto visible = [](unsigned char c) { return c > ' ' && c < 127 && c != '#'; };
+  if (!is_token(what.method)) return bad("the method is none");
   if (!what.path.starts_with('/') || !std::all_of(what.path.begin(), what.path.end(), visible))
-    return bad("the path must begin with / and be percent-encoded");
+    return bad("the path must begin with / and be percent-encoded, and has no fragment");
+  // Behind the actor's own path lies the engine's API, and the call carries this host's token.
+  if (has_dot_segment(what.path))
+    return bad("the path has a segment that is . or .., plain or percent-encoded");
   if (what.body.size() > body_bytes_max)
     return failure{errc::too_large, "the engine takes bodies of at most 20 MiB"};
   http_call out;
@@ -226,16 +231,17 @@ outcome<http_call> to_call(const call_actor& what, const engine_access& at) {
   out.url += what.path;
   auto head = out.url.size();
   for (const auto& [name, value] : what.headers) {
+    if (!is_token(name) || !is_field_value(value))
+      return bad("the header '" + std::string{name} + "' is not valid HTTP");
+    // What a handler passes on from its own client is about that client's connection, not this one.
+    auto lower = lowered(name);
+    if (is_hop_by_hop(lower) || lower == "content-length" || lower == "host" || lower == "expect")
+      continue;
     head += name.size() + value.size();
-    const auto breaks = [](char c) { return c == '\r' || c == '\n' || c == '\0'; };
-    if (name.empty() || name.find(':') != std::string::npos ||
-        !std::all_of(name.begin(), name.end(), visible) ||
-        std::any_of(value.begin(), value.end(), breaks))
-      return bad("a header can't be sent: " + name);
+    out.headers.emplace_back(std::move(lower), value);
   }
   if (head > head_bytes_max)
     return failure{errc::too_large, "path and headers have more than 64 KiB"};
-  out.headers = what.headers;
   out.body = what.body.view();
   out.timeout = what.timeout;
   return out;

@@ -106,7 +106,10 @@ struct destroy_actor {
 struct call_actor {
   std::string id;
   std::string method = "GET";
-  std::string path = "/";  ///< begins with a slash, percent-encoded, with the query
+  /// Begins with a slash, percent-encoded, with the query; goes out as it is. No segment is `.` or `..`, also not encoded.
+  std::string path = "/";
+  /// Those about the connection of another client (`content-length`, `host`, `transfer-encoding`, ...) are left out, so
+  /// that a handler may pass on what it got.
   std::vector<std::pair<std::string, std::string>> headers{};
   bytes body{};                               ///< the engine takes 20 MiB
   std::chrono::milliseconds timeout{60'000};  ///< for all of it

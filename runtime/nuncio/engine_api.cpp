@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <nuncio/token_source.hpp>
 
 namespace nuncio {
 
@@ -11,10 +12,23 @@ namespace {
 
 using nlohmann::json;
 
+// Without what may be a secret: a user name, a password, a query.
+std::string shown(std::string_view url) {
+  const auto mark = url.find("://");
+  const auto from = mark == std::string_view::npos ? 0 : mark + 3;
+  const auto at = url.rfind('@');
+  std::string out{url.substr(0, from)};
+  out += at != std::string_view::npos && at >= from ? "***" + std::string{url.substr(at)}
+                                                    : std::string{url.substr(from)};
+  if (const auto query = out.find_first_of("?#"); query != out.npos)
+    out.replace(query + 1, out.npos, "***");
+  return out;
+}
+
 failure bad_endpoint(std::string_view url, std::string_view why) {
   return {
       errc::invalid_argument,
-      "the endpoint \"" + std::string{url} + "\" " + std::string{why} +
+      "the endpoint \"" + shown(url) + "\" " + std::string{why} +
           "; set `endpoint` to a URL such as http://127.0.0.1:6420"};
 }
 
@@ -32,9 +46,10 @@ failure explain(const http_reply& reply, const engine_access& access, std::strin
     code = text_of(body, "group") + "." + text_of(body, "code");
     message = text_of(body, "message");
   }
-  const auto said = " (the engine said " + std::to_string(reply.status) +
-                    (code.empty() ? "" : " " + code) + (message.empty() ? "" : ": " + message) +
-                    ")";
+  const auto said = without_token(
+      " (the engine said " + std::to_string(reply.status) + (code.empty() ? "" : " " + code) +
+          (message.empty() ? "" : ": " + message) + ")",
+      access.token);
   if (code == "namespace.not_found")
     return {
         errc::not_found,

@@ -5,13 +5,13 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <cctype>
 #include <csignal>
 #include <deque>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
 
+#include "nuncio/http_fields.hpp"
 #include "nuncio/proxy.hpp"
 
 namespace nuncio {
@@ -55,10 +55,7 @@ std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
   if (line.starts_with("HTTP/")) t.reply.headers.clear();  // after 100 Continue or a proxy's answer
   const auto colon = line.find(':');
   if (colon == std::string_view::npos || t.reply.headers.size() >= 256) return size;
-  std::string name{line.substr(0, colon)};
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
-    return static_cast<char>(std::tolower(c));
-  });
+  auto name = lowered(line.substr(0, colon));
   auto value = line.substr(colon + 1);
   while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
   while (!value.empty() && static_cast<unsigned char>(value.back()) <= ' ') value.remove_suffix(1);
@@ -73,7 +70,8 @@ struct url_address {
 // @returns nothing for what is no URL, of which libcurl itself will tell
 std::optional<url_address> address_of(const std::string& url) {
   const std::unique_ptr<CURLU, void (*)(CURLU*)> parts{curl_url(), &curl_url_cleanup};
-  if (!parts || curl_url_set(parts.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK)
+  if (!parts ||
+      curl_url_set(parts.get(), CURLUPART_URL, url.c_str(), CURLU_PATH_AS_IS) != CURLUE_OK)
     return std::nullopt;
   const auto part = [&](CURLUPart which) {
     char* text = nullptr;
@@ -90,13 +88,32 @@ std::optional<url_address> address_of(const std::string& url) {
 std::string with_host(const std::string& url, const std::string& name) {
   const std::unique_ptr<CURLU, void (*)(CURLU*)> parts{curl_url(), &curl_url_cleanup};
   char* text = nullptr;
-  if (!parts || curl_url_set(parts.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK ||
+  if (!parts ||
+      curl_url_set(parts.get(), CURLUPART_URL, url.c_str(), CURLU_PATH_AS_IS) != CURLUE_OK ||
       curl_url_set(parts.get(), CURLUPART_HOST, name.c_str(), 0) != CURLUE_OK ||
       curl_url_get(parts.get(), CURLUPART_URL, &text, 0) != CURLUE_OK)
     return url;
   std::string out{text};
   curl_free(text);
   return out;
+}
+
+// For messages: the rest of a URL may hold a token and what a client wrote.
+std::string origin_of(const std::string& url) {
+  const auto mark = url.find("://");
+  return mark == std::string::npos ? "the URL" : url.substr(0, url.find_first_of("/?#", mark + 3));
+}
+
+// Whether the call is one request whatever its texts say: a line end in one of them would begin another header.
+outcome<void> check(const http_call& call) {
+  if (!is_token(call.method)) return failure{errc::invalid_argument, "the method is none"};
+  const auto in_url = [](char c) { return c > ' ' && c < 127; };
+  if (!std::all_of(call.url.begin(), call.url.end(), in_url))
+    return failure{errc::invalid_argument, "a URL has a character that must be percent-encoded"};
+  for (const auto& [name, value] : call.headers)
+    if (!is_token(name) || !is_field_value(value))
+      return failure{errc::invalid_argument, "the header '" + name + "' is not valid HTTP"};
+  return {};
 }
 
 // Told as an error, for it is no answer of who was asked. A server may say 407 too, but not with this header.
@@ -116,10 +133,10 @@ failure failure_of(CURLcode code, const transfer& t) {
   if (t.too_large)
     return {
         errc::too_large,
-        "the reply of " + t.call.url + " is longer than " + std::to_string(t.body_bytes_max) +
-            " bytes"};
+        "the reply of " + origin_of(t.call.url) + " is longer than " +
+            std::to_string(t.body_bytes_max) + " bytes"};
   const std::string why =
-      t.call.url + ": " + (t.error[0] != 0 ? t.error : curl_easy_strerror(code));
+      origin_of(t.call.url) + ": " + (t.error[0] != 0 ? t.error : curl_easy_strerror(code));
   switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
       return {errc::timed_out, why};
@@ -189,12 +206,17 @@ struct worker {
   }
 
   void begin(std::unique_ptr<transfer> t) {
+    if (auto good = check(t->call); !good) {
+      finish(std::move(t), good.error());
+      return;
+    }
     CURL* easy = curl_easy_init();
     if (easy == nullptr) {
       finish(std::move(t), failure{errc::internal, "libcurl could not create a handle"});
       return;
     }
     curl_easy_setopt(easy, CURLOPT_URL, t->call.url.c_str());
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error);
@@ -212,7 +234,8 @@ struct worker {
     }
     std::string line;
     for (const auto& [name, value] : t->call.headers) {
-      line.assign(name).append(": ").append(value);
+      // What has a colon and no value would take a header away instead.
+      line.assign(name).append(value.empty() ? ";" : ": ").append(value);
       t->headers = curl_slist_append(t->headers, line.c_str());
     }
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, t->headers);
@@ -292,7 +315,8 @@ struct worker {
       if (by_proxy) {
         failure why{
             errc::refused,
-            t->call.url + ": the proxy does not accept the user name and password; check " +
+            origin_of(t->call.url) +
+                ": the proxy does not accept the user name and password; check " +
                 t->proxy_variable};
         finish(std::move(t), std::move(why));
       } else if (code == CURLE_OK) {

@@ -1,32 +1,12 @@
 // See http_exchange.hpp.
 #include <algorithm>
+#include <nuncio/checked_response.hpp>
 #include <nuncio/http_exchange.hpp>
 #include <string>
 #include <utility>
 
 namespace nuncio {
 namespace {
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool is_token(std::string_view x) {
-  constexpr std::string_view marks = "!#$%&'*+-.^_`|~";
-  const auto good = [&](char c) {
-    return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') ||
-           marks.find(c) != std::string_view::npos;
-  };
-  return !x.empty() && std::all_of(x.begin(), x.end(), good);
-}
-
-bool is_value(std::string_view x) {
-  return std::all_of(
-      x.begin(), x.end(), [](char c) { return c == '\t' || (c >= ' ' && c <= '~'); });
-}
-
-bool same_name(std::string_view a, std::string_view b) {
-  return std::equal(
-      a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
-}
 
 protocol::to_rivet_response_start plain(std::uint16_t status, std::string_view why) {
   protocol::to_rivet_response_start out;
@@ -38,39 +18,13 @@ protocol::to_rivet_response_start plain(std::uint16_t status, std::string_view w
 
 }  // namespace
 
-outcome<void> check_response(
-    const protocol::to_rivet_response_start& response, std::size_t body_bytes_max) {
-  if (response.status < 100 || response.status > 999)
-    return failure{
-        errc::invalid_argument,
-        "the handler answered with status " + std::to_string(response.status) +
-            ", which is not one of 100 to 999"};
-  if (response.body && response.body->size() > body_bytes_max)
-    return failure{
-        errc::too_large,
-        "the response body has " + std::to_string(response.body->size()) +
-            " bytes, the engine takes at most " + std::to_string(body_bytes_max)};
-  const auto& all = response.headers.entries;
-  for (auto at = all.begin(); at != all.end(); ++at) {
-    const auto fault = [&](std::string_view what) {
-      return failure{
-          errc::invalid_argument,
-          "the response header '" + at->first.str() + "' " + std::string{what}};
-    };
-    if (!is_token(at->first)) return fault("is not valid HTTP: its name is no token");
-    if (!is_value(at->second)) return fault("is not valid HTTP: its value is not visible ASCII");
-    if (std::any_of(all.begin(), at, [&](const auto& x) { return same_name(x.first, at->first); }))
-      return fault("is there twice; the engine takes one");
-  }
-  return {};
-}
-
 // -- the request
 
 void http_exchange::handle_request_start(
     std::uint16_t index, protocol::to_envoy_request_start& start) {
   inbound_ = static_cast<std::uint16_t>(index + 1);
   streams_ = start.response_stream;
+  to_head_ = start.method.view() == "HEAD";
   auto part = std::exchange(start.body, std::nullopt).value_or(bytes{});
   options_.parts = options_.parts && start.stream;
   if (!start.stream) body_state_ = body::whole;
@@ -161,19 +115,21 @@ void http_exchange::drop_request() {
 
 outcome<void> http_exchange::respond(protocol::to_rivet_response_start response) {
   if (answered_) return failure{errc::invalid_argument, "this exchange has been answered"};
-  if (auto good = check_response(response, options_.response_bytes_max); !good) {
+  auto good = check_response(
+      std::move(response), {.body_bytes_max = options_.response_bytes_max, .to_head = to_head_});
+  if (!good) {
     refuse(500, good.error().message);
-    return good;
+    return good.error();
   }
   cancel_upload();
-  send(std::move(response));
+  send(std::move(good->start));
   return {};
 }
 
 void http_exchange::refuse(std::uint16_t status, std::string_view why) {
   if (answered_) return;
   cancel_upload();
-  send(plain(status, why));
+  send(std::move(check_response(plain(status, why), {.to_head = to_head_})->start));
 }
 
 void http_exchange::send(protocol::to_rivet_response_start response) {
@@ -191,13 +147,20 @@ void http_exchange::send(protocol::to_rivet_response_start response) {
 outcome<void> http_exchange::begin(protocol::to_rivet_response_start head) {
   if (answered_) return failure{errc::invalid_argument, "this exchange has been answered"};
   head.body.reset();
-  if (auto good = check_response(head, options_.response_bytes_max); !good) {
+  auto good = check_response(std::move(head), {.to_head = to_head_, .streamed = true});
+  if (!good) {
     refuse(500, good.error().message);
-    return good;
+    return good.error();
+  }
+  if (!good->has_body) {
+    cancel_upload();
+    send(std::move(good->start));
+    return {};
   }
   answered_ = writing_ = streaming_ = true;
-  head.stream = streams_;
-  head_ = std::move(head);
+  declared_ = good->length;
+  good->start.stream = streams_;
+  head_ = std::move(good->start);
   return {};
 }
 
@@ -221,16 +184,32 @@ outcome<void> http_exchange::write(bytes data) {
     fail(why);
     return failure{errc::too_large, why};
   }
+  if (declared_ && data.size() > *declared_ - written_) {
+    const auto why = "the handler wrote more than the " + std::to_string(*declared_) +
+                     " bytes that its content-length says";
+    fail(why);
+    return failure{errc::invalid_argument, why};
+  }
   if (data.empty()) return {};
+  written_ += data.size();
   held_ += data.size();
   rest_.push_back(std::move(data));
   return {};
 }
 
-void http_exchange::finish() {
-  if (!std::exchange(writing_, false) || streams_) return;
+outcome<void> http_exchange::finish() {
+  if (!writing_) return {};
+  if (declared_ && written_ != *declared_) {
+    const auto why = "the handler wrote " + std::to_string(written_) + " of the " +
+                     std::to_string(*declared_) + " bytes that its content-length says";
+    fail(why);
+    return failure{errc::invalid_argument, why};
+  }
+  writing_ = false;
+  if (streams_) return {};
   head_->body = next_chunk(held_);
   streaming_ = false;
+  return {};
 }
 
 void http_exchange::fail(std::string_view why, std::uint16_t status) {

@@ -50,6 +50,7 @@ struct exchange_position {
   bool uploading = false;        ///< the body comes in parts; all that had come was given out
   std::uint16_t inbound = 0;     ///< index of the engine's next message
   std::uint64_t received = 0;    ///< bytes of an upload that have come
+  bool to_head = false;          ///< the request is a HEAD: its response has no body
 };
 
 /// A part of a request's body.
@@ -74,7 +75,8 @@ public:
         streams_(at.streams),
         body_state_(at.uploading ? body::coming : body::given),
         received_(at.received),
-        consumed_(at.received) {
+        consumed_(at.received),
+        to_head_(at.to_head) {
     options_.parts = at.uploading;
   }
 
@@ -96,17 +98,18 @@ public:
 
   // -- inputs from whoever answers; all but the first are ignored
 
-  /// Answers. What the engine would not take is answered 500, and the failure says why.
+  /// Answers, as check_response corrects it. What that refuses is answered 500, and the failure says why.
   outcome<void> respond(protocol::to_rivet_response_start response);
-  /// Begins a response whose body is written bit by bit; what the engine would not take is answered
-  /// 500, and the failure says why. A gateway that takes no stream gets it whole, at its end.
+  /// Begins a response whose body is written bit by bit; what check_response refuses is answered 500, and the failure
+  /// says why. A gateway that takes no stream gets it whole, at its end. Where no body may follow, the response is
+  /// complete with this.
   outcome<void> begin(protocol::to_rivet_response_start head);
   /// Takes `data`, of at most room() bytes. @returns errc::queue_full for more, of which nothing is
-  /// taken; too_large where a complete body gets too long, which is answered 500; cancelled when the
-  /// response is over
+  /// taken; too_large where a complete body gets too long, which is answered 500; invalid_argument for
+  /// more than its content-length says, which ends it; cancelled when the response is over
   outcome<void> write(bytes data);
-  /// Ends the response that was begun.
-  void finish();
+  /// Ends the response that was begun. @returns errc::invalid_argument if its content-length says more: it is cut
+  outcome<void> finish();
   /// Stops an upload: no more of the request's body is wanted.
   void cancel_upload();
   /// Answers with a line of text instead of the handler, and stops an upload that still runs.
@@ -155,7 +158,7 @@ public:
 
   [[nodiscard]] exchange_position position() const {
     const auto in_parts = options_.parts && body_state_ == body::coming;
-    return {id_, index_, streams_, in_parts, inbound_, in_parts ? received_ : 0};
+    return {id_, index_, streams_, in_parts, inbound_, in_parts ? received_ : 0, to_head_};
   }
 
 private:
@@ -181,6 +184,7 @@ private:
   std::size_t parts_bytes_ = 0;
   std::uint64_t received_ = 0, consumed_ = 0, credited_ = 0;
   bool cancel_body_ = false;
+  bool to_head_ = false;
   std::optional<std::uint64_t> quiet_at_;  // what waits_at() said when nothing had come for long
 
   // the response
@@ -188,15 +192,12 @@ private:
   std::optional<protocol::http_stream_abort_reason> abort_;
   std::deque<bytes> rest_;  // shares the response's memory: what is not sent yet
   std::size_t held_ = 0;  // of `rest_`, or of what is collected for a gateway that takes no stream
+  std::optional<std::uint64_t> declared_;  // how long its handler says that a streamed body is
+  std::uint64_t written_ = 0;
   std::uint64_t sent_ = 0, acknowledged_ = 0;
   bool answered_ = false;
   bool writing_ = false;
   bool streaming_ = false;  // the end has not been sent
 };
-
-/// Whether the engine takes this response: status 100 to 999, names tokens and unique, values
-/// visible ASCII, the body within `body_bytes_max`.
-outcome<void> check_response(
-    const protocol::to_rivet_response_start& response, std::size_t body_bytes_max);
 
 }  // namespace nuncio

@@ -9,17 +9,11 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "nuncio/http_fields.hpp"
+
 namespace nuncio {
 
 namespace {
-
-char lowered(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-std::string lowered(std::string_view x) {
-  std::string out{x};
-  std::transform(out.begin(), out.end(), out.begin(), [](char c) { return lowered(c); });
-  return out;
-}
 
 // Without brackets, in lower case, without the dot that ends an absolute name.
 std::string plain_host(std::string_view host) {

@@ -8,12 +8,17 @@
 #include <system_error>
 #include <utility>
 
+#include "nuncio/engine_api.hpp"
+
 namespace nuncio {
 namespace {
 
 constexpr std::size_t token_bytes_max = 4096;
 
-outcome<std::string> read_token(const std::string& path) {
+// What is shorter is no secret, and may stand in any word.
+constexpr std::size_t hidden_bytes_min = 4;
+
+outcome<std::string> read_token_file(const std::string& path) {
   const auto bad = [&](const std::string& why) {
     return failure{errc::invalid_argument, "the token file " + path + ": " + why};
   };
@@ -46,8 +51,25 @@ outcome<std::string> parse_token(std::string_view raw) {
   return std::string{raw};
 }
 
+outcome<std::string> read_token(const token_source& source, std::string_view fixed) {
+  if (!source) return parse_token(fixed);
+  auto token = source();
+  return token ? parse_token(*token) : std::move(token);
+}
+
+std::string without_token(std::string text, std::string_view token) {
+  if (token.size() < hidden_bytes_min) return text;
+  const auto hide = [&](std::string_view secret) {
+    for (auto at = text.find(secret); at != text.npos; at = text.find(secret, at))
+      text.replace(at, secret.size(), "***");
+  };
+  hide(token);
+  hide(percent_encoded(token));
+  return text;
+}
+
 token_source token_from_file(std::string path) {
-  return [path = std::move(path)] { return read_token(path); };
+  return [path = std::move(path)] { return read_token_file(path); };
 }
 
 token_source token_from_environment() {
@@ -55,7 +77,7 @@ token_source token_from_environment() {
     if (const char* token = std::getenv("RIVET_TOKEN"); token != nullptr && *token != 0)
       return parse_token(token);
     if (const char* path = std::getenv("RIVET_TOKEN_FILE"); path != nullptr && *path != 0)
-      return read_token(path);
+      return read_token_file(path);
     return std::string{};
   };
 }

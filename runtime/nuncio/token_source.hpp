@@ -20,6 +20,14 @@ using token_source = std::function<outcome<std::string>()>;
 /// @returns errc::invalid_argument, which does not repeat the token
 outcome<std::string> parse_token(std::string_view raw);
 
+/// The one way by which a token comes in: what `source` gives, or `fixed` where there is no source, checked as
+/// parse_token() does.
+outcome<std::string> read_token(const token_source& source, std::string_view fixed);
+
+/// `text` without the token, plain and as a URL holds it: for what an engine or something before it said, which may repeat
+/// what it was sent.
+std::string without_token(std::string text, std::string_view token);
+
 /// The file is read each time. @returns errc::invalid_argument naming the file
 token_source token_from_file(std::string path);
 

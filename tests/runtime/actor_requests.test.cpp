@@ -136,6 +136,8 @@ TEST_CASE("what the engine would not take is refused here") {
     CHECK(!to_call(destroy_actor{id}, at));
     CHECK(!to_call(call_actor{.id = id}, at));
   }
+  CHECK(!to_call(create_actor{.name = "\xFF"}, at, "p"));
+  CHECK(!to_call(get_actor{"x", {"\xFF"}}, at));
   const auto refused = [](const call_actor& x) { return !to_call(x, at); };
   CHECK(refused({.id = "1kr6", .path = ""}));
   CHECK(refused({.id = "1kr6", .path = "x"}));
@@ -149,6 +151,74 @@ TEST_CASE("what the engine would not take is refused here") {
   CHECK(refused({.id = "1kr6", .headers = {{"a", std::string(65'536, 'x')}}}));
   CHECK(refused({.id = "1kr6", .body = std::string((std::size_t{20} << 20U) + 1, 'x')}));
   CHECK(!refused({.id = "1kr6", .body = std::string(std::size_t{20} << 20U, 'x')}));
+}
+
+TEST_CASE("no path leaves its actor, and none is changed on its way") {
+  const auto call = [](std::string path) {
+    return to_call(call_actor{.id = "1kr6", .path = std::move(path)}, at);
+  };
+  for (const auto* path :
+       {"/../../actors",
+        "/..",
+        "/.",
+        "/a/./b",
+        "/a/..",
+        "/a/..?b=c",
+        "/%2e%2e/x",
+        "/%2E%2E/x",
+        "/.%2e/x",
+        "/%2e",
+        "/..%2f..%2factors",
+        "/a%2F..",
+        "/..\\actors",
+        "/a%5c..%5Cb",
+        "/..;/actors",
+        "/..;a=b/actors",
+        "/..%3bx/actors",
+        "//../x",
+        "/a#b",
+        "/a?b#c",
+        "/a\tb",
+        "/a\x7F",
+        "/\xC3\xBC"}) {
+    CAPTURE(path);
+    const auto refused = call(path);
+    REQUIRE(!refused);
+    CHECK(refused.error().code == errc::invalid_argument);
+    CHECK(refused.error().message.starts_with("the path"));
+  }
+  for (const auto* path :
+       {"/...",
+        "/a..b/.c",
+        "/.well-known/x",
+        "/a//b",
+        "/%2e%2e%2e",
+        "/%252e%252e/x",
+        "/a;..",
+        "/?next=/../x",
+        "/a?..",
+        "/%00%0d%0a"}) {
+    CAPTURE(path);
+    CHECK(
+        must(call(path)).url ==
+        std::string{"http://engine:6420/base/gateway/1kr6@to%2Fken"} + path);
+  }
+}
+
+TEST_CASE("what a handler passes on from its client says nothing of the call's own connection") {
+  const auto c = must(to_call(
+      call_actor{
+          .id = "1kr6",
+          .headers =
+              {{"Content-Length", "5"},
+               {"transfer-encoding", "chunked"},
+               {"host", "elsewhere"},
+               {"connection", "upgrade"},
+               {"upgrade", "h2c"},
+               {"expect", "100-continue"},
+               {"X-Own", ""}}},
+      at));
+  CHECK(c.headers == std::vector<std::pair<std::string, std::string>>{{"x-own", ""}});
 }
 
 TEST_CASE("the engine's description of an actor is read") {

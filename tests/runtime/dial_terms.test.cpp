@@ -106,4 +106,31 @@ TEST_CASE("the environment names a token or its file") {
   ::unsetenv("RIVET_TOKEN_FILE");
 }
 
+TEST_CASE(
+    "whatever gives a token, it is checked before it is used, and not repeated when it is "
+    "refused") {
+  CHECK(*read_token({}, " fixed\n") == "fixed");
+  CHECK(read_token({}, "")->empty());
+  CHECK(*read_token([] { return outcome<std::string>{" given "}; }, "fixed") == "given");
+  const failure why{errc::unreachable, "the vault is sealed"};
+  CHECK(
+      said(read_token([&] { return outcome<std::string>{why}; }, "fixed").error()) == why.message);
+  for (const std::string bad :
+       {"secret\r\nx-admin: yes", "secret word", "secret,word", "secret\x7F", "secret\xC3\xA9"}) {
+    for (const auto& token : {read_token({}, bad), read_token([&] { return outcome{bad}; }, "")}) {
+      REQUIRE(!token);
+      CHECK(token.error().code == errc::invalid_argument);
+      CHECK(said(token.error()).find("secret") == std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("what an engine repeats of a token is hidden, plain and as a URL holds it") {
+  CHECK(
+      without_token("bad token to/ken-1, /gateway/a@to%2Fken-1/x; to/ken-1", "to/ken-1") ==
+      "bad token ***, /gateway/a@***/x; ***");
+  CHECK(without_token("said no", "to/ken-1") == "said no");
+  CHECK(without_token("a word", "") == "a word");
+}
+
 }  // namespace dial_terms_test

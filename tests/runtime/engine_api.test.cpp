@@ -104,7 +104,17 @@ TEST_CASE("endpoints are parsed, and what is wrong names the setting") {
     CHECK(r.error().code == errc::invalid_argument);
     CHECK(names(r.error(), "`endpoint`"));
   }
-  CHECK(!names(parse_endpoint("http://u:hunter2@x").error(), "hunter2"));
+  for (const auto* secret :
+       {"http://u:hunter2@x",
+        "http://u:hunter2@x y",
+        "ftp://u:hunter2@x",
+        "u:hunter2@x",
+        "http://x?token=hunter2",
+        "http://u:hunter2@x/#",
+        "http://u:hunter2@x:99999"}) {
+    CAPTURE(secret);
+    CHECK(!names(parse_endpoint(secret).error(), "hunter2"));
+  }
 }
 
 TEST_CASE("metadata gives version and protocol version") {

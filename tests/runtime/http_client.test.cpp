@@ -123,6 +123,67 @@ TEST_CASE("failures have a code and name the URL") {
   CHECK(r.error().code == errc::invalid_argument);
 }
 
+TEST_CASE("a path goes out as it is, and a header without a value too") {
+  std::promise<std::string> seen;
+  raw_server s{[&](raw_peer& p) {
+    seen.set_value(p.read_head());
+    p.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  }};
+  http_client client;
+  auto call = get(s.port(), "/a/../b/%2e%2e/./c?d=/../e");
+  call.headers = {{"accept", ""}, {"x-own", ""}};
+  REQUIRE(answer(client, std::move(call)).ok());
+  const auto head = seen.get_future().get();
+  CHECK(head.starts_with("GET /a/../b/%2e%2e/./c?d=/../e HTTP/1.1\r\n"));
+  CHECK(head.find("\r\naccept:\r\n") != std::string::npos);
+  CHECK(head.find("\r\nx-own:\r\n") != std::string::npos);
+}
+
+TEST_CASE("no text of a call begins another header, and what could is not sent") {
+  raw_server s{[](raw_peer& p) { p.wait_for_end(); }};
+  http_client client;
+  const auto refused = [&](auto change) {
+    auto call = get(s.port());
+    change(call);
+    const auto r = answer(client, std::move(call));
+    REQUIRE(!r.ok());
+    CHECK(r.error().code == errc::invalid_argument);
+    CHECK(r.error().message.find("secret") == std::string::npos);
+  };
+  refused([](http_call& c) { c.headers = {{"authorization", "Bearer secret\r\nx: y"}}; });
+  refused([](http_call& c) { c.headers = {{"authorization", "Bearer secret\n"}}; });
+  refused([](http_call& c) { c.headers = {{"a: b\r\nc", "secret"}}; });
+  refused([](http_call& c) { c.method = "GET / HTTP/1.1\r\nx: secret\r\n\r\n"; });
+  refused([](http_call& c) { c.url += "secret\r\n"; });
+}
+
+TEST_CASE("no failure shows what may be secret in a URL: its path and its query") {
+  http_client client{{.body_bytes_max = 10}};
+  const auto hides = [&](http_call call) {
+    const auto r = answer(client, std::move(call));
+    REQUIRE(!r.ok());
+    CAPTURE(r.error().message);
+    CHECK(r.error().message.find("hunter2") == std::string::npos);
+    CHECK(r.error().message.find("127.0.0.1:") != std::string::npos);
+  };
+  std::uint16_t closed = 0;
+  {
+    raw_server s{[](raw_peer&) {}};
+    closed = s.port();
+  }
+  hides(get(closed, "/gateway/id@hunter2/x?token=hunter2"));
+  raw_server silent{[](raw_peer& p) { p.wait_for_end(); }};
+  auto slow = get(silent.port(), "/gateway/id@hunter2/x");
+  slow.timeout = 50ms;
+  hides(std::move(slow));
+  raw_server long_one{[](raw_peer& p) {
+    p.read_head();
+    p.send("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n01234567890");
+    p.wait_for_end();
+  }};
+  hides(get(long_one.port(), "/gateway/id@hunter2/x"));
+}
+
 TEST_CASE("a full client refuses, and its end cancels what is under way, each once") {
   raw_server s{[](raw_peer& p) { p.wait_for_end(); }};
   std::atomic<int> cancelled{0};

@@ -247,9 +247,86 @@ TEST_CASE("What the engine would not take is answered 500") {
     CHECK(status_of(r) == 500);
   }
   auto twice = response(1);
-  twice.headers.entries = {{"a", "1"}, {"A", "2"}};
+  twice.headers.entries = {{"location", "1"}, {"Location", "2"}};
   CHECK(status_of(twice) == 500);
-  CHECK(check_response(response(1000), 1000).ok());
+  auto most = begun(false, true, {.response_bytes_max = 1000});
+  CHECK(most.respond(response(1000)).ok());
+}
+
+TEST_CASE("a response to HEAD has no body, whoever answers and however") {
+  for (const bool streams : {false, true}) {
+    CAPTURE(streams);
+    const auto head = [&] {
+      http_exchange x{id};
+      auto start = request(false, streams);
+      start.method = "HEAD";
+      x.handle_request_start(0, start);
+      return http_exchange{x.position()};  // as whoever answers gets it
+    };
+    const auto only = [](http_exchange& x) {
+      const auto sent = all(x);
+      REQUIRE(sent.size() == 1);
+      CHECK(x.done());
+      CHECK(x.held() == 0);
+      auto start = get<to_rivet_response_start>(sent[0]);
+      CHECK(!start.body);
+      CHECK(!start.stream);
+      return start;
+    };
+    auto whole = head();
+    CHECK(whole.respond(response(5'000'000)).ok());
+    CHECK(
+        only(whole).headers.entries.front() == std::pair<text, text>{"content-length", "5000000"});
+    auto refused = head();
+    refused.refuse(503, "busy");
+    CHECK(only(refused).status == 503);
+    auto streamed = head();
+    CHECK(streamed.begin(response(0)).ok());
+    CHECK(!streamed.writing());
+    CHECK(streamed.write(filled(1)).error().code == errc::cancelled);
+    only(streamed);
+  }
+}
+
+TEST_CASE("a streamed body has the length that its head says, or is cut") {
+  const auto begin = [](bool streams) {
+    auto x = begun(false, streams);
+    to_rivet_response_start head;
+    head.status = 200;
+    head.headers.entries = {{"content-length", "5"}};
+    REQUIRE(x.begin(std::move(head)).ok());
+    return x;
+  };
+  for (const bool streams : {false, true}) {
+    CAPTURE(streams);
+    auto right = begin(streams);
+    CHECK(right.write(filled(3)).ok());
+    CHECK(right.write(filled(2)).ok());
+    CHECK(right.finish().ok());
+    const auto sent = all(right);
+    CHECK(get<to_rivet_response_start>(sent[0]).status == 200);
+    auto more = begin(streams);
+    CHECK(more.write(filled(3)).ok());
+    CHECK(more.write(filled(3)).error().code == errc::invalid_argument);
+    CHECK(get<to_rivet_response_start>(all(more).at(0)).status == 500);
+    auto less = begin(streams);
+    CHECK(less.write(filled(3)).ok());
+    CHECK(less.finish().error().code == errc::invalid_argument);
+    const auto told = all(less);
+    REQUIRE(told.size() == 1);
+    const auto& why = get<to_rivet_response_start>(told[0]);
+    CHECK(why.status == 500);
+    CHECK(why.body->view() == "the handler wrote 3 of the 5 bytes that its content-length says\n");
+    CHECK(less.done());
+  }
+  auto late = begin(true);
+  CHECK(late.write(filled(3)).ok());
+  CHECK(all(late).size() == 2);  // its head has gone out
+  CHECK(!late.finish().ok());
+  const auto end = all(late);
+  REQUIRE(end.size() == 1);
+  get<to_rivet_response_abort>(end[0]);
+  CHECK(late.done());
 }
 
 TEST_CASE("I13 backpressure: a response never exceeds the window, and its end comes once") {
@@ -365,7 +442,7 @@ TEST_CASE("A response that is written bit by bit goes out as it is written") {
   CHECK(!get<to_rivet_response_chunk>(sent[0]).finish);
   CHECK(sent[0].message_id.message_index == 1);
   CHECK(all(x).empty());
-  x.finish();
+  CHECK(x.finish().ok());
   sent = all(x);
   REQUIRE(sent.size() == 1);
   CHECK(get<to_rivet_response_chunk>(sent[0]).body.empty());
@@ -390,7 +467,7 @@ TEST_CASE("I13 backpressure: a writer is told how much it may write") {
   x.handle_window_update(1000);
   CHECK(sent_body(all(x)) == 1000);
   CHECK(x.room() == 1000);
-  x.finish();
+  CHECK(x.finish().ok());
   x.handle_window_update(2 * http_window_bytes);
   auto rest = all(x);
   CHECK(sent_body(rest) == http_outstanding_bytes_max);
@@ -417,7 +494,7 @@ TEST_CASE("The bytes of a written response are those that were written, in order
       }
     x.handle_window_update(seen.size());
   }
-  x.finish();
+  CHECK(x.finish().ok());
   for (const auto& m : all(x)) seen += get<to_rivet_response_chunk>(m).body.view();
   CHECK(seen == written);
   CHECK(x.done());
@@ -431,7 +508,7 @@ TEST_CASE("A gateway that takes no stream gets what was written whole, at its en
   CHECK(all(x).empty());
   CHECK(x.write(filled(40)).ok());
   CHECK(!x.done());
-  x.finish();
+  CHECK(x.finish().ok());
   const auto sent = all(x);
   REQUIRE(sent.size() == 1);
   CHECK(get<to_rivet_response_start>(sent[0]).body->size() == 100);
@@ -509,7 +586,7 @@ TEST_CASE("A request in parts may be answered while it comes, and answered befor
   CHECK(x.write(filled(30)).ok());
   x.handle_request_chunk(3, chunk_of(0, true));
   CHECK(x.poll_part()->last);
-  x.finish();
+  CHECK(x.finish().ok());
   CHECK(sent_body(all(x)) == 30);
   CHECK(x.done());
 

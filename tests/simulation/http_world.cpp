@@ -504,7 +504,7 @@ private:
     if (written_ < all) return;
     answered_ = finished_ = true;
     count(http_row::written_bit_by_bit);
-    exchange_->finish();
+    static_cast<void>(exchange_->finish());
   }
 
   bool write(std::uint64_t rest) {
