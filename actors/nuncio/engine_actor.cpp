@@ -233,7 +233,12 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
       if (!streams_) streams_ = std::make_unique<internal::instance_streams>(this);
       static_cast<void>(streams_->at(ticket, request.position));
     }
-    const auto result = give(x);
+    auto result = invoke_message_result::consumed;
+    try {
+      result = give(x);
+    } catch (const http_error& meant) {
+      handle_thrown(ticket, meant);
+    }
     if (result == invoke_message_result::skipped) {
       begun_.erase(ticket);
       skipped_.insert(ticket);
@@ -245,6 +250,13 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
   if (const auto result = consume_lifecycle(x)) return *result;
   if (x.sender && x.sender != ctrl()) talked_ = context_->now();
   return give(x);
+}
+
+void engine_actor::handle_thrown(std::uint64_t ticket, const http_error& meant) {
+  if (begun_.contains(ticket)) return respond(ticket, plain(meant.status, meant.message + "\n"));
+  // Its response has begun, or was given to somebody else to make.
+  if (const auto x = streams_ ? streams_->find(ticket) : nullptr; x && x->exchange.writing())
+    body_writer{x}.fail(meant.message);
 }
 
 // To its handler, unless it has to wait for the WebSockets.
@@ -292,8 +304,10 @@ void engine_actor::handle_response(caf::mailbox_element& x) {
     const auto& error = content.get_as<caf::error>(0);
     if (error == caf::sec::unexpected_message) {
       respond(ticket, plain(404, "this actor has no handler for HTTP requests\n"));
+    } else if (auto meant = http_error_of(error)) {
+      respond(ticket, plain(meant->status, std::move(meant->message) + "\n"));
     } else {
-      respond(ticket, plain(500, describe(system(), error) + "\n"));
+      respond(ticket, plain(500, internal::hidden(*context_, describe(system(), error)) + "\n"));
     }
   } else {
     respond(ticket, plain(500, "the handler answered with something that is no http_response\n"));
@@ -357,6 +371,7 @@ void engine_actor::handle_down(const caf::error& reason) {
     down.error = failure_;
   else if (!quits)
     down.error = describe(system(), reason);
+  if (!down.error.empty()) down.error = internal::hidden(*context_, down.error);
   const auto why =
       down.error.empty() ? std::string_view{"the actor ended before it answered"} : down.error;
   for (const auto& [ticket, to] : begun_)

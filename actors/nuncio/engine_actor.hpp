@@ -16,6 +16,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <nuncio/http_error.hpp>
 #include <nuncio/internal_messages.hpp>
 #include <nuncio/serve_options.hpp>
 #include <nuncio/start_info.hpp>
@@ -62,6 +63,7 @@ struct instance_context {
   protocol::preloaded_kv preloaded;
   std::function<time_point()> now = boot_clock::now;
   log_sink log;
+  std::shared_ptr<internal::error_log> errors;  ///< for hidden()
   std::size_t response_bytes_max = 20'971'520;  ///< the engine's maxResponsePayloadSize
   /// Of written responses that are kept until they are whole, all of this instance together.
   std::size_t collected_bytes_max = 64UL << 20U;
@@ -200,6 +202,7 @@ private:
   caf::invoke_message_result consume_restored(caf::mailbox_element& x);
   void arm_socket_tick();
   void handle_cancelled(const internal::attempt_cancelled& what);
+  void handle_thrown(std::uint64_t ticket, const http_error& meant);
   template <class T>
   void tell_ingress(T what);
   void handle_down(const caf::error& reason);
@@ -220,7 +223,7 @@ private:
   std::shared_ptr<const void> awake_;  ///< of which others hold copies
   time_point talked_{};                ///< when another actor last sent a message
   std::uint64_t newest_ticket_ = 0;
-  std::string failure_;  ///< what the exception said
+  std::string failure_;  ///< what the exception said; for the log alone
   bool initialized_ = false;
   bool sleep_early_ = false;
   bool destroy_early_ = false;

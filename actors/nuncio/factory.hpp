@@ -55,7 +55,7 @@ void spawn_apart(
           const construction_scope scope{of};
           tell(*of, instance_spawned{who, spawn(self->system())});
         } catch (...) {
-          tell(*of, instance_down{who, describe(std::current_exception()), {}});
+          tell(*of, instance_down{who, hidden(*of, describe(std::current_exception())), {}});
         }
       },
       context));

@@ -56,6 +56,7 @@ ingress::ingress(caf::actor_config& cfg, ingress_options options, caf::actor ack
       outbox_(std::move(outbox)),
       ledger_(options_.ledger),
       limiter_(options_.log),
+      errors_(internal::make_error_log(options_.log)),
       waiting_(std::make_shared<waiting_pool>(options_.waiting.host_bytes_max)),
       aborted_early_(options_.start_limit, early_bytes_max),
       left_(options_.listed_limit, options_.left_bytes_max),
@@ -532,6 +533,7 @@ std::shared_ptr<instance_context> ingress::make_context(
   made->ingress = caf::actor_cast<caf::actor_addr>(this);
   if (options_.storage) made->storage = options_.storage.address();
   made->log = options_.log;
+  made->errors = errors_;
   made->response_bytes_max = options_.http.response_bytes_max;
   made->collected_bytes_max = options_.request_bytes_max;
   return made;
@@ -547,7 +549,10 @@ void ingress::spawn(instance& x) {
     x.handle = factory->second.make(system(), x.context, launching_);
     tell_listed(x);
   } catch (...) {  // what the user gave is copied or constructed here
-    apply(x, input::failed, internal::describe(std::current_exception()));
+    apply(
+        x,
+        input::failed,
+        internal::hidden(*x.context, internal::describe(std::current_exception())));
   }
 }
 

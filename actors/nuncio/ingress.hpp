@@ -336,6 +336,7 @@ private:
   std::uint64_t gaps_seen_ = 0, over_cap_seen_ = 0, further_starts_seen_ = 0;
   engine_clock clock_;
   log_limiter limiter_;
+  std::shared_ptr<internal::error_log> errors_;
   ingress_stats stats_;
   /// Flat: a fresh Start spends most of its time in misses of the cache, and std::unordered_map takes two for a look.
   boost::unordered_flat_map<actor_id, actor_slot, std::hash<actor_id>> slots_;

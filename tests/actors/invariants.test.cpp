@@ -242,7 +242,7 @@ TEST_CASE_FIXTURE(
     host.connect();
     CHECK(
         host.lines() ==
-        strings{"event b/1:501 stopped ok", "event a/1:501 stopped error: in a message"});
+        strings{"event b/1:501 stopped ok", "event a/1:501 stopped error: hidden: in a message"});
     host.cut();
     host.clear();
   }

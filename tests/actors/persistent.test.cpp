@@ -323,7 +323,7 @@ TEST_CASE_FIXTURE(fixture, "a state is saved before its actor sleeps, and Stoppe
 TEST_CASE_FIXTURE(fixture, "quit() saves; a crash and an error do not") {
   CHECK(ask(start(), "/quit") == "500 the actor ended before it answered\n");
   CHECK(store.content[key] == stored(R"({"n":1,"pad":""})"));
-  CHECK(ask(start(), "/throw").starts_with("500 thrown"));
+  CHECK(ask(start(), "/throw").starts_with("500 hidden: thrown"));
   CHECK(store.content[key] == stored(R"({"n":1,"pad":""})"));
   CHECK(ask(start(), "/quit-error").starts_with("500"));
   CHECK(store.content[key] == stored(R"({"n":1,"pad":""})"));
@@ -605,10 +605,10 @@ TEST_CASE_FIXTURE(
   host.deliver(protocol::to_envoy_kv_response{
       request.request_id, protocol::kv_error_response{text{"no such store"}}});
   pass(3s);
-  CHECK(
-      says("event a/1:250 stopped error: the state can't be loaded, and stays as it is stored: "
-           "KvGet: the engine refused it: "
-           "no such store"));
+  CHECK(says(
+      "event a/1:250 stopped error: hidden: the state can't be loaded, and stays as it is stored: "
+      "KvGet: the engine refused it: "
+      "no such store"));
   CHECK(puts() == 0);
 }
 

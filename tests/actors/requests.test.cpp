@@ -112,7 +112,7 @@ TEST_CASE_FIXTURE(fixture, "what handlers return") {
   REQUIRE(lines.size() == 5);
   CHECK(lines[0] == "1 #0 200 hello");
   CHECK(lines[1].starts_with("2 #0 500 the handler answered with status 1234"));
-  CHECK(lines[2].starts_with("3 #0 500 "));
+  CHECK(lines[2].starts_with("3 #0 500 hidden: "));
   CHECK(lines[2].find("not today") != std::string::npos);
   CHECK(lines[3].starts_with("4 #0 500 the response header 'a b'"));
   CHECK(lines[4].starts_with("5 #0 500 the response header 'a'"));
@@ -120,6 +120,32 @@ TEST_CASE_FIXTURE(fixture, "what handlers return") {
   CHECK(host.counts->responses == 5);
   CHECK(host.stats().requests_open == 0);
   CHECK(host.log_text().find("1234") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "an http_error reaches the client as it is, thrown or delivered; the actor lives on") {
+  host.request(a, 1, "GET", "/throw-http");
+  host.request(a, 2, "GET", "/http-error");
+  host.request(a, 3, "GET", "/later-then-throw-http");
+  host.request(a, 4, "GET", "/stream-then-throw-http");
+  CHECK(
+      host.lines() == strings{
+                          "1 #0 404 no such room\n",
+                          "2 #0 402 no credit\n",
+                          "3 #0 409 the room is full\n",
+                          "4 #0 500 it is over\n"});
+  CHECK(p->ended == 0);
+  CHECK(host.stats().requests_open == 0);
+  CHECK(host.stats().instances == 1);
+  CHECK(host.log_text().empty());
+}
+
+TEST_CASE_FIXTURE(fixture, "a HEAD is answered without a body, by its handler and by the host") {
+  host.request(a, 1, "HEAD", "/throw-http");
+  CHECK(host.lines() == strings{"1 #0 404 "});
+  host.request(instance_of("gone"), 2, "HEAD", "/");
+  host.request(a, 3, "HEAD", "/throw");
+  CHECK(host.lines().at(2) == "3 #0 500 ");
 }
 
 TEST_CASE_FIXTURE(fixture, "a response larger than the engine takes") {
@@ -189,11 +215,11 @@ TEST_CASE_FIXTURE(
   std::sort(lines.begin() + 2, lines.begin() + 4);
   CHECK(
       lines == strings{
-                   "1 #0 500 boom\n",
-                   "2 #0 500 boom\n",
+                   "1 #0 500 hidden: boom\n",
+                   "2 #0 500 hidden: boom\n",
                    "3 #0 abort",
                    "4 #0 abort",
-                   "event a/1:501 stopped error: boom"});
+                   "event a/1:501 stopped error: hidden: boom"});
   CHECK(host.stats().requests_aborted == 2);
   CHECK(host.stats().requests_open == 0);
   CHECK(p->seen.size() == 2);
@@ -205,7 +231,8 @@ TEST_CASE_FIXTURE(fixture, "what was answered before a crash keeps its answer") 
   host.settle();
   CHECK(
       host.lines() ==
-      strings{"1 #0 200 1", "2 #0 500 boom\n", "event a/1:501 stopped error: boom"});
+      strings{
+          "1 #0 200 1", "2 #0 500 hidden: boom\n", "event a/1:501 stopped error: hidden: boom"});
 }
 
 TEST_CASE_FIXTURE(
@@ -411,9 +438,9 @@ TEST_CASE_FIXTURE(
     streaming, "an actor that fails while its response goes out says so after its end") {
   get(1, "/largest");
   host.request(a, 2, "GET", "/throw");
-  CHECK(host.lines().back() == "2 #0 500 boom\n");
+  CHECK(host.lines().back() == "2 #0 500 hidden: boom\n");
   abort(1);
-  CHECK(host.lines().back() == "event a/1:501 stopped error: boom");
+  CHECK(host.lines().back() == "event a/1:501 stopped error: hidden: boom");
 }
 
 TEST_CASE_FIXTURE(

@@ -25,6 +25,16 @@ caf::result<http_response> serve(tally_actor* self, const probe_ptr& p, const ht
   }
   if (path == "/throw") throw std::runtime_error("boom");
   if (path == "/throw-int") throw 7;
+  if (path == "/throw-http") throw http_error{404, "no such room"};
+  if (path == "/later-then-throw-http") {
+    p->pending.push_back(self->make_response_promise<http_response>());
+    throw http_error{409, "the room is full"};
+  }
+  if (path == "/http-error") return make_error(http_error{402, "no credit"});
+  if (path == "/stream-then-throw-http") {
+    static_cast<void>(self->stream(r, {.status = 200, .headers = {}, .body = {}}));
+    throw http_error{410, "it is over"};
+  }
   if (path == "/error") return caf::make_error(caf::sec::invalid_argument, "not today");
   if (path == "/quit") self->quit();
   if (path == "/quit-error") self->quit(caf::make_error(caf::sec::runtime_error, "fed up"));

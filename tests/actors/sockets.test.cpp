@@ -389,7 +389,8 @@ TEST_CASE_FIXTURE(
   CHECK(host.stats().sockets_open == 0);
   const auto lines = sent();
   CHECK(
-      std::count(lines.begin(), lines.end(), "event a/1:501 stopped error: no socket today") == 1);
+      std::count(
+          lines.begin(), lines.end(), "event a/1:501 stopped error: hidden: no socket today") == 1);
 }
 
 TEST_CASE_FIXTURE(fixture, "hibernating: messages are acked once their handler has returned") {

@@ -126,12 +126,14 @@ TEST_CASE_FIXTURE(
   CHECK(host.lines().back() == "2 #0 404 ");
 }
 
-TEST_CASE_FIXTURE(fixture, "an error of storage answers the request with its text") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "an error of storage that its handler passes on is answered 500, and its text is for the log") {
   host.request(a, 1, "POST", "/put/k", "v");
   answer(0, protocol::kv_error_response{text{"transaction failed"}});
   CHECK(
       host.lines().back() ==
-      "1 #0 500 KvPut: the engine refused it: transaction failed; some of it may have been "
+      "1 #0 500 hidden: KvPut: the engine refused it: transaction failed; some of it may have been "
       "written\n");
 }
 
@@ -209,10 +211,13 @@ TEST_CASE_FIXTURE(fixture, "limits are checked before anything is sent") {
   host.request(a, 1, "POST", "/put/k", std::string(131'073, 'v'));
   CHECK(host.storage_requests_sent().empty());
   CHECK(
-      host.lines().back() == "1 #0 500 a value of 131073 bytes: at most 131072; it was not sent\n");
+      host.lines().back() ==
+      "1 #0 500 hidden: a value of 131073 bytes: at most 131072; it was not sent\n");
   host.request(a, 2, "GET", "/get/" + std::string(2046, 'k'));
   CHECK(host.storage_requests_sent().empty());
-  CHECK(host.lines().back() == "2 #0 500 a key of 2047 bytes: at most 2046; it was not sent\n");
+  CHECK(
+      host.lines().back() ==
+      "2 #0 500 hidden: a key of 2047 bytes: at most 2046; it was not sent\n");
 }
 
 TEST_CASE_FIXTURE(fixture, "await handles nothing else before the answer") {
@@ -231,7 +236,7 @@ TEST_CASE_FIXTURE(
   host.cut();
   CHECK(
       host.lines().back() ==
-      "2 #0 500 KvPut: the connection ended before the engine answered; it may have been "
+      "2 #0 500 hidden: KvPut: the connection ended before the engine answered; it may have been "
       "written\n");
   host.request(a, 3, "GET", "/get/l");
   host.connect();
@@ -246,7 +251,9 @@ TEST_CASE_FIXTURE(
 TEST_CASE_FIXTURE(fixture, "no answer within 30 s: the request is told") {
   host.request(a, 1, "POST", "/put/k", "v");
   host.pass(31s);
-  CHECK(host.lines().back() == "1 #0 500 KvPut: no answer in time; it may have been written\n");
+  CHECK(
+      host.lines().back() ==
+      "1 #0 500 hidden: KvPut: no answer in time; it may have been written\n");
 }
 
 TEST_CASE_FIXTURE(
@@ -317,7 +324,8 @@ TEST_CASE_FIXTURE(fixture, "an error that nobody handles ends the actor with it"
   answer(0, protocol::kv_error_response{text{"store full"}});
   CHECK(
       host.lines().back() ==
-      "event a/1:501 stopped error: KvPut: the engine refused it: store full; some of it may have "
+      "event a/1:501 stopped error: hidden: KvPut: the engine refused it: store full; some of it "
+      "may have "
       "been written");
 }
 

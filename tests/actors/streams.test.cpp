@@ -328,7 +328,7 @@ TEST_CASE_FIXTURE(fixture, "an actor that fails before its response has begun to
   tell("throw");
   const auto lines = sent();
   REQUIRE(!lines.empty());
-  CHECK(lines[0].starts_with("1 #0 500 boom"));
+  CHECK(lines[0].starts_with("1 #0 500 hidden: boom"));
 }
 
 TEST_CASE_FIXTURE(fixture, "a writer that fails cuts its response") {
@@ -577,7 +577,7 @@ TEST_CASE_FIXTURE(fixture, "a handler of parts that throws is answered 500") {
   const auto lines = sent();
   REQUIRE(lines.size() >= 2);
   CHECK(lines[0] == "1 #0 cancel body");
-  CHECK(lines[1].starts_with("1 #1 500 boom"));
+  CHECK(lines[1].starts_with("1 #1 500 hidden: boom"));
 }
 
 TEST_CASE_FIXTURE(fixture, "what a handler of parts keeps goes with its actor, itself included") {

@@ -319,10 +319,12 @@ public:
   }
 
   // -- what the engine saw ------------------------------------------------------------
-  /// One line for each frame, in order: "ack a/1:1", "event a/1:250 running", "7 #0 200 text", "7 #0 abort", ...
+  /// One line for each frame, in order: "ack a/1:1", "event a/1:250 running", "7 #0 200 text", "7 #0 abort", ... An error
+  /// whose text is hidden reads "hidden: ", and what the log says under its id.
   [[nodiscard]] std::vector<std::string> lines(std::size_t from = 0) const {
     std::vector<std::string> out;
     for (auto i = from; i < link->sent.size(); ++i) describe(link->sent[i], out);
+    for (auto& line : out) reveal(line);
     return out;
   }
 
@@ -374,6 +376,18 @@ public:
   }
 
 private:
+  void reveal(std::string& line) const {
+    constexpr std::string_view hidden = "an internal error occurred (error_id ",
+                               reason = " reason=";
+    const auto at = line.find(hidden);
+    if (at == line.npos) return;
+    const auto id = line.substr(at + hidden.size(), 16);
+    for (const auto& [level, said] : log)
+      if (const auto from = said.find(reason);
+          said.find(" error_id=" + id) != said.npos && from != said.npos)
+        line.replace(at, hidden.size() + 17, "hidden: " + said.substr(from + reason.size()));
+  }
+
   static bool is_storage(const protocol::to_rivet& x) {
     return std::visit(
         []<class T>(const T& message) {

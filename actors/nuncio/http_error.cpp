@@ -1,0 +1,69 @@
+// See http_error.hpp.
+#include <fmt/format.h>
+
+#include <atomic>
+#include <caf/make_message.hpp>
+#include <caf/message.hpp>
+#include <mutex>
+#include <nuncio/engine_actor.hpp>
+#include <nuncio/http_error.hpp>
+#include <nuncio/log_limiter.hpp>
+#include <nuncio/outcome.hpp>
+#include <random>
+
+namespace nuncio {
+namespace {
+
+// To CAF a code of 0 is no error.
+constexpr std::uint8_t http_error_code = static_cast<std::uint8_t>(errc::refused) + 1;
+
+// Unique in a process, and hardly the same in two.
+std::string new_error_id() {
+  static const std::uint32_t process = std::random_device{}();
+  static std::atomic<std::uint32_t> last = 0;
+  return fmt::format("{:08x}{:08x}", process, ++last);
+}
+
+}  // namespace
+
+caf::error make_error(const http_error& why) {
+  return {http_error_code, caf::atom("nuncio"), caf::make_message(why)};
+}
+
+std::optional<http_error> http_error_of(const caf::error& e) {
+  if (!e || e.category() != caf::atom("nuncio") || !e.context().match_elements<http_error>())
+    return std::nullopt;
+  return e.context().get_as<http_error>(0);
+}
+
+namespace internal {
+
+class error_log {
+public:
+  explicit error_log(log_sink sink) : limiter_(std::move(sink)) {}
+
+  void write(time_point now, std::initializer_list<log_field> fields) {
+    const std::lock_guard guard{mutex_};
+    limiter_.log(now, log_level::error, "an error whose text others don't see", fields);
+  }
+
+private:
+  std::mutex mutex_;
+  log_limiter limiter_;
+};
+
+std::shared_ptr<error_log> make_error_log(log_sink sink) {
+  return std::make_shared<error_log>(std::move(sink));
+}
+
+std::string hidden(const instance_context& of, std::string_view real) {
+  const auto id = new_error_id();
+  if (of.errors)
+    of.errors->write(
+        of.now(),
+        {{"actor", of.start.self.actor.str()}, {"error_id", id}, {"reason", std::string{real}}});
+  return fmt::format("an internal error occurred (error_id {})", id);
+}
+
+}  // namespace internal
+}  // namespace nuncio
