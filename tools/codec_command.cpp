@@ -3,6 +3,7 @@
 
 #include "codec.hpp"
 #include "commands.hpp"
+#include "number_in.hpp"
 
 namespace nuncio {
 
@@ -19,7 +20,7 @@ void add_codec(CLI::App& app, int& status) {
       ->required()
       ->check(CLI::IsMember({"to-rivet", "to-envoy"}));
   command->add_option("--version", options->version, "Protocol version, 3 to 8")
-      ->check(CLI::Range(3, 8))
+      ->check(number_in(3, 8))
       ->capture_default_str();
   command->callback([=, &status] {
     using options_type = tools::codec_options;

@@ -18,6 +18,7 @@
 #include "demo_report.hpp"
 #include "demo_workload.hpp"
 #include "engine_client.hpp"
+#include "number_in.hpp"
 #include "proxy/cutting_proxy.hpp"
 #include "sample_actors.hpp"
 
@@ -424,12 +425,13 @@ void add_demo(CLI::App& app, int& status) {
       ->check(CLI::IsMember({"embedded", "rivet"}))
       ->capture_default_str();
   command->add_option("--actors", flags->actors, "Actors that live at a time")
-      ->check(CLI::Range(1, 1000))
+      ->check(number_in(1, 1000))
       ->capture_default_str();
   command->add_option("--cuts", flags->cuts, "Cuts of the connection, spread over three moments")
-      ->check(CLI::Range(0, 1000))
+      ->check(number_in(0, 1000))
       ->capture_default_str();
   command->add_option("--seed", flags->seed, "Of everything that is drawn; 0: random")
+      ->check(number_in<std::uint64_t>(0, UINT64_MAX))
       ->capture_default_str();
   command->add_flag("--verbose", flags->verbose, "Print what the host logs");
   command->callback([flags, &status] { status = demo{*flags}.run(); });

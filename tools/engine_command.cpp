@@ -5,6 +5,7 @@
 
 #include "commands.hpp"
 #include "engine/dev_engine.hpp"
+#include "number_in.hpp"
 
 namespace nuncio {
 namespace {
@@ -50,6 +51,7 @@ void add_engine(CLI::App& app, int& status) {
   auto& o = flags->options;
   auto* command = app.add_subcommand("engine", "Run the embedded dev engine (development only)");
   command->add_option("--port", o.port, "TCP port of API, gateway and envoys; 0 picks one")
+      ->check(number_in(0, 65535))
       ->capture_default_str();
   command->add_option("--address", o.address, "Address to listen on")->capture_default_str();
   command->add_option(

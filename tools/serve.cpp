@@ -8,6 +8,7 @@
 
 #include "commands.hpp"
 #include "console_log.hpp"
+#include "number_in.hpp"
 #include "sample_actors.hpp"
 
 namespace nuncio {
@@ -89,10 +90,11 @@ void add_serve(CLI::App& app, int& status) {
       ->envname("RIVET_TLS_SERVER_NAME");
   command->add_flag("--tls-insecure", h.tls.insecure, "For development: verify nothing");
   command->add_option("--links", h.links, "Links to the engine, each under a key of its own")
-      ->check(CLI::Range(1, 64))
+      ->check(number_in(1, 64))
       ->capture_default_str();
   command->add_option("--envoy-key", h.envoy_key, "For tests: a fixed key instead of a random one");
   command->add_option("--actors-version", h.actors_version, "Version of the hosted code")
+      ->check(number_in<std::uint32_t>(0, UINT32_MAX))
       ->envname("RIVET_ENVOY_VERSION")
       ->capture_default_str();
   command
@@ -104,7 +106,7 @@ void add_serve(CLI::App& app, int& status) {
   command
       ->add_option(
           "--drain-timeout", flags->drain_timeout_s, "Seconds that actors get to sleep or move")
-      ->check(CLI::Range(0.0, 86400.0))
+      ->check(number_in(0.0, 86400.0))
       ->capture_default_str();
   command->add_option("--log-format", flags->log_format, "text or json")
       ->check(CLI::IsMember({"text", "json"}))

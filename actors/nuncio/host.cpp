@@ -38,6 +38,74 @@ outcome<void> check_key(std::string_view key) {
       fmt::format("envoy_key '{}': must be 3 to 128 of letters, digits, '-' and '_'", key)};
 }
 
+struct number_option {
+  std::string_view name;
+  double value, low, high;
+  std::string_view unit{};
+};
+
+template <class Duration>
+double ms_of(Duration x) {
+  return std::chrono::duration<double, std::milli>{x}.count();
+}
+
+// A day is longer than anything here can mean, and far from where the sum of a time and a duration overflows.
+constexpr double day = 24.0 * 3600 * 1000;
+constexpr double many = 1e15;
+
+outcome<void> check_all(std::initializer_list<number_option> options, std::string_view of = {}) {
+  for (const auto& each : options)
+    if (!(each.value >= each.low && each.value <= each.high))
+      return failure{
+          errc::invalid_argument,
+          fmt::format(
+              "{}{} {}: must be {} to {}{}",
+              of,
+              each.name,
+              each.value,
+              each.low,
+              each.high,
+              each.unit)};
+  return {};
+}
+
+outcome<void> check_numbers(const host_options& o) {
+  const auto number = [](auto x) { return static_cast<double>(x); };
+  return check_all(
+      {{"drain_timeout", ms_of(o.drain_timeout), 0, day, " ms"},
+       {"stop_grace", ms_of(o.stop_grace), 0, day, " ms"},
+       {"stall_limit", ms_of(o.stall_limit), 1, day, " ms"},
+       {"requests_max", number(o.requests_max), 1, many},
+       {"storage.timeout", ms_of(o.storage.timeout), 1, day, " ms"},
+       {"storage.end_grace", ms_of(o.storage.end_grace), 0, day, " ms"},
+       {"storage.actor_requests_max", number(o.storage.actor_requests_max), 1, many},
+       {"storage.actor_bytes_max", number(o.storage.actor_bytes_max), 1, many},
+       {"storage.host_requests_max", number(o.storage.host_requests_max), 1, many},
+       {"storage.host_bytes_max", number(o.storage.host_bytes_max), 1, many},
+       {"ledger.bytes_max", number(o.ledger.bytes_max), 1, many},
+       {"ledger.start_limit", ms_of(o.ledger.start_limit), 1, day, " ms"},
+       {"socket.connect_limit", ms_of(o.socket.connect_limit), 1, day, " ms"},
+       {"socket.close_limit", ms_of(o.socket.close_limit), 0, day, " ms"},
+       {"socket.ping_after", ms_of(o.socket.ping_after), 0, day, " ms"},
+       {"socket.hangup_after", ms_of(o.socket.hangup_after), 0, day, " ms"},
+       {"socket.message_bytes_max", number(o.socket.message_bytes_max), 1024, many},
+       {"socket.fragment_bytes", number(o.socket.fragment_bytes), 0, many},
+       {"lease.margin", ms_of(o.lease.margin), 0, day, " ms"},
+       {"lease.end_limit", ms_of(o.lease.end_limit), 0, day, " ms"},
+       {"policy.first_delay", ms_of(o.policy.first_delay), 1, day, " ms"},
+       {"policy.delay_max", ms_of(o.policy.delay_max), ms_of(o.policy.first_delay), day, " ms"},
+       {"policy.slow_delay", ms_of(o.policy.slow_delay), 1, day, " ms"}});
+}
+
+outcome<void> check_numbers(const serve_options& o) {
+  return check_all(
+      {{"idle_timeout", ms_of(o.idle_timeout), 0, day, " ms"},
+       {"request_timeout", ms_of(o.request_timeout), 0, day, " ms"},
+       {"requests_max", static_cast<double>(o.requests_max), 0, many},
+       {"socket_unsent_bytes_max", static_cast<double>(o.socket_unsent_bytes_max), 1, many}},
+      fmt::format("serve '{}': ", o.name));
+}
+
 // Signals reach a process, not an object: one eventfd for all. It holds the sum of what was written
 // since it was last read: one for each signal, and no_more_signals at the end.
 constexpr std::uint64_t no_more_signals = std::uint64_t{1} << 32U;
@@ -108,6 +176,9 @@ struct host::impl : std::enable_shared_from_this<impl> {
       return failure{
           errc::invalid_argument,
           fmt::format("protocol_version {}: must be 3, 4, 5, 6 or 8, or 0 to ask the engine", v)};
+    if (auto good = check_numbers(options); !good) return good.error();
+    for (const auto& [name, each] : factories)
+      if (auto good = check_numbers(*each.options); !good) return good.error();
     if (auto good = check(options.tls); !good) return good.error();
     if (!options.token_from)
       if (auto token = parse_token(options.token); !token) return token.error();
@@ -177,7 +248,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
   }
 
   outcome<std::string> read_token_alone() {
-    auto token = options.token_from ? options.token_from() : parse_token(options.token);
+    auto token = nuncio::read_token(options.token_from, options.token);
     if (token) last_token = *token;
     return token;
   }

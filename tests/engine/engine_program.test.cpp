@@ -272,4 +272,63 @@ TEST_CASE("nuncio engine: what it can't do it says, with an exit status") {
   CHECK(second.log().find(std::to_string(first.port)) != std::string::npos);
 }
 
+TEST_CASE("every number on the command line is checked, and what is none is named") {
+  struct flag {
+    std::vector<std::string> command;
+    std::string name;
+  };
+
+  const std::string nowhere = "http://127.0.0.1:1";
+  const flag flags[] = {
+      {{"serve", "--endpoint", nowhere}, "--drain-timeout"},
+      {{"serve", "--endpoint", nowhere}, "--links"},
+      {{"serve", "--endpoint", nowhere}, "--actors-version"},
+      {{"serve", "--endpoint", nowhere}, "--protocol-version"},
+      {{"engine"}, "--port"},
+      {{"codec", "decode", "--type", "to-rivet"}, "--version"},
+      {{"demo"}, "--actors"},
+      {{"demo"}, "--cuts"},
+      {{"demo"}, "--seed"},
+  };
+  for (const auto& each : flags)
+    for (const auto* value :
+         {"nan",
+          "NaN",
+          "inf",
+          "-inf",
+          "infinity",
+          "-1",
+          "1e30",
+          "1e400",
+          "",
+          "5x",
+          "x",
+          "--",
+          "99999999999999999999",
+          "18446744073709551616"}) {
+      auto command = each.command;
+      command.insert(command.begin(), NUNCIO_PROGRAM);
+      command.push_back(each.name + "=" + value);
+      CAPTURE(each.name);
+      CAPTURE(value);
+      e2e::process program{command};
+      CHECK(program.await_exit(20s) == 2);
+      CHECK(program.log().find(each.name) != std::string::npos);
+    }
+  for (const auto* value : {"nan", "-1", "1e30", "5x", "4294967296"}) {
+    CAPTURE(value);
+    ::setenv("RIVET_ENVOY_VERSION", value, 1);
+    e2e::process program{{NUNCIO_PROGRAM, "serve", "--endpoint", nowhere}};
+    ::unsetenv("RIVET_ENVOY_VERSION");
+    CHECK(program.await_exit(20s) == 2);
+    CHECK(program.log().find(value) != std::string::npos);
+  }
+  for (const auto* fault : {"drop:count=nan", "drop:count=-1", "stall:ms=1e30", "stall:ms="}) {
+    CAPTURE(fault);
+    e2e::process program{{NUNCIO_PROGRAM, "engine", "--port", "0", "--fault", fault}};
+    CHECK(program.await_exit(20s) == 2);
+    CHECK(program.log().find("--fault") != std::string::npos);
+  }
+}
+
 }  // namespace engine_program_test
