@@ -31,7 +31,9 @@ TEST_CASE("a handler's exception: 500, called once, and the same id answers agai
   CHECK(x.client.post(id, "/throw").status == 500);
   const auto asleep = x.client.await_sleeping(id);
   CHECK(asleep.sleeping);
-  CHECK(asleep.error.find("probe threw on request") != std::string::npos);
+  CHECK(asleep.error.find("an internal error occurred (error_id ") != std::string::npos);
+  CHECK(asleep.error.find("probe threw on request") == std::string::npos);
+  CHECK(x.host->log().find("probe threw on request") != std::string::npos);
   const auto after = x.client.get(id, "/generation");
   CHECK(after.status == 200);
   CHECK(after.body == "2");
@@ -45,13 +47,15 @@ TEST_CASE("a handler's error value: 500, and the actor lives on") {
   CHECK(x.client.get(id, "/generation").body == "1");
 }
 
-TEST_CASE("a factory that throws: crashed, with its text; other actors are unaffected") {
+TEST_CASE("a factory that throws: crashed, its text in the log; other actors are unaffected") {
   hosted_pool x;
   const auto other = x.client.create_running("counter");
   const auto id = must(x.client.create({.name = "thrower"})).id;
   const auto crashed = must(x.client.wait_for(
       id, [](const actor_view& a) { return !a.error.empty(); }, 20s));
-  CHECK(crashed.error.find("the factory of thrower threw") != std::string::npos);
+  CHECK(crashed.error.find("an internal error occurred (error_id ") != std::string::npos);
+  CHECK(crashed.error.find("the factory of thrower threw") == std::string::npos);
+  CHECK(x.host->log().find("the factory of thrower threw") != std::string::npos);
   CHECK_FALSE(crashed.destroyed);
   CHECK(x.client.get(other, "/request/count").status == 200);
   CHECK(x.backlog_drains());

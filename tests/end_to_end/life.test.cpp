@@ -208,7 +208,9 @@ TEST_CASE_FIXTURE(
     CHECK(client.post(id, each.path).status == each.status);
     const auto crashed = must(client.wait_for(
         id, [](const actor_view& x) { return !x.error.empty(); }, 20s));
-    CHECK(crashed.error.find(each.error) != std::string::npos);
+    CHECK(crashed.error.find("an internal error occurred (error_id ") != std::string::npos);
+    CHECK(crashed.error.find(each.error) == std::string::npos);
+    CHECK(host->log().find(each.error) != std::string::npos);
     CHECK_FALSE(crashed.destroyed);
     CHECK(stops_told(id).empty());
     CHECK(client.get(id, "/").body == "2");

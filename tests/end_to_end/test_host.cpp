@@ -14,6 +14,7 @@
 #include <random>
 #include <utility>
 
+#include "edge_actors.hpp"
 #include "life_actors.hpp"
 #include "probe_actor.hpp"
 #include "sample_actors.hpp"
@@ -216,6 +217,7 @@ struct test_host::impl {
     the_host.serve("stopper", stopper, &the_host);
     serve_storage_actors(the_host);
     serve_life_actors(the_host);
+    serve_edge_actors(the_host);
     serve_probe(the_host, census, "outside");
     the_host.serve("doorman", doorman, at);
     the_host.serve(

@@ -155,13 +155,21 @@ void gateway::on_response_start(
   bool valid = start.status >= 100 && start.status <= 999;
   for (const auto& [name, value] : start.headers.entries) {
     valid = valid && valid_header(name, value);
-    const std::string_view n = name;
-    if (n == "content-length" || n == "transfer-encoding" || n == "connection") continue;
-    reply.headers.push_back({name.str(), value.str()});
+    std::string lower = name.str();
+    for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    if (lower == "transfer-encoding" || lower == "connection") continue;
+    reply.headers.push_back({std::move(lower), value.str()});
   }
   if (!valid) {
     abort_request(x, abort_kind::internal_error, "invalid response head");
     refuse(x, internal_error());
+    return;
+  }
+  // What is no answer: the engine's HTTP library makes an empty 500 of it.
+  if (start.status < 200 && start.status != 101) {
+    reply = {.status = 500, .headers = {}, .body = {}};
+    x.responder->answer(std::move(reply));
+    finish(x);
     return;
   }
   reply.headers.push_back({"x-rivet-ray-id", random_id(random_)});

@@ -37,8 +37,16 @@ struct http_request {
 
 struct http_reply {
   unsigned status = 200;
-  std::vector<http_header> headers;  ///< without content-length, transfer-encoding and connection
+  /// Without transfer-encoding and connection; a content-length is believed.
+  std::vector<http_header> headers;
   std::string body;
+
+  /// @param name  in lower case, as the headers' are
+  [[nodiscard]] bool header(std::string_view name) const {
+    for (const auto& h : headers)
+      if (h.name == name) return true;
+    return false;
+  }
 };
 
 /// The client's side of one HTTP request: answered once, whole or in parts.

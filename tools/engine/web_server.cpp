@@ -274,7 +274,10 @@ private:
       if (!live()) return;
       auto head = session_->head_of(reply);
       const bool no_body = reply.status == 204 || reply.status == 304 || reply.status < 200;
-      if (!no_body) head += "content-length: " + std::to_string(reply.body.size()) + "\r\n";
+      const bool counted =
+          reply.header("content-length") || (session_->head_request_ && reply.body.empty());
+      if (!no_body && !counted)
+        head += "content-length: " + std::to_string(reply.body.size()) + "\r\n";
       head += "\r\n";
       if (!no_body && !session_->head_request_) head += reply.body;
       session_->write(std::move(head), 0);
@@ -283,21 +286,28 @@ private:
 
     void begin(http_reply reply) override {
       if (!live()) return;
-      session_->write(session_->head_of(reply) + "transfer-encoding: chunked\r\n\r\n", 0);
+      session_->counted_ = reply.header("content-length");
+      session_->write(
+          session_->head_of(reply) +
+              (session_->counted_ ? "\r\n" : "transfer-encoding: chunked\r\n\r\n"),
+          0);
       if (!reply.body.empty()) chunk(reply.body);
     }
 
     void chunk(std::string_view body) override {
-      if (!live() || body.empty()) return;
+      if (!live() || body.empty() || session_->head_request_) return;
+      if (session_->counted_) {
+        session_->write(std::string{body}, body.size());
+        return;
+      }
       char size[20];
       std::snprintf(size, sizeof size, "%zx\r\n", body.size());
-      if (session_->head_request_) return;
       session_->write(std::string{size}.append(body).append("\r\n"), body.size());
     }
 
     void end() override {
       if (!live()) return;
-      if (!session_->head_request_) session_->write("0\r\n\r\n", 0);
+      if (!session_->head_request_ && !session_->counted_) session_->write("0\r\n\r\n", 0);
       session_->finish();
     }
 
@@ -429,7 +439,15 @@ private:
     for (const auto& field : parsed) {
       const auto name = lower({field.name_string().data(), field.name_string().size()});
       const auto value = std::string{field.value()};
-      if (request.header(name) == nullptr) request.headers.push_back({name, value});
+      // Of a name that is there more than once the last stays, as in the engine.
+      const auto before =
+          std::find_if(request.headers.begin(), request.headers.end(), [&](const auto& x) {
+            return x.name == name;
+          });
+      if (before == request.headers.end())
+        request.headers.push_back({name, value});
+      else
+        before->value = value;
     }
     keep_alive_ = parsed.keep_alive();
     head_request_ = parsed.method() == http::verb::head;
@@ -567,6 +585,7 @@ private:
   bool lingers_ = false;
   bool keep_alive_ = true;
   bool head_request_ = false;
+  bool counted_ = false;  ///< a body in parts has a length instead of chunks
 };
 
 }  // namespace
