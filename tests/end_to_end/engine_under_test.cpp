@@ -21,9 +21,12 @@ namespace {
 // The dev engine as a program.
 class engine_program {
 public:
+  explicit engine_program(bool streaming) : streaming_(streaming) {}
+
   void start() {
-    child_.emplace(
-        std::vector<std::string>{NUNCIO_PROGRAM, "engine", "--port", std::to_string(port_)});
+    std::vector<std::string> command{NUNCIO_PROGRAM, "engine", "--port", std::to_string(port_)};
+    if (streaming_) command.emplace_back("--streaming");
+    child_.emplace(std::move(command));
     REQUIRE(child_->await_line("ready: endpoint="));
     const auto& line = child_->line();
     port_ = static_cast<std::uint16_t>(std::stoul(line.substr(line.rfind(':') + 1)));
@@ -40,6 +43,7 @@ public:
   [[nodiscard]] std::uint16_t port() const { return port_; }
 
 private:
+  bool streaming_;
   std::optional<process> child_;
   std::uint16_t port_ = 0;
 };
@@ -87,8 +91,8 @@ struct engine_under_test::impl {
 };
 
 engine_under_test::engine_under_test(engine_setup setup) : impl_(std::make_unique<impl>()) {
-  if (kind_under_test() == engine_kind::dev && setup.crowded) {
-    impl_->program.emplace();
+  if (kind_under_test() == engine_kind::dev && (setup.crowded || setup.apart)) {
+    impl_->program.emplace(setup.streaming);
   } else if (kind_under_test() == engine_kind::dev) {
     dev_engine_options options;
     options.streaming = setup.streaming;

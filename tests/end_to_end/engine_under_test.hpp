@@ -19,6 +19,7 @@ struct engine_setup {
   /// For thousands of WebSockets: the dev engine is a process of its own, with files of its own; the real one, whose pings
   /// and keepalives for each cost it over a millisecond, leaves them out.
   bool crowded = false;
+  bool apart = false;  ///< the dev engine is a process of its own, as the real one always is
 };
 
 class engine_under_test {

@@ -118,6 +118,16 @@ bool hosted_pool::backlog_drains() {
   return false;
 }
 
+std::vector<std::string> tab_separated(std::string_view line) {
+  std::vector<std::string> out{""};
+  for (const char c : line)
+    if (c == '\t')
+      out.emplace_back();
+    else
+      out.back() += c;
+  return out;
+}
+
 void note_skip(std::string reason) { skip_reason() = std::move(reason); }
 
 std::string take_skip() { return std::exchange(skip_reason(), {}); }

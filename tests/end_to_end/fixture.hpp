@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -101,6 +102,9 @@ public:
   } while (false)
 void note_skip(std::string reason);
 std::string take_skip();
+
+/// The cells of a line of results.
+std::vector<std::string> tab_separated(std::string_view line);
 
 /// What the hosts and engines of the running case said, for when it fails.
 std::string take_logs();

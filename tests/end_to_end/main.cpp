@@ -12,6 +12,7 @@
 #include <fstream>
 #include <map>
 
+#include "bystanders.hpp"
 #include "engine_under_test.hpp"
 #include "fixture.hpp"
 
@@ -85,16 +86,12 @@ struct cell {
 int print_table(const fs::path& folder) {
   std::map<std::pair<std::string, std::string>, std::map<std::string, cell>> rows;
   for (const auto& file : fs::directory_iterator{folder}) {
+    if (file.path().extension() != ".tsv") continue;
     const auto stem = file.path().stem().string();
     const auto engine = stem.substr(0, stem.find('-'));
     std::ifstream in{file.path()};
     for (std::string line; std::getline(in, line);) {
-      std::vector<std::string> parts{""};
-      for (const char c : line)
-        if (c == '\t')
-          parts.emplace_back();
-        else
-          parts.back() += c;
+      auto parts = nuncio::e2e::tab_separated(line);
       parts.resize(5);
       rows[{parts[0], parts[1]}][engine] = {parts[2], parts[3], parts[4]};
     }
@@ -113,6 +110,7 @@ int print_table(const fs::path& folder) {
       if (!c.reason.empty()) fmt::print("{:<14}  skipped on {}: {}\n", "", engine, c.reason);
   }
   fmt::print("{} cases\n", rows.size());
+  nuncio::e2e::print_acts(folder);
   return good ? 0 : 1;
 }
 
@@ -128,6 +126,7 @@ int main(int argc, char** argv) {
   nuncio::e2e::kind_under_test();
   doctest::Context context{argc, argv};
   const int status = context.run();
+  nuncio::e2e::end_bystanders();
   nuncio::e2e::end_shared_engines();
   return status;
 }

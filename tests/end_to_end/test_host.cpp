@@ -14,6 +14,7 @@
 #include <random>
 #include <utility>
 
+#include "bystander_actors.hpp"
 #include "edge_actors.hpp"
 #include "life_actors.hpp"
 #include "probe_actor.hpp"
@@ -218,6 +219,7 @@ struct test_host::impl {
     serve_storage_actors(the_host);
     serve_life_actors(the_host);
     serve_edge_actors(the_host);
+    serve_bystander_actors(the_host);
     serve_probe(the_host, census, "outside");
     the_host.serve("doorman", doorman, at);
     the_host.serve(

@@ -65,7 +65,7 @@ phase_release() { suite release '' -LE '^e2e-'; }
 
 phase_debug() {
   suite debug '' -LE '^e2e-' || return
-  [[ $1 == no ]] || end_to_end debug
+  [[ $1 == no ]] || end_to_end debug "$1"
 }
 
 # The real engine belongs to the suite: when it cannot be had, that is a failure.
@@ -73,7 +73,7 @@ phase_e2e() {
   prepared release '' || return
   build_ahead "$1" >build/ahead.log 2>&1 &
   local ahead=$!
-  end_to_end release
+  end_to_end release "$1"
   wait "$ahead" || true # what failed there is built again, and booked, in its own phase
 }
 
@@ -109,19 +109,21 @@ sanitized() {  # sanitized PRESET ALL
     suite "$1" sanitizer_suites -L '^(unit|actor)$'
   else
     suite "$1" '' -LE '^e2e-' || return
-    [[ $1 == tsan ]] || end_to_end "$1"
+    [[ $1 == tsan ]] || end_to_end "$1" "$2"
   fi
 }
 
-end_to_end() {  # end_to_end PRESET
+end_to_end() {  # end_to_end PRESET ALL
   local path
+  local -a but=()
+  [[ $2 == yes ]] || but=(-LE '^e2e-long$')
   if path=$(engine_path); then
     say "real engine: $("$path" --version | head -1), $path"
-    NUNCIO_RIVET_ENGINE=$path counted "$1" "${NUNCIO_E2E_JOBS:-3}" -L '^e2e-'
+    NUNCIO_RIVET_ENGINE=$path counted "$1" "${NUNCIO_E2E_JOBS:-3}" -L '^e2e-' "${but[@]}"
     "build/$1/bin/e2e_tests" table "build/$1/tests/end_to_end/results" >&2 || true # ctest has judged it
   else
     book_failure "the real engine is not to be had (see above), so its suite cannot pass"
-    counted "$1" "${NUNCIO_E2E_JOBS:-3}" -L '^e2e-dev$'
+    counted "$1" "${NUNCIO_E2E_JOBS:-3}" -L '^e2e-dev$' "${but[@]}"
   fi
 }
 

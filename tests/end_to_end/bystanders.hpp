@@ -1,0 +1,81 @@
+// Twenty actors under steady traffic of every kind, on a host that bears something else besides: `during` runs an act beside
+// them, and holds that it cost them nothing.
+//
+//   TEST_CASE_TEMPLATE("…", Gateway, buffered, streaming) {
+//     auto& b = Gateway::of_run();
+//     const auto id = b.client.create_running("crook");
+//     b.during("an actor throws in every handler", [&] { static_cast<void>(b.client.get(id, "/throw")); });
+//   }
+//
+// Any actor of test_host can be part of an act. Not one of the bystanders' requests may fail, no WebSocket close, nothing be
+// lost or repeated, and the host must keep its connection. Their longest silence must not exceed `silence`, nor `ratio` times
+// what it is without the act: of the two, the larger holds, and above it the act is run once more, right after traffic
+// without it, so that a slow or a busy machine does not fail.
+#pragma once
+
+#include <deque>
+#include <filesystem>
+#include <functional>
+
+#include "bystander_traffic.hpp"
+#include "fixture.hpp"
+
+namespace nuncio::e2e {
+
+struct act_limits {
+  std::chrono::milliseconds lasts{3000};  ///< the act is run again until then; 0: once
+  std::chrono::milliseconds silence{250};
+  double ratio = 4;
+  bool reconnects = false;  ///< the act itself ends the host's connection
+};
+
+class bystanders {
+public:
+  bystanders(engine_under_test& on, std::string_view gateway, host_setup more = {});
+  ~bystanders();
+  bystanders(const bystanders&) = delete;
+  bystanders& operator=(const bystanders&) = delete;
+
+  void during(
+      const std::string& act, const std::function<void()>& once, const act_limits& limits = {});
+
+  /// An act has cost something: what follows would not be told apart from it.
+  [[nodiscard]] bool spoiled() const { return spoiled_; }
+
+  engine_under_test& engine;
+  std::string pool;
+  pool_client client;
+  test_host host;
+
+private:
+  traffic_tally watch(const std::function<void()>& once, std::chrono::milliseconds lasts);
+  void measure_alone();
+  void keep(const std::string& act, const traffic_tally& seen) const;
+
+  std::string gateway_;
+  std::deque<bystander_client> clients_;
+  std::chrono::milliseconds alone_{0};  ///< the longest silence without an act
+  bool spoiled_ = false;
+};
+
+/// The bystanders of a run, on an engine of their own, and anew once an act has cost them something.
+struct buffered {
+  static constexpr std::string_view name = "buffered";
+  static bystanders& of_run();
+};
+
+struct streaming {
+  static constexpr std::string_view name = "streaming";
+  static bystanders& of_run();
+};
+
+/// Before main ends: ends them, and prints the table of this run.
+void end_bystanders();
+
+/// Prints the acts of all runs that left their results in `folder`, if there were any.
+void print_acts(const std::filesystem::path& folder);
+
+}  // namespace nuncio::e2e
+
+TYPE_TO_STRING_AS("buffered", nuncio::e2e::buffered);
+TYPE_TO_STRING_AS("streaming", nuncio::e2e::streaming);
