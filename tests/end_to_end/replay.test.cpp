@@ -2,6 +2,7 @@
 #include <future>
 
 #include "fixture.hpp"
+#include "socket_client.hpp"
 
 namespace nuncio::e2e {
 
@@ -116,6 +117,64 @@ TEST_CASE("the engine's backlog drains to 0: a last reconnect replays nothing") 
   for (int i = 0; i < 6; ++i) must(x.client.destroy(ids[static_cast<std::size_t>(i)]));
   CHECK(x.backlog_drains());
   CHECK(x.proxy->last().replayed == 0);
+}
+
+TEST_CASE(
+    "I3 no resurrection: Start and Stop replayed long after they were forgotten are acked, and the "
+    "actor sleeps on and wakes with its data") {
+  hosted_pool x{{.forget_after = 2s}};
+  const auto id = x.client.create_running("outside");
+  CHECK(must(x.client.request(id, "PUT", "/request/kv?key=a", "kept")).status == 200);
+  x.proxy->lose_acks(true);
+  const auto other = x.client.create_running("counter");
+  must(x.client.sleep(id));
+  CHECK(x.client.await_sleeping(id).sleeping);
+  must(x.client.destroy(other));
+  REQUIRE(await([&] { return x.host->stats().ledger.forgotten == 2; }));
+  CHECK(x.host->stats().ledger.entries == 0);
+  const auto said = x.host->stats().outbox.stopped;
+
+  const auto replay = x.proxy->cut_and_await();
+  CHECK(replay.starts == 1);  // the first Start was acked
+  CHECK(replay.stops == 2);
+  REQUIRE(await([&] { return x.host->stats().ledger.expired == 3; }));
+  x.proxy->lose_acks(false);
+  CHECK(x.backlog_drains());
+  CHECK(x.host->stats().outbox.stopped == said);
+  CHECK(x.host->factory_calls() == 2);
+  CHECK(x.client.view(id).sleeping);
+  CHECK(x.client.get(other, "/request/count").status == 404);
+  CHECK(x.client.get(id, "/request/info").body.find("\"generation\":2") != std::string::npos);
+  CHECK(x.client.get(id, "/request/kv?key=a").body == "kept");
+  CHECK(x.host->factory_calls() == 3);
+}
+
+TEST_CASE(
+    "while actors sleep and are forgotten, one connection carries sockets, requests and downloads "
+    "without a gap") {
+  hosted_pool x{{.forget_after = 500ms}};
+  const auto awake = x.client.create_running("outside");
+  socket_client echo{x.engine.port(), "/gateway/" + awake + "/websocket/echo"};
+  REQUIRE(echo.http_status() == 101);
+  auto events = std::async(
+      std::launch::async, [&] { return x.client.get(awake, "/request/events?count=40&ms=100"); });
+  for (std::uint64_t i = 1; i <= 6; ++i) {
+    const auto sleeper = x.client.create_running("counter");
+    CHECK(x.client.post(sleeper, "/request/increment").body == "1");
+    must(x.client.sleep(sleeper));
+    CHECK(x.client.await_sleeping(sleeper).sleeping);
+    REQUIRE(await([&] { return x.host->stats().ledger.forgotten == i; }));
+    const auto n = std::to_string(i);
+    REQUIRE(echo.send(n));
+    CHECK(echo.text() == n);
+    CHECK(x.client.post(awake, "/request/sink", n).status == 200);
+  }
+  const auto all = events.get();
+  CHECK(all.status == 200);
+  CHECK(all.body.find("39") != std::string::npos);
+  CHECK_FALSE(echo.close_code());
+  CHECK(x.host->stats().link.connections == 1);
+  CHECK(x.proxy->records().size() == 1);
 }
 
 TEST_SUITE_END();
