@@ -238,12 +238,13 @@ void check_failures(const edges_case& x) {
     const auto all = fails.exchange("GET", {{"fails", how}});
     CAPTURE(all);
     CHECK(all.find(edge_secret) == all.npos);
+    CHECK(x.pool.client.view(fails.id).error.find(edge_secret) == std::string::npos);
+    if (std::string_view{how} == "in a stream") continue;  // its head may have gone: it is cut
     const auto got = read(all);
     CHECK(got.status == 500);
     const auto at = got.body.find("error_id ");
     REQUIRE(at != got.body.npos);
     CHECK(log().find("error_id=" + got.body.substr(at + 9, 16)) != std::string::npos);
-    CHECK(x.pool.client.view(fails.id).error.find(edge_secret) == std::string::npos);
   }
   CHECK(log().find(edge_secret) != std::string::npos);
   check_plain(x.get({{"fails", "throw http_error"}}), 409, "said aloud\n");
