@@ -142,7 +142,7 @@ struct link::impl final : websocket_handler {
   // Commands are taken at any length. Of all else that is longer than what is kept the head says whose it is: so it costs
   // that one its message, and nobody the connection.
   long_message on_long_message(std::span<const std::uint8_t> first, bool is_text) override {
-    if (broken() || is_text) return long_message::skip;
+    if (end_reason || is_text) return long_message::skip;
     const auto refuse = [&](std::string_view what) {
       refuse_frame(
           fmt::format("{} is longer than {} bytes", what, options.socket.message_bytes_max),
@@ -173,7 +173,7 @@ struct link::impl final : websocket_handler {
   }
 
   void on_part(std::span<const std::uint8_t> part, bool last) override {
-    if (broken()) return;
+    if (end_reason) return;
     counters.bytes_in += part.size();
     protocol::to_envoy_commands whole;
     auto good = commands->handle_bytes(part, whole.commands);
