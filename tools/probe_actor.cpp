@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <nuncio/hex.hpp>
 #include <nuncio/kv.hpp>
+#include <nuncio/socket_exchange.hpp>
 #include <nuncio/sql.hpp>
 #include <nuncio/sqlite.hpp>
 #include <nuncio/storage_error.hpp>

@@ -6,6 +6,7 @@
 // something is left, however many others fill it; a small share is every WebSocket's own in any case.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -70,11 +71,11 @@ public:
     crowded,      ///< it keeps more than is left for others, of its actor's room or of its host's
   };
 
-  /// Before the first take().
+  /// Before the first take(). Both bounds are 4 GiB at most.
   void join(std::shared_ptr<waiting_pool> pool, std::size_t reserved, std::size_t bytes_max) {
     pool_ = std::move(pool);
-    reserved_ = reserved;
-    bytes_max_ = bytes_max;
+    reserved_ = static_cast<std::uint32_t>(std::min<std::size_t>(reserved, UINT32_MAX));
+    bytes_max_ = static_cast<std::uint32_t>(std::min<std::size_t>(bytes_max, UINT32_MAX));
   }
 
   /// Takes `cost` bytes, unless a bound says no.
@@ -110,8 +111,8 @@ private:
   }
 
   std::shared_ptr<waiting_pool> pool_;
-  std::size_t reserved_ = 0;
-  std::size_t bytes_max_ = SIZE_MAX;
+  std::uint32_t reserved_ = 0;  // in 32 bits: there is one of this for each idle WebSocket
+  std::uint32_t bytes_max_ = UINT32_MAX;
   std::atomic<std::size_t> own_ = 0;
 };
 
