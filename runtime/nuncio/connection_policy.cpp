@@ -16,7 +16,6 @@ struct refusal {
 };
 
 constexpr std::array refusals{
-    refusal{"namespace.not_found", "the engine knows no such namespace: check --namespace"},
     refusal{
         "guard.websocket_not_supported",
         "the engine takes no WebSocket at that path: check the path of --endpoint"},
@@ -52,24 +51,57 @@ epoch connection_policy::handle_dial() {
   return ++connection_;
 }
 
-void connection_policy::handle_open() { phase_ = phase::open; }
+void connection_policy::handle_open(time_point now) {
+  phase_ = phase::open;
+  heard_at_ = now;
+}
 
-bool connection_policy::handle_init() {
+bool connection_policy::handle_init(time_point now) {
   if (phase_ != phase::open) return false;
   phase_ = phase::replaying;
+  heard_at_ = now;
+  replay_bytes_ = 0;
   return true;
 }
 
-bool connection_policy::handle_ping() {
+bool connection_policy::handle_ping(time_point now) {
   if (phase_ != phase::replaying) return false;
   phase_ = phase::live;
-  failures_ = 0;
+  live_at_ = now;
   was_live_ = true;
   return true;
 }
 
-bool connection_policy::expects_messages() const {
-  return phase_ == phase::replaying || phase_ == phase::live;
+outcome<void> connection_policy::handle_message(std::size_t bytes, time_point now) {
+  if (phase_ == phase::live) return {};
+  if (phase_ != phase::replaying) return failure{errc::refused, "came before Init"};
+  heard_at_ = now;
+  replay_bytes_ += bytes;
+  if (replay_bytes_ <= options_.replay_bytes_max) return {};
+  return failure{
+      errc::too_large,
+      "made what came before the first Ping more than the " +
+          std::to_string(options_.replay_bytes_max) + " bytes of replay_bytes_max"};
+}
+
+void connection_policy::handle_progress(time_point now) { heard_at_ = now; }
+
+std::optional<time_point> connection_policy::poll_timeout() const {
+  if (phase_ != phase::open && phase_ != phase::replaying) return std::nullopt;
+  return heard_at_ + first_words_limit();
+}
+
+std::string connection_policy::awaited() const {
+  using std::chrono::milliseconds;
+  const auto limit = std::chrono::duration_cast<milliseconds>(first_words_limit());
+  return std::string{phase_ == phase::open ? "no Init" : "no first Ping"} + " came within " +
+         std::to_string(limit.count()) + " ms";
+}
+
+duration connection_policy::first_words_limit() const {
+  auto limit = options_.first_words_limit;
+  for (auto i = 0U; i < failures_ && limit < options_.first_words_limit_max; ++i) limit *= 2;
+  return std::min(limit, options_.first_words_limit_max);
 }
 
 duration connection_policy::jittered(duration x) {
@@ -83,7 +115,8 @@ duration connection_policy::next_delay() {
       std::min(options_.first_delay * (std::int64_t{1} << doublings), options_.delay_max));
 }
 
-reconnect_decision connection_policy::handle_end(const connection_end& why) {
+reconnect_decision connection_policy::handle_end(const connection_end& why, time_point now) {
+  if (phase_ == phase::live && now - live_at_ >= options_.proven_after) failures_ = 0;
   const bool first = failures_ == 0;
   phase_ = phase::down;
   const auto retry = [&](std::string message) {
@@ -124,6 +157,8 @@ reconnect_decision connection_policy::handle_end(const connection_end& why) {
         return retry("connection lost" + quoted(why));
       case end::protocol:
         return retry("the engine broke the protocol" + quoted(why));
+      case end::silent:
+        return retry("the engine took the connection and says nothing" + quoted(why));
       case end::lease:
         return retry("the lease ended");
       case end::closed:
@@ -137,6 +172,10 @@ reconnect_decision connection_policy::handle_end(const connection_end& why) {
     if (code == bad_parameters) return ask(false, std::string{bad_parameters_advice} + quoted(why));
     for (const auto& x : refusals)
       if (code == x.reason) return refused(std::string{x.advice} + quoted(why));
+    // What somebody may still create: an engine in its first second has no namespace at all.
+    if (code == "namespace.not_found")
+      return retry_slowly(
+          "the engine knows no such namespace: create it or check --namespace" + quoted(why));
     if (code == "ws.no_runner_config")
       return retry_slowly("the engine knows no such pool: create it or check --pool" + quoted(why));
     if (code == "ws.going_away" && first) {

@@ -1,10 +1,11 @@
 // When to dial the engine again, when to stop trying, and where in a connection we are: opening,
-// replaying, live. Pure; the link thread drives it. Must never wait so long that the engine gives
-// our actors away.
+// replaying, live, and how long each may take. Pure; the link thread drives it. Must never wait so
+// long that the engine gives our actors away.
 #pragma once
 
 #include <cstdint>
 #include <nuncio/clock.hpp>
+#include <nuncio/outcome.hpp>
 #include <optional>
 #include <random>
 #include <string>
@@ -21,8 +22,9 @@ struct connection_end {
     bad_target,    ///< the URL can't be dialled
     closed,        ///< close frame: `code` and `reason`
     lost,          ///< TCP ended or liveness ping failed
-    protocol,      ///< the engine sent something that does not decode
-    lease,         ///< our lease ended
+    protocol,  ///< the engine sent something that does not decode, or too much before its first Ping
+    silent,    ///< the engine did not say in time what it says first
+    lease,     ///< our lease ended
   } what;
   int http_status = 0;
   std::uint16_t code = 0;
@@ -46,6 +48,16 @@ struct connection_policy_options {
   duration delay_max = std::chrono::milliseconds{1600};
   /// Where retrying can help only after somebody acted (unknown pool): slower, and still for ever.
   duration slow_delay = std::chrono::seconds{5};
+  /// For how long a connection must have been live before those that failed before it are forgotten: an engine that
+  /// breaks each one right after its first Ping is not dialled faster than one that breaks it before.
+  duration proven_after = std::chrono::seconds{10};
+  /// From the upgrade to Init, and then from what came last to the first Ping. Engines say both at once (docs/protocol.md
+  /// C.3); twice as long with each failure in a row, since one that is busy only gets busier by being dialled again.
+  duration first_words_limit = std::chrono::seconds{5};
+  duration first_words_limit_max = std::chrono::seconds{20};
+  /// What may come between Init and the first Ping, as it is kept: commands wait here for the engine's clock. A replay
+  /// holds the inputs of all actors whose Start is not acked (docs/protocol.md C.3).
+  std::size_t replay_bytes_max = 256UL << 20U;
   std::uint64_t seed = 0;
 };
 
@@ -55,15 +67,21 @@ public:
 
   /// A dial begins; returns the number of the new connection, counted from 1.
   epoch handle_dial();
-  void handle_open();
+  void handle_open(time_point now);
   /// The engine's Init on this connection. False when it came twice: a protocol error.
-  bool handle_init();
-  /// A Ping. True when it is the first after Init: the replay barrier has passed, the backoff
-  /// starts anew.
-  bool handle_ping();
-  /// Whether any other message may come now: only after Init.
-  [[nodiscard]] bool expects_messages() const;
-  reconnect_decision handle_end(const connection_end& why);
+  bool handle_init(time_point now);
+  /// A Ping. True when it is the first after Init: the replay barrier has passed.
+  bool handle_ping(time_point now);
+  /// Any other message, of so many bytes as it is kept. @returns why it may not come now: before Init, or too much before
+  /// the first Ping
+  outcome<void> handle_message(std::size_t bytes, time_point now);
+  /// Part of a message has come, or what has come waits for us.
+  void handle_progress(time_point now);
+  /// When the engine must have said what it says next; none when nothing is awaited, or a lease watches over it.
+  [[nodiscard]] std::optional<time_point> poll_timeout() const;
+  /// What has not come by then, for a person.
+  [[nodiscard]] std::string awaited() const;
+  reconnect_decision handle_end(const connection_end& why, time_point now);
   /// The answer to `ask`.
   /// @param changed  token or version are others than those that were refused
   /// @param renewable  the token comes from where somebody may put another one
@@ -73,12 +91,13 @@ public:
 
   [[nodiscard]] epoch connection() const { return connection_; }
 
-  /// Tries since the last replay barrier.
+  /// Connections that ended since the last one that was live for `proven_after`.
   [[nodiscard]] unsigned failures() const { return failures_; }
 
 private:
   enum class phase : std::uint8_t { down, dialling, open, replaying, live };
 
+  [[nodiscard]] duration first_words_limit() const;
   duration jittered(duration x);
   duration next_delay();
 
@@ -88,6 +107,9 @@ private:
   phase phase_ = phase::down;
   unsigned failures_ = 0;
   bool was_live_ = false;
+  time_point live_at_{};
+  time_point heard_at_{};         // while open or replaying
+  std::size_t replay_bytes_ = 0;  // of what came since Init, while replaying
   // With `ask`: what was refused.
   bool token_refused_ = false;
   std::string refusal_;

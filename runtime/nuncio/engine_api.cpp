@@ -32,6 +32,14 @@ failure bad_endpoint(std::string_view url, std::string_view why) {
           "; set `endpoint` to a URL such as http://127.0.0.1:6420"};
 }
 
+// Schemes and hosts are the same in capitals (RFC 3986 6.2.2.1).
+std::string lower_case(std::string_view x) {
+  std::string out{x};
+  for (auto& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return out;
+}
+
 std::string text_of(const json& object, const char* key) {
   const auto it = object.find(key);
   return it != object.end() && it->is_string() ? it->get<std::string>() : std::string{};
@@ -53,7 +61,8 @@ failure explain(const http_reply& reply, const engine_access& access, std::strin
   if (code == "namespace.not_found")
     return {
         errc::not_found,
-        "the engine has no namespace \"" + access.namespace_name + "\"; set `namespace`" + said};
+        "the engine has no namespace \"" + access.namespace_name +
+            "\"; create it or set `namespace`" + said};
   if (reply.status == 401 || reply.status == 403)
     return {
         errc::refused,
@@ -98,7 +107,7 @@ outcome<engine_endpoint> parse_endpoint(std::string_view url) {
   engine_endpoint result;
   const auto mark = url.find("://");
   if (mark == std::string_view::npos) return bad_endpoint(whole, "has no scheme");
-  const auto scheme = url.substr(0, mark);
+  const auto scheme = lower_case(url.substr(0, mark));
   if (scheme == "https" || scheme == "wss")
     result.tls = true;
   else if (scheme != "http" && scheme != "ws")
@@ -135,6 +144,7 @@ outcome<engine_endpoint> parse_endpoint(std::string_view url) {
     has_port = colon != std::string_view::npos;
     if (has_port) port = authority.substr(colon + 1);
   }
+  result.host = lower_case(result.host);
   if (result.host.empty()) return bad_endpoint(whole, "has no host");
   result.port = result.tls ? 443 : 80;
   if (has_port) {

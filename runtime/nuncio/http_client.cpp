@@ -220,7 +220,11 @@ struct worker {
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(t->call.timeout.count()));
+    const auto limit = static_cast<long>(t->call.timeout.count());
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, limit);
+    // Of a name's addresses libcurl tries the families side by side, and within one gives each half of what is left: so
+    // that several silent ones leave time for the next, and for the call.
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, std::max(limit / 2, 1L));
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
     if (t->call.method == "HEAD")
       curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);

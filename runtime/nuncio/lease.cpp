@@ -1,16 +1,17 @@
 // See lease.hpp.
 #include <algorithm>
+#include <cassert>
 #include <nuncio/lease.hpp>
+#include <nuncio/wire_limits.hpp>
 
 namespace nuncio {
 namespace {
 
 constexpr auto window = std::chrono::minutes{5};
 
-// `ts` comes from the wire: what would overflow nanoseconds is cut (year 2223).
 duration since_unix_epoch(engine_ms ts) {
-  constexpr engine_ms ts_max = 8'000'000'000'000;
-  return std::chrono::milliseconds{std::clamp<engine_ms>(ts, 0, ts_max)};
+  assert(ts >= 0 && ts <= engine_ms_max);  // keep_in_range
+  return std::chrono::milliseconds{ts};
 }
 
 }  // namespace
@@ -61,12 +62,7 @@ std::optional<duration> engine_clock::age(engine_ms ts, time_point now) const {
   return std::max(duration::zero(), now - *then);
 }
 
-void lease::handle_init(duration lost_threshold) {
-  constexpr duration usual = std::chrono::seconds{15};
-  lost_threshold_ = lost_threshold > duration::zero()
-                        ? std::min<duration>(lost_threshold, std::chrono::hours{24})
-                        : usual;
-}
+void lease::handle_init(duration lost_threshold) { lost_threshold_ = lost_threshold; }
 
 void lease::handle_ping(engine_ms ts, time_point now) {
   if (!clock_.handle_ping(ts, now)) return;

@@ -1,6 +1,6 @@
 // What the engine's Pings tell: its clock mapped to ours, and how long we may act for its actors
 // without hearing from it. Pure; the link thread owns the lease (it checks it before each write),
-// ingress owns a clock of its own.
+// ingress owns a clock of its own. What the engine says is in range (wire_limits.hpp).
 #pragma once
 
 #include <nuncio/clock.hpp>

@@ -7,6 +7,7 @@
 #include <nuncio/codec.hpp>
 #include <nuncio/link.hpp>
 #include <nuncio/parts.hpp>
+#include <nuncio/wire_limits.hpp>
 
 namespace nuncio {
 namespace {
@@ -32,6 +33,14 @@ struct outbound {
   std::shared_ptr<const output_gate> gate;
   std::shared_ptr<output_meter> meter;
 };
+
+// What a message takes while it waits: commands share the memory of their frame.
+std::size_t kept_bytes(const protocol::to_envoy& message, const bytes& payload) {
+  const auto* commands = std::get_if<protocol::to_envoy_commands>(&message);
+  return payload.size() + (commands != nullptr
+                               ? commands->commands.capacity() * sizeof(protocol::command_wrapper)
+                               : 0);
+}
 
 connection_end to_end(const websocket_gone& gone) {
   using from = websocket_gone::kind;
@@ -102,7 +111,7 @@ struct link::impl final : websocket_handler {
   }
 
   void on_open(std::string_view) override {
-    policy.handle_open();
+    policy.handle_open(boot_clock::now());
     ++counters.connections;
     {
       const std::lock_guard guard{mutex};
@@ -113,25 +122,32 @@ struct link::impl final : websocket_handler {
     carry_over();
     listener.on_up(policy.connection());
     socket.request_write();
+    arm_timer();
   }
 
   void on_message(bytes payload, bool is_text) override {
     if (end_reason) return;
+    received_before = socket.bytes_received();
     counters.bytes_in += payload.size();
     ++counters.messages_in;
     if (is_text) return;  // the engine sends none; nothing of ours depends on it
     auto decoded = protocol::decode_to_envoy(payload, terms.protocol_version);
     if (!decoded) return refuse_frame(decoded.error().message, payload.size());
+    const auto* ping = std::get_if<protocol::to_envoy_ping>(&*decoded);
+    const auto as_it_came = ping != nullptr ? ping->ts : 0;
+    keep_in_range(*decoded);
+    const auto now = boot_clock::now();
     if (const auto* init = std::get_if<protocol::to_envoy_init>(&*decoded)) {
-      if (!policy.handle_init()) return refuse_frame("a second Init", payload.size());
+      if (!policy.handle_init(now)) return refuse_frame("a second Init", payload.size());
       our_lease.handle_init(std::chrono::milliseconds{init->metadata.envoy_lost_threshold});
-    } else if (!policy.expects_messages()) {
+      arm_timer();
+    } else if (auto good = policy.handle_message(kept_bytes(*decoded, payload), now); !good) {
       return refuse_frame(
-          fmt::format("{} came before Init", protocol::name_of(*decoded)), payload.size());
-    } else if (const auto* ping = std::get_if<protocol::to_envoy_ping>(&*decoded)) {
-      policy.handle_ping();
-      our_lease.handle_ping(ping->ts, boot_clock::now());
-      pong_due = ping->ts;
+          fmt::format("{} {}", protocol::name_of(*decoded), good.error().message), payload.size());
+    } else if (ping != nullptr) {
+      policy.handle_ping(now);
+      our_lease.handle_ping(ping->ts, now);
+      pong_due = as_it_came;
       socket.request_write();
       arm_timer();
     }
@@ -151,9 +167,14 @@ struct link::impl final : websocket_handler {
     };
     auto head = protocol::decode_head(first, terms.protocol_version);
     if (!head) return refuse("a message of no known kind");
-    if (!policy.expects_messages() || std::holds_alternative<protocol::to_envoy_init>(*head) ||
+    if (std::holds_alternative<protocol::to_envoy_init>(*head) ||
         std::holds_alternative<protocol::to_envoy_ping>(*head))
       return refuse(protocol::name_of(*head));
+    if (auto good = policy.handle_message(0, boot_clock::now()); !good) {
+      refuse_frame(
+          fmt::format("{} {}", protocol::name_of(*head), good.error().message), first.size());
+      return long_message::skip;
+    }
     if (std::holds_alternative<protocol::to_envoy_commands>(*head)) {
       commands.emplace(terms.protocol_version, options.socket.message_bytes_max);
       return long_message::take;
@@ -179,7 +200,13 @@ struct link::impl final : websocket_handler {
     auto good = commands->handle_bytes(part, whole.commands);
     if (good && last) good = commands->handle_end(whole.commands);
     batch_bytes += part.size();
-    if (!whole.commands.empty()) batch.push_back(std::move(whole));
+    if (auto allowed = policy.handle_message(part.size(), boot_clock::now()); good && !allowed)
+      good = allowed;
+    if (!whole.commands.empty()) {
+      protocol::to_envoy message{std::move(whole)};
+      keep_in_range(message);
+      batch.push_back(std::move(message));
+    }
     if (last) {
       ++counters.messages_in;
       commands.reset();
@@ -244,7 +271,7 @@ struct link::impl final : websocket_handler {
     commands.reset();
     batch_bytes = 0;
     const auto old = policy.connection();
-    const auto was_up = up.exchange(false);
+    up.store(false);
     const auto why = end_reason ? *end_reason : to_end(gone);
     end_reason.reset();
     ping_out = false;
@@ -252,7 +279,7 @@ struct link::impl final : websocket_handler {
     pong_due.reset();
     paused = false;
     if (closing.load()) return finish({errc::cancelled, "closed"});
-    const auto decision = policy.handle_end(why);
+    const auto decision = policy.handle_end(why, boot_clock::now());
     using what = reconnect_decision::kind;
     if (decision.what == what::retry || decision.what == what::ask)
       listener.on_down(old, decision.message, decision.after);
@@ -261,16 +288,17 @@ struct link::impl final : websocket_handler {
       arm_timer();
       return listener.on_ask();
     }
-    carry_out(decision, was_up);
+    carry_out(decision);
   }
 
-  void carry_out(const reconnect_decision& decision, bool was_up) {
+  // At once, and then now and then: an engine may refuse us, or break what it has taken, for hours.
+  void carry_out(const reconnect_decision& decision) {
     if (decision.what == reconnect_decision::kind::evicted)
       return finish(
           {errc::evicted, decision.message + "; this host's key was " + options.target.envoy_key});
     if (decision.what == reconnect_decision::kind::refused)
       return finish({errc::refused, decision.message});
-    if (was_up || policy.failures() <= 3 || policy.failures() % 20 == 0)
+    if (policy.failures() <= 3 || policy.failures() % 20 == 0)
       log_to(
           options.log,
           log_level::warning,
@@ -287,11 +315,11 @@ struct link::impl final : websocket_handler {
     if (!known) {
       const auto& why = known.error();
       if (why.code == errc::refused) return finish(why);
-      return carry_out(policy.handle_no_terms(why.message), true);
+      return carry_out(policy.handle_no_terms(why.message));
     }
     const auto changed = *known != terms;
     terms = std::move(*known);
-    carry_out(policy.handle_terms(changed, options.target.token_renewable), true);
+    carry_out(policy.handle_terms(changed, options.target.token_renewable));
   }
 
   void finish(failure why) {
@@ -351,7 +379,8 @@ struct link::impl final : websocket_handler {
         continue;
       }
       // The gateway passes on a client's WebSocket messages without a look at their index: one that may have been delivered
-      // would arrive twice, so it goes once. All else it tells apart.
+      // would arrive twice, so it goes once. Of all else a second copy does at most what a missing one does: it ends
+      // its exchange (docs/protocol.md M).
       if (std::holds_alternative<protocol::to_rivet_web_socket_message>(
               entry.message.message_kind)) {
         free_charge(entry);
@@ -494,7 +523,23 @@ struct link::impl final : websocket_handler {
       dial();
     }
     if (up.load() && !unconfirmed.empty() && !ping_out && now >= confirm_at) socket.request_write();
+    check_first_words(now);
     arm_timer();
+  }
+
+  void check_first_words(time_point now) {
+    const auto due = policy.poll_timeout();
+    if (!due || now < *due || end_reason) return;
+    // A long replay may be on its way, or wait for us.
+    if (std::exchange(received_before, socket.bytes_received()) != socket.bytes_received() ||
+        paused)
+      return policy.handle_progress(now);
+    log_to(
+        options.log,
+        log_level::error,
+        "the engine says nothing; renewing the connection",
+        {{"reason", policy.awaited()}});
+    end_connection({connection_end::kind::silent, 0, 0, policy.awaited()});
   }
 
   void arm_timer() {
@@ -502,6 +547,7 @@ struct link::impl final : websocket_handler {
     std::optional<time_point> next = dial_at;
     const auto earlier = [&](time_point t) { next = next ? std::min(*next, t) : t; };
     if (our_lease.end()) earlier(*our_lease.end());
+    if (const auto due = policy.poll_timeout(); due && up.load() && !end_reason) earlier(*due);
     if (up.load() && !unconfirmed.empty() && !ping_out) earlier(confirm_at);
     if (!next) return;
     const auto left = std::max<duration>(*next - boot_clock::now(), 1ms);
@@ -572,6 +618,7 @@ struct link::impl final : websocket_handler {
   std::size_t batch_bytes = 0;
   std::optional<protocol::to_envoy> too_long;        // before `batch`
   std::optional<protocol::command_stream> commands;  // of a message that is too long to be kept
+  std::uint64_t received_before = 0;  // by the socket, when the engine's first words were last due
   std::optional<connection_end> end_reason;
   std::optional<engine_ms> pong_due;
   std::optional<std::uint64_t> fence_out;

@@ -5,7 +5,6 @@
 #include "nuncio/websocket.hpp"
 
 #include <libwebsockets.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
@@ -108,6 +107,8 @@ struct websocket::impl {
     websocket_target target;
     std::string protocols;
     std::string host_header;
+    std::optional<http_proxy> proxy;
+    bool finding = false;  // an address that answers
     lws* wsi = nullptr;
     int http_status = 0;
     std::string chosen;
@@ -164,6 +165,10 @@ struct websocket::impl {
         handler.on_timer();
       } else if (current && current->ending) {
         finish();
+      } else if (current && current->finding) {
+        auto found = finder.poll();
+        if (!found) return;
+        connect_to(std::move(*found));
       } else if (!current && wanted && !stopping.load()) {
         auto target = std::move(*wanted);
         wanted.reset();
@@ -193,14 +198,38 @@ struct websocket::impl {
     if (t.tls && !trust.server_name.empty()) c.host_header = trust.server_name;
     if (t.port != (t.tls ? 443 : 80)) c.host_header += ":" + std::to_string(t.port);
 
-    if (auto chosen = set_proxy(t); !chosen) {
+    if (auto chosen = choose_proxy(c); !chosen) {
       end(gone_kind::bad_target, chosen.error().message, false);
+      return;
+    }
+    lws_sul_schedule(context, 0, &deadline.sul, &on_deadline, to_usec(options.connect_limit));
+    const auto& next_hop = c.proxy ? c.proxy->host : t.host;
+    if (is_ip_address(next_hop)) return connect_to(next_hop);
+    c.finding = true;
+    finder.begin(next_hop, c.proxy ? c.proxy->port : t.port, options.connect_limit);
+  }
+
+  // Goes on with an address, or with why there is none.
+  void connect_to(outcome<std::string> address) {
+    auto& c = *current;
+    const auto& t = c.target;
+    const auto& trust = options.trust;
+    c.finding = false;
+    if (!address) {
+      const auto unknown = address.error().code == errc::not_found;
+      end(unknown ? gone_kind::name_not_found : gone_kind::connect_failed,
+          address.error().message,
+          false);
+      return;
+    }
+    if (auto set = set_proxy(c, *address); !set) {
+      end(gone_kind::bad_target, set.error().message, false);
       return;
     }
 
     lws_client_connect_info info{};
     info.context = context;
-    info.address = unknown_localhost(t.host) ? "127.0.0.1" : t.host.c_str();
+    info.address = c.proxy ? t.host.c_str() : address->c_str();
     info.port = t.port;
     info.path = t.path_and_query.c_str();
     info.host = c.host_header.c_str();
@@ -216,35 +245,34 @@ struct websocket::impl {
     info.opaque_user_data = &c;
     info.pwsi = &c.wsi;
     last_log_line.clear();
-    lws_sul_schedule(context, 0, &deadline.sul, &on_deadline, to_usec(options.connect_limit));
     // A failure may be told by callback, by NULL, or by both; the callback knows more, so it comes first.
     if (lws_client_connect_via_info(&info) == nullptr) {
       c.wsi = nullptr;
-      if (!c.ending) {
-        if (is_address(t.host))
-          end(gone_kind::connect_failed, with_log("cannot connect"), false);
-        else
-          end(gone_kind::name_not_found, with_log("the name " + t.host + " was not found"), false);
-      }
+      if (!c.ending) end(gone_kind::connect_failed, with_log("cannot connect"), false);
     }
   }
 
+  outcome<void> choose_proxy(connection& c) const {
+    if (!options.proxy_from_environment) return {};
+    const auto& t = c.target;
+    auto proxy = nuncio::choose_proxy(t.host, t.port, t.tls, proxy_environment::read());
+    if (!proxy) return proxy.error();
+    c.proxy = std::move(*proxy);
+    if (c.proxy && c.proxy->user.size() + c.proxy->password.size() > proxy_credentials_max)
+      return failure{
+          errc::invalid_argument,
+          "the proxy's user name and password have more than " +
+              std::to_string(proxy_credentials_max) + " characters"};
+    return {};
+  }
+
   // The environment's own choice, made when the context was created, knows no exceptions: it is always replaced.
-  outcome<void> set_proxy(const websocket_target& t) {
+  outcome<void> set_proxy(const connection& c, const std::string& address) {
     std::string via = "none:0";
-    if (options.proxy_from_environment) {
-      auto proxy = choose_proxy(t.host, t.port, t.tls, proxy_environment::read());
-      if (!proxy) return proxy.error();
-      if (const auto& p = *proxy) {
-        via = (p->host.find(':') != std::string::npos ? "[" + p->host + "]" : p->host) + ":" +
-              std::to_string(p->port);
-        if (!p->user.empty()) via = p->user + ":" + p->password + "@" + via;
-        if (p->user.size() + p->password.size() > proxy_credentials_max)
-          return failure{
-              errc::invalid_argument,
-              "the proxy's user name and password have more than " +
-                  std::to_string(proxy_credentials_max) + " characters"};
-      }
+    if (const auto& p = c.proxy) {
+      via = (address.find(':') != std::string::npos ? "[" + address + "]" : address) + ":" +
+            std::to_string(p->port);
+      if (!p->user.empty()) via = p->user + ":" + p->password + "@" + via;
     }
     if (lws_set_proxy(lws_get_vhost_by_name(context, "default"), via.c_str()) != 0)
       return failure{
@@ -257,20 +285,6 @@ struct websocket::impl {
     current = std::make_unique<connection>();
     current->owner = this;
     wanted.reset();
-  }
-
-  // A bare system need not know the name (there may be no /etc/hosts), which always means this machine (RFC 6761 6.3).
-  static bool unknown_localhost(const std::string& host) {
-    if (is_address(host) || !is_loopback(host)) return false;
-    addrinfo* found = nullptr;
-    if (::getaddrinfo(host.c_str(), nullptr, nullptr, &found) != 0) return true;
-    ::freeaddrinfo(found);
-    return false;
-  }
-
-  static bool is_address(const std::string& host) {
-    return host.find(':') != std::string::npos ||
-           host.find_first_not_of("0123456789.") == std::string::npos;
   }
 
   static std::string refusal(const connection& c) {
@@ -319,6 +333,7 @@ struct websocket::impl {
 
   void finish() {
     const auto gone = std::move(*current->ending);
+    if (current->finding) finder.abandon();
     lws_sul_cancel(&deadline.sul);
     lws_sul_cancel(&liveness.sul);
     if (auto* wsi = current->wsi) {
@@ -348,20 +363,27 @@ struct websocket::impl {
   }
 
   // libwebsockets takes the Host header up to its first colon for the name to ask for and to verify: "[" for an IPv6 address.
-  // An address is not asked for by name at all, and verified as one.
+  // So what is verified is set here: what is strictly an address as one, without being asked for by name, and anything else as
+  // a name. Where that can't be set, nobody is believed.
   static void on_tls(const SSL* ssl, int where, int) {
     if ((where & SSL_CB_HANDSHAKE_START) == 0) return;
-    const auto* self = static_cast<const impl*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
+    auto* self = static_cast<impl*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
     if (!self->current) return;
     const auto& wanted_name = self->options.trust.server_name;
     const auto& host = wanted_name.empty() ? self->current->target.host : wanted_name;
-    if (!is_address(host)) return;
+    const auto is_address = is_ip_address(host);
+    const auto asks = !is_address && host.find(':') == std::string::npos;
     auto* at = const_cast<SSL*>(ssl);  // the handshake that begins is not const, only its observer
-    SSL_set_tlsext_host_name(at, nullptr);
+    auto wanted = host;                // OpenSSL takes no const
+    const auto named = SSL_set_tlsext_host_name(at, asks ? wanted.data() : nullptr) == 1;
     if (self->options.trust.insecure) return;
     auto* verify = SSL_get0_param(at);
-    X509_VERIFY_PARAM_set1_host(verify, nullptr, 0);
-    X509_VERIFY_PARAM_set1_ip_asc(verify, host.c_str());
+    const auto* name = is_address ? nullptr : host.c_str();
+    const auto set =
+        X509_VERIFY_PARAM_set1_host(verify, name, name == nullptr ? 0 : host.size()) == 1 &&
+        (!is_address || X509_VERIFY_PARAM_set1_ip_asc(verify, host.c_str()) == 1);
+    if (!named || !set)
+      self->end(gone_kind::tls_failed, "TLS can't be told to verify the name " + host, true);
   }
 
   int handle(connection& c, lws* wsi, lws_callback_reasons why, const char* in, std::size_t size) {
@@ -463,6 +485,7 @@ struct websocket::impl {
   }
 
   int handle_data(connection& c, lws* wsi, const char* in, std::size_t size) {
+    bytes_received += size;
     const auto rest = lws_remaining_packet_payload(wsi);
     const auto last = lws_is_final_fragment(wsi) != 0 && rest == 0;
     if (rest > 0) c.last_pong = clock::now();  // no PONG can come within a frame
@@ -658,6 +681,7 @@ struct websocket::impl {
 
   websocket_handler& handler;
   const websocket_options options;
+  address_finder finder{options.resolver, [this] { lws_cancel_service(context); }};
   lws_context* context = nullptr;
   std::thread thread;
   std::thread::id service_thread;
@@ -669,6 +693,7 @@ struct websocket::impl {
   std::optional<websocket_target> wanted;
   bool batch_open = false;
   bool timer_due = false;
+  std::uint64_t bytes_received = 0;
   timer deadline{{}, this};
   timer liveness{{}, this};
   timer owner_timer{{}, this};
@@ -684,6 +709,7 @@ websocket::websocket(websocket_handler& handler, websocket_options options)
 
 websocket::~websocket() {
   stop();
+  impl_->finder.close();
   // Not before: wake() may be under way on another thread until now.
   if (impl_->context != nullptr) lws_context_destroy(impl_->context);
 }
@@ -797,6 +823,8 @@ void websocket::pause_reading(bool paused) {
   c->last_pong = clock::now();
   lws_rx_flow_control(c->wsi, paused ? 0 : 1);
 }
+
+std::uint64_t websocket::bytes_received() const { return impl_->bytes_received; }
 
 bool websocket::is_open() const {
   const auto& c = impl_->current;

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "nuncio/address_finder.hpp"
 #include "nuncio/bytes.hpp"
 #include "nuncio/outcome.hpp"
 #include "nuncio/tls_options.hpp"
@@ -23,7 +24,7 @@ namespace nuncio {
 /// Where one connection goes.
 struct websocket_target {
   std::string
-      host;  ///< name or address, IPv6 without brackets; also the name that TLS sends and verifies
+      host;  ///< name or address, IPv6 without brackets; also what TLS verifies: a name unless it is strictly an address
   std::uint16_t port = 0;
   bool tls = false;
   std::string path_and_query = "/";  ///< at most `path_bytes_max`, percent-encoded by the caller
@@ -59,6 +60,10 @@ struct websocket_options {
   tls_options trust{};
 
   bool proxy_from_environment = true;  ///< read at connect(): see proxy.hpp
+
+  /// Gives the addresses of a host's, or its proxy's, name; empty: the system's. A name with several is connected to at the
+  /// first that answers (address_race.hpp).
+  name_resolver resolver{};
 };
 
 /// How a connection, or the attempt at one, ended.
@@ -173,8 +178,7 @@ public:
   outcome<void> start();
 
   /// Resets a connection that is left (on_gone: closed_by_us) and joins the thread. Idempotent; not from the service
-  /// thread. For a clean end call close() and await on_gone before. It can wait for the handler's current method and
-  /// for a name resolution under way, which libwebsockets does synchronously (limited by resolv.conf).
+  /// thread. For a clean end call close() and await on_gone before. It can wait for the handler's current method.
   void stop();
 
   /// Any thread, from start() until the destructor: on_wake() will be called soon. Cheap when already pending.
@@ -201,6 +205,9 @@ public:
   /// While paused the socket is not read: TCP pushes back on the peer. No PONG, PING or close is seen either, so the
   /// liveness clock stands still; messages already read off the socket are still delivered.
   void pause_reading(bool paused);
+
+  /// Bytes of messages that have come on all connections, whole or not: by them a long message is told from silence.
+  [[nodiscard]] std::uint64_t bytes_received() const;
 
   /// Whether on_open was called and on_gone not yet, and no close is under way.
   [[nodiscard]] bool is_open() const;

@@ -16,11 +16,23 @@ connection_end closed(std::string reason, std::uint16_t code = 1011) {
   return {.what = end::closed, .code = code, .reason = std::move(reason)};
 }
 
-void go_live(connection_policy& x) {
+constexpr time_point start{1h};
+
+void go_live(connection_policy& x, time_point now = start) {
   x.handle_dial();
-  x.handle_open();
-  REQUIRE(x.handle_init());
-  REQUIRE(x.handle_ping());
+  x.handle_open(now);
+  REQUIRE(x.handle_init(now));
+  REQUIRE(x.handle_ping(now));
+}
+
+// Opens, goes live and is cut at once, so often; returns the last delay.
+duration fail_live(connection_policy& x, int times) {
+  duration after{};
+  for (int i = 0; i < times; ++i) {
+    go_live(x);
+    after = x.handle_end({.what = end::protocol}, start).after;
+  }
+  return after;
 }
 
 }  // namespace
@@ -32,12 +44,12 @@ TEST_CASE(
     go_live(x);
     auto now = duration{};
     int tries = 0;
-    auto d = x.handle_end({.what = end::lost});
+    auto d = x.handle_end({.what = end::lost}, start);
     while ((now += d.after) < 15s) {
       ++tries;
       x.handle_dial();
       now += 2s;
-      d = x.handle_end({.what = end::unreachable});
+      d = x.handle_end({.what = end::unreachable}, start);
       REQUIRE(d.what == decision::retry);
       REQUIRE(d.after <= 2080ms);
       REQUIRE(d.after >= 70ms);
@@ -46,41 +58,92 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("The backoff starts anew at the replay barrier, not when the socket opens") {
+TEST_CASE(
+    "The backoff starts anew after a connection that was live for a while, not at its first Ping") {
   connection_policy x;
-  for (int i = 0; i < 5; ++i) {
-    x.handle_dial();
-    x.handle_open();
-    x.handle_init();
-    x.handle_end({.what = end::lost});
-  }
-  CHECK(x.failures() == 5);
+  CHECK(fail_live(x, 6) >= 1120ms);
+  CHECK(x.failures() == 6);
   go_live(x);
-  CHECK(x.failures() == 0);
-  CHECK(!x.handle_ping());
-  CHECK(x.handle_end({.what = end::lost}).after <= 130ms);
+  x.handle_end({.what = end::lost}, start + 10s - 1ns);
+  CHECK(x.failures() == 7);
+  go_live(x);
+  CHECK(!x.handle_ping(start + 3s));
+  CHECK(x.handle_end({.what = end::lost}, start + 10s).after <= 130ms);
+  CHECK(x.failures() == 1);
+}
+
+TEST_CASE("The delay never outlives the engine's patience, however often it fails") {
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    connection_policy x{{.seed = seed}};
+    CHECK(fail_live(x, 200) <= 2080ms);
+  }
 }
 
 TEST_CASE("Init comes once, and nothing comes before it") {
   connection_policy x;
   CHECK(x.handle_dial() == 1);
-  CHECK(!x.handle_init());
-  x.handle_open();
-  CHECK(!x.expects_messages());
-  CHECK(!x.handle_ping());
-  CHECK(x.handle_init());
-  CHECK(x.expects_messages());
-  CHECK(!x.handle_init());
-  CHECK(x.handle_ping());
+  CHECK(!x.handle_init(start));
+  x.handle_open(start);
+  CHECK(!x.handle_message(1, start).ok());
+  CHECK(!x.handle_ping(start));
+  CHECK(x.handle_init(start));
+  CHECK(x.handle_message(1, start).ok());
+  CHECK(!x.handle_init(start));
+  CHECK(x.handle_ping(start));
   CHECK(x.handle_dial() == 2);
-  CHECK(!x.expects_messages());
+  CHECK(!x.handle_message(1, start).ok());
+}
+
+TEST_CASE(
+    "Init and the first Ping are waited for, twice as long with each failure, and then no longer") {
+  connection_policy x;
+  CHECK(!x.poll_timeout());
+  x.handle_dial();
+  CHECK(!x.poll_timeout());  // the socket's own limit
+  x.handle_open(start);
+  CHECK(x.poll_timeout() == start + 5s);
+  CHECK(x.awaited() == "no Init came within 5000 ms");
+  x.handle_progress(start + 1s);
+  CHECK(x.poll_timeout() == start + 6s);
+  x.handle_init(start + 4s);
+  CHECK(x.poll_timeout() == start + 9s);
+  CHECK(x.awaited() == "no first Ping came within 5000 ms");
+  REQUIRE(x.handle_message(1, start + 5s).ok());
+  CHECK(x.poll_timeout() == start + 10s);
+  x.handle_ping(start + 6s);
+  CHECK(!x.poll_timeout());  // the lease
+  for (const auto limit : {10s, 20s, 20s}) {
+    CHECK(x.handle_end({.what = end::silent}, start + 6s).what == decision::retry);
+    CHECK(!x.poll_timeout());
+    x.handle_dial();
+    x.handle_open(start);
+    CHECK(x.poll_timeout() == start + limit);
+  }
+}
+
+TEST_CASE("What comes between Init and the first Ping is bounded, what comes after is not") {
+  connection_policy x{{.replay_bytes_max = 100}};
+  for (int connection = 0; connection < 2; ++connection) {
+    x.handle_dial();
+    x.handle_open(start);
+    x.handle_init(start);
+    CHECK(x.handle_message(99, start).ok());
+    CHECK(x.handle_message(1, start).ok());
+    const auto more = x.handle_message(1, start);
+    REQUIRE(!more.ok());
+    CHECK(more.error().code == errc::too_large);
+    CHECK(more.error().message.find("100 bytes of replay_bytes_max") != std::string::npos);
+    x.handle_end({.what = end::protocol}, start);
+  }
+  go_live(x);
+  CHECK(x.handle_message(1000, start).ok());
 }
 
 TEST_CASE("A permanent error is refused and names the setting to change") {
   const auto message = [](const connection_end& why) {
     connection_policy x;
     x.handle_dial();
-    const auto d = x.handle_end(why);
+    const auto d = x.handle_end(why, start);
     if (d.what != decision::ask) {
       CHECK(d.what == decision::refused);
       return d.message;
@@ -96,7 +159,6 @@ TEST_CASE("A permanent error is refused and names the setting to change") {
   };
   for (const auto* part : {"--envoy-key", "--protocol-version", "--actors-version", "--pool"})
     CHECK(has(message(closed("ws.invalid_request#ray")), part));
-  CHECK(has(message(closed("namespace.not_found#ray")), "--namespace"));
   CHECK(has(message(closed("guard.websocket_not_supported#ray")), "--endpoint"));
   CHECK(has(message({.what = end::bad_target}), "--endpoint"));
   CHECK(has(message({.what = end::http_refused, .http_status = 401}), "--token"));
@@ -113,12 +175,12 @@ TEST_CASE("A refused token or version is asked for again, and another one is tri
         connection_end{.what = end::http_refused, .http_status = 403}}) {
     connection_policy x;
     x.handle_dial();
-    REQUIRE(x.handle_end(why).what == decision::ask);
+    REQUIRE(x.handle_end(why, start).what == decision::ask);
     const auto changed = x.handle_terms(true, false);
     CHECK(changed.what == decision::retry);
     CHECK(changed.after >= 70ms);  // should each be refused in turn: no tight loop
     x.handle_dial();
-    REQUIRE(x.handle_end(why).what == decision::ask);
+    REQUIRE(x.handle_end(why, start).what == decision::ask);
     CHECK(x.handle_no_terms("engine away").what == decision::retry);
   }
 }
@@ -129,7 +191,7 @@ TEST_CASE(
   const auto after = [](const connection_end& why, bool was_live, bool renewable) {
     connection_policy x;
     if (was_live) go_live(x);
-    REQUIRE(x.handle_end(why).what == decision::ask);
+    REQUIRE(x.handle_end(why, start).what == decision::ask);
     return x.handle_terms(false, renewable);
   };
   const auto waits = after(token, true, true);
@@ -144,7 +206,7 @@ TEST_CASE(
 TEST_CASE("I14 single writer: an eviction is final") {
   connection_policy x;
   go_live(x);
-  CHECK(x.handle_end(closed("ws.eviction#ray", 1000)).what == decision::evicted);
+  CHECK(x.handle_end(closed("ws.eviction#ray", 1000), start).what == decision::evicted);
 }
 
 TEST_CASE("What can pass is retried") {
@@ -159,21 +221,31 @@ TEST_CASE("What can pass is retried") {
         connection_end{.what = end::lease}}) {
     connection_policy x;
     x.handle_dial();
-    CHECK(x.handle_end(why).what == decision::retry);
+    CHECK(x.handle_end(why, start).what == decision::retry);
   }
-  connection_policy x;
-  const auto pool = x.handle_end(closed("ws.no_runner_config#r"));
-  CHECK(pool.what == decision::retry);
-  CHECK(pool.after >= 3500ms);
-  CHECK(pool.message.find("--pool") != std::string::npos);
+}
+
+TEST_CASE("What somebody may still create is waited for, slowly, and the setting is named") {
+  for (const auto& [reason, setting] :
+       {std::pair{"ws.no_runner_config#r", "--pool"},
+        std::pair{"namespace.not_found#r", "--namespace"}}) {
+    connection_policy x;
+    for (int i = 0; i < 100; ++i) {
+      x.handle_dial();
+      const auto d = x.handle_end(closed(reason), start);
+      REQUIRE(d.what == decision::retry);
+      CHECK(d.after >= 3500ms);
+      CHECK(d.message.find(setting) != std::string::npos);
+    }
+  }
 }
 
 TEST_CASE("A restarting engine is met at once, but not in a tight loop") {
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
     connection_policy x{{.seed = seed}};
     go_live(x);
-    CHECK(x.handle_end(closed("ws.going_away#r")).after <= 50ms);
-    CHECK(x.handle_end(closed("ws.going_away#r")).after >= 70ms);
+    CHECK(x.handle_end(closed("ws.going_away#r"), start).after <= 50ms);
+    CHECK(x.handle_end(closed("ws.going_away#r"), start).after >= 70ms);
   }
 }
 

@@ -82,6 +82,10 @@ TEST_CASE("endpoints are parsed, and what is wrong names the setting") {
       "https://engine.example.com:443/a/b");
   CHECK(parse_endpoint("ws://[::1]:7/")->base_url() == "http://[::1]:7");
   CHECK(parse_endpoint("http://x")->port == 80);
+  CHECK(
+      parse_endpoint("HTTPS://Engine.Example.COM/A")->base_url() ==
+      "https://engine.example.com:443/A");
+  CHECK(parse_endpoint("Ws://[FE80::A]:7")->base_url() == "http://[fe80::a]:7");
   for (const auto* bad :
        {"",
         "localhost:6420",

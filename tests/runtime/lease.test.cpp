@@ -85,19 +85,11 @@ TEST_CASE("The mapping follows the smallest delay and forgets it within ten minu
   CHECK(x.at(start + 61s) == t0 + 60'000);
 }
 
-TEST_CASE("Absurd numbers overflow nothing") {
+TEST_CASE("A threshold too short for the margins leaves a quarter of itself") {
   lease x;
-  x.handle_init(duration::max());
-  x.handle_ping(INT64_MAX, start);
-  x.handle_ping(INT64_MIN, start);
-  x.handle_ping(INT64_MIN, start);
-  x.handle_init(-1s);
-  x.handle_ping(t0, start);
-  CHECK(x.clock().age(INT64_MIN, start) > 0s);
-  CHECK(x.clock().age(INT64_MAX, start) == 0s);
   x.handle_init(1s);
-  x.handle_ping(t0 + 1, start + 1ms);
-  CHECK(x.end() == start + 1ms + 250ms);
+  x.handle_ping(t0, start);
+  CHECK(x.end() == start + 250ms);
 }
 
 }  // namespace lease_test

@@ -3,14 +3,17 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <future>
+#include <limits>
 #include <mutex>
 #include <nuncio/codec.hpp>
 #include <nuncio/link.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "raw_server.hpp"
@@ -232,8 +235,11 @@ struct hosting : link_listener {
     note([&] { fences.emplace_back(connection, id); });
   }
 
-  void on_down(epoch connection, std::string_view why, duration) override {
-    note([&] { downs.emplace_back(connection, why); });
+  void on_down(epoch connection, std::string_view why, duration retry_after) override {
+    note([&] {
+      downs.emplace_back(connection, why);
+      delays.push_back(retry_after);
+    });
   }
 
   void on_lease_ended() override {
@@ -250,6 +256,7 @@ struct hosting : link_listener {
   std::condition_variable changed;
   std::vector<epoch> ups;
   std::vector<std::pair<epoch, std::string>> downs;
+  std::vector<duration> delays;  // after each of `downs`
   std::vector<std::pair<epoch, frame_class>> written;
   std::vector<std::pair<epoch, std::uint64_t>> fences;
   std::size_t pings = 0, messages = 0, held_messages = 0, held_bytes = 0;
@@ -715,6 +722,124 @@ TEST_CASE("link: close() towards an engine that reads nothing ends by its limit"
   REQUIRE(host.until([&] { return host.final_word.has_value(); }));
   CHECK(host.read([&] { return host.final_word->code; }) == errc::cancelled);
   over.set();
+}
+
+TEST_CASE(
+    "link: an engine that takes the WebSocket and says no Init, or no Ping after it, is dialled "
+    "again") {
+  for (const auto says_init : {false, true}) {
+    CAPTURE(says_init);
+    raw_server server{[&](raw_peer& p) {
+      engine_side engine{p};
+      p.accept("rivet");
+      if (p.index() == 0) {
+        if (says_init) engine.send(protocol::to_envoy_init{{15'000, 1'800'000, 20'971'520}});
+      } else {
+        engine.send(protocol::to_envoy_init{{15'000, 1'800'000, 20'971'520}});
+        engine.send(protocol::to_envoy_ping{wall_clock()});
+      }
+      while (engine.next()) {  // WebSocket pings are answered
+      }
+    }};
+    hosting host{server.port(), [](link_options& o) { o.policy.first_words_limit = 200ms; }};
+    REQUIRE(host.until([&] { return host.ups.size() == 2 && host.pings == 1; }));
+    CHECK(
+        host.read([&] { return host.downs.at(0).second; })
+            .find(says_init ? "no first Ping came" : "no Init came") != std::string::npos);
+  }
+}
+
+TEST_CASE("link: a long replay that is on its way is no silence") {
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    p.accept("rivet");
+    engine.send(protocol::to_envoy_init{{15'000, 1'800'000, 20'971'520}});
+    protocol::command_start_actor start;
+    start.config.input = bytes{std::string(1U << 20U, 'i')};
+    const auto raw = protocol::encode(
+        protocol::to_envoy{protocol::to_envoy_commands{{{{actor_id{"a"}, 1, 1}, start}}}}, version);
+    p.send(raw_peer::frame_head(2, raw->size()));
+    // In more time than the limit, with no pause as long as that.
+    std::string_view rest{reinterpret_cast<const char*>(raw->data()), raw->size()};
+    const auto piece = rest.size() / 20;
+    for (int i = 0; i < 20; ++i) {
+      p.send(rest.substr(0, piece));
+      rest.remove_prefix(piece);
+      std::this_thread::sleep_for(100ms);
+    }
+    p.send(rest);
+    engine.send(protocol::to_envoy_ping{wall_clock()});
+    while (engine.next()) {
+    }
+  }};
+  hosting host{server.port(), [](link_options& o) { o.policy.first_words_limit = 1s; }};
+  REQUIRE(host.await_live());
+  CHECK(host.read([&] { return host.ups.size(); }) == 1);
+}
+
+TEST_CASE(
+    "link: an engine that breaks each connection after its first Ping is dialled more and more "
+    "slowly") {
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    engine.open();
+    p.send(raw_peer::frame(2, "garbage"));
+    p.wait_for_end();
+  }};
+  hosting host{server.port()};
+  REQUIRE(host.until([&] { return host.delays.size() >= 5; }));
+  CHECK(host.read([&] { return host.delays.at(4); }) >= 1120ms);  // 70 of a hundred of 1.6 s
+}
+
+TEST_CASE("link: more before the first Ping than is kept ends the connection, which says why") {
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    p.accept("rivet");
+    engine.send(protocol::to_envoy_init{{15'000, 1'800'000, 20'971'520}});
+    protocol::command_start_actor start;
+    start.config.input = bytes{std::string(part, 'i')};
+    const protocol::to_envoy commands{
+        protocol::to_envoy_commands{{{{actor_id{"a"}, 1, 1}, start}}}};
+    for (int i = 0; i < 8; ++i) engine.send(commands);
+    engine.send(protocol::to_envoy_ping{wall_clock()});
+    while (engine.next()) {
+    }
+  }};
+  hosting host{server.port(), [](link_options& o) { o.policy.replay_bytes_max = 4 * part; }};
+  REQUIRE(host.until([&] { return !host.downs.empty(); }));
+  CHECK(
+      host.read([&] { return host.downs.at(0).second; }).find("replay_bytes_max") !=
+      std::string::npos);
+  CHECK(host.read([&] { return host.pings; }) == 0);
+}
+
+TEST_CASE("link: a Ping of any time is answered with its own") {
+  constexpr std::array times{
+      std::numeric_limits<std::int64_t>::min(),
+      std::int64_t{-1},
+      std::int64_t{0},
+      std::numeric_limits<std::int64_t>::max()};
+  signal done;
+  std::vector<std::int64_t> answers;
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    p.accept("rivet");
+    engine.send(protocol::to_envoy_init{
+        {std::numeric_limits<std::int64_t>::max(), 0, std::numeric_limits<std::uint64_t>::max()}});
+    for (const auto ts : times) {
+      engine.send(protocol::to_envoy_ping{ts});
+      const auto answer = engine.next_or_pong();
+      if (!answer) break;
+      answers.push_back(std::get<protocol::to_rivet_pong>(*answer).ts);
+    }
+    done.set();
+    while (engine.next()) {
+    }
+  }};
+  hosting host{server.port()};
+  REQUIRE(done.await());
+  CHECK(answers == std::vector<std::int64_t>{times.begin(), times.end()});
+  CHECK(host.read([&] { return host.leases_ended; }) == 0);
 }
 
 }  // namespace link_test

@@ -181,6 +181,49 @@ TEST_CASE_FIXTURE(fixture, "TLS: a certificate for another name is refused") {
   refused(o, s.server.port());
 }
 
+TEST_CASE_FIXTURE(fixture, "TLS: what only looks like an address is verified as a name") {
+  const auto other = make_certificate("server", "DNS:example.org", &authority);
+  const auto context = make_tls_context(other);
+  for (const auto* host : {"127.1", "2130706433", "0x7f.1", "127.0.0.01"}) {
+    CAPTURE(host);
+    echo_server s{other};
+    owner o{options()};
+    connect_to(o, host, s);
+    const auto gone = o.await_gone();
+    CHECK(o.opened.empty());
+    CHECK_MESSAGE(gone.what == kind::tls_failed, to_string(gone.what), ": ", gone.reason);
+    raw_server http{[&](raw_peer& p) {
+      if (!p.start_tls(context.get())) return;
+      p.read_head();
+      p.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      p.wait_for_end();
+    }};
+    http_client_options known;
+    known.tls.ca_file = ca_file;
+    CHECK(!fetch(known, http.port(), host).ok());
+  }
+  // Whom the certificate names by that name is believed.
+  const auto own = make_certificate("server", "DNS:127.1", &authority);
+  echo_server s{own};
+  owner o{options()};
+  connect_to(o, "127.1", s);
+  CHECK(o.until([&] { return !o.opened.empty(); }));
+}
+
+TEST_CASE_FIXTURE(fixture, "TLS: an IPv6 address with a scope is verified as a name") {
+  const auto other = make_certificate("server", "DNS:example.org", &authority);
+  echo_server s{other, nullptr, AF_INET6};
+  auto here_by_name = options();
+  here_by_name.resolver = [](const std::string&) {
+    return outcome<std::vector<std::string>>{std::vector<std::string>{"::1"}};
+  };
+  owner o{here_by_name};
+  connect_to(o, "fe80::1%lo", s);
+  const auto gone = o.await_gone();
+  CHECK(o.opened.empty());
+  CHECK_MESSAGE(gone.what == kind::tls_failed, to_string(gone.what), ": ", gone.reason);
+}
+
 TEST_CASE_FIXTURE(fixture, "TLS: a certificate that has expired, or is not valid yet, is refused") {
   for (const auto& [from, to] : {std::pair{-7200L, -3600L}, {3600L, 7200L}}) {
     const auto own = make_certificate("server", here, &authority, from, to);

@@ -78,7 +78,10 @@ TEST_CASE("what libwebsockets would cut or drop in silence is refused before it 
 
 TEST_CASE("a name below localhost is this machine, whatever the system's resolver knows") {
   raw_server s{[](raw_peer& p) {
-    CHECK(raw_peer::header(p.accept(), "Host").starts_with("engine.localhost:"));
+    const auto head = p.read_head();
+    if (head.empty()) return;  // it was only looked whether somebody answers at this address
+    CHECK(raw_peer::header(head, "Host").starts_with("engine.localhost:"));
+    p.accept_with(head);
     p.wait_for_end();
   }};
   owner o;

@@ -27,7 +27,7 @@ void host_model::dial() {
 }
 
 void host_model::handle_open() {
-  policy_.handle_open();
+  policy_.handle_open(time_.now());
   up_ = true;
   const auto at = policy_.connection();
   watch_.handle_connection(at);
@@ -49,12 +49,12 @@ void host_model::handle_open() {
 void host_model::handle_message(const protocol::to_envoy& message) {
   if (!up_ || end_reason_) return;
   if (const auto* init = std::get_if<protocol::to_envoy_init>(&message)) {
-    if (!policy_.handle_init()) throw violated("link", "a second Init");
+    if (!policy_.handle_init(time_.now())) throw violated("link", "a second Init");
     lease_.handle_init(std::chrono::milliseconds{init->metadata.envoy_lost_threshold});
-  } else if (!policy_.expects_messages()) {
+  } else if (!policy_.handle_message(0, time_.now())) {
     throw violated("link", "a message before Init");
   } else if (const auto* ping = std::get_if<protocol::to_envoy_ping>(&message)) {
-    policy_.handle_ping();
+    policy_.handle_ping(time_.now());
     lease_.handle_ping(ping->ts, time_.now());
     up_frame pong;
     pong.message = protocol::to_rivet_pong{ping->ts};
@@ -76,7 +76,7 @@ void host_model::handle_pong(std::uint64_t fence) {
 void host_model::handle_gone(connection_end why) {
   if (over_) return;
   up_ = false;
-  const auto decision = policy_.handle_end(end_reason_ ? *end_reason_ : why);
+  const auto decision = policy_.handle_end(end_reason_ ? *end_reason_ : why, time_.now());
   end_reason_.reset();
   if (decision.what != reconnect_decision::kind::retry) {
     over_ = true;

@@ -1,0 +1,49 @@
+// Finds the address of a name that takes a connection, on a thread of its own: what resolves names may hang, and nobody
+// waits for it. At most one such thread for each object; it outlives the object only while the resolver does not answer.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <nuncio/outcome.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace nuncio {
+
+/// The addresses of a name, as text (IPv6 without brackets), best first. Any thread; may block.
+/// @returns errc::not_found when there are none
+using name_resolver = std::function<outcome<std::vector<std::string>>(const std::string& name)>;
+
+/// What the system knows. `localhost` and what ends in it is this machine, also where nobody says so (RFC 6761 6.3).
+outcome<std::vector<std::string>> resolve_by_system(const std::string& name);
+
+/// Whether `host` is an IP address: strictly, as anything else is a name (for TLS too).
+bool is_ip_address(const std::string& host);
+
+class address_finder {
+public:
+  /// @param resolver  empty: resolve_by_system
+  /// @param wake  called on the finder's thread when poll() has an answer; never after close()
+  address_finder(name_resolver resolver, std::function<void()> wake);
+  ~address_finder();
+  address_finder(const address_finder&) = delete;
+  address_finder& operator=(const address_finder&) = delete;
+
+  /// Begins to look for an address of `name` that answers at `port` within `limit`, and forgets what was begun before.
+  void begin(const std::string& name, std::uint16_t port, std::chrono::milliseconds limit);
+  /// Forgets it.
+  void abandon();
+  /// The answer, once. An only address is not tried. @returns errc::not_found: no such name; unreachable: no address answers
+  std::optional<outcome<std::string>> poll();
+  /// Nobody is woken from here on.
+  void close();
+
+private:
+  struct shared;
+  std::shared_ptr<shared> shared_;
+};
+
+}  // namespace nuncio
