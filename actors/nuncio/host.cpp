@@ -375,7 +375,10 @@ struct host::impl : std::enable_shared_from_this<impl> {
       return;
     }
     const auto& why = terms.error();
-    if (why.code != errc::unreachable && why.code != errc::timed_out && !renewed) {
+    // A namespace may still be created: an engine in its first second has none at all.
+    const auto may_pass =
+        why.code == errc::unreachable || why.code == errc::timed_out || why.code == errc::not_found;
+    if (!may_pass && !renewed) {
       for (const auto& each : bundles) each->fail({errc::refused, why.message});
       return;
     }

@@ -8,6 +8,7 @@
 #include <functional>
 #include <mutex>
 #include <nuncio/host.hpp>
+#include <span>
 
 #include "support/raw_server.hpp"
 
@@ -27,7 +28,13 @@ struct config : caf::actor_system_config {
 /// order; the last answer stays.
 class scripted_engine {
 public:
-  enum class answer : std::uint8_t { refuse_parameters, refuse_token, refuse_token_in_http, hold };
+  enum class answer : std::uint8_t {
+    refuse_parameters,
+    refuse_token,
+    refuse_token_in_http,
+    refuse_namespace,
+    hold
+  };
 
   explicit scripted_engine(int speaks, std::deque<answer> answers)
       : speaks_(speaks), answers_(std::move(answers)) {}
@@ -41,6 +48,12 @@ public:
   void refuse(std::string token) {
     const std::lock_guard guard{mutex_};
     refused_ = std::move(token);
+  }
+
+  /// Knows no namespace for the next `n` questions after pools.
+  void lack_namespace(int n) {
+    const std::lock_guard guard{mutex_};
+    lacks_namespace_ = n;
   }
 
   [[nodiscard]] std::string endpoint() const {
@@ -61,6 +74,14 @@ private:
       std::unique_lock guard{mutex_};
       if (!refused_.empty() && raw_peer::header(head, "authorization") == "Bearer " + refused_) {
         p.send("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        return;
+      }
+      if (!head.starts_with("GET /metadata") && lacks_namespace_ > 0) {
+        --lacks_namespace_;
+        const std::string none = R"({"group":"namespace","code":"not_found","message":"no"})";
+        p.send(
+            "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: " +
+            std::to_string(none.size()) + "\r\n\r\n" + none);
         return;
       }
       const auto body =
@@ -89,7 +110,10 @@ private:
     note(head);
     if (then == answer::hold) return p.wait_for_end();
     p.send(raw_peer::close_frame(
-        1011, then == answer::refuse_token ? "auth.forbidden#r" : "ws.invalid_request#r"));
+        1011,
+        then == answer::refuse_token       ? "auth.forbidden#r"
+        : then == answer::refuse_namespace ? "namespace.not_found#r"
+                                           : "ws.invalid_request#r"));
     p.wait_for_end();
   }
 
@@ -106,6 +130,7 @@ private:
   int speaks_;
   std::deque<answer> answers_;
   std::string refused_;
+  int lacks_namespace_ = 0;
   std::vector<std::string> dials_;
   raw_server server_{[this](raw_peer& p) { serve(p); }};
 };
@@ -145,6 +170,26 @@ TEST_CASE_FIXTURE(fixture, "a forced version is not asked about") {
   host h{sys, forced};
   REQUIRE(h.start());
   CHECK(dialled_with(engine.await_dials(1).front(), "protocol_version=4&"));
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "an engine that has no namespace yet is asked, and dialled, until it has") {
+  scripted_engine engine{8, {answer::refuse_namespace, answer::refuse_namespace, answer::hold}};
+  engine.lack_namespace(2);
+  auto patient = options(engine);
+  patient.policy.slow_delay = 10ms;
+  std::mutex mutex;
+  std::string said;
+  patient.log = [&](log_level, std::string_view, std::span<const log_field> fields) {
+    const std::lock_guard guard{mutex};
+    for (const auto& field : fields) said += std::string{field.value} + "\n";
+  };
+  host h{sys, patient};
+  REQUIRE(h.start());
+  CHECK(engine.await_dials(3).size() == 3);
+  CHECK(!h.ended());
+  const std::lock_guard guard{mutex};
+  CHECK(said.find("no namespace \"default\"") != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(fixture, "an engine that speaks version 2 at most is refused, in words") {

@@ -6,23 +6,26 @@ namespace nuncio::e2e {
 
 TEST_SUITE_BEGIN("refusal");
 
-TEST_CASE("an unknown namespace is refused, and the error names it") {
-  test_host host{
-      {.endpoint = shared_engine().endpoint(),
-       .pool = new_pool(),
-       .namespace_name = "no-such-namespace"}};
-  const auto why = host.await_end();
-  REQUIRE(why.has_value());
-  CHECK(why->code == errc::refused);
-  CHECK(why->message.find("namespace") != std::string::npos);
-  CHECK(why->message.find("no-such-namespace") != std::string::npos);
+TEST_CASE(
+    "a namespace that is not there is waited for: the log names it, and the host is ready once it "
+    "exists") {
+  auto& engine = shared_engine();
+  const auto pool = new_pool();
+  const auto name = "later-" + pool;
+  test_host host{{.endpoint = engine.endpoint(), .pool = pool, .namespace_name = name}};
+  REQUIRE(eventually([&] { return host.log().find(name) != std::string::npos; }));
+  const pool_client client{engine, pool, name};
+  must(client.create_namespace(name));
+  REQUIRE(host.await_ready());
+  CHECK(client.get(client.create_running("counter"), "/request/count").body == "0");
+  host.abort();
 }
 
-TEST_CASE("`nuncio serve` for an unknown namespace ends with exit status 3") {
+TEST_CASE("`nuncio serve` waits for a namespace that is not there, and says so") {
   process serve{
       serve_command(shared_engine().endpoint(), new_pool(), {"--namespace", "no-such-namespace"})};
-  CHECK(serve.await_exit() == 3);
-  CHECK(serve.log().find("no-such-namespace") != std::string::npos);
+  REQUIRE(serve.await_line("no-such-namespace"));
+  CHECK_FALSE(serve.await_exit(500ms).has_value());
 }
 
 TEST_CASE("`nuncio serve` with a bad envoy key ends with exit status 2") {
