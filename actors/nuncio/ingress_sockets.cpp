@@ -175,8 +175,10 @@ void ingress::await_sockets(
 
 void ingress::list_socket(instance& x, const exchange_id& exchange) {
   if (const auto old = sockets_.find(exchange); old != sockets_.end()) erase_socket(old);
-  // Not listed, it is one that left while its actor slept.
-  const auto known = take_fate(exchange);
+  // Not listed, it is one that left while its actor slept. What is known of it stays: its record may be young enough for the
+  // instance to look for it all the same.
+  const auto* const closed = left_.find(exchange);
+  const auto known = closed != nullptr && *closed == fate::closed ? *closed : take_fate(exchange);
   if (known == fate::unknown) {
     const protocol::to_rivet_web_socket_close again{close_restart, text{not_restored}, false};
     static_cast<void>(send_answer({{exchange.gateway, exchange.request, 0}, again}, x.gate()));

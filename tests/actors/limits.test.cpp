@@ -388,7 +388,7 @@ TEST_CASE_FIXTURE(
     host.to_ingress(internal::lease_ended{});
     host.clear();
     host.connect();
-    CHECK(host.lines().back() == "event a/1:501 stopped error: in a message");
+    CHECK(host.lines().back() == "event a/1:501 stopped error: hidden: in a message");
     host.cut();
     host.to_ingress(internal::drain{host.sim.now() + 30s});
     CHECK(!host.link->closed);

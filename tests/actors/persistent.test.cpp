@@ -444,7 +444,7 @@ TEST_CASE_FIXTURE(
     settle();
     CHECK(told.size() == 2);
     CHECK(says(
-        "event a/1:501 stopped error: the state could not be saved: /number: JSON can't hold the "
+        "event a/1:501 stopped error: hidden: the state could not be saved: /number: JSON can't hold the "
         "number nan"));
     CHECK(store.content[key] == good);
   }
@@ -452,7 +452,7 @@ TEST_CASE_FIXTURE(
     bad("/nan", "nan");
     ask(a, "/last");
     CHECK(says(
-        "event a/1:501 stopped error: the state could not be saved: /number: JSON can't hold the "
+        "event a/1:501 stopped error: hidden: the state could not be saved: /number: JSON can't hold the "
         "number nan"));
     CHECK(store.content[key] == good);
   }

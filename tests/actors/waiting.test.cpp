@@ -212,13 +212,13 @@ TEST_CASE("2.1: actors that fill the host's room cost another's clients nothing"
 
 TEST_CASE("2.1: what an actor has not heard ends to count with it") {
   fixture x;
-  for (const auto* how : {"closed by its client", "with its instance"}) {
+  for (const std::string how : {"closed by its client", "with its instance"}) {
     CAPTURE(how);
     x.host.open_socket(instance_of("a"), 1);
     x.host.socket_says(1, 1, "hold");
     CHECK(x.flood(1, kib, 100, 2) == 100);
     CHECK(x.waiting() > 90 * kib);
-    if (*how == 'c') {
+    if (how.front() == 'c') {
       x.host.close_socket(1, 102, 1000);
       CHECK(x.waiting() > 90 * kib);  // the actor still has them before it
       x.release();
