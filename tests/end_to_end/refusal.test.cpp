@@ -13,7 +13,7 @@ TEST_CASE(
   const auto pool = new_pool();
   const auto name = "later-" + pool;
   test_host host{{.endpoint = engine.endpoint(), .pool = pool, .namespace_name = name}};
-  REQUIRE(eventually([&] { return host.log().find(name) != std::string::npos; }));
+  REQUIRE(await([&] { return host.log().find(name) != std::string::npos; }));
   const pool_client client{engine, pool, name};
   must(client.create_namespace(name));
   REQUIRE(host.await_ready());
