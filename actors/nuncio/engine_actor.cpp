@@ -380,7 +380,9 @@ void engine_actor::handle_down(const caf::error& reason) {
   begun_.clear();
   if (streams_) streams_->handle_down(why, down.answered);
   if (sockets_) sockets_->handle_down(destroyed_);
-  if (down.error.empty() && !destroyed_) down.error = handle_end();
+  if (down.error.empty() && !destroyed_)
+    if (const auto unsaved = handle_end(); !unsaved.empty())
+      down.error = internal::hidden(*context_, unsaved);
   down.storing = storage_.used();
   tell_ingress(std::move(down));
   storage_.end();

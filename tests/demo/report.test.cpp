@@ -56,7 +56,7 @@ TEST_CASE("the demo's verdict: a good report gives no objection, told by the eng
   x.wire.re_acked = 65;
   x.wire.cuts = 7;
   x.wire.unacked = 3;
-  x.host.ledger.entries = 9;
+  x.host.ledger.entries = x.host.ledger.gone = 9;
   x.host.outbox.resent = 4;
   x.work.calls_failed = 2;
   x.work.sleeps = 8;
