@@ -115,10 +115,11 @@ int signal_fd() {
   return fd;
 }
 
-// On a thread of its own: it looks through all that the allocator keeps, which takes milliseconds.
+// In an actor of its own: it looks through all that the allocator keeps, which takes milliseconds. Not a detached one: CAF
+// 0.17 may wait for ever for the thread of one that ends at once, when the system ends.
 void release_memory(caf::actor_system& system) {
 #ifdef __GLIBC__
-  system.spawn<caf::detached + caf::hidden>([] { malloc_trim(0); });
+  system.spawn<caf::hidden>([](caf::event_based_actor*, int) { malloc_trim(0); }, 0);
 #else
   static_cast<void>(system);
 #endif
