@@ -14,11 +14,14 @@ target_compile_options(
             $<$<BOOL:${NUNCIO_WERROR}>:-Werror>)
 # A unity build compiles several files of a target as one, in a third of the time; a file's anonymous namespace then is
 # visible to the next. What these two say of that is no matter: builds without it, as the debug preset, heed them.
-if(CMAKE_UNITY_BUILD)
-  target_compile_options(nuncio_warnings INTERFACE -Wno-shadow -Wno-subobject-linkage)
+if(CMAKE_UNITY_BUILD OR NUNCIO_FUZZ)
+  target_compile_options(nuncio_warnings INTERFACE -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
 endif()
 if(NUNCIO_SANITIZE)
   target_compile_options(nuncio_warnings INTERFACE -fsanitize=${NUNCIO_SANITIZE}
                                                    -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(nuncio_warnings INTERFACE -fsanitize=${NUNCIO_SANITIZE})
+endif()
+if(NUNCIO_FUZZ)  # so that a fuzzer sees which edges of the libraries are reached
+  target_compile_options(nuncio_warnings INTERFACE -fsanitize=fuzzer-no-link)
 endif()

@@ -33,8 +33,14 @@ inline exchange_id exchange(std::uint32_t n) {
 }
 
 class sim_host {
+  std::unique_ptr<sim_system> own_;  // first: it outlives all that is spawned in it
+
 public:
-  explicit sim_host(ingress_options options = {}) : options_(std::move(options)) {
+  /// @param shared  an actor system that outlives this host, for tests that play one host after the other
+  explicit sim_host(ingress_options options = {}, sim_system* shared = nullptr)
+      : own_(shared != nullptr ? nullptr : std::make_unique<sim_system>()),
+        sim(shared != nullptr ? *shared : *own_),
+        options_(std::move(options)) {
     options_.link = link;
     options_.counts = counts;
     options_.log =
@@ -359,7 +365,7 @@ public:
 
   [[nodiscard]] epoch connection() const { return epoch_; }
 
-  sim_system sim;
+  sim_system& sim;
   std::shared_ptr<fake_link> link = std::make_shared<fake_link>();
   std::shared_ptr<counters> counts = std::make_shared<counters>();
   std::vector<std::pair<log_level, std::string>> log;

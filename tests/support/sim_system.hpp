@@ -20,7 +20,7 @@ public:
     }
   };
 
-  sim_system() { scheduler().clock().current_time += std::chrono::hours{1}; }
+  sim_system() { reset_clock(); }
 
   ~sim_system() { run(); }
 
@@ -38,6 +38,11 @@ public:
   [[nodiscard]] engine_ms engine_now() {
     return 1'700'000'000'000 +
            std::chrono::duration_cast<std::chrono::milliseconds>(now().time_since_epoch()).count();
+  }
+
+  /// As in a new system. Only while nothing waits for a time.
+  void reset_clock() {
+    scheduler().clock().current_time = caf::actor_clock::time_point{std::chrono::hours{1}};
   }
 
   std::size_t run() { return scheduler().run(); }

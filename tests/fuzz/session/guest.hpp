@@ -1,0 +1,29 @@
+// The engine actors that a fuzzed session is played with: whatever an author may do, chosen by the request's path, the
+// WebSocket's path or what it is told.
+#pragma once
+
+#include <array>
+#include <caf/actor_addr.hpp>
+#include <map>
+#include <nuncio/factory.hpp>
+#include <string_view>
+
+#include "session/guest_names.hpp"
+#include "session/judge.hpp"
+
+namespace nuncio::fuzz {
+
+/// Orders that another actor of the application may give.
+inline constexpr std::array<const char*, 7> guest_orders{
+    "quit", "fail", "sleep", "destroy", "throw", "finish", "broadcast"};
+
+/// Who is there, and who is told of it. Outlives the actors.
+struct guest_book {
+  judge* of;
+  std::map<actor_ref, caf::actor_addr> present{};
+};
+
+/// All of the above.
+internal::factories guest_factories(guest_book& book);
+
+}  // namespace nuncio::fuzz
