@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <string>
 #include <variant>
 
 #include "wire_proxy.hpp"
@@ -74,10 +75,15 @@ bool intends(const protocol::to_rivet& m) {
   });
 }
 
-inline bool sets_alarm(const protocol::to_rivet& m) {
-  return any_event(m, [](const protocol::event& x) {
-    return std::holds_alternative<protocol::event_actor_set_alarm>(x);
-  });
+/// Whether it sets an alarm of this actor; that there is none any more does not count.
+inline auto sets_alarm_of(const std::string& actor) {
+  return [actor](const protocol::to_rivet& m) {
+    const auto* of = std::get_if<protocol::to_rivet_events>(&m);
+    return of != nullptr && std::any_of(of->events.begin(), of->events.end(), [&](const auto& x) {
+             const auto* alarm = std::get_if<protocol::event_actor_set_alarm>(&x.inner);
+             return alarm != nullptr && alarm->alarm_ts && x.checkpoint.actor_id.view() == actor;
+           });
+  };
 }
 
 }  // namespace nuncio::e2e

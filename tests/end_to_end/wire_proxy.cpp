@@ -8,7 +8,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <nuncio/codec.hpp>
+#include <nuncio/json.hpp>
 #include <stdexcept>
 
 namespace nuncio::e2e {
@@ -27,6 +30,15 @@ sockaddr_in loopback(std::uint16_t port) {
 void set_nodelay(int fd) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+// With NUNCIO_E2E_TRACE every message goes to standard error: to read what became of a case that fails now and then.
+template <class Describe>
+void trace(std::size_t record, char direction, const Describe& describe) {
+  static const bool wanted = std::getenv("NUNCIO_E2E_TRACE") != nullptr;
+  if (!wanted) return;
+  const auto now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch());
+  fmt::print(stderr, "{:.3f} {} {} {:.600}\n", now.count(), record, direction, describe());
 }
 
 void reset(int fd) {
@@ -255,6 +267,7 @@ fate wire_proxy::judge(std::size_t record, bool to_engine, std::vector<std::uint
   if (to_engine) {
     const auto x = protocol::decode_to_rivet(frame, version_);
     if (!x) return fate::pass;
+    trace(record, '>', [&] { return protocol::to_json(*x, version_); });
     if (std::holds_alternative<protocol::to_rivet_ack_commands>(*x) && lose_acks_) {
       note(record, [](auto& r) { ++r.acks_swallowed; });
       return fate::swallow;
@@ -270,6 +283,7 @@ fate wire_proxy::judge(std::size_t record, bool to_engine, std::vector<std::uint
   }
   const auto x = protocol::decode_to_envoy(frame, version_);
   if (!x) return fate::pass;
+  trace(record, '<', [&] { return protocol::to_json(*x, version_); });
   auto verdict = fate::pass;
   {
     const std::lock_guard guard{judge_mutex_};
