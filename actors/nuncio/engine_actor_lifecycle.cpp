@@ -5,6 +5,7 @@
 #include <nuncio/engine_actor.hpp>
 #include <nuncio/kv.hpp>
 #include <nuncio/storage_error.hpp>
+#include <nuncio/time_range.hpp>
 
 namespace nuncio {
 namespace {
@@ -27,7 +28,7 @@ std::optional<system_clock::time_point> from_record(const bytes& x) {
   const auto all = x.view();
   const auto [end, bad] = std::from_chars(all.data(), all.data() + all.size(), ms);
   if (bad != std::errc{} || end != all.data() + all.size()) return std::nullopt;
-  return system_clock::time_point{std::chrono::milliseconds{ms}};
+  return later(system_clock::time_point{}, std::chrono::milliseconds{ms});
 }
 
 }  // namespace
@@ -35,7 +36,10 @@ std::optional<system_clock::time_point> from_record(const bytes& x) {
 void engine_actor::set_alarm(system_clock::time_point at) {
   if (!hosted()) return;
   alarm_at_ = at;
-  internal::tell(*context_, internal::alarm_called{context_->start.self, unix_ms(at)});
+  // The engine counts from 1970; what is before has passed as well.
+  internal::tell(
+      *context_,
+      internal::alarm_called{context_->start.self, std::max<std::int64_t>(unix_ms(at), 0)});
   keep_alarm();
   arm_alarm();
 }
@@ -84,7 +88,8 @@ void engine_actor::recall_alarm() {
 
 void engine_actor::arm_alarm() {
   if (!alarm_at_) return;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*alarm_at_ - system_clock::now());
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(until(system_clock::now(), *alarm_at_));
   delayed_send(
       this,
       std::clamp<std::chrono::milliseconds>(left, 0ms, timer_max),
@@ -100,7 +105,7 @@ void engine_actor::handle_idle_probe() {
   const auto& self = context_->start.self;
   if (awake_.use_count() > 1)
     return internal::tell(*context_, internal::instance_active{self, context_->now()});
-  if (talked_ + context_->serving->idle_timeout > context_->now())
+  if (later(talked_, context_->serving->idle_timeout) > context_->now())
     return internal::tell(*context_, internal::instance_active{self, talked_});
   if (may_sleep())
     internal::tell(*context_, internal::sleep_called{self});

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <nuncio/bundle.hpp>
 #include <nuncio/host.hpp>
+#include <nuncio/time_range.hpp>
 #include <random>
 #include <thread>
 
@@ -306,11 +307,11 @@ struct host::impl : std::enable_shared_from_this<impl> {
     to.log = options.log;
     to.ledger = options.ledger;
     to.ledger.key_had_a_past = !options.envoy_key.empty();
-    to.stop_grace = options.stop_grace;
+    to.stop_grace = saturated<duration>(options.stop_grace);
     to.requests_max = options.requests_max;
     to.waiting = options.waiting;
     to.release_memory = [sys = system] { release_memory(*sys); };
-    to.stall_limit = options.stall_limit;
+    to.stall_limit = saturated<duration>(options.stall_limit);
     protocol::to_rivet_metadata metadata;
     metadata.prepopulate_actor_names.emplace();
     for (const auto& [name, from] : to.factories)
@@ -440,7 +441,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
       if (now_in == phase::stopped) return;
       if (now_in == phase::stopping) {
         if (internal::on_instance_thread()) return;  // who stops waits for this actor
-        changed.wait_for(guard, limit + 10s, [&] { return now_in == phase::stopped; });
+        changed.wait_for(guard, waitable(limit) + 10s, [&] { return now_in == phase::stopped; });
         return;
       }
       drains = now_in == phase::running && links_started && limit.count() > 0;
@@ -454,7 +455,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
     if (drains) {
       {
         const std::lock_guard alone{ending};
-        for (const auto& each : bundles) each->drain(boot_clock::now() + limit);
+        for (const auto& each : bundles) each->drain(later(boot_clock::now(), limit));
       }
       if (internal::on_instance_thread()) {
         // It can't wait for itself: the drain goes on, and the host's owner ends it.
@@ -463,7 +464,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
         return;
       }
       // Beyond the deadline actors get their end, the link its flush.
-      const auto all = limit + options.socket.close_limit + 5s;
+      const auto all = waitable(limit) + waitable(options.socket.close_limit) + 5s;
       std::unique_lock guard{mutex};
       if (!changed.wait_for(
               guard, all, [&] { return done == bundles.size() || now_in == phase::stopped; }))
@@ -546,7 +547,7 @@ std::optional<failure> host::ended() const {
 
 std::optional<failure> host::wait_ended(std::chrono::milliseconds limit) const {
   std::unique_lock guard{impl_->mutex};
-  impl_->changed.wait_for(guard, limit, [&] { return impl_->final.has_value(); });
+  impl_->changed.wait_for(guard, waitable(limit), [&] { return impl_->final.has_value(); });
   return impl_->final;
 }
 

@@ -4,6 +4,7 @@
 #include <caf/send.hpp>
 #include <nuncio/ingress.hpp>
 #include <nuncio/storage_messages.hpp>
+#include <nuncio/time_range.hpp>
 
 namespace nuncio {
 
@@ -126,7 +127,7 @@ caf::behavior ingress::make_behavior() {
       [this](const instance_active& x) {
         if (auto* at = find(x.who)) {
           at->busy_at = std::max(at->busy_at, x.at);
-          watch_idle(*at, at->busy_at + at->context->serving->idle_timeout);
+          watch_idle(*at, later(at->busy_at, at->context->serving->idle_timeout));
         }
         after_input();
       },
@@ -314,7 +315,7 @@ void ingress::handle_start(
   auto& place = slots_[who.actor];
   auto made = std::make_unique<instance>();
   made->who = who;
-  made->limit = allocated + options_.start_limit;
+  made->limit = later(allocated, options_.start_limit);
   made->context = make_context(who, std::move(start.config));
   if (start.preloaded_kv) made->context->preloaded = std::move(*start.preloaded_kv);
   await_sockets(*made, place.current.get(), start.hibernating_requests);
@@ -473,7 +474,7 @@ void ingress::apply(instance& x, input what, std::string why) {
     // The engine gives up what it has not accepted by its start limit (docs/design.md, the outbox).
     set_alarm(x, input::given_up, x.limit);
     x.busy_at = options_.now();
-    watch_idle(x, x.busy_at + x.context->serving->idle_timeout);
+    watch_idle(x, later(x.busy_at, x.context->serving->idle_timeout));
     if (draining_) set_alarm(x, input::drain, options_.drain_patience);
   }
   if (does(lifecycle::say_sleep) || does(lifecycle::say_destroy)) {
@@ -611,7 +612,7 @@ void ingress::say(internal::outbox_input what) { said_.push_back(std::move(what)
 // -- time ---------------------------------------------------------------------------
 
 void ingress::set_alarm(instance& x, input what, duration after) {
-  set_alarm(x, what, options_.now() + after);
+  set_alarm(x, what, later(options_.now(), after));
 }
 
 void ingress::set_alarm(instance& x, input what, time_point at) {
@@ -629,7 +630,7 @@ void ingress::drop_alarm(instance& x, input what) {
 }
 
 void ingress::watch_idle(instance& x, time_point at) {
-  if (x.context->serving->idle_timeout.count() == 0) return;
+  if (x.context->serving->idle_timeout.count() <= 0) return;
   x.alarms.push_back(alarms_.emplace_hint(alarms_.end(), at, alarm{&x, {}, true}));
 }
 
@@ -645,13 +646,13 @@ void ingress::check_idle(instance& x, time_point now) {
   if (!lifecycle::has_actor(x.state) || x.down) return;
   const auto timeout = x.context->serving->idle_timeout;
   if (is_busy(x)) x.busy_at = now;
-  const auto due = x.busy_at + timeout;
+  const auto due = later(x.busy_at, timeout);
   if (due > now)
     watch_idle(x, due);
   else if (x.handle)
     caf::anon_send(x.handle, internal::idle_probe{});  // it sleeps, or answers when to look again
   else
-    watch_idle(x, now + timeout);
+    watch_idle(x, later(now, timeout));
 }
 
 void ingress::handle_tick(std::uint64_t serial) {
@@ -717,7 +718,8 @@ void ingress::handle_tick(std::uint64_t serial) {
   if (draining_ && now >= drain_deadline_)
     apply_to_all(input::deadline, "the host's drain deadline has passed");
   // What outbox could not hand over by now, with the engine away, is not waited for.
-  if (drain_asked_ && !over_ && now >= drain_deadline_ + options_.end_limit) options_.link->close();
+  if (drain_asked_ && !over_ && now >= later(drain_deadline_, options_.end_limit))
+    options_.link->close();
   after_input();
 }
 
@@ -759,7 +761,7 @@ void ingress::flush() {
   earlier(release_.poll_timeout());
   earlier(ledger_.poll_timeout());
   if (draining_ && !over_) {
-    const auto close_at = drain_deadline_ + options_.end_limit;
+    const auto close_at = later(drain_deadline_, options_.end_limit);
     if (!slots_.empty() && drain_deadline_ > now)
       earlier(std::min(drain_deadline_, drain_.log_at));
     else if (close_at > now)
@@ -767,8 +769,7 @@ void ingress::flush() {
   }
   if (next && (!tick_at_ || *next < *tick_at_)) {
     tick_at_ = next;
-    const auto delay = std::max<duration>(*next - now, 1ms);
-    delayed_send(this, delay, internal::tick{++tick_serial_});
+    delayed_send(this, timer_until(now, *next), internal::tick{++tick_serial_});
   }
   publish();
 }

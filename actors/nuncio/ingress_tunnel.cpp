@@ -6,6 +6,7 @@
 #include <nuncio/hex.hpp>
 #include <nuncio/ingress.hpp>
 #include <nuncio/overloaded.hpp>
+#include <nuncio/time_range.hpp>
 
 namespace nuncio {
 
@@ -246,8 +247,8 @@ void ingress::handle_response_begun(const internal::response_begun& what) {
 
 void ingress::deliver(instance& to, route_map::iterator at, http_request request) {
   ++stats_.requests;
-  if (const auto limit = to.context->serving->request_timeout; limit.count() != 0)
-    at->second.due = now_ + limit;
+  if (const auto limit = to.context->serving->request_timeout; limit.count() > 0)
+    at->second.due = later(now_, limit);
   if (to.handle) {
     const auto ticket = request.ticket;
     return internal::deliver(to.handle, ticket, caf::make_message(std::move(request)));
@@ -362,7 +363,7 @@ void ingress::watch(route_map::iterator at) {
   auto& r = at->second;
   unwatch(r);
   r.heard = options_.now();
-  r.stall = stalls_.emplace(r.heard + options_.stall_limit, at->first);
+  r.stall = stalls_.emplace(later(r.heard, options_.stall_limit), at->first);
 }
 
 void ingress::unwatch(route& r) {
@@ -375,15 +376,15 @@ void ingress::end_stalled(time_point now) {
     const auto at = routes_.find(stalls_.begin()->second);
     auto& r = at->second;
     unwatch(r);
-    if (r.heard + options_.stall_limit > now) {
-      r.stall = stalls_.emplace(r.heard + options_.stall_limit, at->first);
+    if (later(r.heard, options_.stall_limit) > now) {
+      r.stall = stalls_.emplace(later(r.heard, options_.stall_limit), at->first);
       continue;
     }
     const auto who = r.who;
     if ((r.begun || r.passes) && !r.responding) {  // only the instance knows whether it waits
       if (const auto* x = find(who); x != nullptr && x->handle)
         caf::anon_send(x->handle, internal::stream_quiet{r.ticket});
-      r.stall = stalls_.emplace(now + options_.stall_limit, at->first);
+      r.stall = stalls_.emplace(later(now, options_.stall_limit), at->first);
       continue;
     }
     r.exchange.give_up_client();

@@ -3,6 +3,7 @@
 #include <caf/others.hpp>
 #include <caf/send.hpp>
 #include <nuncio/outbox.hpp>
+#include <nuncio/time_range.hpp>
 
 namespace nuncio {
 
@@ -102,7 +103,7 @@ void outbox::flush() {
   }
   if (const auto next = events_.poll_timeout(); next && (!tick_at_ || *next < *tick_at_)) {
     tick_at_ = next;
-    delayed_send(this, std::max<duration>(*next - now_(), 1ms), internal::tick{++tick_serial_});
+    delayed_send(this, timer_until(now_(), *next), internal::tick{++tick_serial_});
   }
   counts_->outbox.set(events_.stats());
   counts_->engine_acks.store(events_.engine_acks());

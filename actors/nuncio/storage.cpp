@@ -2,6 +2,7 @@
 #include <caf/others.hpp>
 #include <caf/send.hpp>
 #include <nuncio/storage.hpp>
+#include <nuncio/time_range.hpp>
 
 namespace nuncio {
 
@@ -93,8 +94,7 @@ void storage::flush() {
     }
   if (const auto next = requests_.poll_timeout(); next && (!tick_at_ || *next < *tick_at_)) {
     tick_at_ = next;
-    delayed_send(
-        this, std::max<duration>(*next - options_.now(), 1ms), internal::tick{++tick_serial_});
+    delayed_send(this, timer_until(options_.now(), *next), internal::tick{++tick_serial_});
   }
   options_.counts->storage.set(requests_.stats());
 }

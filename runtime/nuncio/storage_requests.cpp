@@ -4,6 +4,7 @@
 #include <concepts>
 #include <nuncio/overloaded.hpp>
 #include <nuncio/storage_requests.hpp>
+#include <nuncio/time_range.hpp>
 
 namespace nuncio {
 namespace {
@@ -120,7 +121,7 @@ void storage_requests::handle_request(request what, time_point now) {
   x.order = order;
   x.bytes = bytes;
   x.reads = is_read(what.call);
-  x.deadline = now + limits_.timeout;
+  x.deadline = later(now, limits_.timeout);
   x.what = std::move(what);
   ++of.requests;
   of.bytes += bytes;
@@ -229,7 +230,7 @@ void storage_requests::handle_gate_closed(const actor_ref& who) {
 
 void storage_requests::handle_down(const actor_ref& who, time_point now) {
   auto& of = actors_[who];
-  of.give_up = now + limits_.end_grace;
+  of.give_up = later(now, limits_.end_grace);
   give_ups_.emplace(*of.give_up, who);
   for (auto* x = of.open.front(); x != nullptr;) {
     auto* next = of.open.after(*x);

@@ -41,6 +41,8 @@ caf::behavior dozer(engine_actor* self, notes_ptr n) {
         if (order == "guard") n->guard = self->keep_awake();
         if (order == "past") self->set_alarm(system_clock::now() - 1s);
         if (order == "future") self->set_alarm(system_clock::now() + 3600s);
+        if (order == "ever") self->set_alarm(system_clock::time_point::min());
+        if (order == "never") self->set_alarm(system_clock::time_point::max());
         if (order == "clear") self->clear_alarm();
         if (order == "answer") n->pending.front().deliver(http_response{});
         if (order == "alarm?") n->seen.emplace_back(self->alarm_at() ? "set" : "none");
@@ -203,6 +205,40 @@ TEST_CASE_FIXTURE(
   CHECK(store.content.empty());
   host.pass(5s);
   CHECK(said().empty());
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "an alarm at the beginning of time comes at once, one at its end never") {
+  tell("ever");
+  host.pass(1s);
+  CHECK(said() == strings{"alarm"});
+  CHECK(store.content.empty());
+  tell("never");
+  host.pass(300s);
+  CHECK(said().empty());
+  tell("alarm?");
+  CHECK(said() == strings{"set"});
+}
+
+TEST_CASE("idle time, limits of requests and of stopping without end are never") {
+  ingress_options endless;
+  endless.stop_grace = duration::max();
+  endless.stall_limit = duration::max();
+  hosted x{std::move(endless)};
+  const auto n = std::make_shared<notes>();
+  x.host.serve(
+      serve_options{
+          .name = "for ever",
+          .idle_timeout = std::chrono::milliseconds::max(),
+          .request_timeout = std::chrono::milliseconds::max()},
+      dozer,
+      n);
+  x.host.boot();
+  const auto a = instance_of("a");
+  x.host.start_accepted(a, "for ever");
+  x.host.request(a, 1, "GET", "/later");
+  x.host.pass(600s);
+  CHECK(x.host.lines() == strings{"ack a/1:1", "event a/1:250 running"});
 }
 
 TEST_CASE_FIXTURE(fixture, "an alarm that its handler sets again stays") {
