@@ -82,6 +82,7 @@ caf::behavior ingress::make_behavior() {
         connection_ = x.connection;
         barrier_passed_ = false;
         held_.clear();
+        doubt_clients();
       },
       [this](const link_down&) { held_.clear(); },
       [this](const internal::lease_ended&) {
@@ -327,7 +328,14 @@ void ingress::handle_start(
   auto& free = place.current ? place.next : place.current;
   free = std::move(made);
   set_alarm(x, input::start_limit, x.limit);
-  if (!place.next) apply(x, input::older_down);
+  if (!place.next) begin(x);
+}
+
+// Nothing older lives: the factory runs, unless the actor's last starts have failed. While it waits, it is queued.
+void ingress::begin(instance& x) {
+  const auto delay = starts_.delay(x.who.actor, options_.now());
+  if (delay == duration::zero()) return apply(x, input::older_down);
+  set_alarm(x, input::older_down, delay);
 }
 
 void ingress::handle_stop(const actor_ref& who, protocol::stop_actor_reason reason) {
@@ -406,9 +414,15 @@ void ingress::handle_drain(time_point deadline) {
   auto greeting = options_.greeting;
   greeting.emplace_back(protocol::to_rivet_stopping{});
   options_.link->greet(std::move(greeting), true);
-  for (auto& [id, place] : slots_)
-    if (place.current) set_alarm(*place.current, input::drain, options_.drain_patience);
   log_to(options_.log, log_level::info, "draining", {{"actors", fmt::to_string(slots_.size())}});
+  std::vector<actor_ref> waiting;
+  for (auto& [id, place] : slots_) {
+    if (!place.current) continue;
+    if (place.current->state == state::queued) waiting.push_back(place.current->who);
+    set_alarm(*place.current, input::drain, options_.drain_patience);
+  }
+  for (const auto& who : waiting)
+    apply(who, input::deadline, "the host ends before the actor's next start");
 }
 
 // -- lifecycle --------------------------------------------------------------------
@@ -491,7 +505,10 @@ void ingress::apply(instance& x, input what, std::string why) {
     if (!lifecycle::has_actor(x.state) && x.state != state::stopped)
       set_alarm(x, input::deadline, options_.intent_limit);
   }
+  if (what == input::quit && step->from != state::ending && step->from != state::ending_silently)
+    starts_.handle_useful(who.actor);
   if (what == input::failed && step->from != state::stopped) {
+    count_failure(x, step->from);
     ++stats_.actors_failed;
     limiter_.log(
         options_.now(),
@@ -557,6 +574,13 @@ void ingress::spawn(instance& x) {
   }
 }
 
+// What fails before it was asked anything would fail again: the next start waits. What a request has made fail does not count.
+void ingress::count_failure(instance& x, state from) {
+  if (from != state::starting && from != state::running && from != state::accepted) return;
+  if (x.asked_at == time_point{} && x.sockets.empty())
+    starts_.handle_failed(x.who.actor, options_.now());
+}
+
 void ingress::finish(instance& x) {
   const auto at = slots_.find(x.who.actor);
   auto& place = at->second;
@@ -579,7 +603,7 @@ void ingress::finish(instance& x) {
     return;
   }
   place.current = std::move(place.next);
-  apply(*place.current, input::older_down);
+  begin(*place.current);
 }
 
 // An actor that sleeps or stops must not cut a download that it has begun: it is down once its responses have gone out.
@@ -634,18 +658,35 @@ void ingress::watch_idle(instance& x, time_point at) {
   x.alarms.push_back(alarms_.emplace_hint(alarms_.end(), at, alarm{&x, {}, true}));
 }
 
-bool ingress::is_busy(const instance& x) const {
-  if (!x.attempts.empty() || x.responses != 0) return true;
-  return std::any_of(x.sockets.begin(), x.sockets.end(), [this](const auto& id) {
-    return !sockets_.at(id).hibernates;
+bool ingress::is_busy(const instance& x, time_point now) const {
+  if (x.responses != 0) return true;
+  const auto waits = [&](const auto& attempt) {
+    return may_be_there(routes_.at(attempt.first).doubted, now);
+  };
+  if (std::any_of(x.attempts.begin(), x.attempts.end(), waits)) return true;
+  return std::any_of(x.sockets.begin(), x.sockets.end(), [&](const auto& id) {
+    const auto& r = sockets_.at(id);
+    return !r.hibernates && may_be_there(r.doubted, now);
   });
+}
+
+// Of a client that left while the connection was down the engine never tells, and it answers to nothing that is sent there
+// (docs/protocol.md): so whoever was open then and is not heard of keeps its actor awake for stall_limit more.
+void ingress::doubt_clients() {
+  const auto now = options_.now();
+  for (auto& [id, r] : routes_) r.doubted = now;
+  for (auto& [id, r] : sockets_) r.doubted = now;
+}
+
+bool ingress::may_be_there(const std::optional<time_point>& doubted, time_point now) const {
+  return !doubted || now < *doubted + options_.stall_limit;
 }
 
 // The instance has the last word: it knows what ingress does not see.
 void ingress::check_idle(instance& x, time_point now) {
   if (!lifecycle::has_actor(x.state) || x.down) return;
   const auto timeout = x.context->serving->idle_timeout;
-  if (is_busy(x)) x.busy_at = now;
+  if (is_busy(x, now)) x.busy_at = now;
   const auto due = later(x.busy_at, timeout);
   if (due > now)
     watch_idle(x, due);
@@ -689,6 +730,9 @@ void ingress::handle_tick(std::uint64_t serial) {
           set_alarm(x, what, due);
         else
           end_linger(x);
+        break;
+      case input::older_down:
+        if (x.state == state::queued) apply(x, what);
         break;
       case input::end_limit:
         if (x.state == state::ending || x.state == state::ending_silently) apply(x, what);

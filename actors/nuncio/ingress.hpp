@@ -19,6 +19,7 @@
 #include <nuncio/lease.hpp>
 #include <nuncio/lifecycle.hpp>
 #include <nuncio/log_limiter.hpp>
+#include <nuncio/start_backoff.hpp>
 #include <nuncio/system_watch.hpp>
 #include <nuncio/waiting_room.hpp>
 #include <unordered_map>
@@ -175,6 +176,7 @@ private:
     bool begun = false;          ///< the instance has begun a response that it writes bit by bit
     bool responding = false;     ///< answered; the response waits for credit
     bool crowded = false;        ///< or for room in the link
+    std::optional<time_point> doubted;  ///< see doubt_clients
     // While the next word is the engine's: when it last said one, and when to look again.
     time_point heard{};
     std::optional<stall_map::iterator> stall;
@@ -192,6 +194,7 @@ private:
     socket_intake intake;
     bool accepted = false;
     bool hibernates = false;
+    std::optional<time_point> doubted;  ///< see doubt_clients
     bool restoring = false;            ///< its instance has not said yet whether it goes on with it
     std::vector<socket_message> held;  ///< until then
   };
@@ -302,7 +305,9 @@ private:
   void apply_to_all(lifecycle::input input, const std::string& why);
   std::shared_ptr<instance_context> make_context(
       const actor_ref& who, protocol::actor_config config);
+  void begin(instance& x);
   void spawn(instance& x);
+  void count_failure(instance& x, lifecycle::state from);
   void finish(instance& x);
   void handle_down(const internal::instance_down& what);
   void count_as_down(instance& x);
@@ -311,7 +316,9 @@ private:
   void drop_alarm(instance& x, lifecycle::input input);
   void watch_idle(instance& x, time_point at);
   void check_idle(instance& x, time_point now);
-  [[nodiscard]] bool is_busy(const instance& x) const;
+  [[nodiscard]] bool is_busy(const instance& x, time_point now) const;
+  void doubt_clients();
+  [[nodiscard]] bool may_be_there(const std::optional<time_point>& doubted, time_point now) const;
   void say(internal::outbox_input what);
 
   // -- time
@@ -335,6 +342,7 @@ private:
   /// Of what the ledger counts, logged.
   std::uint64_t gaps_seen_ = 0, over_cap_seen_ = 0, further_starts_seen_ = 0;
   engine_clock clock_;
+  start_backoff starts_;
   log_limiter limiter_;
   std::shared_ptr<internal::error_log> errors_;
   ingress_stats stats_;

@@ -57,6 +57,7 @@ void ingress::handle_socket_open(
 void ingress::handle_socket_message(
     socket_map::iterator at, std::uint16_t index, protocol::to_envoy_web_socket_message& message) {
   auto& r = at->second;
+  r.doubted.reset();
   auto* to = find(r.who());
   if (to == nullptr || (!to->handle && !r.restoring)) return;
   // What a hibernating client says from now on is for the next generation: the gateway keeps what is not acked.

@@ -56,6 +56,7 @@ void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
   auto& r = at->second;
   const auto who = r.who;
   r.heard = options_.now();
+  r.doubted.reset();
   if (pass_on(at, id.message_index, kind)) return;
   if (const auto* chunk = std::get_if<protocol::to_envoy_request_chunk>(&kind)) {
     handle_request_chunk(at, id.message_index, *chunk);
@@ -175,7 +176,7 @@ void ingress::handle_request_start(
   const auto who = to->who;
   apply(who, input::accepted);  // requests come only for what the engine accepted
   streaming_gateway_ = streaming_gateway_ || start.response_stream;
-  to->asked_at = now_;
+  if (std::exchange(to->asked_at, now_) == time_point{}) starts_.handle_useful(to->who.actor);
   const auto own_max = to->context->serving->requests_max;
   const auto needed = begun.position().uploading ? http_window_bytes : begun.held();
   if (to->attempts.size() + to->cancelled.size() >=

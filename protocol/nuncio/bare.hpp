@@ -155,8 +155,9 @@ private:
   }
 
   void raw(const void* from, std::size_t n) {
-    // A body fills the room exactly and would be moved again for the byte that follows it.
-    if (n >= 256 && out_.capacity() - out_.size() < n) out_.reserve(out_.size() + n + 256);
+    // A body fills the room exactly and would be moved again for the byte that follows it; many in a row move each other.
+    if (n >= 256 && out_.capacity() - out_.size() < n)
+      out_.reserve(out_.size() + std::max(n + 256, out_.size() / 2));
     const auto* p = static_cast<const std::uint8_t*>(from);
     out_.insert(out_.end(), p, p + n);
   }

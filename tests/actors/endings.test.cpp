@@ -199,6 +199,62 @@ TEST_CASE_FIXTURE(fixture, "I12 nothing silent: a function's factory throws") {
   CHECK(host.lines() == strings{"ack a/1:1", "event a/1:250 stopped error: hidden: no luck"});
 }
 
+TEST_CASE_FIXTURE(
+    fixture, "an actor whose start fails again and again waits longer and longer for the next") {
+  // The engine starts the next generation as soon as it hears of the end, for two minutes.
+  std::uint32_t generation = 1;
+  host.start(a, "broken", 1);
+  const auto end = host.sim.now() + 2min;
+  const auto said_of = [&] {
+    return fmt::format("event a/{}:250 stopped error: no luck", generation);
+  };
+  while (host.sim.now() < end) {
+    if (host.lines().back() == said_of()) host.start(instance_of("a", ++generation), "broken");
+    host.pass(100ms, 100ms);
+  }
+  // 0.1 + 0.2 + … + 6.4 s, then one each ten seconds.
+  CHECK(generation >= 17);
+  CHECK(generation <= 20);
+  CHECK(host.log.size() <= 25);
+  host.clear();
+  SUBCASE("others do not") {
+    host.start(instance_of("b"));
+    CHECK(host.lines() == strings{"ack b/1:1", "event b/1:250 running"});
+  }
+  SUBCASE("a Stop ends the wait") {
+    host.start(instance_of("a", ++generation), "broken");
+    host.stop(instance_of("a", generation), reason::destroy);
+    CHECK(host.lines().back() == fmt::format("event a/{}:250 stopped ok", generation));
+  }
+  SUBCASE("so do a newer generation, which waits itself, and the host's end") {
+    host.start(instance_of("a", ++generation), "echo");
+    host.start(instance_of("a", ++generation), "echo");
+    CHECK(host.stats().instances == 1);
+    CHECK(p->factories == 0);
+    host.to_ingress(internal::drain{host.sim.now() + 30s});
+    CHECK(host.stats().instances == 0);
+    CHECK(host.link->closed);
+  }
+  SUBCASE("one that was of use begins anew") {
+    host.pass(11s);
+    host.start_accepted(instance_of("a", ++generation), "echo");
+    host.pass(11s);
+    host.request(instance_of("a", generation), 1);
+    CHECK(host.lines().back() == "1 #0 200 0");
+    host.stop(instance_of("a", generation));
+    host.start(instance_of("a", ++generation), "broken");
+    CHECK(host.lines().back() == said_of());
+  }
+}
+
+TEST_CASE_FIXTURE(fixture, "what a request makes fail does not delay the next start") {
+  for (std::uint32_t g = 1; g < 6; ++g) {
+    host.start_accepted(instance_of("a", g));
+    CHECK(host.lines().back() == fmt::format("event a/{}:250 running", g));
+    host.request(instance_of("a", g), g, "GET", "/throw");
+  }
+}
+
 TEST_CASE_FIXTURE(fixture, "I12 nothing silent: a class's constructor throws") {
   host.start(a, "full room");
   CHECK(

@@ -58,6 +58,8 @@ struct fixture : hosted {
   fixture() {
     host.serve(
         serve_options{.name = "dozer", .idle_timeout = 30s, .request_timeout = 20s}, dozer, n);
+    host.serve(
+        serve_options{.name = "patient", .idle_timeout = 30s, .request_timeout = 0s}, dozer, n);
     host.boot();
     start(1);
   }
@@ -120,6 +122,44 @@ TEST_CASE_FIXTURE(fixture, "the idle time begins with the last WebSocket that wa
   CHECK_FALSE(asleep());
   host.pass(2s);
   CHECK(asleep());
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "a client that was open through a cut and is not heard of keeps its actor awake for five "
+    "minutes more") {
+  SUBCASE("a WebSocket") { host.open_socket(a, 1); }
+  SUBCASE("a request") {
+    a = instance_of("b");
+    host.start_accepted(a, "patient");
+    host.request(a, 1, "GET", "/later");
+  }
+  sent();
+  host.pass(10min);
+  const auto sleeps = fmt::format("event {}/1:501 intent sleep", a.actor.view());
+  const auto sleeps_now = [&] {
+    const auto lines = sent();
+    return std::count(lines.begin(), lines.end(), sleeps) == 1;
+  };
+  CHECK_FALSE(sleeps_now());
+  host.cut();
+  host.pass(5s);
+  host.connect();
+  host.pass(299s);
+  CHECK_FALSE(sleeps_now());
+  host.pass(32s);  // the idle time
+  CHECK(sleeps_now());
+}
+
+TEST_CASE_FIXTURE(fixture, "a client that is heard of after a cut keeps its actor awake") {
+  host.open_socket(a, 1);
+  sent();
+  host.cut();
+  host.connect();
+  host.pass(4min);
+  host.socket_says(1, 1, "here");
+  host.pass(20min);
+  CHECK_FALSE(asleep());
 }
 
 TEST_CASE_FIXTURE(fixture, "an open request keeps an actor awake") {

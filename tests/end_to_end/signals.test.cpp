@@ -78,6 +78,24 @@ TEST_CASE("two signals before the host waits for any count as two") {
   CHECK(status == 1);
 }
 
+TEST_CASE(
+    "SIGTERM with the engine gone ends as soon as nobody is left whom the engine could hear of") {
+  engine_under_test engine;
+  const auto pool = new_pool();
+  process host{serve_command(engine.endpoint(), pool, {"--drain-timeout", "300"})};
+  REQUIRE(host.await_line("ready"));
+  SUBCASE("no actor was here") {}
+  SUBCASE("one lives, until the engine has given the host up") {
+    const pool_client client{engine, pool};
+    static_cast<void>(client.create_running("probe"));
+  }
+  engine.kill();
+  host.signal(SIGTERM);
+  const auto status = host.await_exit(120s);
+  INFO(host.log());
+  CHECK(status == 0);
+}
+
 TEST_SUITE_END();
 
 }  // namespace nuncio::e2e

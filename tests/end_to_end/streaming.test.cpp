@@ -1,5 +1,9 @@
 // The streaming gateway: bodies come in chunks against credits, and are whole at the handler.
+#include <array>
+#include <chrono>
 #include <cstdint>
+#include <future>
+#include <thread>
 
 #include "fixture.hpp"
 
@@ -76,6 +80,24 @@ TEST_CASE("streaming gateway: a cut during an upload leaves the actor answering"
   CHECK((reply ? reply->status >= 200 : !reply.error().message.empty()));
   CHECK(x.client.post(echo, "/request/echo", "again").body == "again");
   CHECK(x.host->factory_calls() == 1);
+}
+
+TEST_CASE("streaming gateway: requests that cross their actor's way to sleep are answered") {
+  hosted_pool x{shared_streaming_engine(), {}};
+  const auto id = x.client.create_running("outside");
+  for (int round = 0; round < 40; ++round) {
+    CAPTURE(round);
+    auto sleeps =
+        std::async(std::launch::async, [&] { return x.client.post(id, "/request/sleep").status; });
+    // From before the engine hears of it to after the actor's end.
+    std::this_thread::sleep_for(std::chrono::milliseconds{round * 7 % 60});
+    std::array<std::future<int>, 3> crossing;
+    for (auto& each : crossing)
+      each = std::async(
+          std::launch::async, [&] { return int{x.client.get(id, "/request/info").status}; });
+    CHECK(sleeps.get() == 200);
+    for (auto& each : crossing) CHECK(each.get() == 200);
+  }
 }
 
 TEST_SUITE_END();

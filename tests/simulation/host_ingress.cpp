@@ -104,7 +104,13 @@ void host_model::start_actor(const actor_ref& who, const protocol::command_start
     return;
   }
   place.current = std::move(made);
-  apply(who, input::older_down);
+  begin(who);
+}
+
+void host_model::begin(const actor_ref& who) {
+  const auto delay = starts_.delay(who.actor, time_.now());
+  if (delay == 0s) return apply(who, input::older_down);
+  set_alarm(who, input::older_down, time_.now() + delay);
 }
 
 void host_model::stop_actor(const actor_ref& who, protocol::stop_actor_reason reason) {
@@ -139,6 +145,7 @@ void host_model::request(const protocol::to_envoy_request_start& start) {
   apply(actor_ref{to->who}, input::accepted);
   to = find({start.actor_id, *start.actor_generation});
   if (to == nullptr || !to->handle) return;
+  if (!std::exchange(to->asked, true)) starts_.handle_useful(to->who.actor);
   time_.after(
       random_.between(0ms, 5s),
       side::actors,
@@ -188,6 +195,12 @@ void host_model::apply(const actor_ref& who, input what, const std::string& why)
   }
   if (does(lifecycle::say_sleep) || does(lifecycle::say_destroy))
     said_.emplace_back(said_intent{who, does(lifecycle::say_sleep)});
+  if (what == input::quit && step->from != state::ending && step->from != state::ending_silently)
+    starts_.handle_useful(who.actor);
+  if (what == input::failed && !x->asked &&
+      (step->from == state::starting || step->from == state::running ||
+       step->from == state::accepted))
+    starts_.handle_failed(who.actor, time_.now());
   if (what == input::quit || what == input::failed) {
     x->handle = nullptr;
     if (!lifecycle::has_actor(x->state) && x->state != state::stopped)
@@ -224,7 +237,7 @@ void host_model::finish(const actor_ref& who) {
     return;
   }
   place.current = std::move(place.next);
-  apply(actor_ref{place.current->who}, input::older_down);
+  begin(actor_ref{place.current->who});
 }
 
 void host_model::set_alarm(const actor_ref& who, input what, time_point when) {
@@ -244,6 +257,9 @@ void host_model::fire(const alarm& due) {
     case input::start_limit:
       if (x->state == state::starting || x->state == state::queued)
         apply(due.who, due.what, "the factory took too long");
+      break;
+    case input::older_down:
+      if (x->state == state::queued) apply(due.who, due.what);
       break;
     case input::end_limit:
       if (x->state == state::ending || x->state == state::ending_silently) apply(due.who, due.what);

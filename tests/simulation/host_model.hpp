@@ -11,6 +11,7 @@
 #include <nuncio/event_outbox.hpp>
 #include <nuncio/lease.hpp>
 #include <nuncio/lifecycle.hpp>
+#include <nuncio/start_backoff.hpp>
 #include <variant>
 
 #include "simulation/oracle.hpp"
@@ -122,6 +123,7 @@ private:
     std::shared_ptr<bool> gate;
     std::shared_ptr<body> handle;
     std::uint64_t term = 0;
+    bool asked = false;
   };
 
   struct slot {
@@ -156,6 +158,7 @@ private:
   instance* find(const actor_ref& who);
   void apply(const actor_ref& who, lifecycle::input what, const std::string& why = {});
   void apply_to_all(lifecycle::input what, const std::string& why);
+  void begin(const actor_ref& who);
   void finish(const actor_ref& who);
   void set_alarm(const actor_ref& who, lifecycle::input what, time_point when);
   void fire(const alarm& due);
@@ -190,6 +193,7 @@ private:
 
   command_ledger ledger_;
   engine_clock clock_;
+  start_backoff starts_;
   std::map<actor_id, slot> slots_;
   std::multimap<time_point, alarm> alarms_;
   std::vector<protocol::to_envoy_commands> held_;
