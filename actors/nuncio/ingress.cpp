@@ -660,13 +660,10 @@ void ingress::watch_idle(instance& x, time_point at) {
 
 bool ingress::is_busy(const instance& x, time_point now) const {
   if (x.responses != 0) return true;
-  const auto waits = [&](const auto& attempt) {
-    return may_be_there(routes_.at(attempt.first).doubted, now);
-  };
+  const auto waits = [&](const auto& attempt) { return may_be_there(attempt.first, now); };
   if (std::any_of(x.attempts.begin(), x.attempts.end(), waits)) return true;
   return std::any_of(x.sockets.begin(), x.sockets.end(), [&](const auto& id) {
-    const auto& r = sockets_.at(id);
-    return !r.hibernates && may_be_there(r.doubted, now);
+    return !sockets_.at(id).hibernates && may_be_there(id, now);
   });
 }
 
@@ -674,12 +671,20 @@ bool ingress::is_busy(const instance& x, time_point now) const {
 // (docs/protocol.md): so whoever was open then and is not heard of keeps its actor awake for stall_limit more.
 void ingress::doubt_clients() {
   const auto now = options_.now();
-  for (auto& [id, r] : routes_) r.doubted = now;
-  for (auto& [id, r] : sockets_) r.doubted = now;
+  std::unordered_map<exchange_id, time_point> open;
+  const auto doubt = [&](const exchange_id& id) {
+    const auto since = doubted_.find(id);
+    open.emplace(id, since == doubted_.end() ? now : since->second);
+  };
+  for (const auto& [id, r] : routes_) doubt(id);
+  for (const auto& [id, r] : sockets_)
+    if (!r.hibernates) doubt(id);
+  doubted_ = std::move(open);
 }
 
-bool ingress::may_be_there(const std::optional<time_point>& doubted, time_point now) const {
-  return !doubted || now < *doubted + options_.stall_limit;
+bool ingress::may_be_there(const exchange_id& exchange, time_point now) const {
+  const auto since = doubted_.find(exchange);
+  return since == doubted_.end() || now < since->second + options_.stall_limit;
 }
 
 // The instance has the last word: it knows what ingress does not see.

@@ -176,7 +176,6 @@ private:
     bool begun = false;          ///< the instance has begun a response that it writes bit by bit
     bool responding = false;     ///< answered; the response waits for credit
     bool crowded = false;        ///< or for room in the link
-    std::optional<time_point> doubted;  ///< see doubt_clients
     // While the next word is the engine's: when it last said one, and when to look again.
     time_point heard{};
     std::optional<stall_map::iterator> stall;
@@ -194,7 +193,6 @@ private:
     socket_intake intake;
     bool accepted = false;
     bool hibernates = false;
-    std::optional<time_point> doubted;  ///< see doubt_clients
     bool restoring = false;            ///< its instance has not said yet whether it goes on with it
     std::vector<socket_message> held;  ///< until then
   };
@@ -282,6 +280,7 @@ private:
   void handle_sockets_restored(const internal::sockets_restored& what);
   void route_unlisted(instance& x, const internal::socket_ptr& socket);
   void give_room(instance& x, internal::socket& to);
+  [[nodiscard]] bool has_room_for_socket(const instance& x) const;
   void keep_stray(
       const exchange_id& exchange,
       std::uint16_t index,
@@ -318,7 +317,7 @@ private:
   void check_idle(instance& x, time_point now);
   [[nodiscard]] bool is_busy(const instance& x, time_point now) const;
   void doubt_clients();
-  [[nodiscard]] bool may_be_there(const std::optional<time_point>& doubted, time_point now) const;
+  [[nodiscard]] bool may_be_there(const exchange_id& exchange, time_point now) const;
   void say(internal::outbox_input what);
 
   // -- time
@@ -351,6 +350,9 @@ private:
   /// Instances that were created with a key, by the hash of name and key.
   std::unordered_multimap<std::size_t, instance*> keyed_;
   route_map routes_;
+  /// Requests and WebSockets that do not hibernate which were open through a reconnect and have not been heard of since: from
+  /// when on. What has ended meanwhile goes with the next reconnect.
+  std::unordered_map<exchange_id, time_point> doubted_;
   stall_map stalls_;
   std::vector<exchange_id> crowded_;  ///< routes whose response found no room in the link
   std::optional<time_point> crowded_until_;

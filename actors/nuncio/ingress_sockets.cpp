@@ -13,6 +13,7 @@ using lifecycle::state;
 namespace {
 
 constexpr std::string_view not_restored = "the connection could not be restored";
+constexpr std::string_view no_socket_room = "there are too many WebSockets here";
 
 }  // namespace
 
@@ -35,7 +36,7 @@ void ingress::handle_socket_open(
     return;
   }
   apply(actor_ref{to->who}, input::accepted);
-  if (to->sockets.size() >= options_.sockets_max || sockets_.size() >= options_.host_sockets_max) {
+  if (!has_room_for_socket(*to)) {
     ++stats_.sockets_refused;
     return refuse_socket(exchange, close_later, "this actor has too many WebSockets");
   }
@@ -57,7 +58,6 @@ void ingress::handle_socket_open(
 void ingress::handle_socket_message(
     socket_map::iterator at, std::uint16_t index, protocol::to_envoy_web_socket_message& message) {
   auto& r = at->second;
-  r.doubted.reset();
   auto* to = find(r.who());
   if (to == nullptr || (!to->handle && !r.restoring)) return;
   // What a hibernating client says from now on is for the next generation: the gateway keeps what is not acked.
@@ -100,6 +100,7 @@ void ingress::handle_socket_message(
 
 void ingress::handle_long_socket_message(const protocol::message_id& id) {
   const exchange_id exchange{id.gateway_id, id.request_id};
+  doubted_.erase(exchange);
   const auto at = sockets_.find(exchange);
   if (at == sockets_.end()) {
     if (restoring_ != 0) static_cast<void>(stray_lost_.add(exchange, {}, now_));
@@ -180,11 +181,18 @@ void ingress::list_socket(instance& x, const exchange_id& exchange) {
   // instance to look for it all the same.
   const auto* const closed = left_.find(exchange);
   const auto known = closed != nullptr && *closed == fate::closed ? *closed : take_fate(exchange);
-  if (known == fate::unknown) {
-    const protocol::to_rivet_web_socket_close again{close_restart, text{not_restored}, false};
-    static_cast<void>(send_answer({{exchange.gateway, exchange.request, 0}, again}, x.gate()));
-  }
+  const auto close = [&](std::uint16_t code, std::string_view why) {
+    const protocol::to_rivet_web_socket_close now{code, text{why}, false};
+    static_cast<void>(send_answer({{exchange.gateway, exchange.request, 0}, now}, x.gate()));
+  };
+  if (known == fate::unknown) close(close_restart, not_restored);
   if (known != fate::open) return;
+  if (!has_room_for_socket(x)) {
+    close(close_later, no_socket_room);
+    static_cast<void>(left_.add(exchange, fate::closed, options_.now()));
+    ++stats_.sockets_refused;
+    return;
+  }
   auto made = std::make_shared<internal::socket>(
       socket_session{exchange}, next_ticket_++, x.context, caf::actor_addr{});
   give_room(x, *made);
@@ -221,6 +229,12 @@ void ingress::route_unlisted(instance& x, const internal::socket_ptr& socket) {
         x.handle,
         socket_closed{
             connection{socket}, close_left, text{"the client left while the actor slept"}});
+  if (!has_room_for_socket(x)) {
+    ++stats_.sockets_refused;
+    return caf::anon_send(
+        x.handle,
+        internal::socket_failed{connection{socket}, close_later, std::string{no_socket_room}});
+  }
   give_room(x, *socket);
   socket_route r{socket, socket_intake::restored()};
   r.accepted = r.hibernates = true;
@@ -235,6 +249,10 @@ void ingress::route_unlisted(instance& x, const internal::socket_ptr& socket) {
       handle_socket_message(at, each.index, each.message);
       if (!sockets_.contains(id)) return;
     }
+}
+
+bool ingress::has_room_for_socket(const instance& x) const {
+  return x.sockets.size() < options_.sockets_max && sockets_.size() < options_.host_sockets_max;
 }
 
 void ingress::give_room(instance& x, internal::socket& to) {

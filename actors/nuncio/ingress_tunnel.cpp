@@ -31,6 +31,7 @@ text described(const protocol::http_stream_abort_reason& reason) {
 void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
   const auto& id = message.message_id;
   const exchange_id exchange{id.gateway_id, id.request_id};
+  doubted_.erase(exchange);
   auto& kind = message.message_kind;
   if (auto* start = std::get_if<protocol::to_envoy_request_start>(&kind))
     return handle_request_start(id, *start);
@@ -56,7 +57,6 @@ void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
   auto& r = at->second;
   const auto who = r.who;
   r.heard = options_.now();
-  r.doubted.reset();
   if (pass_on(at, id.message_index, kind)) return;
   if (const auto* chunk = std::get_if<protocol::to_envoy_request_chunk>(&kind)) {
     handle_request_chunk(at, id.message_index, *chunk);

@@ -22,6 +22,7 @@ constexpr transition rows[] = {
     {queued, in::evicted, stopped, none},
     {queued, in::start_limit, stopped, stopped_error},
     {queued, in::drain, queued, none},
+    {queued, in::accepted, queued, none},
     {queued, in::deadline, stopped, stopped_error},
 
     {starting, in::started, running, say_running},

@@ -137,6 +137,7 @@ TEST_CASE_FIXTURE(
         REQUIRE(seen->beside == 0);
       }
   CHECK(n == 8 * (1 + 4 + 16 + 64 + 256 + 1024));
+  CAPTURE(host.log_text());
   CHECK(host.log_text().find("can't happen") == std::string::npos);
 }
 

@@ -720,6 +720,43 @@ TEST_CASE("2.3: what can't be remembered of hibernating clients is closed, not b
   }
 }
 
+TEST_CASE(
+    "2.4: WebSockets that come back count like others; one without room is closed with 1013") {
+  auto options = fixture::small();
+  options.host_sockets_max = 4;
+  fixture x{options};
+  x.host.open_socket(x.a, 1, "/hibernate");
+  x.host.open_socket(x.a, 2, "/hibernate");
+  x.sleep();
+  const auto crowd = [&] {
+    x.host.start_accepted(instance_of("b"), "doorman");
+    for (std::uint32_t i = 11; i <= 13; ++i) x.host.open_socket(instance_of("b"), i);
+    x.sent();
+    x.said();
+  };
+  auto restored = 1;
+  SUBCASE("listed") {
+    x.let_age();
+    crowd();
+    x.wake(2, {1, 2});
+  }
+  SUBCASE("not listed, but young: its instance goes on with it first") {
+    crowd();
+    x.wake(2, {});
+    restored = 2;
+  }
+  const auto lines = x.sent();
+  CHECK(x.host.stats().sockets_open == 4);
+  CHECK(std::count_if(lines.begin(), lines.end(), [](const auto& line) {
+          return line.ends_with("socket close 1013");
+        }) == 1);
+  const auto seen = x.said();
+  CHECK(std::count(seen.begin(), seen.end(), "restored /hibernate ") == restored);
+  CHECK(std::count_if(seen.begin(), seen.end(), [](const auto& line) {
+          return line.starts_with("closed ");
+        }) == 1);
+}
+
 TEST_CASE_FIXTURE(fixture, "hibernating: that all clients have left is told of as well") {
   host.open_socket(a, 1, "/hibernate");
   sleep();
