@@ -684,7 +684,7 @@ void ingress::doubt_clients() {
 
 bool ingress::may_be_there(const exchange_id& exchange, time_point now) const {
   const auto since = doubted_.find(exchange);
-  return since == doubted_.end() || now < since->second + options_.stall_limit;
+  return since == doubted_.end() || now < later(since->second, options_.stall_limit);
 }
 
 // The instance has the last word: it knows what ingress does not see.
