@@ -25,10 +25,10 @@ public:
 
   /// Carries out the next request, if there is one.
   bool process(const sim_host& host) {
-    const auto sent = host.storage_requests_sent();
-    if (seen_ >= sent.size()) return false;
-    answers_.push_back(std::visit(
-        [this](const auto& x) -> protocol::to_envoy { return answer_to(x); }, sent[seen_++]));
+    const auto* request = host.next_storage_request(seen_);
+    if (request == nullptr) return false;
+    answers_.push_back(
+        std::visit([this](const auto& x) -> protocol::to_envoy { return answer_to(x); }, *request));
     return true;
   }
 
@@ -43,7 +43,7 @@ public:
 
   /// What was sent and not processed never arrives, and no answer does.
   void lose(const sim_host& host) {
-    seen_ = host.storage_requests_sent().size();
+    seen_ = host.link->sent.size();
     answers_.clear();
   }
 

@@ -344,6 +344,15 @@ public:
     return out;
   }
 
+  /// The first of them among the frames from number `from` on, and moves `from` behind it; null if there is none.
+  [[nodiscard]] const protocol::to_rivet* next_storage_request(std::size_t& from) const {
+    while (from < link->sent.size()) {
+      const auto* message = std::get_if<protocol::to_rivet>(&link->sent[from++].content);
+      if (message != nullptr && is_storage(*message)) return message;
+    }
+    return nullptr;
+  }
+
   /// Forgets what was sent so far, so that lines() begins here.
   void clear() { link->sent.clear(); }
 
