@@ -3,6 +3,7 @@
 
 #include <caf/send.hpp>
 #include <nuncio/ingress.hpp>
+#include <nuncio/kill_now.hpp>
 #include <nuncio/storage_messages.hpp>
 #include <nuncio/time_range.hpp>
 
@@ -93,13 +94,13 @@ caf::behavior ingress::make_behavior() {
       [this](const link_final& x) { handle_final(x.why); },
       [this](const instance_spawned& x) {
         auto* at = find(x.who);
-        if (at == nullptr) return caf::anon_send_exit(x.handle, caf::exit_reason::kill);
+        if (at == nullptr) return internal::kill_now(x.handle);
         if (!lifecycle::has_actor(at->state) || at->down) return;  // it is down already
         at->handle = x.handle;
         tell_listed(*at);
         if (at->state == state::stopping) caf::anon_send(x.handle, stop_command{at->reason});
         if (at->state == state::ending || at->state == state::ending_silently)
-          caf::anon_send_exit(x.handle, caf::exit_reason::kill);
+          internal::kill_now(x.handle);
       },
       [this](const instance_started& x) {
         apply(x.who, input::started);
@@ -186,7 +187,7 @@ void ingress::on_exit() {
     place.current->context->gate.open.store(false);
     // Without a scheduler to run it, dropping the last handle ends an actor, while a message would keep it.
     if (!system_over_ || place.current->context->serving->detached)
-      caf::anon_send_exit(place.current->handle, caf::exit_reason::kill);
+      internal::kill_now(place.current->handle);
   }
   system_watch_.end(this);
   keyed_.clear();
@@ -470,7 +471,7 @@ void ingress::apply(instance& x, input what, std::string why) {
   if (does(lifecycle::exit)) {
     abort_routes(x);
     forget_sockets(x);
-    if (x.handle) caf::anon_send_exit(x.handle, caf::exit_reason::kill);
+    internal::kill_now(x.handle);
     set_alarm(x, input::end_limit, options_.end_limit);
   }
   if (does(lifecycle::abandon)) {

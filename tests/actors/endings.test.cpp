@@ -311,6 +311,16 @@ TEST_CASE_FIXTURE(
   CHECK(p->ended == 2);
 }
 
+TEST_CASE_FIXTURE(fixture, "an actor that is ended hears nothing more, whatever waits for it") {
+  begin();
+  host.request(a, 1, "GET", "/later");
+  // The end is sent when the answer's turn has not come.
+  host.batch({protocol::to_envoy_commands{{sim_host::stop_command_for(a, reason::lost)}}});
+  answer("too late");
+  CHECK(p->ended == 1);
+  CHECK(p->pending.size() == 1);
+}
+
 TEST_CASE_FIXTURE(
     fixture,
     "what a streaming gateway had sent when its actor was told to stop is answered by it") {
