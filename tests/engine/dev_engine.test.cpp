@@ -330,6 +330,30 @@ TEST_CASE("a client WebSocket is carried both ways and closed with the actor's c
   CHECK(end.data == "srv");
 }
 
+TEST_CASE("a client that floods is read no faster than its actor's host reads, which is not cut") {
+  dev_engine engine{with_pool()};
+  const auto port = engine.start();
+  REQUIRE(port);
+  hand_envoy envoy{*port};
+  envoy.expect<protocol::to_envoy_init>();
+  const auto id = id_of(create(*port));
+  envoy.start();
+  ws_client client{*port, "/gateway/" + id + "/ws"};
+  const auto opened = envoy.expect_tunnel<protocol::to_envoy_web_socket_open>().first;
+  envoy.reply(opened, 0, protocol::to_rivet_web_socket_open{});
+  // More than may wait for any peer.
+  constexpr int messages = 300;
+  auto flood = std::async(std::launch::async, [&] {
+    const std::string mebibyte(1UL << 20U, 'f');
+    for (int i = 0; i < messages; ++i) client.send(mebibyte);
+  });
+  CHECK(flood.wait_for(std::chrono::seconds{1}) == std::future_status::timeout);
+  for (int i = 1; i <= messages; ++i)
+    REQUIRE(envoy.expect_tunnel<protocol::to_envoy_web_socket_message>().first.message_index == i);
+  flood.get();
+  CHECK(engine.stats().connected == 1);
+}
+
 TEST_CASE("undecodable frames are ignored, a malformed id closes") {
   dev_engine engine{with_pool()};
   const auto port = engine.start();

@@ -27,12 +27,14 @@ gateway::gateway(
     bool streaming,
     std::uint64_t seed,
     send_function send,
+    room_function has_room,
     clock_function clock)
     : core_(core),
       limits_(limits),
       streaming_(streaming),
       random_(seed),
       send_(std::move(send)),
+      has_room_(std::move(has_room)),
       clock_(std::move(clock)) {
   id_.value = random_word(random_);
 }
@@ -151,7 +153,23 @@ void gateway::actor_changed(const actor_id& id, millis now) {
   for (const auto& x : concerned) advance(*x, now);
 }
 
+void gateway::resume_crowded(millis now) {
+  const auto waited = std::exchange(crowded_, {});
+  for (const auto& id : waited) {
+    const auto at = exchanges_.find(id);
+    if (at == exchanges_.end()) continue;  // one before it has ended it
+    const auto x = at->second;
+    if (x->socket && !has_room_(x->connection))
+      crowded_.insert(id);
+    else if (x->socket)
+      x->socket->client->set_reading(true);
+    else
+      advance(*x, now);
+  }
+}
+
 void gateway::tick(millis now) {
+  resume_crowded(now);
   while (!timers_.empty() && timers_.begin()->first <= now) {
     const auto x = exchanges_.at(timers_.begin()->second);
     const auto due = x->deadline;
@@ -198,7 +216,11 @@ void gateway::advance(exchange& x, millis now) {
       resume_socket(x, *a, now);
     } else if (!x.whole && !would_stream(*a)) {
       x.responder->set_reading(true);
-    } else if (const auto connection = core_.host_of(*a); connection != 0) {
+    } else if (const auto connection = core_.host_of(*a);
+               x.request.body.size() > limits_.chunk_bytes && x.deadline > now &&
+               !has_room_(connection)) {
+      crowded_.insert(x.id);
+    } else if (connection != 0) {
       attempt(x, *a, connection, now);
     } else {
       attempt_failed(x, now);
@@ -298,6 +320,7 @@ void gateway::finish(exchange& x) {
   x.at = stage::done;
   set_deadline(x, 0);
   holding_.erase(x.id);
+  crowded_.erase(x.id);
   const auto keep = exchanges_.find(x.id);
   if (keep == exchanges_.end()) return;
   // Whoever runs on this exchange now must not lose it under its feet.

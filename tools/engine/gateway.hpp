@@ -28,6 +28,9 @@ public:
   /// @returns false if the connection has gone
   using send_function = std::function<bool(connection_id, protocol::to_envoy_tunnel_message)>;
 
+  /// @returns false while a connection has more to take than it should
+  using room_function = std::function<bool(connection_id)>;
+
   using clock_function = std::function<millis()>;
 
   /// `clock` is for what sockets and responders report by themselves.
@@ -37,6 +40,7 @@ public:
       bool streaming,
       std::uint64_t seed,
       send_function send,
+      room_function has_room,
       clock_function clock);
   ~gateway();
 
@@ -144,6 +148,7 @@ private:
   void refuse(exchange& x, http_reply reply);
   void finish(exchange& x);
   void set_deadline(exchange& x, millis deadline);
+  void resume_crowded(millis now);
   bool send_now(exchange& x, const protocol::to_envoy_tunnel_message& message);
   /// Sends, or holds while the envoy is away.
   void tell(exchange& x, protocol::to_envoy_tunnel_message_kind kind);
@@ -170,6 +175,8 @@ private:
   void on_socket_close(exchange& x, const protocol::to_rivet_web_socket_close& close, millis now);
   void on_socket_ack(exchange& x, std::uint16_t index);
   void client_message(exchange& x, bytes data, bool binary, millis now);
+  /// A client is read no faster than its actor's host reads.
+  void wait_for_room(exchange& x);
   void client_closed(exchange& x, client_end end, millis now);
   void tell_client_end(exchange& x, const client_end& end);
   void close_client(exchange& x, std::uint16_t code, std::string_view reason);
@@ -179,12 +186,14 @@ private:
   bool streaming_;
   std::mt19937_64 random_;
   send_function send_;
+  room_function has_room_;
   clock_function clock_;
   gateway_id id_;
   std::map<exchange_id, exchange_ptr> exchanges_;
   std::map<actor_id, std::set<exchange_id>> by_actor_;
   std::set<std::pair<millis, exchange_id>> timers_;
   std::set<exchange_id> holding_;  ///< those whose `held` is not empty
+  std::set<exchange_id> crowded_;  ///< those that wait for room on their envoy's connection
   gateway_counters counters_;
 };
 

@@ -114,6 +114,7 @@ void gateway::client_message(exchange& x, bytes data, bool binary, millis now) {
   }
   if (!s.hibernates) {
     tell(x, protocol::to_envoy_web_socket_message{std::move(data), binary});
+    wait_for_room(x);
     return;
   }
   s.unacked_bytes += data.size();
@@ -133,11 +134,18 @@ void gateway::client_message(exchange& x, bytes data, bool binary, millis now) {
         {{x.id.gateway, x.id.request, index},
          protocol::to_envoy_web_socket_message{std::move(data), binary}},
         size);
+    wait_for_room(x);
   } else if (x.at == stage::hibernating) {
     x.at = stage::waiting_ready;
     set_deadline(x, now + limits_.ready_timeout);
     advance(x, now);
   }
+}
+
+void gateway::wait_for_room(exchange& x) {
+  if (x.at == stage::done || has_room_(x.connection)) return;
+  x.socket->client->set_reading(false);
+  crowded_.insert(x.id);
 }
 
 void gateway::client_closed(exchange& x, client_end end, millis now) {

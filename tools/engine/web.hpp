@@ -76,6 +76,8 @@ public:
   virtual void drop(bool by_reset) = 0;
   /// While not reading, nothing is taken from the connection, and its pings go unanswered.
   virtual void set_reading(bool on) = 0;
+  /// Bytes of what was sent that the peer has not taken yet.
+  [[nodiscard]] virtual std::size_t unsent() const = 0;
 
   std::function<void(bytes data, bool binary)> on_message;
   /// Once, whoever ended it. No code: no close frame was received.

@@ -135,6 +135,8 @@ public:
     asio::post(stream_.get_executor(), [self = shared_from_this()] { self->take(); });
   }
 
+  [[nodiscard]] std::size_t unsent() const override { return queued_bytes_; }
+
   void reset_now(bool by_reset) override {
     ending_ = true;
     end_socket(stream_.next_layer(), by_reset);
