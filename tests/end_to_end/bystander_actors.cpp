@@ -135,6 +135,7 @@ http_response crooked(engine_actor* self, const http_request& r) {
   if (path == "/throw") throw std::runtime_error{"the crook threw"};
   if (path == "/block") std::this_thread::sleep_for(std::chrono::milliseconds{asked_for(r, "ms")});
   if (path == "/quit") self->quit();
+  if (path == "/sleep") self->sleep();
   auto out = generation_of(self);
   if (path == "/lie")
     out = {
@@ -162,6 +163,19 @@ caf::behavior sluggard(engine_actor* self) {
       [](const socket_message&) { std::this_thread::sleep_for(std::chrono::milliseconds{20}); }};
 }
 
+// The engine gives a start 30 s.
+caf::behavior laggard(engine_actor* self) {
+  std::this_thread::sleep_for(std::chrono::seconds{32});
+  return {[self](const http_request&) { return generation_of(self); }};
+}
+
+caf::behavior dozer(engine_actor* self) {
+  return {
+      [self](const http_request&) { return generation_of(self); },
+      [](const socket_opened& s) { static_cast<void>(s.socket.accept()); },
+      [](const socket_message& m) { static_cast<void>(m.socket.send(m.data, m.binary)); }};
+}
+
 caf::behavior mayfly(engine_actor* self) {
   return {[self](const http_request& r) {
     if (r.path_only() == "/sleep") self->sleep();
@@ -176,6 +190,8 @@ void serve_bystander_actors(host& to) {
   to.serve(serve_options{.name = "bystander", .stream_requests = true}, bystander);
   to.serve("crook", crook);
   to.serve(serve_options{.name = "sluggard", .detached = true}, sluggard);
+  to.serve(serve_options{.name = "dozer", .idle_timeout = std::chrono::seconds{1}}, dozer);
+  to.serve(serve_options{.name = "laggard", .detached = true}, laggard);
   to.serve("mayfly", mayfly);
 }
 

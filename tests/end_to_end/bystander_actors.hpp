@@ -6,10 +6,14 @@
 // answer with the number of the message on it, and the message.
 //
 // crook: does what no actor should. GET /lie?length=N: one byte under a content-length of N; /status?is=N; /headers?bytes=N:
-// so much in them, 1,000 bytes each; /throw; /block?ms=N: its thread, which others need; /quit: before the answer. Its
+// so much in them, 1,000 bytes each; /throw; /block?ms=N: its thread, which others need; /quit: before the answer; /sleep. Its
 // WebSocket /throw throws at each message.
 //
 // sluggard, detached: its WebSockets take 20 ms for each message.
+//
+// laggard, detached: its start takes 32 s.
+//
+// dozer: falls asleep after one idle second; takes WebSockets.
 //
 // mayfly: POST /sleep and /destroy; anything else its generation.
 #pragma once

@@ -251,6 +251,11 @@ struct bystander_client::impl {
     waited(from, on.path);
   }
 
+  void settle() {
+    while (open.socket && alarm_due && since(*alarm_due) < answer_limit)
+      if (const auto got = open.socket->receive(answer_limit)) take(open, got->data);
+  }
+
   // An alarm may have come.
   void listen() {
     if (!open.socket) return;
@@ -342,6 +347,8 @@ bystander_client::bystander_client(
 bystander_client::~bystander_client() = default;
 
 bystander_client::bystander_client(bystander_client&&) noexcept = default;
+
+void bystander_client::settle() { impl_->settle(); }
 
 traffic_tally bystander_client::run(const std::atomic<bool>& over) {
   auto& x = *impl_;

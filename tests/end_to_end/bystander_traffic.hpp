@@ -39,6 +39,9 @@ public:
   /// Until `over`, and until what was asked is answered.
   traffic_tally run(const std::atomic<bool>& over);
 
+  /// Waits for the alarm that is set.
+  void settle();
+
 private:
   struct impl;
   std::unique_ptr<impl> impl_;

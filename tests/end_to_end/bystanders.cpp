@@ -8,13 +8,14 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 
 namespace nuncio::e2e {
 namespace {
 
 constexpr unsigned bystander_count = 20;
 // Without an act, and after the last run of one: what it has left behind must not cost anything either.
-constexpr auto alone_for = 3000ms;
+constexpr auto alone_for = 2000ms;
 constexpr auto aftermath = 500ms;
 
 // The real engine takes some milliseconds for each request, and two cores are to be enough for all.
@@ -38,15 +39,20 @@ stage& stage_of(bool is_streaming) {
   return them[is_streaming ? 1 : 0];
 }
 
-bystanders& bystanders_on(bool is_streaming) {
+engine_under_test& engine_of(bool is_streaming) {
   auto& x = stage_of(is_streaming);
   if (!x.engine)
     x.engine =
         std::make_unique<engine_under_test>(engine_setup{.streaming = is_streaming, .apart = true});
+  return *x.engine;
+}
+
+bystanders& bystanders_on(bool is_streaming) {
+  auto& engine = engine_of(is_streaming);
+  auto& x = stage_of(is_streaming);
   if (x.all && x.all->spoiled()) x.all.reset();
   if (!x.all)
-    x.all =
-        std::make_unique<bystanders>(*x.engine, is_streaming ? streaming::name : buffered::name);
+    x.all = std::make_unique<bystanders>(engine, is_streaming ? streaming::name : buffered::name);
   return *x.all;
 }
 
@@ -153,6 +159,10 @@ void bystanders::measure_alone() {
   keep("(none)", seen);
 }
 
+void bystanders::settle() {
+  for (auto& x : clients_) x.settle();
+}
+
 void bystanders::during(
     const std::string& act, const std::function<void()>& once, const act_limits& limits) {
   const auto connections = host.stats().link.connections;
@@ -193,9 +203,29 @@ void bystanders::keep(const std::string& act, const traffic_tally& seen) const {
   acts_seen().push_back(std::move(line));
 }
 
+engine_under_test& buffered::engine() { return engine_of(false); }
+
+engine_under_test& streaming::engine() { return engine_of(true); }
+
 bystanders& buffered::of_run() { return bystanders_on(false); }
 
 bystanders& streaming::of_run() { return bystanders_on(true); }
+
+void put_to_sleep(const bystanders& b, const std::string& id) {
+  CHECK(b.client.post(id, "/request/sleep").status == 200);
+  CHECK(b.client.await_sleeping(id).sleeping);
+}
+
+bool await_none_open(const bystanders& b, const std::string& id) {
+  return await(
+      [&] {
+        if (nlohmann::json::parse(b.client.get(id, "/request/info").body)["sockets"] == 0)
+          return true;
+        put_to_sleep(b, id);
+        return false;
+      },
+      30s);
+}
 
 void end_bystanders() {
   for (const bool is_streaming : {false, true}) {

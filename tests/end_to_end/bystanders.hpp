@@ -1,10 +1,10 @@
 // Twenty actors under steady traffic of every kind, on a host that bears something else besides: `during` runs an act beside
-// them, and holds that it cost them nothing.
+// them, and holds that it cost them nothing. Its name begins with the number of what it is about.
 //
 //   TEST_CASE_TEMPLATE("…", Gateway, buffered, streaming) {
 //     auto& b = Gateway::of_run();
 //     const auto id = b.client.create_running("crook");
-//     b.during("an actor throws in every handler", [&] { static_cast<void>(b.client.get(id, "/throw")); });
+//     b.during("3.6: an actor throws in every handler", [&] { static_cast<void>(b.client.get(id, "/throw")); });
 //   }
 //
 // Any actor of test_host can be part of an act. Not one of the bystanders' requests may fail, no WebSocket close, nothing be
@@ -13,9 +13,12 @@
 // without it, so that a slow or a busy machine does not fail.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <filesystem>
 #include <functional>
+#include <thread>
+#include <vector>
 
 #include "bystander_traffic.hpp"
 #include "fixture.hpp"
@@ -23,7 +26,7 @@
 namespace nuncio::e2e {
 
 struct act_limits {
-  std::chrono::milliseconds lasts{3000};  ///< the act is run again until then; 0: once
+  std::chrono::milliseconds lasts{1000};  ///< the act is run again until then; 0: once
   std::chrono::milliseconds silence{250};
   double ratio = 4;
   bool reconnects = false;  ///< the act itself ends the host's connection
@@ -35,6 +38,9 @@ public:
   ~bystanders();
   bystanders(const bystanders&) = delete;
   bystanders& operator=(const bystanders&) = delete;
+
+  /// Waits until nothing is on its way to a bystander. What cuts the connection right then costs them nothing.
+  void settle();
 
   void during(
       const std::string& act, const std::function<void()>& once, const act_limits& limits = {});
@@ -61,13 +67,33 @@ private:
 /// The bystanders of a run, on an engine of their own, and anew once an act has cost them something.
 struct buffered {
   static constexpr std::string_view name = "buffered";
+  static engine_under_test& engine();
   static bystanders& of_run();
 };
 
 struct streaming {
   static constexpr std::string_view name = "streaming";
+  static engine_under_test& engine();
   static bystanders& of_run();
 };
+
+/// Calls `f` with 0 to n-1, `at_once` of them at the same time.
+template <class F>
+void side_by_side(std::size_t n, std::size_t at_once, F f) {
+  std::atomic<std::size_t> next = 0;
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < at_once; ++t)
+    threads.emplace_back([&] {
+      for (auto i = next++; i < n; i = next++) f(i);
+    });
+  for (auto& x : threads) x.join();
+}
+
+/// Of an actor `outside`.
+void put_to_sleep(const bystanders& b, const std::string& id);
+/// Waits until none of the WebSockets counts as open that it left when it went to sleep. A Start may leave out one that is
+/// younger than ten seconds, so that the actor believes in it until the next.
+bool await_none_open(const bystanders& b, const std::string& id);
 
 /// Before main ends: ends them, and prints the table of this run.
 void end_bystanders();

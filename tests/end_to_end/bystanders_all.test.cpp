@@ -1,0 +1,184 @@
+// Acts beside bystanders that are too long, or take too much of a machine, for each run: `tools/dev test --all`.
+#include <fmt/format.h>
+
+#include "bystanders.hpp"
+#include "raw_client.hpp"
+#include "socket_client.hpp"
+#include "socket_crowd.hpp"
+
+namespace nuncio::e2e {
+namespace {
+
+constexpr std::size_t mb = 1'000'000;
+
+std::string to_probe(const std::string& id, std::string_view path) {
+  return fmt::format("/gateway/{}{}", id, path);
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("bystanders_all");
+
+TEST_CASE_TEMPLATE(
+    "1.2: a replay of 45 Starts with 1 MB of input each costs nobody else",
+    Gateway,
+    buffered,
+    streaming) {
+  auto& engine = Gateway::engine();
+  wire_proxy proxy{engine.port()};
+  bystanders b{engine, Gateway::name, {.endpoint = proxy.endpoint(), .pool = new_pool()}};
+  const std::string input(mb, 'i');
+  std::vector<std::string> ids;
+  proxy.lose_acks(true);
+  for (int i = 0; i < 45; ++i)
+    ids.push_back(must(b.client.create({.name = "bench", .input = input})).id);
+  for (const auto& id : ids) CHECK(b.client.get(id, "/request/instance").status == 200);
+  b.settle();
+  CHECK(proxy.cut_and_await().replayed >= ids.size());
+  proxy.lose_acks(false);
+  b.during(
+      "1.2: a replay of 45 Starts with 1 MB of input each",
+      [&] {
+        for (const auto& id : ids)
+          CHECK(b.client.get(id, "/request/instance").header("x-starts") == "1");
+      },
+      {.lasts = 0ms});
+}
+
+TEST_CASE_TEMPLATE(
+    "2.3: 1,500 clients that leave while their actor sleeps are gone when it wakes, and cost "
+    "nobody else",
+    Gateway,
+    buffered,
+    streaming) {
+  if (kind_under_test() == engine_kind::rivet)
+    E2E_SKIP("each WebSocket costs it so much that 1,500 leave nothing for bystanders");
+  auto& b = Gateway::of_run();
+  const auto id = b.client.create_running("outside");
+  socket_crowd crowd;
+  REQUIRE(crowd.open(b.engine.port(), to_probe(id, "/websocket/hibernate"), 1500, 50) == 1500);
+  b.during(
+      "2.3: 1,500 hibernating clients leave while their actor sleeps",
+      [&] {
+        put_to_sleep(b, id);
+        crowd.drop(1500);
+        CHECK(await_none_open(b, id));
+      },
+      {.lasts = 0ms});
+}
+
+TEST_CASE_TEMPLATE(
+    "7: 60 clients that upload 20 MB each at once cost nobody else", Gateway, buffered, streaming) {
+  auto& b = Gateway::of_run();
+  const auto id = b.client.create_running("outside");
+  const auto request =
+      request_head(
+          "POST", to_probe(id, "/request/sink"), fmt::format("content-length: {}\r\n", 20 * mb)) +
+      std::string(20 * mb, 'u');
+  // 1.2 GB on the same two cores.
+  b.during(
+      "7: 60 clients upload 20 MB each at once",
+      [&] {
+        side_by_side(60, 60, [&](std::size_t) {
+          raw_client client{b.engine.port()};
+          static_cast<void>(client.send(request) && client.await("\r\n\r\n"));
+        });
+      },
+      {.lasts = 0ms, .silence = 5s, .ratio = 10});
+}
+
+TEST_CASE_TEMPLATE(
+    "2.1: 500 clients that open WebSockets and vanish cost nobody else",
+    Gateway,
+    buffered,
+    streaming) {
+  auto& b = Gateway::of_run();
+  const auto id = b.client.create_running("outside");
+  b.during(
+      "2.1: 500 WebSockets are opened, and their clients vanish",
+      [&] {
+        socket_crowd crowd;
+        CHECK(crowd.open(b.engine.port(), to_probe(id, "/websocket/echo"), 500, 20) == 500);
+        crowd.drop(500);
+      },
+      {.lasts = 0ms, .silence = 1s});
+}
+
+TEST_CASE_TEMPLATE(
+    "2.1: 50 clients that do not read their downloads cost nobody else",
+    Gateway,
+    buffered,
+    streaming) {
+  auto& b = Gateway::of_run();
+  const auto id = b.client.create_running("outside");
+  const auto request = request_head("GET", to_probe(id, "/request/stream?bytes=10000000"));
+  b.during(
+      "2.1: 50 clients do not read their downloads of 10 MB",
+      [&] {
+        std::vector<raw_client> clients;
+        for (int i = 0; i < 50; ++i)
+          CHECK(clients.emplace_back(b.engine.port(), 4096).send(request));
+        std::this_thread::sleep_for(3s);
+      },
+      {.lasts = 0ms, .silence = 1s});
+}
+
+TEST_CASE_TEMPLATE(
+    "1.2: an SQL statement that returns 100 MB costs nobody else", Gateway, buffered, streaming) {
+  auto& b = Gateway::of_run();
+  const auto id = b.client.create_running("outside");
+  b.during(
+      "1.2: an SQL statement returns 100 MB",
+      [&] {
+        const auto reply = b.client.post(
+            id,
+            "/request/sql",
+            "with recursive c(x) as (select 1 union all select x + 1 from c where x < 800) "
+            "select x, hex(zeroblob(65536)) from c");
+        CHECK(reply.status == 500);
+      },
+      {.lasts = 0ms, .silence = 1s});
+}
+
+TEST_CASE_TEMPLATE(
+    "3.1: an actor whose start takes longer than the engine waits costs nobody else",
+    Gateway,
+    buffered,
+    streaming) {
+  auto& b = Gateway::of_run();
+  const auto id = must(b.client.create({.name = "laggard"})).id;
+  b.during(
+      "3.1: an actor's start takes longer than the engine waits",
+      [&] {
+        const auto seen = must(b.client.wait_for(
+            id, [](const actor_view& x) { return !x.error.empty(); }, 40s));
+        CHECK_FALSE(seen.connectable);
+      },
+      {.lasts = 0ms});
+  must(b.client.destroy(id));
+}
+
+TEST_CASE_TEMPLATE(
+    "1.1: 1,000 actors that are stopped at once cost nobody else", Gateway, buffered, streaming) {
+  auto& b = Gateway::of_run();
+  const std::size_t n = kind_under_test() == engine_kind::dev ? 1000 : 200;
+  std::vector<std::string> ids(n);
+  side_by_side(n, 8, [&](std::size_t i) {
+    const auto made = b.client.create({.name = "mayfly"});
+    if (made) ids[i] = made->id;
+  });
+  std::atomic<std::size_t> destroyed = 0;
+  b.during(
+      fmt::format("1.1: {} actors are destroyed at once", n),
+      [&] {
+        side_by_side(n, 8, [&](std::size_t i) {
+          if (b.client.destroy(ids[i])) ++destroyed;
+        });
+      },
+      {.lasts = 0ms, .silence = 1s});
+  CHECK(destroyed == n);
+}
+
+TEST_SUITE_END();
+
+}  // namespace nuncio::e2e
