@@ -4,7 +4,7 @@ set(found ${work}/found_${name})
 file(REMOVE_RECURSE ${found})
 file(MAKE_DIRECTORY ${found})
 execute_process(
-  COMMAND ${program} -runs=${runs} -seed=1 -max_len=2048 -print_final_stats=1 ${options}
+  COMMAND ${program} -runs=${runs} -seed=1 -max_len=${bytes_max} -print_final_stats=1 ${option}
           -artifact_prefix=${found}/ ${found} ${corpus}
   RESULT_VARIABLE status
   ERROR_VARIABLE log
