@@ -8,6 +8,7 @@
 #include <nuncio/host.hpp>
 #include <nuncio/socket.hpp>
 #include <nuncio/sql.hpp>
+#include <nuncio/utf8.hpp>
 
 namespace {
 
@@ -37,8 +38,8 @@ caf::behavior leaderboard(nuncio::engine_actor* self) {
     if (r.method == "POST" && r.path_only() == "/request/score") {
       const auto player = nuncio::query_value(r.path, "player");
       const auto points = nuncio::query_number<std::int64_t>(r.path, "points");
-      if (!player || player->empty() || !points)
-        return bad_request("wants ?player=NAME&points=NUMBER\n");
+      if (!player || player->empty() || !nuncio::is_utf8(*player) || !points)
+        return bad_request("wants ?player=NAME&points=NUMBER, the name in UTF-8\n");
       return self->sql()
           .execute(
               "insert into best values (?, ?) on conflict (player) do update set points = "

@@ -13,6 +13,8 @@
 #include <nuncio/sql.hpp>
 #include <nuncio/sqlite.hpp>
 #include <nuncio/storage_error.hpp>
+#include <nuncio/time_range.hpp>
+#include <nuncio/utf8.hpp>
 
 namespace nuncio::probe_messages {
 
@@ -59,6 +61,12 @@ http_response said_plainly(std::uint16_t status, std::string body) {
   return {.status = status, .headers = {{"content-type", "text/plain"}}, .body = std::move(body)};
 }
 
+// JSON has no other text than UTF-8: anything else as {"hex": …}.
+json in_json(std::string_view x) {
+  if (is_utf8(x)) return x;
+  return {{"hex", to_hex({reinterpret_cast<const std::uint8_t*>(x.data()), x.size()})}};
+}
+
 http_response as_json(const json& x, std::uint16_t status = 200) {
   return {.status = status, .headers = {{"content-type", "application/json"}}, .body = x.dump()};
 }
@@ -67,12 +75,26 @@ std::optional<std::uint64_t> number(const http_request& r, std::string_view name
   return query_number<std::uint64_t>(r.path, name);
 }
 
+/// Any number of milliseconds: the largest that chrono has stands for those above it.
+std::chrono::milliseconds time_of(
+    const http_request& r, std::string_view name, std::chrono::milliseconds otherwise = {}) {
+  constexpr std::uint64_t most = std::chrono::milliseconds::max().count();
+  const auto x = number(r, name);
+  return x ? std::chrono::milliseconds{std::min(*x, most)} : otherwise;
+}
+
 http_response wants(std::string_view what) {
   return said_plainly(400, fmt::format("this request needs {}\n", what));
 }
 
-http_response failed(const caf::error& e, caf::actor_system& sys) {
-  return said_plainly(500, describe(sys, e) + "\n");
+http_response failed(const caf::error& e, caf::actor_system& sys, std::uint16_t too_large = 500) {
+  const auto why = storage_failure_of(e);
+  const auto code = why ? why->code : errc::internal;
+  const std::uint16_t status = code == errc::too_large          ? too_large
+                               : code == errc::invalid_argument ? 400
+                               : code == errc::queue_full       ? 503
+                                                                : 500;
+  return said_plainly(status, describe(sys, e) + "\n");
 }
 
 using promise = caf::typed_response_promise<http_response>;
@@ -91,8 +113,8 @@ caf::result<http_response> with_body(probe_actor* self, const http_request& r, F
 
 // -- key-value storage
 
-auto failing(probe_actor* self, promise to) {
-  return [self, to](const caf::error& e) mutable { to.deliver(failed(e, self->system())); };
+auto failing(probe_actor* self, promise to, std::uint16_t too_large = 500) {
+  return [=](const caf::error& e) mutable { to.deliver(failed(e, self->system(), too_large)); };
 }
 
 caf::result<http_response> handle_kv(probe_actor* self, const http_request& r) {
@@ -107,7 +129,8 @@ caf::result<http_response> handle_kv(probe_actor* self, const http_request& r) {
         .then(
             [answer](const std::vector<kv_entry>& found) mutable {
               auto out = json::array();
-              for (const auto& each : found) out.push_back({each.key.view(), each.value.view()});
+              for (const auto& each : found)
+                out.push_back(json::array({in_json(each.key.view()), in_json(each.value.view())}));
               answer.deliver(as_json(out));
             },
             failing(self, answer));
@@ -119,13 +142,15 @@ caf::result<http_response> handle_kv(probe_actor* self, const http_request& r) {
     return with_body(self, r, [self, key](bytes body, promise to) {
       self->kv()
           .put(*key, std::move(body))
-          .then([to]() mutable { to.deliver(said_plainly(200, "stored\n")); }, failing(self, to));
+          .then(
+              [to]() mutable { to.deliver(said_plainly(200, "stored\n")); },
+              failing(self, to, 413));
     });
   auto answer = self->make_response_promise<http_response>();
   if (r.method == "DELETE") {
     self->kv().erase(*key).then(
         [answer]() mutable { answer.deliver(said_plainly(200, "erased\n")); },
-        failing(self, answer));
+        failing(self, answer, 413));
   } else {
     self->kv().get(*key).then(
         [answer](const std::optional<bytes>& value) mutable {
@@ -133,7 +158,7 @@ caf::result<http_response> handle_kv(probe_actor* self, const http_request& r) {
               value ? http_response{.status = 200, .headers = {}, .body = *value}
                     : said_plainly(404, "no such key\n"));
         },
-        failing(self, answer));
+        failing(self, answer, 413));
   }
   return answer;
 }
@@ -143,7 +168,7 @@ caf::result<http_response> handle_kv(probe_actor* self, const http_request& r) {
 json to_json(const sql_value& x) {
   if (const auto n = x.integer()) return *n;
   if (const auto n = x.real()) return *n;
-  if (const auto t = x.string()) return *t;
+  if (const auto t = x.string()) return in_json(*t);
   if (const auto b = x.blob()) return to_hex(b->span());
   return {};
 }
@@ -154,11 +179,17 @@ http_response as_json(const sql_result& x) {
     auto& out = rows.emplace_back(json::array());
     for (const auto& value : row) out.push_back(to_json(value));
   }
-  return as_json(json{{"columns", x.columns}, {"rows", std::move(rows)}});
+  auto columns = json::array();
+  for (const auto& name : x.columns) columns.push_back(in_json(name));
+  return as_json(json{{"columns", std::move(columns)}, {"rows", std::move(rows)}});
 }
 
 caf::result<http_response> handle_sql(probe_actor* self, const http_request& r) {
   return with_body(self, r, [self](const bytes& body, promise answer) {
+    if (!is_utf8(body.view())) {
+      answer.deliver(wants("SQL in UTF-8"));
+      return;
+    }
     self->sql()
         .exec(std::string{body.view()})
         .then(
@@ -220,7 +251,7 @@ void feed(probe_actor* self, const std::shared_ptr<event_feed>& events, const bo
 void handle_events(probe_actor* self, const http_request& r) {
   const auto events = std::make_shared<event_feed>();
   events->count = number(r, "count").value_or(1);
-  events->pause = std::chrono::milliseconds{number(r, "ms").value_or(1000)};
+  events->pause = waitable(time_of(r, "ms", std::chrono::seconds{1}));
   const auto out = self->stream(
       r, {.status = 200, .headers = {{"content-type", "text/event-stream"}}, .body = {}});
   self->on_writable(out, [=](const body_writer& to) { feed(self, events, to); });
@@ -262,7 +293,7 @@ caf::result<http_response> handle_info(probe_actor* self) {
       {"generation", start.self.generation},
       {"starts", self->state.starts()},
       {"wakes", self->state.wakes},
-      {"lastStop", self->state.last_stop},
+      {"lastStop", in_json(self->state.last_stop)},
       {"alarms", self->state.alarms},
       {"requests", self->open_requests()},
       {"sockets", self->sockets().size()},
@@ -290,10 +321,9 @@ caf::result<http_response> handle(probe_actor* self, const http_request& r) {
   }
   if (is("slow")) {
     auto answer = self->make_response_promise<http_response>();
-    self->delayed_send(
-        self, std::chrono::milliseconds{number(r, "ms").value_or(0)}, later{[answer]() mutable {
-          answer.deliver(said_plainly(200, "at last\n"));
-        }});
+    self->delayed_send(self, waitable(time_of(r, "ms")), later{[answer]() mutable {
+                         answer.deliver(said_plainly(200, "at last\n"));
+                       }});
     return answer;
   }
   if (is("fail"))
@@ -309,8 +339,7 @@ caf::result<http_response> handle(probe_actor* self, const http_request& r) {
     return said_plainly(200, "farewell\n");
   }
   if (is("alarm")) {
-    self->set_alarm(
-        std::chrono::system_clock::now() + std::chrono::milliseconds{number(r, "ms").value_or(0)});
+    self->set_alarm(nuncio::later(std::chrono::system_clock::now(), time_of(r, "ms")));
     return said_plainly(200, "set\n");
   }
   return said_plainly(404, fmt::format("no route for {} {}\n", r.method.view(), path));

@@ -115,6 +115,49 @@ TEST_CASE_FIXTURE(
   CHECK(info()["requests"] == 1);
 }
 
+TEST_CASE_FIXTURE(
+    probed_pool, "keys, values and texts that are not UTF-8 are shown in hex, and crash nothing") {
+  const std::string raw("\xff\x00\x01", 3);
+  CHECK(client.request(id, "PUT", "/request/kv?key=b%FE%00", raw)->status == 200);
+  CHECK(client.request(id, "PUT", "/request/kv?key=b1", "text")->status == 200);
+  CHECK(client.get(id, "/request/kv?key=b%FE%00").body == raw);
+  CHECK(
+      json::parse(client.get(id, "/request/kv?prefix=b").body) ==
+      json::parse(R"([["b1","text"],[{"hex":"62fe00"},{"hex":"ff0001"}]])"));
+  CHECK(
+      json::parse(client.post(id, "/request/sqlite", "select cast(x'ff41' as text) as t").body) ==
+      json::parse(R"({"columns":["t"],"rows":[[{"hex":"ff41"}]]})"));
+  CHECK(info()["generation"] == 1);
+  CHECK(client.request(id, "PUT", "/request/kv?key=probe%2Fstop", raw)->status == 200);
+  REQUIRE(client.post(id, "/request/crash").status == 500);
+  CHECK(await([&] { return info()["lastStop"] == json{{"hex", "ff0001"}}; }));
+}
+
+TEST_CASE_FIXTURE(probed_pool, "a list by prefix leaves out keys that go on with 0xff") {
+  for (const auto* key : {"b", "b%FE%FF", "b%FF", "b%FFz", "%FF"})
+    CHECK(client.request(id, "PUT", fmt::format("/request/kv?key={}", key), "v")->status == 200);
+  CHECK(
+      json::parse(client.get(id, "/request/kv?prefix=b").body) ==
+      json::parse(R"([["b","v"],[{"hex":"62feff"},"v"]])"));
+  CHECK(
+      json::parse(client.get(id, "/request/kv?prefix=b%FF").body) ==
+      json::parse(R"([[{"hex":"62ff"},"v"],[{"hex":"62ff7a"},"v"]])"));
+  const auto all = client.get(id, "/request/kv?prefix=").body;
+  CHECK(all.find(R"({"hex":"62ff7a"})") != std::string::npos);
+  CHECK(all.find(R"({"hex":"ff"})") == std::string::npos);
+}
+
+TEST_CASE_FIXTURE(
+    probed_pool, "what is over a limit of storage is the client's mistake, and said") {
+  CHECK(client.request(id, "PUT", "/request/kv?key=k", std::string(200'000, 'x'))->status == 413);
+  const auto long_key = "/request/kv?key=" + std::string(3000, 'k');
+  CHECK(client.request(id, "PUT", long_key, "v")->status == 413);
+  CHECK(client.get(id, "/request/kv?key=k").status == 404);
+  CHECK(client.post(id, "/request/sql", "select '\xff'").status == 400);
+  CHECK(client.post(id, "/request/alarm?ms=18446744073709551615").status == 200);
+  CHECK(info()["generation"] == 1);
+}
+
 TEST_SUITE_END();
 
 }  // namespace nuncio::e2e

@@ -50,13 +50,30 @@ std::vector<std::string> engine_command(const std::vector<std::string>& flags) {
   return out;
 }
 
+std::vector<std::string> limited(std::vector<std::string> command, int files_max) {
+  std::vector<std::string> out{
+      "/bin/sh", "-c", "ulimit -n " + std::to_string(files_max) + "; exec \"$0\" \"$@\""};
+  out.insert(out.end(), command.begin(), command.end());
+  return out;
+}
+
+std::chrono::nanoseconds cpu_time(pid_t of) {
+  clockid_t clock{};
+  timespec t{};
+  REQUIRE(clock_getcpuclockid(of, &clock) == 0);
+  REQUIRE(clock_gettime(clock, &t) == 0);
+  return std::chrono::seconds{t.tv_sec} + std::chrono::nanoseconds{t.tv_nsec};
+}
+
 /// Runs until the end of its scope, on the port that it says.
 struct engine_program {
   e2e::process process;
   std::string endpoint;
   std::uint16_t port = 0;
 
-  explicit engine_program(const std::vector<std::string>& flags) : process(engine_command(flags)) {
+  explicit engine_program(const std::vector<std::string>& flags, int files_max = 0)
+      : process(
+            files_max == 0 ? engine_command(flags) : limited(engine_command(flags), files_max)) {
     const std::string before = "ready: endpoint=";
     const bool ready = process.await_line(before);
     INFO(process.log());
@@ -258,6 +275,21 @@ TEST_CASE("nuncio engine: it listens on loopback only, unless told otherwise") {
   }
   const engine_program open{{"--port", "0", "--address", "0.0.0.0"}};
   CHECK(listens_at(other, open.port));
+}
+
+TEST_CASE("nuncio engine: at its limit of files it waits for one instead of spinning") {
+  const engine_program engine{{"--port", "0"}, 64};
+  std::vector<std::unique_ptr<raw_socket>> crowd;
+  for (int i = 0; i < 100; ++i) {
+    crowd.push_back(std::make_unique<raw_socket>(engine.port));
+    REQUIRE(crowd.back()->good());
+  }
+  std::this_thread::sleep_for(500ms);  // those that it can take are taken
+  const auto before = cpu_time(engine.process.pid());
+  std::this_thread::sleep_for(1s);
+  CHECK(cpu_time(engine.process.pid()) - before < 100ms);
+  crowd.clear();
+  CHECK(engine.stat("actors") == 0);
 }
 
 TEST_CASE("nuncio engine: what it can't do it says, with an exit status") {

@@ -33,6 +33,7 @@ constexpr std::size_t socket_message_limit = 64U << 20U;
 constexpr std::size_t socket_queue_limit = 256U << 20U;  ///< unsent bytes before a peer is dropped
 constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr auto tick_interval = std::chrono::milliseconds{5};
+constexpr auto accept_pause = std::chrono::milliseconds{100};
 constexpr auto linger_limit = std::chrono::seconds{2};
 
 std::string lower(std::string_view x) {
@@ -598,7 +599,15 @@ struct web_server::implementation {
   void accept() {
     acceptor.async_accept([this](error_code ec, tcp::socket socket) {
       if (ec == asio::error::operation_aborted) return;
-      if (!ec) std::make_shared<http_session>(std::move(socket), open, handler)->run();
+      if (!ec) {
+        std::make_shared<http_session>(std::move(socket), open, handler)->run();
+      } else if (acceptor.is_open()) {
+        // Out of files, as a rule: who knocks stays in the kernel's queue, and accepting at once would fail as fast.
+        full.expires_after(accept_pause);
+        return full.async_wait([this](error_code over) {
+          if (!over) accept();
+        });
+      }
       if (acceptor.is_open()) accept();
     });
   }
@@ -617,6 +626,7 @@ struct web_server::implementation {
   asio::io_context context{1};
   tcp::acceptor acceptor{context};
   asio::steady_timer timer{context};
+  asio::steady_timer full{context};
   std::thread thread;
 };
 
@@ -658,6 +668,7 @@ void web_server::stop(bool by_reset) {
     error_code ignored;
     me.acceptor.close(ignored);
     me.timer.cancel();
+    me.full.cancel();
     for (auto* c : std::set<connection*>{me.open.open}) c->reset_now(by_reset);
     me.context.stop();
   });
