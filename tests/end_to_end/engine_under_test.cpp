@@ -21,11 +21,13 @@ namespace {
 // The dev engine as a program.
 class engine_program {
 public:
-  explicit engine_program(bool streaming) : streaming_(streaming) {}
+  engine_program(bool streaming, std::string data)
+      : streaming_(streaming), data_(std::move(data)) {}
 
   void start() {
     std::vector<std::string> command{NUNCIO_PROGRAM, "engine", "--port", std::to_string(port_)};
     if (streaming_) command.emplace_back("--streaming");
+    if (!data_.empty()) command.insert(command.end(), {"--data", data_});
     child_.emplace(std::move(command));
     REQUIRE(child_->await_line("ready: endpoint="));
     const auto& line = child_->line();
@@ -44,6 +46,7 @@ public:
 
 private:
   bool streaming_;
+  std::string data_;
   std::optional<process> child_;
   std::uint16_t port_ = 0;
 };
@@ -80,6 +83,7 @@ engine_kind kind_under_test() {
 struct engine_under_test::impl {
   ~impl() {
     dev.reset();
+    program.reset();
     std::error_code ignored;
     if (!data.empty()) std::filesystem::remove_all(data, ignored);
   }
@@ -91,16 +95,17 @@ struct engine_under_test::impl {
 };
 
 engine_under_test::engine_under_test(engine_setup setup) : impl_(std::make_unique<impl>()) {
+  if (setup.keep_data && kind_under_test() == engine_kind::dev) {
+    auto pattern = (std::filesystem::temp_directory_path() / "nuncio-e2e-XXXXXX").string();
+    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+    impl_->data = pattern;
+  }
   if (kind_under_test() == engine_kind::dev && (setup.crowded || setup.apart)) {
-    impl_->program.emplace(setup.streaming);
+    impl_->program.emplace(setup.streaming, impl_->data);
   } else if (kind_under_test() == engine_kind::dev) {
     dev_engine_options options;
     options.streaming = setup.streaming;
-    if (setup.keep_data) {
-      auto pattern = (std::filesystem::temp_directory_path() / "nuncio-e2e-XXXXXX").string();
-      REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-      options.data = impl_->data = pattern;
-    }
+    options.data = impl_->data;
     impl_->dev.emplace(std::move(options));
   } else {
     rivet_engine_options options{.streaming = setup.streaming};

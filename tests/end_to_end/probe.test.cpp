@@ -124,6 +124,10 @@ TEST_CASE_FIXTURE(
   CHECK(
       json::parse(client.get(id, "/request/kv?prefix=b").body) ==
       json::parse(R"([["b1","text"],[{"hex":"62fe00"},{"hex":"ff0001"}]])"));
+  // The engine's SQL has nothing else than UTF-8 to answer with.
+  CHECK(
+      json::parse(client.post(id, "/request/sql", "select cast(x'ff41' as text) as t").body) ==
+      json::parse(R"({"columns":["t"],"rows":[["\ufffdA"]]})"));
   CHECK(
       json::parse(client.post(id, "/request/sqlite", "select cast(x'ff41' as text) as t").body) ==
       json::parse(R"({"columns":["t"],"rows":[[{"hex":"ff41"}]]})"));

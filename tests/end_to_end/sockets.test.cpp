@@ -3,11 +3,14 @@
 
 #include <atomic>
 #include <fstream>
+#include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "probed_pool.hpp"
 #include "process.hpp"
+#include "raw_client.hpp"
 #include "socket_crowd.hpp"
+#include "tunnel_judges.hpp"
 
 namespace nuncio::e2e {
 
@@ -94,6 +97,56 @@ TEST_CASE_FIXTURE(
   CHECK(refused.await_close() == 4004);
   CAPTURE(refused.close_reason());
   CHECK(refused.close_reason() == "no such WebSocket");
+}
+
+TEST_CASE_FIXTURE(
+    sockets, "a client's close is answered with its own words, and the host hears them") {
+  struct notes {
+    std::mutex mutex;
+    std::vector<std::string> closes;
+  };
+
+  const auto heard = std::make_shared<notes>();
+  proxy->judge_to_host([heard](const protocol::to_envoy& m) {
+    if (const auto* close = tunnel_kind<protocol::to_envoy_web_socket_close>(m)) {
+      const std::lock_guard guard{heard->mutex};
+      heard->closes.push_back(fmt::format(
+          "{} {}", close->code.value_or(0), close->reason ? close->reason->str() : "(none)"));
+    }
+    return fate::pass;
+  });
+  const std::pair<std::string, std::string> closes[] = {
+      {"\x0f\xa1"
+       "bye",
+       "4001 bye"},
+      {"\x03\xe9"
+       "away",
+       "1001 away"},
+      {std::string{"\x03\xe8", 2}, "1000 "},
+      {"", "1000 (none)"}};  // no code: answered without one
+  std::vector<std::string> all;
+  for (const auto* kind : {"echo", "hibernate"})
+    for (const auto& [payload, told] : closes) {
+      CAPTURE(kind);
+      CAPTURE(told);
+      raw_client one{engine.port()};
+      CHECK(one.send(upgrade_head(target(fmt::format("/websocket/{}", kind)))));
+      REQUIRE(one.await("\r\n\r\n"));
+      CHECK(one.send(client_frame(0x81, "said")));
+      REQUIRE(one.await("said"));
+      CHECK(one.send(client_frame(0x88, payload)));
+      CHECK(one.await_end());
+      const auto answer = std::string{'\x88', static_cast<char>(payload.size())} + payload;
+      CHECK(one.received().ends_with(answer));
+      all.push_back(told);
+      CHECK(await([&] {
+        const std::lock_guard guard{heard->mutex};
+        return heard->closes.size() >= all.size();
+      }));
+    }
+  const std::lock_guard guard{heard->mutex};
+  CHECK(
+      fmt::format("{}", fmt::join(heard->closes, ", ")) == fmt::format("{}", fmt::join(all, ", ")));
 }
 
 TEST_CASE_FIXTURE(sockets, "a client that vanishes is noticed, and nobody else") {

@@ -5,6 +5,7 @@
 #include <engine/dev_engine.hpp>
 #include <filesystem>
 #include <future>
+#include <thread>
 
 #include "hand_envoy.hpp"
 
@@ -352,6 +353,125 @@ TEST_CASE("a client that floods is read no faster than its actor's host reads, w
     REQUIRE(envoy.expect_tunnel<protocol::to_envoy_web_socket_message>().first.message_index == i);
   flood.get();
   CHECK(engine.stats().connected == 1);
+}
+
+TEST_CASE("a client's close is told with its code and reason, and answered with the same") {
+  dev_engine engine{with_pool()};
+  const auto port = engine.start();
+  REQUIRE(port);
+  hand_envoy envoy{*port};
+  envoy.expect<protocol::to_envoy_init>();
+  const auto id = id_of(create(*port));
+  envoy.start();
+  const auto told = [&] {
+    const auto close = envoy.expect_tunnel<protocol::to_envoy_web_socket_close>().second;
+    return std::pair{close.code, close.reason ? close.reason->str() : "(none)"};
+  };
+  using words = std::pair<std::optional<std::uint16_t>, std::string>;
+  const auto closes = [&](std::string_view payload, std::uint16_t code, std::string_view reason) {
+    ws_client client{*port, "/gateway/" + id + "/ws"};
+    const auto message = envoy.expect_tunnel<protocol::to_envoy_web_socket_open>().first;
+    envoy.reply(message, 0, protocol::to_rivet_web_socket_open{});
+    client.send(payload, 8);
+    const auto answer = client.receive();
+    CHECK(answer.code == code);
+    CHECK(answer.data == reason);
+    CHECK(client.receive().code == 1006);
+  };
+  closes(
+      "\x0f\xa1"
+      "bye",
+      4001,
+      "bye");
+  CHECK(told() == words{4001, "bye"});
+  closes("\x03\xe8", 1000, "");
+  CHECK(told() == words{1000, ""});
+  closes("", 1005, "");
+  CHECK(told() == words{1000, "(none)"});
+
+  // Before the actor has accepted nothing is read, a close neither.
+  ws_client early{*port, "/gateway/" + id + "/ws"};
+  early.send(
+      "\x0f\xa2"
+      "gone",
+      8);
+  const auto message = envoy.expect_tunnel<protocol::to_envoy_web_socket_open>().first;
+  CHECK(early.quiet());
+  envoy.reply(message, 0, protocol::to_rivet_web_socket_open{});
+  CHECK(told() == words{4002, "gone"});
+  CHECK(early.receive().code == 4002);
+}
+
+TEST_CASE("who waits for an actor that stops before it is ready wakes it eight times more") {
+  dev_engine engine{with_pool()};
+  const auto port = engine.start();
+  REQUIRE(port);
+  hand_envoy envoy{*port};
+  envoy.expect<protocol::to_envoy_init>();
+  const auto id = id_of(create(*port));
+  const auto fails = [&] {
+    const auto commands = envoy.expect<protocol::to_envoy_commands>().commands;
+    REQUIRE(commands.size() == 1);
+    envoy.stopped(commands[0].checkpoint, protocol::stop_code::error);
+    return commands[0].checkpoint.generation;
+  };
+  std::uint32_t generation = 0;
+  for (int i = 0; i < 2; ++i) {
+    CAPTURE(i);
+    auto answer =
+        std::async(std::launch::async, [&] { return http(*port, "GET", "/gateway/" + id + "/"); });
+    while (engine.stats().http_requests == static_cast<std::uint64_t>(i)) std::this_thread::yield();
+    for (int n = 0; n < 9; ++n) CHECK(fails() == ++generation);
+    const auto refused = answer.get();
+    CHECK(refused.status == 503);
+    CHECK(
+        refused.head.find("x-rivet-error: guard.actor_wake_retries_exceeded") != std::string::npos);
+  }
+  CHECK(engine.stats().commands_issued == 18);
+}
+
+TEST_CASE(
+    "an envoy that does not read is sent no more than it may have waiting, and loses nothing") {
+  auto options = with_pool();
+  options.limits.envoy_unsent_max = 1U << 20U;
+  dev_engine engine{options};
+  const auto port = engine.start();
+  REQUIRE(port);
+  hand_envoy envoy{*port};
+  envoy.expect<protocol::to_envoy_init>();
+  const auto id = id_of(create(*port));
+  envoy.start();
+  SUBCASE("requests") {
+    const std::string body(16U << 20U, 'x');  // more than the kernel takes
+    std::vector<std::future<http_result>> answers;
+    for (int i = 0; i < 4; ++i)
+      answers.push_back(std::async(
+          std::launch::async, [&] { return http(*port, "POST", "/gateway/" + id + "/", body); }));
+    while (engine.stats().http_requests < 4) std::this_thread::yield();
+    CHECK(engine.stats().http_attempts == 1);
+    for (int i = 0; i < 4; ++i) {
+      const auto [message, request] = envoy.expect_tunnel<protocol::to_envoy_request_start>();
+      REQUIRE(request.body);
+      CHECK(request.body->size() == body.size());
+      envoy.reply(message, 0, ok("read"));
+    }
+    for (auto& each : answers) CHECK(each.get().body == "read");
+  }
+  SUBCASE("what a client says on a WebSocket") {
+    ws_client client{*port, "/gateway/" + id + "/ws"};
+    const auto message = envoy.expect_tunnel<protocol::to_envoy_web_socket_open>().first;
+    envoy.reply(message, 0, protocol::to_rivet_web_socket_open{});
+    auto sent = std::async(std::launch::async, [&] {
+      for (char c = 'a'; c < 'f'; ++c) client.send(std::string(16U << 20U, c));
+    });
+    for (char c = 'a'; c < 'f'; ++c) {
+      const auto got = envoy.expect_tunnel<protocol::to_envoy_web_socket_message>().second;
+      CHECK(got.data.size() == 16U << 20U);
+      CHECK(got.data.view().front() == c);
+    }
+    sent.get();
+  }
+  CHECK(engine.stats().connections == 1);
 }
 
 TEST_CASE("undecodable frames are ignored, a malformed id closes") {

@@ -31,9 +31,14 @@ inline http_reply api_error(
 
 /// An error of the gateway itself, which also names it in a header.
 inline http_reply gateway_error(
-    unsigned status, std::string group, std::string code, std::string message) {
+    unsigned status,
+    std::string group,
+    std::string code,
+    std::string message,
+    nlohmann::ordered_json metadata = nullptr) {
   const auto name = group + "." + code;
-  auto reply = api_error(status, std::move(group), std::move(code), std::move(message));
+  auto reply =
+      api_error(status, std::move(group), std::move(code), std::move(message), std::move(metadata));
   reply.headers.push_back({"x-rivet-error", name});
   return reply;
 }

@@ -25,6 +25,8 @@ struct engine_limits {
   millis ready_timeout = 30000;  ///< gateway: how long a request waits for its actor
   millis retry_first = 150;      ///< gateway: wait before the second attempt; doubles
   int attempts_max = 7;          ///< gateway: attempts before 502
+  /// gateway: how often who waits for an actor wakes it again that stops before it is ready, until 503
+  int wake_retries_max = 8;
   millis response_timeout = 300000;    ///< gateway: request sent, no response
   millis socket_open_timeout = 15000;  ///< gateway: WebSocketOpen unanswered
   millis socket_ack_timeout =

@@ -323,7 +323,11 @@ private:
     if (plan.reverse && commands != nullptr)
       std::reverse(commands->commands.begin(), commands->commands.end());
     auto encoded = protocol::encode(message, link.version);
-    if (!encoded) return true;
+    if (!encoded) {
+      std::fprintf(
+          stderr, "dev engine: a message is lost: %s\n", to_string(encoded.error()).c_str());
+      return true;
+    }
     const bytes frame{std::move(*encoded)};
     if (commands != nullptr)
       stats_.deliveries += commands->commands.size() * static_cast<unsigned>(plan.copies);

@@ -12,6 +12,10 @@ namespace nuncio::engine {
 
 namespace {
 
+http_reply not_ready() {
+  return gateway_error(503, "guard", "actor_ready_timeout", "The actor was not ready in time.");
+}
+
 fixed4 random_word(std::mt19937_64& random) {
   fixed4 out;
   const auto word = random();
@@ -217,20 +221,42 @@ void gateway::advance(exchange& x, millis now) {
     } else if (!x.whole && !would_stream(*a)) {
       x.responder->set_reading(true);
     } else if (const auto connection = core_.host_of(*a);
-               x.request.body.size() > limits_.chunk_bytes && x.deadline > now &&
-               !has_room_(connection)) {
+               x.request.body.size() > limits_.chunk_bytes && !has_room_(connection)) {
       crowded_.insert(x.id);
+      if (x.deadline <= now) refuse(x, not_ready());
     } else if (connection != 0) {
       attempt(x, *a, connection, now);
     } else {
       attempt_failed(x, now);
     }
   } else if (x.deadline <= now) {
-    refuse(
-        x, gateway_error(503, "guard", "actor_ready_timeout", "The actor was not ready in time."));
+    refuse(x, not_ready());
   } else {
-    core_.wake(x.actor, now);
+    wake(x, *a, now);
   }
+}
+
+void gateway::wake(exchange& x, const actor_record& actor, millis now) {
+  const bool starting = actor.phase == actor_phase::starting;
+  if (!x.woken) x.woken = {actor.generation - (starting ? 1 : 0), 0};
+  const auto stopped = static_cast<int>(actor.generation - x.woken->before) - (starting ? 1 : 0);
+  if (std::exchange(x.woken->stopped, stopped) != stopped)
+    set_deadline(x, now + limits_.ready_timeout);  // for each anew
+  if (stopped > limits_.wake_retries_max)
+    refuse(
+        x,
+        gateway_error(
+            503,
+            "guard",
+            "actor_wake_retries_exceeded",
+            "Actor " + x.actor.str() + " stopped before becoming ready after " +
+                std::to_string(limits_.wake_retries_max) +
+                " wake retries: actor_stopped_before_ready.",
+            {{"actor_id", x.actor.str()},
+             {"reason", "actor_stopped_before_ready"},
+             {"wake_retries", limits_.wake_retries_max}}));
+  else
+    core_.wake(x.actor, now);
 }
 
 void gateway::advance_sent(exchange& x, bool same, millis now) {
@@ -257,6 +283,7 @@ void gateway::advance_sent(exchange& x, bool same, millis now) {
 void gateway::attempt(
     exchange& x, const actor_record& actor, connection_id connection, millis now) {
   ++x.attempts;
+  x.woken.reset();
   x.connection = connection;
   x.generation = actor.generation;
   x.out_index = 0;

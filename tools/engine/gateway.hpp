@@ -99,6 +99,12 @@ private:
     std::deque<protocol::to_rivet_tunnel_message_kind> early;  ///< from an actor that starts again
   };
 
+  /// How the actor fares that somebody waits for.
+  struct waking {
+    std::uint32_t before = 0;  ///< the generation before the first that may become ready
+    int stopped = 0;           ///< how many of them have stopped before they were
+  };
+
   struct exchange {
     exchange_id id;
     actor_id actor;
@@ -110,6 +116,7 @@ private:
     millis deadline = 0;  ///< under which it stands in timers_: change it by set_deadline only
     int attempts = 0;     ///< sent to an envoy
     int failures = 0;     ///< those that failed, and times that the envoy was away
+    std::optional<waking> woken;  ///< while it waits for its actor
     std::uint32_t generation = 0;
     connection_id connection = 0;
     std::uint16_t out_index = 0;
@@ -145,6 +152,7 @@ private:
   void attempt(exchange& x, const actor_record& actor, connection_id connection, millis now);
   void attempt_failed(exchange& x, millis now);
   void give_up(exchange& x);
+  void wake(exchange& x, const actor_record& actor, millis now);
   void refuse(exchange& x, http_reply reply);
   void finish(exchange& x);
   void set_deadline(exchange& x, millis deadline);

@@ -5,6 +5,7 @@
 
 #include "api_error.hpp"
 #include "gateway.hpp"
+#include "lossy_text.hpp"
 #include "random_id.hpp"
 
 namespace nuncio::engine {
@@ -16,18 +17,9 @@ constexpr std::size_t client_message_max = 32U << 20U;
 /// Messages that an actor may send while it is not Running again.
 constexpr std::size_t early_max = 4096;
 
-/// Text as a client may see it: what is not UTF-8 becomes U+FFFD.
-bytes lossy_text(const bytes& x) {
-  if (is_utf8(x.view())) return x;
-  std::string out;
-  auto rest = x.view();
-  while (!rest.empty()) {
-    std::size_t n = std::min<std::size_t>(rest.size(), 4);
-    while (n > 1 && !is_utf8(rest.substr(0, n))) --n;
-    out += is_utf8(rest.substr(0, n)) ? rest.substr(0, n) : std::string_view{"\xef\xbf\xbd"};
-    rest.remove_prefix(n);
-  }
-  return bytes{std::move(out)};
+/// A message as a client may see it.
+bytes as_shown(const bytes& x, bool binary) {
+  return binary || is_utf8(x.view()) ? x : bytes{lossy_text(x.view())};
 }
 
 /// Whether `index` is at or before `upto`, modulo 2^16.
@@ -79,6 +71,7 @@ void gateway::advance_socket(exchange& x, bool same, millis now) {
 void gateway::resume_socket(exchange& x, const actor_record& actor, millis now) {
   auto& s = *x.socket;
   x.at = stage::waiting_response;
+  x.woken.reset();
   x.generation = actor.generation;
   x.connection = core_.host_of(actor);
   set_deadline(x, now + limits_.socket_gc_interval);
@@ -175,8 +168,7 @@ void gateway::tell_client_end(exchange& x, const client_end& end) {
   if (end.code && *end.code == 1005) {
     close = {1000, std::nullopt};
   } else if (end.code) {
-    close.code = *end.code;
-    close.reason = end.reason.empty() ? std::optional<text>{} : std::optional<text>{end.reason};
+    close = {*end.code, text{end.reason}};
   }
   tell(x, std::move(close));
 }
@@ -198,7 +190,7 @@ void gateway::handle_socket(
   } else if (x.at == stage::waiting_ready || x.at == stage::backing_off) {
     if (s.early.size() < early_max) s.early.push_back(kind);
   } else if (const auto* m = std::get_if<protocol::to_rivet_web_socket_message>(&kind)) {
-    if (s.opened) s.client->send(m->binary ? m->data : lossy_text(m->data), m->binary);
+    if (s.opened) s.client->send(as_shown(m->data, m->binary), m->binary);
   } else if (const auto* close = std::get_if<protocol::to_rivet_web_socket_close>(&kind)) {
     on_socket_close(x, *close, now);
   }

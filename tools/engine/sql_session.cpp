@@ -8,6 +8,8 @@
 #include <chrono>
 #include <cstring>
 
+#include "lossy_text.hpp"
+
 namespace nuncio::engine {
 
 namespace {
@@ -78,7 +80,7 @@ public:
     std::vector<text> out;
     out.reserve(static_cast<std::size_t>(sqlite3_column_count(handle_)));
     for (int i = 0; i < sqlite3_column_count(handle_); ++i)
-      out.emplace_back(sqlite3_column_name(handle_, i));
+      out.emplace_back(lossy_text(sqlite3_column_name(handle_, i)));
     return out;
   }
 
@@ -104,7 +106,7 @@ private:
       }
       case SQLITE_TEXT: {
         const auto* x = reinterpret_cast<const char*>(sqlite3_column_text(handle_, i));
-        return sqlite_value_text{text{std::string{x, size}}};
+        return sqlite_value_text{text{lossy_text({x, size})}};
       }
       case SQLITE_BLOB: {
         // An empty blob reads as NULL on the real engine.
@@ -123,7 +125,7 @@ private:
 };
 
 failure broken(sqlite3* db, std::string_view what) {
-  return {errc::refused, fmt::format("failed to {}: {}", what, sqlite3_errmsg(db))};
+  return {errc::refused, fmt::format("failed to {}: {}", what, lossy_text(sqlite3_errmsg(db)))};
 }
 
 }  // namespace

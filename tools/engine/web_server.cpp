@@ -28,7 +28,11 @@ using tcp = asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr std::uint64_t request_body_limit = 64U << 20U;
-constexpr std::uint32_t head_limit = 60U << 10U;  ///< Beast can't hold a field of 64 KiB
+constexpr std::uint32_t head_limit = 60U << 10U;     ///< Beast can't hold a field of 64 KiB
+constexpr std::size_t bodies_limit = 512U << 20U;    ///< of requests that are not answered
+constexpr std::size_t small_body = 64U << 10U;       ///< not counted
+constexpr std::size_t unannounced_body = 1U << 20U;  ///< as what a body of unknown length counts
+constexpr auto body_patience = std::chrono::minutes{1};  ///< from the first byte to the last
 constexpr std::size_t socket_message_limit = 64U << 20U;
 constexpr std::size_t socket_queue_limit = 256U << 20U;  ///< unsent bytes before a peer is dropped
 constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -65,8 +69,43 @@ public:
   virtual void reset_now(bool by_reset) = 0;
 };
 
+/// What bodies of requests may take of memory together: who finds no room is not read from until there is.
+class body_room {
+public:
+  void ask(std::size_t n, std::function<void()> then) {
+    waiting_.push_back({n, std::move(then)});
+    admit();
+  }
+
+  void give_back(std::size_t n) {
+    taken_ -= n;
+    admit();
+  }
+
+  void forget_waiting() { std::exchange(waiting_, {}).clear(); }
+
+private:
+  struct waiter {
+    std::size_t size;
+    std::function<void()> then;
+  };
+
+  void admit() {
+    while (!waiting_.empty() && (taken_ == 0 || taken_ + waiting_.front().size <= bodies_limit)) {
+      const auto next = std::move(waiting_.front());
+      waiting_.pop_front();
+      taken_ += next.size;
+      next.then();
+    }
+  }
+
+  std::size_t taken_ = 0;
+  std::deque<waiter> waiting_;
+};
+
 struct registry {
   std::set<connection*> open;
+  body_room bodies;
 };
 
 void end_socket(tcp::socket& socket, bool by_reset) {
@@ -92,6 +131,9 @@ public:
     stream_.set_option(websocket::stream_base::decorator([](websocket::response_type& response) {
       response.set(http::field::sec_websocket_protocol, "rivet");
     }));
+    stream_.control_callback([this](websocket::frame_type kind, beast::string_view) {
+      if (kind == websocket::frame_type::close) answer_close();
+    });
   }
 
   ~socket_session() override { registry_.open.erase(this); }
@@ -133,10 +175,15 @@ public:
     reading_ = on;
     if (!on || !stalled_) return;
     stalled_ = false;
-    asio::post(stream_.get_executor(), [self = shared_from_this()] { self->take(); });
+    asio::post(stream_.get_executor(), [self = shared_from_this()] {
+      if (self->holds_message_)
+        self->take();
+      else
+        self->read();
+    });
   }
 
-  [[nodiscard]] std::size_t unsent() const override { return queued_bytes_; }
+  [[nodiscard]] std::size_t unsent() const override { return queued_bytes_ + current_.data.size(); }
 
   void reset_now(bool by_reset) override {
     ending_ = true;
@@ -150,8 +197,13 @@ private:
   };
 
   void read() {
+    if (!reading_) {
+      stalled_ = true;
+      return;
+    }
     stream_.async_read(buffer_, [self = shared_from_this()](error_code ec, std::size_t) {
       if (ec) return self->gone(ec);
+      self->holds_message_ = true;
       self->take();
     });
   }
@@ -161,11 +213,22 @@ private:
       stalled_ = true;
       return;
     }
+    holds_message_ = false;
     const auto data = buffer_.data();
     auto copy = bytes::copy_of({static_cast<const std::uint8_t*>(data.data()), data.size()});
     buffer_.consume(buffer_.size());
     if (on_message) on_message(std::move(copy), stream_.got_binary());
     read();
+  }
+
+  /// Beast would answer a close frame with its code alone, and one without a code with 1000: the real engine repeats it.
+  void answer_close() {
+    if (ending_) return;
+    ending_ = true;
+    queue_.clear();
+    stream_.async_close(stream_.reason(), [self = shared_from_this()](error_code) {});
+    // Told at once: the read ends only when the peer has ended TCP.
+    report(websocket::error::closed);
   }
 
   void gone(error_code ec) {
@@ -201,6 +264,7 @@ private:
           asio::buffer(current_.data.data(), current_.data.size()),
           [self = shared_from_this()](error_code ec, std::size_t) {
             self->writing_ = false;
+            self->current_ = {};
             if (ec) return;
             self->write();
           });
@@ -221,10 +285,10 @@ private:
   }
 
   /// For ends of our own making: a read that would report them may not be under way.
-  void report_end() {
-    asio::post(stream_.get_executor(), [self = shared_from_this()] {
-      self->gone(asio::error::operation_aborted);
-    });
+  void report_end() { report(asio::error::operation_aborted); }
+
+  void report(error_code ec) {
+    asio::post(stream_.get_executor(), [self = shared_from_this(), ec] { self->gone(ec); });
   }
 
   websocket::stream<tcp::socket> stream_;
@@ -239,7 +303,8 @@ private:
   bool drop_when_flushed_ = false;
   bool drop_by_reset_ = false;
   bool reading_ = true;
-  bool stalled_ = false;
+  bool stalled_ = false;        ///< not read further until it is wanted
+  bool holds_message_ = false;  ///< and what was read is in buffer_
 };
 
 class http_session final : public connection, public std::enable_shared_from_this<http_session> {
@@ -251,7 +316,10 @@ public:
     socket_.set_option(tcp::no_delay(true), ignored);
   }
 
-  ~http_session() override { registry_.open.erase(this); }
+  ~http_session() override {
+    registry_.open.erase(this);
+    give_back_room();
+  }
 
   void run() {
     parser_.emplace();
@@ -429,10 +497,30 @@ private:
   void read_body() {
     const auto target = parser_->get().target();
     if (handler_.wants_parts(path_and_query({target.data(), target.size()}))) return begin_parts();
+    const auto announced = parser_->content_length();
+    const auto size =
+        announced ? std::min<std::uint64_t>(*announced, request_body_limit) : unannounced_body;
+    if (size <= small_body) return read_whole();
+    registry_.bodies.ask(size, [self = shared_from_this(), size] {
+      self->room_taken_ = size;
+      self->read_whole();
+    });
+  }
+
+  void read_whole() {
+    patience_.expires_after(body_patience);
+    patience_.async_wait([weak = weak_from_this()](error_code ec) {
+      if (const auto self = weak.lock(); self && !ec) end_socket(self->socket_, false);
+    });
     http::async_read(
         socket_, buffer_, *parser_, [self = shared_from_this()](error_code ec, std::size_t) {
+          self->patience_.cancel();
           if (!self->has_ended(ec)) self->dispatch();
         });
+  }
+
+  void give_back_room() {
+    if (const auto n = std::exchange(room_taken_, 0); n != 0) registry_.bodies.give_back(n);
   }
 
   http_request request_of(const http::request<http::string_body>& parsed) {
@@ -554,6 +642,7 @@ private:
 
   void next() {
     ++exchange_;
+    give_back_room();
     if (keep_alive_) {
       run();
     } else if (in_parts_) {
@@ -580,6 +669,8 @@ private:
   part out_;
   std::uint64_t body_total_ = 0;
   asio::steady_timer linger_{socket_.get_executor()};
+  asio::steady_timer patience_{socket_.get_executor()};
+  std::size_t room_taken_ = 0;
   bool writing_ = false;
   bool finished_ = false;
   bool in_parts_ = false;  ///< the body comes bit by bit, and its end has not
@@ -669,6 +760,7 @@ void web_server::stop(bool by_reset) {
     me.acceptor.close(ignored);
     me.timer.cancel();
     me.full.cancel();
+    me.open.bodies.forget_waiting();
     for (auto* c : std::set<connection*>{me.open.open}) c->reset_now(by_reset);
     me.context.stop();
   });
