@@ -105,7 +105,7 @@ public:
             [this](connection_id c, protocol::to_envoy_tunnel_message m) {
               return deliver(c, std::move(m));
             },
-            [this](connection_id c) { return has_room(c); },
+            [this](connection_id c) { return flow_of(c); },
             [this] { return now(); }),
         storage_(core_),
         api_(core_, options.reported_protocol_version),
@@ -345,9 +345,9 @@ private:
     return true;
   }
 
-  [[nodiscard]] bool has_room(connection_id id) const {
+  [[nodiscard]] std::optional<socket_flow> flow_of(connection_id id) const {
     const auto at = links_.find(id);
-    return at == links_.end() || at->second.socket->unsent() <= options_.limits.envoy_unsent_max;
+    return at == links_.end() ? std::nullopt : std::optional{at->second.socket->flow()};
   }
 
   /// Known only when it is sent: sockets come and go while a command waits.

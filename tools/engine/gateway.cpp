@@ -31,14 +31,14 @@ gateway::gateway(
     bool streaming,
     std::uint64_t seed,
     send_function send,
-    room_function has_room,
+    flow_function flow,
     clock_function clock)
     : core_(core),
       limits_(limits),
       streaming_(streaming),
       random_(seed),
       send_(std::move(send)),
-      has_room_(std::move(has_room)),
+      flow_(std::move(flow)),
       clock_(std::move(clock)) {
   id_.value = random_word(random_);
 }
@@ -157,18 +157,24 @@ void gateway::actor_changed(const actor_id& id, millis now) {
   for (const auto& x : concerned) advance(*x, now);
 }
 
+bool gateway::has_room(connection_id connection) const {
+  const auto f = flow_(connection);
+  return !f || f->sent - f->taken <= limits_.envoy_unsent_max;
+}
+
 void gateway::resume_crowded(millis now) {
   const auto waited = std::exchange(crowded_, {});
   for (const auto& id : waited) {
     const auto at = exchanges_.find(id);
     if (at == exchanges_.end()) continue;  // one before it has ended it
     const auto x = at->second;
-    if (x->socket && !has_room_(x->connection))
-      crowded_.insert(id);
-    else if (x->socket)
-      x->socket->client->set_reading(true);
-    else
+    if (!x->socket) {
       advance(*x, now);
+    } else if (const auto f = flow_(x->connection); f && f->taken < x->crowded_until) {
+      crowded_.insert(id);
+    } else {
+      x->socket->client->set_reading(true);
+    }
   }
 }
 
@@ -221,7 +227,7 @@ void gateway::advance(exchange& x, millis now) {
     } else if (!x.whole && !would_stream(*a)) {
       x.responder->set_reading(true);
     } else if (const auto connection = core_.host_of(*a);
-               x.request.body.size() > limits_.chunk_bytes && !has_room_(connection)) {
+               x.request.body.size() > limits_.chunk_bytes && !has_room(connection)) {
       crowded_.insert(x.id);
       if (x.deadline <= now) refuse(x, not_ready());
     } else if (connection != 0) {

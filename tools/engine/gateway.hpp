@@ -28,8 +28,8 @@ public:
   /// @returns false if the connection has gone
   using send_function = std::function<bool(connection_id, protocol::to_envoy_tunnel_message)>;
 
-  /// @returns false while a connection has more to take than it should
-  using room_function = std::function<bool(connection_id)>;
+  /// @returns none if the connection has gone
+  using flow_function = std::function<std::optional<socket_flow>(connection_id)>;
 
   using clock_function = std::function<millis()>;
 
@@ -40,7 +40,7 @@ public:
       bool streaming,
       std::uint64_t seed,
       send_function send,
-      room_function has_room,
+      flow_function flow,
       clock_function clock);
   ~gateway();
 
@@ -130,6 +130,7 @@ private:
     std::uint64_t response_drained = 0;
     std::deque<protocol::to_envoy_tunnel_message> held;  ///< while the envoy is away
     std::uint64_t held_bytes = 0;
+    std::uint64_t crowded_until = 0;  ///< taken by the connection: the client is read again
   };
 
   using exchange_ptr = std::shared_ptr<exchange>;
@@ -156,6 +157,7 @@ private:
   void refuse(exchange& x, http_reply reply);
   void finish(exchange& x);
   void set_deadline(exchange& x, millis deadline);
+  [[nodiscard]] bool has_room(connection_id connection) const;
   void resume_crowded(millis now);
   bool send_now(exchange& x, const protocol::to_envoy_tunnel_message& message);
   /// Sends, or holds while the envoy is away.
@@ -183,7 +185,7 @@ private:
   void on_socket_close(exchange& x, const protocol::to_rivet_web_socket_close& close, millis now);
   void on_socket_ack(exchange& x, std::uint16_t index);
   void client_message(exchange& x, bytes data, bool binary, millis now);
-  /// A client is read no faster than its actor's host reads.
+  /// A client is read no faster than its actor's host reads: while that has much to take, each client has one message there.
   void wait_for_room(exchange& x);
   void client_closed(exchange& x, client_end end, millis now);
   void tell_client_end(exchange& x, const client_end& end);
@@ -194,7 +196,7 @@ private:
   bool streaming_;
   std::mt19937_64 random_;
   send_function send_;
-  room_function has_room_;
+  flow_function flow_;
   clock_function clock_;
   gateway_id id_;
   std::map<exchange_id, exchange_ptr> exchanges_;

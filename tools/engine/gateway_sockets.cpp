@@ -136,7 +136,8 @@ void gateway::client_message(exchange& x, bytes data, bool binary, millis now) {
 }
 
 void gateway::wait_for_room(exchange& x) {
-  if (x.at == stage::done || has_room_(x.connection)) return;
+  if (x.at == stage::done || has_room(x.connection)) return;
+  x.crowded_until = flow_(x.connection)->sent;
   x.socket->client->set_reading(false);
   crowded_.insert(x.id);
 }

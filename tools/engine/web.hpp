@@ -67,6 +67,12 @@ public:
   std::function<void()> on_gone;
 };
 
+/// Bytes of messages since the connection began.
+struct socket_flow {
+  std::uint64_t sent = 0;   ///< by send(), whether they have left or not
+  std::uint64_t taken = 0;  ///< of these, what the peer's connection has taken
+};
+
 class web_socket {
 public:
   virtual ~web_socket() = default;
@@ -76,8 +82,7 @@ public:
   virtual void drop(bool by_reset) = 0;
   /// While not reading, nothing is taken from the connection, and its pings go unanswered.
   virtual void set_reading(bool on) = 0;
-  /// Bytes of what was sent that the peer has not taken yet.
-  [[nodiscard]] virtual std::size_t unsent() const = 0;
+  [[nodiscard]] virtual socket_flow flow() const = 0;
 
   std::function<void(bytes data, bool binary)> on_message;
   /// Once, whoever ended it. No code: no close frame was received.

@@ -152,6 +152,7 @@ public:
     // One message may be longer than what may wait, as on the real engine.
     const auto waits = std::exchange(queued_bytes_, queued_bytes_ + data.size()) != 0;
     if (waits && queued_bytes_ > socket_queue_limit) return drop_now();
+    sent_ += data.size();
     queue_.push_back({std::move(data), binary});
     write();
   }
@@ -183,7 +184,9 @@ public:
     });
   }
 
-  [[nodiscard]] std::size_t unsent() const override { return queued_bytes_ + current_.data.size(); }
+  [[nodiscard]] socket_flow flow() const override {
+    return {sent_, sent_ - queued_bytes_ - current_.data.size()};
+  }
 
   void reset_now(bool by_reset) override {
     ending_ = true;
@@ -298,6 +301,7 @@ private:
   message current_;
   std::optional<websocket::close_reason> close_with_;
   std::size_t queued_bytes_ = 0;
+  std::uint64_t sent_ = 0;
   bool writing_ = false;
   bool ending_ = false;
   bool drop_when_flushed_ = false;
