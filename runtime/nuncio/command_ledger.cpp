@@ -27,6 +27,7 @@ struct entry : list_hook<by_age> {
   std::uint32_t generation = 0;
   bool live = false;
   bool over = false;  // `generation` was over when it was first heard of
+  bool gone = false;  // what it had here has ended
 };
 
 // What malloc takes for `n` bytes: a header word, in steps of 16.
@@ -196,12 +197,13 @@ verdict command_ledger::admit(
     ++x.stats.duplicates;
     return verdict::duplicate;
   }
-  if (known && created) {
-    // A generation lives once, and its Start comes before all else: it lives, or its life is over.
+  if (known && (created || e->gone)) {
+    // A generation lives once, and its Start comes before all else: it lives, or its life is over. Of
+    // one whose end was said a further Stop needs no answer.
     e->last = at.index;
     x.touch(*e, created, engine_now, now);
     ++x.stats.duplicates;
-    ++x.stats.further_starts;
+    if (created) ++x.stats.further_starts;
     return verdict::duplicate;
   }
   if (known) {
@@ -211,7 +213,7 @@ verdict command_ledger::admit(
     if (at.index != 1) ++x.stats.gaps;
     if (e) {
       x.leave_list(*e);
-      e->live = false;
+      e->live = e->gone = false;
     } else {
       e = &x.insert(at.actor_id);
     }
@@ -240,6 +242,7 @@ void command_ledger::handle_gone(const actor_ref& who, time_point now) {
   if (!e || e->generation != who.generation) return;
   x.leave_list(*e);
   e->live = false;
+  e->gone = true;
   e->touched = now;
   x.join_list(*e);
 }

@@ -16,8 +16,8 @@ namespace nuncio {
 
 enum class verdict : std::uint8_t {
   fresh,      ///< run it
-  duplicate,  ///< index not above the last processed one, or a Start of a generation that has had a
-              ///< command before: ack (again), run nothing
+  duplicate,  ///< index not above the last processed one, a Start of a generation that has had a
+              ///< command before, or a Stop of one that is gone: ack (again), run nothing
   superseded,  ///< of an older generation than the newest seen: ack, run nothing
   expired,     ///< of a life that is over, or that the engine has given up by now: ack, end an
                ///< older instance, run nothing, say nothing

@@ -249,6 +249,17 @@ TEST_CASE("I9 bounded: an entry goes ten minutes after its last command and its 
   }
 }
 
+TEST_CASE(
+    "I10 events arrive: a further Stop of one that is gone is a duplicate, at whatever index") {
+  command_ledger x;
+  live_and_stop(x, "a", start);
+  CHECK(admit_stop(x, at("a", 1, 3), start + 1s) == verdict::duplicate);
+  CHECK(x.last_index({actor_id{"a"}, 1}) == 3);
+  CHECK(x.stats().further_starts == 0);
+  CHECK(admit_start(x, at("a", 2, 1), start + 2s) == verdict::fresh);
+  CHECK(admit_stop(x, at("a", 2, 2), start + 3s) == verdict::fresh);
+}
+
 TEST_CASE("I4 no clobber: entries of live actors never go") {
   command_ledger x;
   CHECK(admit_start(x, at("a", 1, 1), start) == verdict::fresh);
@@ -328,7 +339,7 @@ TEST_CASE("Whatever comes, the ledger says what a naive model says, 300 seeds") 
     std::int64_t last;
     engine_ms created;
     time_point touched;
-    bool live, over;
+    bool live, over, gone;
   };
 
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
@@ -356,7 +367,7 @@ TEST_CASE("Whatever comes, the ledger says what a naive model says, 300 seeds") 
           break;
         case 2:
           x.handle_gone(who, now);
-          if (known) it->second.live = false, it->second.touched = now;
+          if (known) it->second.live = false, it->second.gone = true, it->second.touched = now;
           break;
         default: {
           const auto index = static_cast<std::int64_t>(pick(5));
@@ -375,9 +386,10 @@ TEST_CASE("Whatever comes, the ledger says what a naive model says, 300 seeds") 
             auto newest = it == model.end() ? INT64_MIN : it->second.created;
             if (!created && !known) newest = std::max(newest, engine_now);
             const bool live = known && it->second.live;
-            model[id] = {who.generation, index, newest, {}, live, over};
+            const bool gone = known && it->second.gone;
+            model[id] = {who.generation, index, newest, {}, live, over, gone};
             if (over) expected = verdict::expired;
-            if (known && created) expected = verdict::duplicate;
+            if (known && (created || gone)) expected = verdict::duplicate;
           }
           auto& m = model[id];
           m.touched = now;

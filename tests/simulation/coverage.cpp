@@ -41,6 +41,7 @@ std::string_view impossible(row r, column c, fault f) {
     return "without an entry there is nothing to compare with";
   if (r == row::fresh_stop && (c == column::queued || c == column::starting))
     return "the engine stops only what has said Running";
+  if (r == row::fresh_stop && c == column::gone) return "a Stop of what is gone is a duplicate";
   if (r == row::expired && f == fault::none) return "nothing is late without a fault";
   return {};
 }
