@@ -250,16 +250,18 @@ void ingress::handle_command(
   const auto judged =
       ledger_.admit(at, created, engine_now, now);  // I2: recorded before anything else
   processed_.push_back(at);                         // I7: whatever the verdict
-  if (const auto further = ledger_.stats().further_starts; further != further_starts_seen_) {
-    further_starts_seen_ = further;
+  const auto& counted = ledger_.stats();
+  const auto log_odd = [&](log_level level, std::string_view what) {
     limiter_.log(
         now,
-        log_level::warning,
-        "the engine started a generation again, which is not run",
+        level,
+        what,
         {{"actor", who.actor.str()},
          {"generation", fmt::to_string(who.generation)},
          {"index", fmt::to_string(at.index)}});
-  }
+  };
+  if (std::exchange(further_starts_seen_, counted.further_starts) != counted.further_starts)
+    log_odd(log_level::warning, "the engine started a generation again, which is not run");
   if (judged == verdict::duplicate || judged == verdict::superseded) return;
   if (known && *known < who.generation) {  // I11
     say(internal::superseded{who.actor, who.generation});
@@ -271,16 +273,8 @@ void ingress::handle_command(
             actor_ref{place->second.current->who}, input::superseded, "a newer generation exists");
     }
   }
-  if (const auto gaps = ledger_.stats().gaps; gaps != gaps_seen_) {
-    gaps_seen_ = gaps;
-    limiter_.log(
-        now,
-        log_level::info,
-        "the engine left out an index",
-        {{"actor", who.actor.str()},
-         {"generation", fmt::to_string(who.generation)},
-         {"index", fmt::to_string(at.index)}});
-  }
+  if (std::exchange(gaps_seen_, counted.gaps) != counted.gaps)
+    log_odd(log_level::info, "the engine left out an index");
   if (judged == verdict::expired) {
     log_refused(who, created, engine_now, now);
     return;
@@ -318,7 +312,7 @@ void ingress::handle_start(
   auto made = std::make_unique<instance>();
   made->who = who;
   made->limit = later(allocated, options_.start_limit);
-  made->context = make_context(who, std::move(start.config));
+  made->context = make_context(who, start.config);
   if (start.preloaded_kv) made->context->preloaded = std::move(*start.preloaded_kv);
   await_sockets(*made, place.current.get(), start.hibernating_requests);
   made->alarms.reserve(2);
@@ -535,17 +529,22 @@ void ingress::apply_to_all(input what, const std::string& why) {
 }
 
 std::shared_ptr<instance_context> ingress::make_context(
-    const actor_ref& who, protocol::actor_config config) {
+    const actor_ref& who, const protocol::actor_config& config) {
   auto made = std::make_shared<instance_context>(term_);
-  made->start = {
-      .self = who,
-      .name = std::move(config.name),
-      .key = std::move(config.key),
-      .input = std::move(config.input),
-      .created =
-          std::chrono::system_clock::time_point{std::chrono::milliseconds{config.create_ts}}};
-  const auto named = options_.factories.find(made->start.name.view());
+  const auto named = options_.factories.find(config.name.view());
   made->serving = named != options_.factories.end() ? named->second.options : default_serving();
+  // Of its own: a slice would keep the frame, which may hold the Starts of a thousand other actors, for as long as this one
+  // lives.
+  const auto& name = made->serving->name;
+  auto& start = made->start;
+  start.self = who;
+  start.name = config.name == std::string_view{name}
+                   ? text{made->serving, std::span<const char>{name}}
+                   : text{config.name.str()};
+  if (config.key) start.key = text{config.key->str()};
+  if (config.input) start.input = bytes::copy_of(config.input->span());
+  start.created =
+      std::chrono::system_clock::time_point{std::chrono::milliseconds{config.create_ts}};
   made->link = options_.link;
   made->counts = options_.counts;
   made->now = options_.now;

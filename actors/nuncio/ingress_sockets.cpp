@@ -45,10 +45,15 @@ void ingress::handle_socket_open(
   auto made = std::make_shared<internal::socket>(
       socket_session{exchange}, ticket, to->context, caf::actor_cast<caf::actor_addr>(to->handle));
   made->head = {open.path, open.headers};
+  socket_route r{made, socket_intake{id.message_index}};
+  if (!charge_head(*to, r)) {
+    ++stats_.sockets_refused;
+    return refuse_socket(exchange, close_later, no_socket_room);
+  }
   give_room(*to, *made);
   ++stats_.sockets;
   to->busy_at = now_;
-  sockets_.try_emplace(exchange, made, socket_intake{id.message_index});
+  sockets_.emplace(exchange, std::move(r));
   to->sockets.insert(exchange);
   openings_.push_back({options_.now() + options_.accept_limit, exchange, ticket});
   internal::deliver(
@@ -212,11 +217,14 @@ void ingress::tell_listed(instance& x) {
 void ingress::handle_sockets_restored(const internal::sockets_restored& what) {
   auto* const x = find(what.who);
   if (x == nullptr || !x->handle) return;
+  std::vector<exchange_id> crowded;
   for (const auto& id : x->sockets) {
     auto& r = sockets_.at(id);
     if (!std::exchange(r.restoring, false)) continue;
     for (auto& said : std::exchange(r.held, {})) caf::anon_send(x->handle, std::move(said));
+    if (!charge_head(*x, r)) crowded.push_back(id);  // its instance has read it
   }
+  for (const auto& id : crowded) end_socket(sockets_.find(id), close_later, no_socket_room);
   for (const auto& each : what.unlisted) route_unlisted(*x, each);
   end_restoring(*x);
 }
@@ -229,17 +237,17 @@ void ingress::route_unlisted(instance& x, const internal::socket_ptr& socket) {
         x.handle,
         socket_closed{
             connection{socket}, close_left, text{"the client left while the actor slept"}});
-  if (!has_room_for_socket(x)) {
+  if (sockets_.contains(id)) return;  // opened again in the meantime, which its instance sees, too
+  socket_route r{socket, socket_intake::restored()};
+  r.accepted = r.hibernates = true;
+  if (!has_room_for_socket(x) || !charge_head(x, r)) {
     ++stats_.sockets_refused;
     return caf::anon_send(
         x.handle,
         internal::socket_failed{connection{socket}, close_later, std::string{no_socket_room}});
   }
   give_room(x, *socket);
-  socket_route r{socket, socket_intake::restored()};
-  r.accepted = r.hibernates = true;
-  const auto [at, made] = sockets_.emplace(id, std::move(r));
-  if (!made) return;  // opened again in the meantime, which its instance sees, too
+  const auto at = sockets_.emplace(id, std::move(r)).first;
   x.sockets.insert(id);
   if (known == fate::unknown) return end_socket(at, close_restart, not_restored);
   if (stray_lost_.take(id) || stray_lost_.incomplete(now_))
@@ -253,6 +261,25 @@ void ingress::route_unlisted(instance& x, const internal::socket_ptr& socket) {
 
 bool ingress::has_room_for_socket(const instance& x) const {
   return x.sockets.size() < options_.sockets_max && sockets_.size() < options_.host_sockets_max;
+}
+
+// False without room: then it is not counted, and its WebSocket must not stay.
+bool ingress::charge_head(instance& x, socket_route& r) {
+  const auto size = r.socket->head.size();
+  if (x.socket_head_bytes + size > options_.socket_head_bytes_max ||
+      socket_head_bytes_ + size > options_.host_socket_head_bytes_max)
+    return false;
+  r.charged = true;
+  x.socket_head_bytes += size;
+  socket_head_bytes_ += size;
+  return true;
+}
+
+void ingress::discharge_head(instance* x, const socket_route& r) {
+  if (!r.charged) return;
+  const auto size = r.socket->head.size();
+  if (x != nullptr) x->socket_head_bytes -= size;
+  socket_head_bytes_ -= size;
 }
 
 void ingress::give_room(instance& x, internal::socket& to) {
@@ -326,7 +353,9 @@ void ingress::drop_socket(socket_map::iterator at, std::string_view why) {
 }
 
 void ingress::erase_socket(socket_map::iterator at) {
-  if (auto* x = find(at->second.who())) {
+  auto* const x = find(at->second.who());
+  discharge_head(x, at->second);
+  if (x != nullptr) {
     x->sockets.erase(at->first);
     x->busy_at = options_.now();
   }
@@ -344,6 +373,7 @@ void ingress::forget_sockets(instance& x) {
     const auto at = sockets_.find(id);
     if (at->second.hibernates) static_cast<void>(left_.add(id, fate::open, now));
     hibernating = hibernating || at->second.hibernates;
+    discharge_head(&x, at->second);
     sockets_.erase(at);
   }
   if (hibernating && !for_good) static_cast<void>(hibernated_.add(x.who.actor, {}, now));

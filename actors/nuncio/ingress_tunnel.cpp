@@ -18,6 +18,14 @@ namespace {
 
 constexpr std::string_view no_room = "this actor has too many requests waiting";
 
+// As it is kept until the response: two slices and their text for each header.
+std::size_t head_bytes(const protocol::to_envoy_request_start& start) {
+  auto out = start.method.size() + start.path.size();
+  for (const auto& [name, value] : start.headers.entries)
+    out += sizeof name + sizeof value + name.size() + value.size();
+  return out;
+}
+
 text described(const protocol::http_stream_abort_reason& reason) {
   // What an older engine aborts is about the client; and so is most else.
   const std::string_view kind = reason.kind == abort_kind::internal_error  ? "the engine cut it"
@@ -178,7 +186,8 @@ void ingress::handle_request_start(
   streaming_gateway_ = streaming_gateway_ || start.response_stream;
   if (std::exchange(to->asked_at, now_) == time_point{}) starts_.handle_useful(to->who.actor);
   const auto own_max = to->context->serving->requests_max;
-  const auto needed = begun.position().uploading ? http_window_bytes : begun.held();
+  const auto head = head_bytes(start);
+  const auto needed = head + (begun.position().uploading ? http_window_bytes : begun.held());
   if (to->attempts.size() + to->cancelled.size() >=
           (own_max != 0 ? own_max : options_.requests_max) ||
       routes_.size() + cancelled_ >= options_.host_requests_max || !has_room(*to, needed)) {
@@ -195,18 +204,19 @@ void ingress::handle_request_start(
   request.ticket = next_ticket_++;
   const auto at = routes_.try_emplace(exchange, std::move(begun), who, request.ticket).first;
   auto& r = at->second;
+  r.head_bytes = head;
   to->attempts.emplace(exchange, r.ticket);
   if (r.exchange.position().uploading) {
     // The parts go where the request went; what may wait there is the gateway's window.
     r.passes = true;
     watch(at);
-    charge(*to, r, http_window_bytes);
+    charge(*to, r, head + http_window_bytes);
     request.streamed = true;
     if (auto first = r.exchange.poll_part()) request.body = std::move(first->data);
     request.position = r.exchange.position();
     return deliver(*to, at, std::move(request));
   }
-  charge(*to, r, r.exchange.held());
+  charge(*to, r, head + r.exchange.held());
   if (auto body = r.exchange.poll_body()) {
     request.body = std::move(*body);
     request.position = r.exchange.position();
@@ -270,7 +280,7 @@ void ingress::handle_request_chunk(
     return advance(at);
   }
   r.exchange.handle_request_chunk(index, chunk);
-  charge(*to, r, r.exchange.held());
+  charge(*to, r, r.head_bytes + r.exchange.held());
   auto body = r.exchange.poll_body();
   if (!body) return advance(at);
   const auto request = std::exchange(r.partial, nullptr);

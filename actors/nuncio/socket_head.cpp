@@ -60,6 +60,15 @@ void socket_head::for_each(F f) const {
   }
 }
 
+std::size_t socket_head::size() const {
+  std::size_t out = path_size_;
+  for_each([&](std::string_view name, std::string_view value) {
+    for (const auto n : {name.size(), value.size()}) out += bytes_of_size(n) + n;
+    return true;
+  });
+  return out;
+}
+
 std::optional<std::string_view> socket_head::header(std::string_view name) const {
   std::optional<std::string_view> out;
   for_each([&](std::string_view each, std::string_view value) {

@@ -17,6 +17,9 @@ public:
 
   [[nodiscard]] std::string_view path() const { return {all_.get(), path_size_}; }
 
+  /// What it takes, in bytes.
+  [[nodiscard]] std::size_t size() const;
+
   /// The first of that name.
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const;
   /// All, in their order; they point into this, which must outlive them.

@@ -124,6 +124,28 @@ TEST_CASE("a name's own bound of requests counts instead of the host's") {
   CHECK(x.host.stats().requests_rejected == 3);
 }
 
+TEST_CASE_FIXTURE(fixture, "2.1: an actor keeps nothing of the frame that its Start came in") {
+  const auto frame = std::make_shared<const std::string>("echo[\"k\"]input and other Starts");
+  const auto cut = [&](std::size_t from, std::size_t size) {
+    return text{frame, std::span<const char>{*frame}.subspan(from, size)};
+  };
+  for (const auto* id : {"a", "b"}) {  // served, and unknown
+    auto wrapper = host.start_command(instance_of(id));
+    auto& config = std::get<protocol::command_start_actor>(wrapper.inner).config;
+    config.name = cut(0, *id == 'a' ? 4 : 3);
+    config.key = cut(4, 5);
+    const auto input = cut(9, 5);
+    config.input =
+        bytes{input.owner(), {reinterpret_cast<const std::uint8_t*>(input.data()), input.size()}};
+    host.command(std::move(wrapper));
+  }
+  host.accept(a);
+  CHECK(host.stats().instances == 1);
+  CHECK(frame.use_count() == 1);
+  host.request(a, 1);
+  CHECK(host.lines().back() == "1 #0 200 0");
+}
+
 TEST_CASE_FIXTURE(fixture, "an actor that outlives its grace is ended with Stopped(Error)") {
   host.start_accepted(a, "stubborn");
   host.stop(a);

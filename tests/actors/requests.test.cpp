@@ -271,6 +271,17 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: bodies count too") {
   CHECK(p->seen.size() == 2);
 }
 
+TEST_CASE_FIXTURE(fixture, "2.4: paths and headers of requests count too") {
+  const auto long_path = "/later?" + std::string(590, 'x');
+  host.request(a, 1, "GET", long_path);
+  host.request(a, 2, "GET", long_path);
+  CHECK(host.lines() == strings{"2 #0 503 this actor has too many requests waiting\n"});
+  answer("one");
+  host.request(a, 3, "GET", long_path);
+  CHECK(host.stats().requests_rejected == 1);
+  CHECK(host.stats().requests_open == 1);
+}
+
 TEST_CASE_FIXTURE(
     fixture, "I13 backpressure: starts and aborts to a busy actor don't get round the bound") {
   // Nothing runs meanwhile: the actor is busy.

@@ -351,6 +351,57 @@ TEST_CASE_FIXTURE(fixture, "too many WebSockets") {
   CHECK(sent() == strings{"6 #0 socket open"});
 }
 
+TEST_CASE("2.4: what WebSockets were opened with has a bound, of an actor and of its host") {
+  auto options = fixture::small();
+  SUBCASE("of an actor") { options.socket_head_bytes_max = 1200; }
+  SUBCASE("of the host") { options.host_socket_head_bytes_max = 1200; }
+  fixture x{options};
+  const auto path = "/" + std::string(550, 'x');
+  for (std::uint32_t i = 1; i <= 3; ++i) x.host.open_socket(x.a, i, path);
+  CHECK(
+      x.sent() ==
+      strings{
+          "1 #0 socket open", "2 #0 socket open", "3 #0 socket open", "3 #1 socket close 1013"});
+  x.host.close_socket(1, 1, 1000);
+  x.host.open_socket(x.a, 4, path);
+  CHECK(x.sent() == strings{"4 #0 socket open"});
+  // All of it comes back with the instance.
+  x.host.stop(x.a);
+  x.sent();
+  x.host.start_accepted(instance_of("a", 2), "doorman");
+  for (std::uint32_t i = 5; i <= 6; ++i) x.host.open_socket(instance_of("a", 2), i, path);
+  x.sent();
+  CHECK(x.host.stats().sockets_open == 2);
+}
+
+TEST_CASE("2.4: what WebSockets that come back were opened with counts as well") {
+  auto options = fixture::small();
+  // Each of those of "a" takes 26 bytes, that of "b" 17.
+  options.host_socket_head_bytes_max = 60;
+  fixture x{options};
+  x.host.open_socket(x.a, 1, "/hibernate");
+  x.host.open_socket(x.a, 2, "/hibernate");
+  x.sleep();
+  std::vector<std::uint32_t> listed;
+  SUBCASE("listed") {
+    x.let_age();
+    listed = {1, 2};
+  }
+  SUBCASE("not listed, but young") {}
+  x.host.start_accepted(instance_of("b"), "doorman");
+  x.host.open_socket(instance_of("b"), 11);
+  x.sent();
+  x.wake(2, listed);
+  const auto lines = x.sent();
+  CHECK(std::count_if(lines.begin(), lines.end(), [](const auto& line) {
+          return line.ends_with("socket close 1013");
+        }) == 1);
+  CHECK(x.host.stats().sockets_open == 2);
+  x.host.close_socket(11, 1, 1000);
+  x.host.open_socket(instance_of("a", 2), 12);
+  CHECK(x.sent() == strings{"12 #0 socket open"});
+}
+
 TEST_CASE_FIXTURE(fixture, "an open for an actor that is not here is left to the next generation") {
   host.open_socket(instance_of("b"), 1);
   CHECK(sent() == strings{"1 #0 socket close 1011"});
