@@ -62,7 +62,8 @@ struct host_options {
   std::size_t requests_max =
       256;  ///< HTTP requests that one actor may have waiting or open; above it 503
   /// A client that takes nothing of its response for so long, or whose request's body stops coming, is given up. What
-  /// a cut has lost on its way ends so too.
+  /// a cut has lost on its way ends so too. A client that was open through a reconnect and says nothing keeps its actor
+  /// awake for so long.
   std::chrono::milliseconds stall_limit{std::chrono::minutes{5}};
   bool ingress_detached =
       true;  ///< a thread of its own, so that no actor can hold the engine's messages up

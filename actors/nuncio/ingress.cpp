@@ -44,6 +44,24 @@ std::string_view reason_name(protocol::stop_actor_reason x) {
   return protocol::wire_enum(x).values[static_cast<std::size_t>(x)];
 }
 
+constexpr std::string_view ends_before_start = "the host ends before the actor's next start";
+
+// With memory of its own, as everything of a Start that lives as long as its actor.
+protocol::preloaded_kv copy_of(const protocol::preloaded_kv& x) {
+  const auto copied = [](const std::vector<bytes>& from) {
+    std::vector<bytes> out;
+    for (const auto& each : from) out.push_back(bytes::copy_of(each.span()));
+    return out;
+  };
+  protocol::preloaded_kv out{{}, copied(x.requested_get_keys), copied(x.requested_prefixes)};
+  for (const auto& each : x.entries)
+    out.entries.push_back(
+        {bytes::copy_of(each.key.span()),
+         bytes::copy_of(each.value.span()),
+         {bytes::copy_of(each.metadata.version.span()), each.metadata.update_ts}});
+  return out;
+}
+
 const std::shared_ptr<const serve_options>& default_serving() {
   static const auto defaults = std::make_shared<const serve_options>();
   return defaults;
@@ -313,7 +331,7 @@ void ingress::handle_start(
   made->who = who;
   made->limit = later(allocated, options_.start_limit);
   made->context = make_context(who, start.config);
-  if (start.preloaded_kv) made->context->preloaded = std::move(*start.preloaded_kv);
+  if (start.preloaded_kv) made->context->preloaded = copy_of(*start.preloaded_kv);
   await_sockets(*made, place.current.get(), start.hibernating_requests);
   made->alarms.reserve(2);
   if (const auto& key = made->context->start.key)
@@ -328,8 +346,11 @@ void ingress::handle_start(
 
 // Nothing older lives: the factory runs, unless the actor's last starts have failed. While it waits, it is queued.
 void ingress::begin(instance& x) {
-  const auto delay = starts_.delay(x.who.actor, options_.now());
-  if (delay == duration::zero()) return apply(x, input::older_down);
+  const auto now = options_.now();
+  // A Start that came late is not lost over it.
+  const auto delay = std::min(starts_.delay(x.who.actor, now), until(now, x.limit) / 2);
+  if (delay <= duration::zero()) return apply(x, input::older_down);
+  if (draining_) return apply(x, input::deadline, std::string{ends_before_start});
   set_alarm(x, input::older_down, delay);
 }
 
@@ -416,8 +437,7 @@ void ingress::handle_drain(time_point deadline) {
     if (place.current->state == state::queued) waiting.push_back(place.current->who);
     set_alarm(*place.current, input::drain, options_.drain_patience);
   }
-  for (const auto& who : waiting)
-    apply(who, input::deadline, "the host ends before the actor's next start");
+  for (const auto& who : waiting) apply(who, input::deadline, std::string{ends_before_start});
 }
 
 // -- lifecycle --------------------------------------------------------------------
@@ -574,11 +594,14 @@ void ingress::spawn(instance& x) {
   }
 }
 
+void ingress::note_use(instance& x) {
+  if (!std::exchange(x.used, true)) starts_.handle_useful(x.who.actor);
+}
+
 // What fails before it was asked anything would fail again: the next start waits. What a request has made fail does not count.
 void ingress::count_failure(instance& x, state from) {
   if (from != state::starting && from != state::running && from != state::accepted) return;
-  if (x.asked_at == time_point{} && x.sockets.empty())
-    starts_.handle_failed(x.who.actor, options_.now());
+  if (!x.used) starts_.handle_failed(x.who.actor, options_.now());
 }
 
 void ingress::finish(instance& x) {
@@ -693,12 +716,14 @@ void ingress::check_idle(instance& x, time_point now) {
   const auto timeout = x.context->serving->idle_timeout;
   if (is_busy(x, now)) x.busy_at = now;
   const auto due = later(x.busy_at, timeout);
-  if (due > now)
-    watch_idle(x, due);
-  else if (x.handle)
-    caf::anon_send(x.handle, internal::idle_probe{});  // it sleeps, or answers when to look again
-  else
-    watch_idle(x, later(now, timeout));
+  if (due > now) return watch_idle(x, due);
+  if (!x.handle) return watch_idle(x, later(now, timeout));
+  // What is still open are requests of clients that are not there any more; its instance would wait for their answers.
+  std::vector<exchange_id> left;
+  for (const auto& [id, ticket] : x.attempts) left.push_back(id);
+  for (const auto& id : left)
+    cancel_route(routes_.find(id), text{"its client was not heard of after a reconnect"});
+  caf::anon_send(x.handle, internal::idle_probe{});  // it sleeps, or answers when to look again
 }
 
 void ingress::handle_tick(std::uint64_t serial) {

@@ -148,6 +148,7 @@ private:
     std::vector<alarm_map::iterator> alarms;
     time_point busy_at{};   ///< when something that keeps it awake was last seen
     time_point asked_at{};  ///< when its last request came
+    bool used = false;      ///< a client has asked something of it
     /// The engine has told it to stop, and until when at most it is not told: requests are on their way.
     std::optional<time_point> lingers;
 
@@ -313,6 +314,7 @@ private:
   std::shared_ptr<instance_context> make_context(
       const actor_ref& who, const protocol::actor_config& config);
   void begin(instance& x);
+  void note_use(instance& x);
   void spawn(instance& x);
   void count_failure(instance& x, lifecycle::state from);
   void finish(instance& x);

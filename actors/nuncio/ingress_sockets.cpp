@@ -36,6 +36,7 @@ void ingress::handle_socket_open(
     return;
   }
   apply(actor_ref{to->who}, input::accepted);
+  note_use(*to);
   if (!has_room_for_socket(*to)) {
     ++stats_.sockets_refused;
     return refuse_socket(exchange, close_later, "this actor has too many WebSockets");
@@ -91,6 +92,7 @@ void ingress::handle_socket_message(
   }
   ++stats_.socket_messages;
   to->busy_at = now_;
+  note_use(*to);
   socket_message said{
       connection{r.socket},
       std::move(message.data),
@@ -224,6 +226,7 @@ void ingress::handle_sockets_restored(const internal::sockets_restored& what) {
     for (auto& said : std::exchange(r.held, {})) caf::anon_send(x->handle, std::move(said));
     if (!charge_head(*x, r)) crowded.push_back(id);  // its instance has read it
   }
+  stats_.sockets_refused += crowded.size();
   for (const auto& id : crowded) end_socket(sockets_.find(id), close_later, no_socket_room);
   for (const auto& each : what.unlisted) route_unlisted(*x, each);
   end_restoring(*x);

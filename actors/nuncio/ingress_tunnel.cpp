@@ -184,7 +184,8 @@ void ingress::handle_request_start(
   const auto who = to->who;
   apply(who, input::accepted);  // requests come only for what the engine accepted
   streaming_gateway_ = streaming_gateway_ || start.response_stream;
-  if (std::exchange(to->asked_at, now_) == time_point{}) starts_.handle_useful(to->who.actor);
+  to->asked_at = now_;
+  note_use(*to);
   const auto own_max = to->context->serving->requests_max;
   const auto head = head_bytes(start);
   const auto needed = head + (begun.position().uploading ? http_window_bytes : begun.held());

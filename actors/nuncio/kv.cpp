@@ -22,6 +22,15 @@ std::vector<bytes> kv_store::full(const std::vector<octets>& keys) const {
   return out;
 }
 
+// As a range: what the engine lists by prefix leaves out keys that go on with the byte 0xff (docs/protocol.md).
+kv_list_query starting_with(const bytes& prefix) {
+  auto next = std::string{prefix.view()};
+  while (!next.empty() && next.back() == '\xff') next.pop_back();
+  if (next.empty()) return kv_list_prefix_query{prefix};
+  ++next.back();
+  return kv_list_range_query{prefix, bytes{std::move(next)}, true};
+}
+
 // Behind every key of ours: the next prefix, or without one the largest key there can be.
 bytes kv_store::end_of(const bytes& last) const {
   if (!last.empty()) return full(last);
@@ -95,7 +104,7 @@ storage_response<std::vector<kv_entry>> kv_store::list(kv_query what) {
   if (ranged)
     request.query = kv_list_range_query{full(what.first), end_of(what.last), true};
   else if (const auto prefix = full(what.prefix); !prefix.empty())
-    request.query = kv_list_prefix_query{prefix};
+    request.query = starting_with(prefix);
   request.reverse = what.reverse;
   request.limit = what.limit;
   return ask<std::vector<kv_entry>>(std::move(request), read);

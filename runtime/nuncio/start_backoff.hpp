@@ -13,8 +13,8 @@ namespace nuncio {
 struct start_backoff_options {
   /// After the first failure; doubled with each further one.
   duration first = std::chrono::milliseconds{100};
-  /// Leaves a factory the greater part of the start limit (28 s).
-  duration longest = std::chrono::seconds{10};
+  /// A gateway wakes an actor eight times for one request (docs/protocol.md F.3), which waits for all of it.
+  duration longest = std::chrono::seconds{2};
   /// An actor that has not failed for so long begins anew.
   duration forget_after = std::chrono::minutes{1};
   /// Actors remembered at most; above it the one that has failed longest ago is forgotten.

@@ -15,7 +15,17 @@ namespace {
 struct fixture : hosted {
   actor_ref a = instance_of("a");
 
-  fixture() { host.boot(); }
+  fixture() {
+    host.serve("open to all", [](engine_actor*) -> caf::behavior {
+      return {
+          [](const socket_opened&) { throw std::runtime_error("an odd client"); },
+          [](const http_request& r) -> http_response {
+            if (r.path == "/throw") throw std::runtime_error("an odd request");
+            return {};
+          }};
+    });
+    host.boot();
+  }
 
   void begin(std::string_view name = "echo") {
     host.start_accepted(a, name);
@@ -212,9 +222,9 @@ TEST_CASE_FIXTURE(
     if (host.lines().back() == said_of()) host.start(instance_of("a", ++generation), "broken");
     host.pass(100ms, 100ms);
   }
-  // 0.1 + 0.2 + … + 6.4 s, then one each ten seconds.
-  CHECK(generation >= 17);
-  CHECK(generation <= 20);
+  // 0.1 + 0.2 + … + 1.6 s, then one each two seconds, and up to 0.1 s more until the engine's next Start.
+  CHECK(generation >= 60);
+  CHECK(generation <= 66);
   CHECK(host.log.size() <= 2 * generation);  // what was thrown, and that the actor failed
   host.clear();
   SUBCASE("others do not") {
@@ -235,6 +245,16 @@ TEST_CASE_FIXTURE(
     CHECK(host.stats().instances == 0);
     CHECK(host.link->closed);
   }
+  SUBCASE("and there is none once the host ends") {
+    host.start_accepted(instance_of("b"));
+    host.to_ingress(internal::drain{host.sim.now() + 30s});
+    host.start(instance_of("a", ++generation), "echo");
+    CHECK(
+        host.lines().back() ==
+        fmt::format(
+            "event a/{}:250 stopped error: the host ends before the actor's next start",
+            generation));
+  }
   SUBCASE("one that was of use begins anew") {
     host.pass(11s);
     host.start_accepted(instance_of("a", ++generation), "echo");
@@ -247,12 +267,30 @@ TEST_CASE_FIXTURE(
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "what a request makes fail does not delay the next start") {
+TEST_CASE_FIXTURE(fixture, "what a client makes fail does not delay the next start") {
   for (std::uint32_t g = 1; g < 6; ++g) {
-    host.start_accepted(instance_of("a", g));
+    const auto who = instance_of("a", g);
+    host.start_accepted(who, "open to all");
     CHECK(host.lines().back() == fmt::format("event a/{}:250 running", g));
-    host.request(instance_of("a", g), g, "GET", "/throw");
+    if (g % 2 == 0)
+      host.request(who, g, "GET", "/throw");
+    else
+      host.open_socket(who, g);
   }
+  CHECK(host.stats().actors_failed == 5);
+}
+
+TEST_CASE_FIXTURE(fixture, "a Start that came late waits for half of what is left of its time") {
+  for (std::uint32_t g = 1; g <= 8; ++g) {
+    host.start(instance_of("a", g), "broken");
+    host.pass(2s, 100ms);
+  }
+  host.start(instance_of("a", 9), "broken");
+  const auto all = p->factories;
+  host.command(host.start_command(instance_of("a", 10), "echo", 1, 27s));
+  CHECK(p->factories == all);
+  host.pass(500ms, 100ms);
+  CHECK(host.lines().back() == "event a/10:250 running");
 }
 
 TEST_CASE_FIXTURE(fixture, "I12 nothing silent: a class's constructor throws") {

@@ -149,6 +149,8 @@ TEST_CASE_FIXTURE(
   CHECK_FALSE(sleeps_now());
   host.pass(32s);  // the idle time
   CHECK(sleeps_now());
+  host.stop(a);
+  CHECK(sent().back() == fmt::format("event {}/1:752 stopped ok", a.actor.view()));
 }
 
 TEST_CASE_FIXTURE(fixture, "a client that is heard of after a cut keeps its actor awake") {

@@ -135,8 +135,11 @@ TEST_CASE_FIXTURE(fixture, "2.1: an actor keeps nothing of the frame that its St
     config.name = cut(0, *id == 'a' ? 4 : 3);
     config.key = cut(4, 5);
     const auto input = cut(9, 5);
-    config.input =
-        bytes{input.owner(), {reinterpret_cast<const std::uint8_t*>(input.data()), input.size()}};
+    const bytes raw{
+        input.owner(), {reinterpret_cast<const std::uint8_t*>(input.data()), input.size()}};
+    config.input = raw;
+    std::get<protocol::command_start_actor>(wrapper.inner).preloaded_kv =
+        protocol::preloaded_kv{{{raw, raw, {raw, 1}}}, {raw}, {raw}};
     host.command(std::move(wrapper));
   }
   host.accept(a);

@@ -167,7 +167,8 @@ TEST_CASE_FIXTURE(
     fixture, "lists: prefix, range, all; keys come back without the prefix, with their time") {
   host.request(a, 1, "GET", "/list");
   const auto list = kv_as<protocol::kv_list_request>(0);
-  CHECK(std::get<protocol::kv_list_prefix_query>(list.query).key == of("\x04p"));
+  using range = protocol::kv_list_range_query;
+  CHECK(std::get<range>(list.query) == range{of("\x04p"), of("\x04q"), true});
   CHECK(list.reverse == true);
   CHECK(list.limit == 2);
   answer(
@@ -176,7 +177,6 @@ TEST_CASE_FIXTURE(
           {of("\x04p2"), of("\x04p1")}, {of("y"), of("x")}, {{{}, 7}, {{}, 8}}});
   CHECK(host.lines().back() == "1 #0 200 p2=y@7 p1=x@8 ");
   host.request(a, 2, "GET", "/ranges");
-  using range = protocol::kv_list_range_query;
   CHECK(
       std::get<range>(kv_as<protocol::kv_list_request>(1).query) == range{
                                                                         of("\x04"
@@ -191,8 +191,8 @@ TEST_CASE_FIXTURE(
                                                                            "d"),
                                                                         true});
   CHECK(
-      std::get<protocol::kv_list_prefix_query>(kv_as<protocol::kv_list_request>(3).query).key ==
-      of("\x04"));
+      std::get<range>(kv_as<protocol::kv_list_request>(3).query) ==
+      range{of("\x04"), of("\x05"), true});
   CHECK(
       kv_as<protocol::kv_delete_range_request>(4) == protocol::kv_delete_range_request{
                                                          of("\x04"

@@ -107,9 +107,11 @@ private:
     }
     if (const auto* list = std::get_if<protocol::kv_list_request>(&what)) {
       protocol::kv_list_response out;
-      const auto* prefix = std::get_if<protocol::kv_list_prefix_query>(&list->query);
+      const auto* range = std::get_if<protocol::kv_list_range_query>(&list->query);
       for (const auto& each : content)
-        if (prefix == nullptr || each.first.starts_with(prefix->key.view())) add(out, each);
+        if (range == nullptr ||
+            (each.first >= range->start.view() && each.first < range->end.view()))
+          add(out, each);
       return out;
     }
     return protocol::kv_error_response{text{"not in this store"}};

@@ -273,7 +273,8 @@ void world::command(protocol::command_wrapper what) {
 void world::deliver_command(protocol::command_wrapper what) {
   judge_.handle_command(what.checkpoint, clock_known_);
   // Those that follow each other in one batch come in one message.
-  auto* const last = batch_.empty() ? nullptr : std::get_if<protocol::to_envoy_commands>(&batch_.back());
+  auto* const last =
+      batch_.empty() ? nullptr : std::get_if<protocol::to_envoy_commands>(&batch_.back());
   if (last != nullptr)
     last->commands.push_back(std::move(what));
   else
@@ -400,7 +401,9 @@ void world::request(const step& x) {
   next_index_[id] = 1;
   judge_.handle_request(id);
   say(protocol::to_envoy_tunnel_message{
-      {id.gateway, id.request, (x.index & 7) == 7 ? static_cast<std::uint16_t>(edge(x.number)) : std::uint16_t{0}},
+      {id.gateway,
+       id.request,
+       (x.index & 7) == 7 ? static_cast<std::uint16_t>(edge(x.number)) : std::uint16_t{0}},
       std::move(start)});
 }
 
@@ -445,9 +448,10 @@ protocol::kv_response_data world::answer_kv(const protocol::kv_request_data& wha
   }
   if (const auto* list = std::get_if<protocol::kv_list_request>(&what)) {
     protocol::kv_list_response out;
-    const auto* prefix = std::get_if<protocol::kv_list_prefix_query>(&list->query);
+    const auto* range = std::get_if<protocol::kv_list_range_query>(&list->query);
     for (const auto& each : stored_)
-      if (prefix == nullptr || each.first.starts_with(prefix->key.view())) add(out, each);
+      if (range == nullptr || (each.first >= range->start.view() && each.first < range->end.view()))
+        add(out, each);
     return out;
   }
   if (const auto* gone = std::get_if<protocol::kv_delete_request>(&what))
