@@ -598,7 +598,7 @@ void ingress::note_use(instance& x) {
   if (!std::exchange(x.used, true)) starts_.handle_useful(x.who.actor);
 }
 
-// What fails before it was asked anything would fail again: the next start waits. What a request has made fail does not count.
+// What fails before it was asked anything would fail again: the next start waits. What a client has made fail does not count.
 void ingress::count_failure(instance& x, state from) {
   if (from != state::starting && from != state::running && from != state::accepted) return;
   if (!x.used) starts_.handle_failed(x.who.actor, options_.now());

@@ -297,6 +297,11 @@ private:
   void end_restoring(instance& x);
   fate take_fate(const exchange_id& exchange);
   void handle_unknown_close(const exchange_id& exchange);
+  void close_unaccepted(
+      const exchange_id& id,
+      std::uint16_t code,
+      std::string_view why,
+      const std::shared_ptr<const output_gate>& gate);
   void refuse_socket(const exchange_id& id, std::uint16_t code, std::string_view why);
   void end_unaccepted(time_point now);
   void end_socket(socket_map::iterator at, std::uint16_t code, std::string_view why);

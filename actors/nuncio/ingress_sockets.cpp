@@ -31,9 +31,7 @@ void ingress::handle_socket_open(
   if (to == nullptr || !takes_requests(*to) || told_to_stop(*to)) {
     // Refused without an accept, it is opened again by the gateway, for the next generation (docs/protocol.md G.6).
     ++stats_.sockets_refused;
-    const protocol::to_rivet_web_socket_close later{close_failed, text{"actor.ending"}, false};
-    static_cast<void>(send_answer({{exchange.gateway, exchange.request, 0}, later}, own_gate_));
-    return;
+    return close_unaccepted(exchange, close_failed, "actor.ending", own_gate_);
   }
   apply(actor_ref{to->who}, input::accepted);
   note_use(*to);
@@ -188,14 +186,10 @@ void ingress::list_socket(instance& x, const exchange_id& exchange) {
   // instance to look for it all the same.
   const auto* const closed = left_.find(exchange);
   const auto known = closed != nullptr && *closed == fate::closed ? *closed : take_fate(exchange);
-  const auto close = [&](std::uint16_t code, std::string_view why) {
-    const protocol::to_rivet_web_socket_close now{code, text{why}, false};
-    static_cast<void>(send_answer({{exchange.gateway, exchange.request, 0}, now}, x.gate()));
-  };
-  if (known == fate::unknown) close(close_restart, not_restored);
+  if (known == fate::unknown) close_unaccepted(exchange, close_restart, not_restored, x.gate());
   if (known != fate::open) return;
   if (!has_room_for_socket(x)) {
-    close(close_later, no_socket_room);
+    close_unaccepted(exchange, close_later, no_socket_room, x.gate());
     static_cast<void>(left_.add(exchange, fate::closed, options_.now()));
     ++stats_.sockets_refused;
     return;
@@ -315,6 +309,16 @@ void ingress::end_restoring(instance& x) {
   strays_ = {};
   stray_bytes_ = 0;
   stray_lost_.clear();
+}
+
+// The first thing that is said on it here.
+void ingress::close_unaccepted(
+    const exchange_id& id,
+    std::uint16_t code,
+    std::string_view why,
+    const std::shared_ptr<const output_gate>& gate) {
+  const protocol::to_rivet_web_socket_close close{code, text{why}, false};
+  static_cast<void>(send_answer({{id.gateway, id.request, 0}, close}, gate));
 }
 
 // Accepted first: what is refused is opened again by the gateway (docs/protocol.md G.6).

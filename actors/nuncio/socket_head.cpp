@@ -11,6 +11,9 @@ std::size_t bytes_of_size(std::size_t n) {
   return out;
 }
 
+// Of a text behind its size.
+std::size_t bytes_of(std::string_view x) { return bytes_of_size(x.size()) + x.size(); }
+
 char* put_size(char* to, std::size_t n) {
   for (; n >= 0x80; n >>= 7U) *to++ = static_cast<char>(n | 0x80U);
   *to++ = static_cast<char>(n);
@@ -40,8 +43,7 @@ socket_head::socket_head(std::string_view path, const http_headers& headers)
     : path_size_(static_cast<std::uint32_t>(path.size())),
       count_(static_cast<std::uint32_t>(headers.entries.size())) {
   auto size = path.size();
-  for (const auto& [name, value] : headers.entries)
-    for (const auto n : {name.size(), value.size()}) size += bytes_of_size(n) + n;
+  for (const auto& [name, value] : headers.entries) size += bytes_of(name) + bytes_of(value);
   if (size == 0) return;
   std::unique_ptr<char[]> all{new char[size]};
   auto* to = put(all.get(), path);
@@ -63,7 +65,7 @@ void socket_head::for_each(F f) const {
 std::size_t socket_head::size() const {
   std::size_t out = path_size_;
   for_each([&](std::string_view name, std::string_view value) {
-    for (const auto n : {name.size(), value.size()}) out += bytes_of_size(n) + n;
+    out += bytes_of(name) + bytes_of(value);
     return true;
   });
   return out;
