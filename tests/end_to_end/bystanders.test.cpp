@@ -158,9 +158,11 @@ TEST_CASE_TEMPLATE(
   b.during("3.6: an actor throws in every handler", [&] {
     CHECK(b.client.get(id, "/throw").status >= 500);
     socket_client client{b.engine.port(), in_gateway(id, "/websocket")};
-    static_cast<void>(client.send("throw"));
-    static_cast<void>(client.receive(100ms));
+    CHECK(client.send("throw"));
+    CHECK(client.await_close(10s) == 1000);
   });
+  // What reaches the instance that the last message has ended is answered with 503.
+  REQUIRE(await([&] { return b.client.get(id, "/").status == 200; }));
   b.during("3.6: an actor blocks a thread of the pool for a second", [&] {
     CHECK(b.client.get(id, "/block?ms=1000").status == 200);
   });
@@ -177,6 +179,8 @@ TEST_CASE_TEMPLATE(
   must(b.client.destroy(id));
   const auto fails = must(b.client.create({.name = "thrower"})).id;
   b.during("3.6: an actor's start fails, and clients ask for it", [&] { try_to(b, fails, "/"); });
+  // The real engine forgets a DELETE that comes while it starts an actor that then fails.
+  static_cast<void>(b.client.await_sleeping(fails));
   must(b.client.destroy(fails));
 }
 

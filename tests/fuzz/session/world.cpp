@@ -210,7 +210,7 @@ std::int64_t world::choose_index(const step& x, std::int64_t last) const {
   }
 }
 
-// When the engine allocated `who`: before any newer generation.
+// When the engine allocated `who`: before its first command, and before any newer generation.
 engine_ms world::created(const step& x, const actor_ref& who) {
   auto out = host_.sim.engine_now();
   if (x.size % 8 == 4) out -= 5'000;
@@ -224,14 +224,19 @@ engine_ms world::created(const step& x, const actor_ref& who) {
   return out;
 }
 
-void world::start(const step& x) {
-  const auto who = choose(x);
-  newest_[who.actor] = std::max(newest_[who.actor], who.generation);
+const world::commanded& world::allocate(const step& x, const actor_ref& who) {
   auto& known = commanded_[who];
   if (!known.create_ts) {
     known.create_ts = created(x, who);
     if (*known.create_ts > host_.sim.engine_now()) judge_.handle_lie();
   }
+  return known;
+}
+
+void world::start(const step& x) {
+  const auto who = choose(x);
+  newest_[who.actor] = std::max(newest_[who.actor], who.generation);
+  const auto& known = allocate(x, who);
   const auto index = choose_index(x, known.last);
   protocol::command_start_actor start;
   start.config.name = text{guest_names[x.what % guest_names.size()]};
@@ -254,8 +259,7 @@ void world::start(const step& x) {
 
 void world::stop(const step& x) {
   const auto who = choose(x);
-  const auto known = commanded_.find(who);
-  const auto index = choose_index(x, known == commanded_.end() ? 0 : known->second.last);
+  const auto index = choose_index(x, allocate(x, who).last);
   command(
       {{who.actor, who.generation, index},
        protocol::command_stop_actor{static_cast<protocol::stop_actor_reason>(x.what % 5)}});

@@ -37,6 +37,7 @@ private:
   [[nodiscard]] actor_ref choose(const step& x);
   [[nodiscard]] std::int64_t choose_index(const step& x, std::int64_t last) const;
   [[nodiscard]] engine_ms created(const step& x, const actor_ref& who);
+  const commanded& allocate(const step& x, const actor_ref& who);
   void start(const step& x);
   void stop(const step& x);
   void command(protocol::command_wrapper what);
