@@ -58,7 +58,7 @@ public:
   /// Acks are read and thrown away.
   void lose_acks(bool lost) { lose_acks_ = lost; }
 
-  /// What the host writes stays unread.
+  /// What the host writes stays unread. A judge may call this, and nothing else: behind what it judges nothing passes.
   void stall_towards_engine(bool stalled) { stalled_ = stalled; }
 
   /// New connections are closed at once.

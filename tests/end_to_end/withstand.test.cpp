@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <atomic>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "probed_pool.hpp"
@@ -54,6 +55,12 @@ void check_crashed(const client_reply& reply) {
 struct buffered_bodies : bodies {
   buffered_bodies() : bodies(shared_engine()) {}
 };
+
+std::string events(int count) {
+  std::string out;
+  for (int i = 0; i < count; ++i) out += fmt::format("id: {}\ndata: {}\n\n", i, i);
+  return out;
+}
 
 const auto finishes = [](const auto& chunk) { return chunk.finish; };
 
@@ -142,6 +149,49 @@ TEST_CASE_FIXTURE(streaming_bodies, "a cut at every step of a download") {
       },
       {.method = "GET", .target = target("/request/stream?bytes=900000")},
       body.substr(0, 900'000));
+}
+
+// Events half a second apart, so that all but the one at the cut are confirmed.
+TEST_CASE_FIXTURE(
+    streaming_bodies, "1.5: a part of a response that a cut kept from the gateway comes again") {
+  proxy->judge_to_engine(nth<to_rivet_response_chunk>(2, fate::cut_before));
+  const auto reply = client.get(id, "/request/events?count=5&ms=500");
+  CHECK(proxy->records().size() == 2);
+  CHECK(reply.status == 200);
+  CHECK(reply.body == events(5));
+  check_calm();
+}
+
+TEST_CASE_FIXTURE(
+    streaming_bodies,
+    "1.5: a part of a response that the gateway had read before a cut ends its exchange, and no "
+    "other") {
+  raw_client cut_short{engine.port()};
+  auto beside =
+      std::async(std::launch::async, [&] { return client.get(id, "/request/slow?ms=2000"); });
+  CHECK(await_open(1));
+  auto socket = open("echo");
+  CHECK(socket.send("before"));
+  CHECK(socket.text() == "before");
+  // Behind it nothing passes, so that the host does not learn that it was read.
+  proxy->judge_to_engine(
+      [this, second = nth<to_rivet_response_chunk>(2, fate::cut_after)](const to_rivet& m) mutable {
+        if (second(m) != fate::pass) proxy->stall_towards_engine(true);
+        return fate::pass;
+      });
+  CHECK(cut_short.send(request_head("GET", target("/request/events?count=5&ms=500"))));
+  CHECK(cut_short.await("data: 1\n"));
+  proxy->cut();
+  proxy->stall_towards_engine(false);
+  CHECK(cut_short.await_end());
+  const auto& got = cut_short.received();
+  CAPTURE(got);
+  CHECK(got.find("data: 2\n") == std::string::npos);
+  CHECK(!got.ends_with("\r\n0\r\n\r\n"));
+  CHECK(beside.get().body == "at last\n");
+  CHECK(socket.send("after"));
+  CHECK(socket.text() == "after");
+  check_calm();
 }
 
 TEST_CASE_FIXTURE(
