@@ -1,13 +1,16 @@
 // `nuncio serve` as a process of its own while bodies of 20 MiB go through it: what its memory is at its peak.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "fixture.hpp"
 #include "process.hpp"
+#include "raw_client.hpp"
 
 namespace nuncio::e2e {
 namespace {
@@ -19,13 +22,17 @@ constexpr std::size_t body_size = 20 * mib;  // the most that an engine takes by
 /// What a stream that its actor reads or writes bit by bit may take.
 constexpr std::size_t stream_most = 4 * mib;
 
-// Bytes that this process had resident at most since reset_peak().
-std::size_t peak_of(pid_t pid) {
+std::size_t status_of(pid_t pid, std::string_view name) {
   std::ifstream in{fmt::format("/proc/{}/status", pid)};
   for (std::string line; std::getline(in, line);)
-    if (line.starts_with("VmHWM:")) return std::stoull(line.substr(6)) * 1024;
+    if (line.starts_with(name)) return std::stoull(line.substr(name.size())) * 1024;
   return 0;
 }
+
+// Bytes that this process had resident at most since reset_peak().
+std::size_t peak_of(pid_t pid) { return status_of(pid, "VmHWM:"); }
+
+std::size_t resident_of(pid_t pid) { return status_of(pid, "VmRSS:"); }
 
 // The peak is what is resident now.
 bool reset_peak(pid_t pid) {
@@ -124,6 +131,51 @@ TEST_CASE("buffered gateway: bodies of 20 MiB take their size a few times") {
   const auto down = [&] { return x.streams(body_size); };
   const auto both = [&] { return x.echoes(body); };
   CHECK(x.growth("buffered", {up, up, down, down, both, both}) <= 6 * 3 * body_size);
+}
+
+TEST_CASE("2.1: clients that flood a slow actor take what it may keep, and it is given back") {
+  engine_under_test engine{{.apart = true}};
+  const auto pool = new_pool();
+  const pool_client client{engine, pool};
+  test_host host{{.endpoint = engine.endpoint(), .pool = pool}};  // in this process
+  REQUIRE(host.await_ready());
+  const auto slow = client.create_running("sluggard");
+  // The real engine takes its time with each.
+  const std::size_t many = kind_under_test() == engine_kind::dev ? 250 : 30;
+  const std::size_t each = many == 250 ? 2 * mib : 4 * mib;
+  std::string said;
+  while (said.size() < each) said += client_frame(0x82, std::string(16384, 'f'));
+  std::vector<raw_client> clients;
+  clients.reserve(many);
+  for (std::size_t i = 0; i < many; ++i) {
+    auto& x = clients.emplace_back(engine.port());
+    REQUIRE(x.send(upgrade_head(fmt::format("/gateway/{}/websocket", slow))));
+    REQUIRE(x.await("\r\n\r\n"));
+  }
+  REQUIRE(reset_peak(::getpid()));
+  const auto before = resident_of(::getpid());
+  std::vector<std::thread> threads;
+  threads.reserve(many);
+  for (auto& x : clients) threads.emplace_back([&] { x.send(said, 10s); });
+  for (auto& x : threads) x.join();
+  CHECK(await([&] { return host.stats().ingress.sockets_flooded != 0; }));
+  clients.clear();
+  CHECK(await([&] { return host.stats().ingress.socket_bytes_waiting == 0; }, 60s));
+  const auto most = peak_of(::getpid());
+  std::size_t after = 0;
+  CHECK(await([&] { return (after = resident_of(::getpid())) < before + 32 * mib; }, 60s));
+  MESSAGE(
+      many,
+      " clients: ",
+      before / mib,
+      " MiB resident before, ",
+      most / mib,
+      " MiB at the peak, ",
+      after / mib,
+      " MiB after");
+  // What waits, twice with what malloc has around it, and frames that are read and not dealt with.
+  CHECK(most - before <= (2 * 64 + 64) * mib);
+  host.abort();
 }
 
 TEST_SUITE_END();
