@@ -1,5 +1,5 @@
-// Many client WebSockets at once, on one thread and one io_context, for what one host must bear. Each call waits for its end
-// without a limit of its own: the suite has one.
+// Many client WebSockets at once, on one thread and one io_context, for what one host must bear. A call that takes longer than
+// 90 s returns with what was done by then, and every later one with nothing.
 #pragma once
 
 #include <cstddef>

@@ -119,11 +119,11 @@ end_to_end() {  # end_to_end PRESET ALL
   [[ $2 == yes ]] || but=(-LE '^e2e-long$')
   if path=$(engine_path); then
     say "real engine: $("$path" --version | head -1), $path"
-    NUNCIO_RIVET_ENGINE=$path counted "$1" "${NUNCIO_E2E_JOBS:-3}" -L '^e2e-' "${but[@]}"
+    NUNCIO_RIVET_ENGINE=$path counted "$1" "${NUNCIO_E2E_JOBS:-4}" -L '^e2e-' "${but[@]}"
     "build/$1/bin/e2e_tests" table "build/$1/tests/end_to_end/results" >&2 || true # ctest has judged it
   else
     book_failure "the real engine is not to be had (see above), so its suite cannot pass"
-    counted "$1" "${NUNCIO_E2E_JOBS:-3}" -L '^e2e-dev$' "${but[@]}"
+    counted "$1" "${NUNCIO_E2E_JOBS:-4}" -L '^e2e-dev$' "${but[@]}"
   fi
 }
 
