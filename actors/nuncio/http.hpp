@@ -16,8 +16,11 @@ namespace nuncio {
 using http_headers = wire::map_of<text, text>;
 
 /// A request that the engine routed to this actor. HTTP is at least once: the gateway repeats a request whose attempt
-/// failed before its response began, under the same `exchange`.
+/// failed before its response began, under the same `exchange`. Its parts share memory; who keeps one of them keeps
+/// shared_bytes_max at most, or twice its size.
 struct http_request {
+  static constexpr std::size_t shared_bytes_max = 4096;
+
   text method;  ///< as the client sent it, such as "GET"
   text path;    ///< begins with '/', percent-encoded, with the query
   /// Names in lower case, each once: of a name that a client repeats, the gateway hands on the last (docs/protocol.md G.2).

@@ -26,6 +26,21 @@ std::size_t head_bytes(const protocol::to_envoy_request_start& start) {
   return out;
 }
 
+// So that a handler may keep any part of it; see http_request.
+void keep_apart(protocol::to_envoy_request_start& x) {
+  auto frame = x.method.size() + x.path.size() + (x.body ? x.body->size() : 0);
+  for (const auto& [name, value] : x.headers.entries) frame += name.size() + value.size();
+  if (frame <= http_request::shared_bytes_max) return;
+  const auto each = [&](auto& part) { part = part.apart(frame); };
+  each(x.method);
+  each(x.path);
+  for (auto& [name, value] : x.headers.entries) {
+    each(name);
+    each(value);
+  }
+  if (x.body) each(*x.body);
+}
+
 text described(const protocol::http_stream_abort_reason& reason) {
   // What an older engine aborts is about the client; and so is most else.
   const std::string_view kind = reason.kind == abort_kind::internal_error  ? "the engine cut it"
@@ -174,6 +189,7 @@ void ingress::handle_request_start(
   auto how = options_.http;
   how.parts = to != nullptr && to->context->serving->stream_requests;
   http_exchange begun{exchange, how};
+  keep_apart(start);
   begun.handle_request_start(id.message_index, start);
   if (to == nullptr || !takes_requests(*to)) {
     ++stats_.requests_aborted;

@@ -8,6 +8,20 @@ namespace nuncio {
 
 using namespace protocol;
 
+namespace {
+
+// Of an answer: all that its slices keep alive together.
+template <class Response>
+std::size_t size_of(const Response& x) {
+  std::size_t out = 0;
+  for (const auto* each : {&x.keys, &x.values})
+    for (const auto& part : *each) out += part.size();
+  for (const auto& each : x.metadata) out += each.version.size() + sizeof each.update_ts;
+  return out;
+}
+
+}  // namespace
+
 bytes kv_store::full(const bytes& key) const {
   if (prefix_.empty()) return key;
   std::string out{prefix_};
@@ -52,9 +66,9 @@ storage_response<void> kv_store::write(kv_request_data what) {
 storage_response<std::optional<bytes>> kv_store::get(octets key) {
   return ask<std::optional<bytes>>(
       kv_get_request{{full(key)}}, [](storage_answer& x) -> std::optional<bytes> {
-        auto& got = std::get<kv_get_response>(std::get<kv_response_data>(x));
+        const auto& got = std::get<kv_get_response>(std::get<kv_response_data>(x));
         if (got.values.empty()) return std::nullopt;
-        return std::move(got.values.front());
+        return got.values.front().apart(size_of(got));
       });
 }
 
@@ -66,11 +80,12 @@ storage_response<std::vector<std::optional<bytes>>> kv_store::get_all(std::vecto
     std::unordered_map<std::string_view, const bytes*> found;
     for (std::size_t i = 0; i < std::min(got.keys.size(), got.values.size()); ++i)
       found.emplace(got.keys[i].view(), &got.values[i]);
+    const auto all = size_of(got);
     std::vector<std::optional<bytes>> out;
     out.reserve(asked.size());
     for (const auto& key : asked) {
-      const auto at = found.find(key.view());
-      out.push_back(at == found.end() ? std::nullopt : std::optional{*at->second});
+      auto& to = out.emplace_back();
+      if (const auto at = found.find(key.view()); at != found.end()) to = at->second->apart(all);
     }
     return out;
   });
@@ -79,13 +94,14 @@ storage_response<std::vector<std::optional<bytes>>> kv_store::get_all(std::vecto
 storage_response<std::vector<kv_entry>> kv_store::list(kv_query what) {
   const auto read = [cut = prefix_.size()](storage_answer& x) {
     const auto& got = std::get<kv_list_response>(std::get<kv_response_data>(x));
+    const auto all = size_of(got);
     std::vector<kv_entry> out;
     out.reserve(got.keys.size());
     for (std::size_t i = 0; i < std::min(got.keys.size(), got.values.size()); ++i) {
       const auto ms = i < got.metadata.size() ? got.metadata[i].update_ts : 0;
       out.push_back(
-          {got.keys[i].part(cut),
-           got.values[i],
+          {got.keys[i].part(cut).apart(all),
+           got.values[i].apart(all),
            std::chrono::system_clock::time_point{std::chrono::milliseconds{ms}}});
     }
     return out;

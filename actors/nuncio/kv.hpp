@@ -9,6 +9,9 @@
 // its fate. Errors: errc::too_large, queue_full, link_lost, timed_out, refused, cancelled;
 // storage_failure_of tells whether a write may have happened. Limits (docs/protocol.md H.1): keys
 // of 2045 bytes, values of 128 KiB, 128 keys and 976 KiB in one call.
+//
+// Who keeps a key or a value keeps no more than twice its size: what is less than half of the answer
+// that it came in is a copy.
 #pragma once
 
 #include <chrono>

@@ -102,7 +102,7 @@ struct socket_restored {
 /// A client has sent something.
 struct socket_message {
   connection socket;
-  bytes data;
+  bytes data;  ///< shares the memory of its frame, which has little else in it
   bool binary = false;
   std::uint16_t index =
       0;  ///< counts the client's messages, modulo 2^16; a repetition has the same

@@ -29,22 +29,30 @@ std::optional<std::vector<sqlite_bind_param>> to_wire(const std::vector<sql_valu
   return out;
 }
 
-// Rows and column names, of either kind of result.
 template <class Result>
-sql_result with_rows(const Result& from) {
+std::size_t size_of_rows(const Result& x) {
+  std::size_t n = 0;
+  for (const auto& row : x.rows)
+    for (const auto& value : row) n += internal::size_of(value);
+  return n;
+}
+
+// Rows and column names, of either kind of result; `among`: all that came with them.
+template <class Result>
+sql_result with_rows(const Result& from, std::size_t among) {
   sql_result out;
   for (const auto& name : from.columns) out.columns.push_back(name.str());
   out.rows.reserve(from.rows.size());
   for (const auto& row : from.rows) {
     auto& to = out.rows.emplace_back();
     to.reserve(row.size());
-    for (const auto& x : row) to.push_back(internal::from_wire(x));
+    for (const auto& x : row) to.push_back(internal::from_wire(x, among));
   }
   return out;
 }
 
-sql_result to_result(const sqlite_execute_result& from) {
-  auto out = with_rows(from);
+sql_result to_result(const sqlite_execute_result& from, std::size_t among) {
+  auto out = with_rows(from, among);
   out.changes = from.changes;
   out.last_insert_row_id = from.last_insert_row_id;
   return out;
@@ -69,7 +77,8 @@ storage_response<T> sql_client::ask(
 storage_response<sql_result> sql_client::exec(std::string script) {
   return ask<sql_result>(
       sqlite_exec_request{{}, {}, 0, text{std::move(script)}}, 0, [](storage_answer& x) {
-        return with_rows(std::get<sqlite_query_result>(x));
+        const auto& got = std::get<sqlite_query_result>(x);
+        return with_rows(got, size_of_rows(got));
       });
 }
 
@@ -78,7 +87,10 @@ storage_response<sql_result> sql_client::run(sql_statement statement) {
   return ask<sql_result>(
       sqlite_execute_request{{}, {}, 0, text{std::move(statement.sql)}, to_wire(statement.params)},
       size,
-      [](storage_answer& x) { return to_result(std::get<sqlite_execute_result>(x)); });
+      [](storage_answer& x) {
+        const auto& got = std::get<sqlite_execute_result>(x);
+        return to_result(got, size_of_rows(got));
+      });
 }
 
 storage_response<std::vector<sql_result>> sql_client::batch(std::vector<sql_statement> statements) {
@@ -89,9 +101,12 @@ storage_response<std::vector<sql_result>> sql_client::batch(std::vector<sql_stat
     request.statements.push_back({text{std::move(x.sql)}, to_wire(x.params)});
   }
   return ask<std::vector<sql_result>>(std::move(request), size, [](storage_answer& x) {
+    const auto& got = std::get<std::vector<sqlite_execute_result>>(x);
+    std::size_t all = 0;
+    for (const auto& each : got) all += size_of_rows(each);
     std::vector<sql_result> out;
-    for (const auto& each : std::get<std::vector<sqlite_execute_result>>(x))
-      out.push_back(to_result(each));
+    out.reserve(got.size());
+    for (const auto& each : got) out.push_back(to_result(each, all));
     return out;
   });
 }

@@ -28,7 +28,18 @@ sqlite_bind_param to_wire(const sql_value& x) {
       x.content());
 }
 
-sql_value from_wire(const sqlite_column_value& x) {
+std::size_t size_of(const sqlite_column_value& x) {
+  return std::visit(
+      [](const auto& v) -> std::size_t {
+        if constexpr (requires { v.value.size(); })
+          return v.value.size();
+        else
+          return sizeof(std::int64_t);
+      },
+      x);
+}
+
+sql_value from_wire(const sqlite_column_value& x, std::size_t among) {
   return std::visit(
       overloaded{
           [](const sqlite_value_null&) { return sql_value{}; },
@@ -37,7 +48,9 @@ sql_value from_wire(const sqlite_column_value& x) {
             for (const auto byte : v.value) word = (word << 8U) | byte;
             return sql_value{std::bit_cast<double>(word)};
           },
-          [](const auto& v) { return sql_value{v.value}; }},
+          [](const sqlite_value_integer& v) { return sql_value{v.value}; },
+          [&](const sqlite_value_text& v) { return sql_value{text{v.value.apart(among)}}; },
+          [&](const sqlite_value_blob& v) { return sql_value{bytes{v.value.apart(among)}}; }},
       x);
 }
 

@@ -87,6 +87,7 @@ struct sql_statement {
   std::vector<sql_value> params{};  ///< for each '?', in order
 };
 
+/// Who keeps a value keeps no more than twice its size: what is less than half of the answer that it came in is a copy.
 struct sql_result {
   std::vector<std::string> columns;
   std::vector<std::vector<sql_value>> rows;
@@ -102,7 +103,10 @@ struct sql_result {
 namespace internal {
 
 protocol::sqlite_bind_param to_wire(const sql_value& x);
-sql_value from_wire(const protocol::sqlite_column_value& x);
+/// @param among  as of slice::apart: all that came with it
+sql_value from_wire(const protocol::sqlite_column_value& x, std::size_t among);
+/// What it takes of a message.
+std::size_t size_of(const protocol::sqlite_column_value& x);
 
 }  // namespace internal
 }  // namespace nuncio

@@ -73,6 +73,21 @@ public:
     return {owner_, {data_ + offset, std::min(count, size_ - offset)}};
   }
 
+  /// A copy with memory of its own.
+  static slice copy_of(std::span<const T> xs) {
+    if (xs.empty()) return {};
+    auto kept = std::make_shared_for_overwrite<T[]>(xs.size());
+    std::copy(xs.begin(), xs.end(), kept.get());
+    const std::span<const T> all{kept.get(), xs.size()};
+    return {std::move(kept), all};
+  }
+
+  /// The same elements without keeping alive much beside them: a copy, unless it is at least half of the `among` bytes that
+  /// it shares memory with.
+  [[nodiscard]] slice apart(std::size_t among) const {
+    return size_ * sizeof(T) >= among - among / 2 ? *this : copy_of(span());
+  }
+
   friend bool operator==(const slice& a, const slice& b) {
     return std::equal(a.begin(), a.end(), b.begin(), b.end());
   }
@@ -107,9 +122,7 @@ public:
   explicit bytes(std::string_view x) : slice(std::vector<std::uint8_t>(x.begin(), x.end())) {}
 
   /// Copies `xs`.
-  static bytes copy_of(std::span<const std::uint8_t> xs) {
-    return bytes{std::vector<std::uint8_t>(xs.begin(), xs.end())};
-  }
+  static bytes copy_of(std::span<const std::uint8_t> xs) { return slice::copy_of(xs); }
 
   /// The bytes seen as characters.
   [[nodiscard]] std::string_view view() const {

@@ -55,7 +55,7 @@ struct exchange_position {
 
 /// A part of a request's body.
 struct request_part {
-  bytes data{};
+  bytes data{};  ///< shares the memory of its frame, which has little else in it
   bool last = false;
   bool failed = false;  ///< the client gave up: the rest never comes
   text why{};           ///< why it failed, for a person

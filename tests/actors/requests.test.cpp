@@ -173,6 +173,61 @@ TEST_CASE_FIXTURE(fixture, "a promise answered later, after others") {
   CHECK(host.stats().requests_open == 0);
 }
 
+TEST_CASE("2.1: what an actor keeps of a request keeps nothing large besides") {
+  struct kept {
+    std::optional<http_request> request;
+  };
+
+  hosted x;
+  const auto keeps = std::make_shared<kept>();
+  x.host.serve(
+      "keeper",
+      [](engine_actor*, std::shared_ptr<kept> to) -> caf::behavior {
+        return {[to](const http_request& r) {
+          to->request = r;
+          return http_response{};
+        }};
+      },
+      keeps);
+  x.host.boot();
+  x.host.start_accepted(instance_of("a"), "keeper");
+  const auto ask = [&](std::size_t path_bytes, std::size_t body_bytes) {
+    const auto frame =
+        std::make_shared<const std::string>(std::string(path_bytes + body_bytes, 'x'));
+    auto message = sim_host::request_message(instance_of("a"), 1, "GET", "/");
+    auto& start = std::get<protocol::to_envoy_request_start>(
+        std::get<protocol::to_envoy_tunnel_message>(message).message_kind);
+    start.path = text{frame, std::span<const char>{*frame}.first(path_bytes)};
+    start.headers.entries = {{start.path.part(0, 1), start.path.part(1, 1)}};
+    start.method = start.path.part(0, 1);
+    start.body = bytes{
+        frame, {reinterpret_cast<const std::uint8_t*>(frame->data()) + path_bytes, body_bytes}};
+    x.host.deliver(std::move(message));
+    REQUIRE(keeps->request.has_value());
+    CHECK(keeps->request->path.size() == path_bytes);
+    CHECK(keeps->request->body.size() == body_bytes);
+    return frame;
+  };
+  SUBCASE("a large body is not copied, and all else does not keep it") {
+    const auto frame = ask(100, 100'000);
+    CHECK(keeps->request->body.owner() == frame);
+    CHECK(frame.use_count() == 2);
+    keeps->request->body = {};
+    CHECK(frame.use_count() == 1);
+  }
+  SUBCASE("a small body keeps no large path") {
+    const auto frame = ask(100'000, 100);
+    keeps->request->path = {};
+    CHECK(frame.use_count() == 1);
+  }
+  SUBCASE("what is small together is not copied") {
+    const auto frame = ask(100, http_request::shared_bytes_max - 103);
+    CHECK(keeps->request->path.owner() == frame);
+    CHECK(keeps->request->body.owner() == frame);
+  }
+  keeps->request.reset();
+}
+
 TEST_CASE("delegation to another actor") {
   hosted x;
   auto worker =

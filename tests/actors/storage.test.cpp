@@ -1,5 +1,6 @@
 // kv() and sql() of an engine actor: what reaches the engine in which requests, and what the actor is told.
 #include <nuncio/kv.hpp>
+#include <nuncio/sql.hpp>
 
 #include "actors/sample_actors.hpp"
 
@@ -81,12 +82,67 @@ caf::behavior keeper(engine_actor* self, std::shared_ptr<strings> told) {
   }};
 }
 
+// Keeps all that it is told.
+struct hoard {
+  std::vector<bytes> values;
+  std::vector<text> texts;
+};
+
+caf::behavior hoarder(engine_actor* self, std::shared_ptr<hoard> kept) {
+  const auto keep_rows = [=](const sql_result& got) {
+    for (const auto& row : got.rows)
+      for (const auto& x : row) {
+        if (const auto* some = std::get_if<bytes>(&x.content())) kept->values.push_back(*some);
+        if (const auto* some = std::get_if<text>(&x.content())) kept->texts.push_back(*some);
+      }
+  };
+  return {[=](const http_request& r) {
+    if (r.path == "/get")
+      self->kv().get("a").then([=](std::optional<bytes> got) { kept->values.push_back(*got); });
+    if (r.path == "/get_all")
+      self->kv().get_all({"a", "b"}).then([=](const std::vector<std::optional<bytes>>& got) {
+        for (const auto& each : got) kept->values.push_back(*each);
+      });
+    if (r.path == "/list")
+      self->kv().list().then([=](const std::vector<kv_entry>& got) {
+        for (const auto& each : got)
+          kept->values.insert(kept->values.end(), {each.key, each.value});
+      });
+    if (r.path == "/exec") self->sql().exec("script").then(keep_rows);
+    if (r.path == "/run") self->sql().run({"one"}).then(keep_rows);
+    if (r.path == "/batch")
+      self->sql().batch({{"one"}, {"two"}}).then([=](const std::vector<sql_result>& got) {
+        for (const auto& each : got) keep_rows(each);
+      });
+    return http_response{};
+  }};
+}
+
+// A frame as the link has read it, and what is cut from it.
+struct frame_read {
+  std::shared_ptr<const std::string> whole;
+
+  explicit frame_read(std::string content)
+      : whole(std::make_shared<const std::string>(std::move(content))) {}
+
+  [[nodiscard]] text cut(std::size_t from, std::size_t size) const {
+    return {whole, std::span<const char>{*whole}.subspan(from, size)};
+  }
+
+  [[nodiscard]] bytes raw(std::size_t from, std::size_t size) const {
+    const auto part = cut(from, size);
+    return {part.owner(), {reinterpret_cast<const std::uint8_t*>(part.data()), part.size()}};
+  }
+};
+
 struct fixture : hosted {
   actor_ref a = instance_of("a");
   std::shared_ptr<strings> told = std::make_shared<strings>();
+  std::shared_ptr<hoard> kept = std::make_shared<hoard>();
 
   fixture() {
     host.serve("keeper", keeper, told);
+    host.serve("hoarder", hoarder, kept);
     host.boot();
     host.start_accepted(a, "keeper");
     host.clear();
@@ -344,6 +400,88 @@ TEST_CASE_FIXTURE(
   answer(0, protocol::kv_put_response{});
   host.request(b, 3, "GET", "/get/k");
   CHECK(kv_as<protocol::kv_get_request>(1).keys.front() == of("\x04k"));
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "2.1: an actor keeps nothing of the frame that its storage's answer came in") {
+  const auto b = instance_of("b");
+  host.start_accepted(b, "hoarder");
+  const frame_read frame{
+      "\x04"
+      "a\x04"
+      "bonetwo"};
+  const auto one = frame.raw(4, 3);
+  const auto two = frame.raw(7, 3);
+  const std::vector<bytes> keys{frame.raw(0, 2), frame.raw(2, 2)};
+  const std::vector<std::vector<protocol::sqlite_column_value>> rows{
+      {protocol::sqlite_value_blob{one}, protocol::sqlite_value_text{frame.cut(7, 3)}},
+      {protocol::sqlite_value_integer{1}, protocol::sqlite_value_float{}}};
+  const auto used_here = frame.whole.use_count();
+  const auto ask = [&](const char* path) {
+    host.clear();
+    host.request(b, 1, "GET", path);
+    const auto sent = host.storage_requests_sent();
+    REQUIRE(sent.size() == 1);
+    return sent.front();
+  };
+  const auto id_of = [](const protocol::to_rivet& request) {
+    return std::visit(
+        []<class T>(const T& x) -> std::uint32_t {
+          if constexpr (requires { x.request_id; })
+            return x.request_id;
+          else
+            return 0;
+        },
+        request);
+  };
+  const auto from_kv = [&](const char* path, protocol::kv_response_data with) {
+    const auto id = id_of(ask(path));
+    host.deliver(protocol::to_envoy_kv_response{id, std::move(with)});
+  };
+  SUBCASE("get_all") { from_kv("/get_all", protocol::kv_get_response{keys, {one, two}, {{}, {}}}); }
+  SUBCASE("list") {
+    from_kv("/list", protocol::kv_list_response{keys, {one, two}, {{}, {}}});
+    REQUIRE(kept->values.size() == 4);
+    CHECK(kept->values[0].view() == "a");
+    CHECK(kept->values[2].view() == "b");
+    kept->values = {kept->values[1], kept->values[3]};
+  }
+  SUBCASE("exec") {
+    const auto id = id_of(ask("/exec"));
+    host.deliver(protocol::to_envoy_sqlite_exec_response{
+        id, protocol::sqlite_exec_ok{{{text{"x"}, text{"y"}}, rows}}});
+  }
+  SUBCASE("run") {
+    const auto id = id_of(ask("/run"));
+    host.deliver(protocol::to_envoy_sqlite_execute_response{
+        id, protocol::sqlite_execute_ok{{{text{"x"}, text{"y"}}, rows, 0, {}}}});
+  }
+  SUBCASE("batch") {
+    const auto id = id_of(ask("/batch"));
+    host.deliver(protocol::to_envoy_sqlite_execute_batch_response{
+        id, protocol::sqlite_execute_batch_ok{{{{}, {rows[0]}, 0, {}}, {{}, {rows[1]}, 0, {}}}}});
+  }
+  REQUIRE(kept->values.size() + kept->texts.size() == 2);
+  CHECK(kept->values[0].view() == "one");
+  CHECK((kept->texts.empty() ? kept->values[1].view() : kept->texts[0].view()) == "two");
+  CHECK(frame.whole.use_count() == used_here);
+}
+
+TEST_CASE_FIXTURE(fixture, "2.1: a value that is most of its answer is not copied") {
+  const auto b = instance_of("b");
+  host.start_accepted(b, "hoarder");
+  const frame_read frame{std::string(1000, 'x')};
+  host.clear();
+  host.request(b, 1, "GET", "/get");
+  answer(
+      0,
+      protocol::kv_get_response{
+          {of("\x04"
+              "a")},
+          {frame.raw(0, 1000)},
+          {{}}});
+  REQUIRE(kept->values.size() == 1);
+  CHECK(kept->values[0].owner() == frame.whole);
 }
 
 TEST_CASE("an engine actor that no host spawned has no storage, and says so") {
