@@ -11,8 +11,6 @@
 namespace nuncio::internal {
 namespace {
 
-bytes own_copy(const bytes& x) { return x.empty() ? bytes{} : bytes::copy_of(x.span()); }
-
 // The same records may be written once there is room.
 bool goes_again(const caf::error& e) {
   const auto why = storage_failure_of(e);
@@ -151,7 +149,7 @@ void instance_sockets::flush() {
 outcome<void> instance_sockets::accept(socket& x, const accept_options& options) {
   auto message = x.session.accept(options.hibernate);
   if (!message) return message.error();
-  x.state = own_copy(options.state);
+  x.state = bytes::copy_of(options.state.span());
   if (auto sent = put(x, std::move(*message)); !sent) {
     give_up(x, sent.error().message);
     return sent;
@@ -207,7 +205,7 @@ void instance_sockets::broadcast(const bytes& data, bool binary) {
 }
 
 void instance_sockets::set_state(socket& x, const bytes& state) {
-  x.state = own_copy(state);
+  x.state = bytes::copy_of(state.span());
   if (x.session.hibernates() && x.session.now_in() == socket_session::state::open) save(x);
 }
 
@@ -391,17 +389,26 @@ void instance_sockets::complain(std::string_view why, std::size_t count) {
 }
 
 void instance_sockets::restore(std::vector<socket_ptr> listed) {
-  looked_up_ = looking_up_ = true;
-  const auto kept = std::make_shared<const std::vector<socket_ptr>>(std::move(listed));
-  kv_store::raw(storage_)
-      .list({.prefix = socket_record_prefix})
-      .then(
-          [this, kept](const std::vector<kv_entry>& records) { handle_records(*kept, records); },
-          [this, kept](const caf::error& e) { handle_no_records(*kept, e); });
+  looked_up_ = true;
+  looking_up_.emplace(
+      lookup{kv_pages{bytes{socket_record_prefix}, bytes{socket_records_end}}, {}, {}});
+  for (auto& x : listed) looking_up_->listed.emplace(x->session.id(), std::move(x));
+  read_page();
 }
 
-void instance_sockets::handle_no_records(
-    const std::vector<socket_ptr>& listed, const caf::error& why) {
+void instance_sockets::read_page() {
+  const auto& pages = looking_up_->pages;
+  kv_store::raw(storage_)
+      .list({.first = pages.first(), .last = pages.last(), .limit = pages.limit()})
+      .then(
+          [this](const std::vector<kv_entry>& records) { handle_page(records); },
+          [this](const caf::error& e) { handle_no_page(e); });
+}
+
+void instance_sockets::handle_no_page(const caf::error& why) {
+  const auto failed = storage_failure_of(why);
+  if (failed && failed->code == errc::too_large && looking_up_->pages.handle_too_long())
+    return read_page();
   const auto& context = owner_->context();
   log_to(
       context.log,
@@ -409,31 +416,27 @@ void instance_sockets::handle_no_records(
       "what was stored of WebSockets can't be read; they are closed",
       {{"actor", context.start.self.actor.str()},
        {"reason", nuncio::describe(owner_->system(), why)}});
-  handle_records(listed, {});
+  end_restore();
 }
 
-void instance_sockets::handle_records(
-    const std::vector<socket_ptr>& listed, const std::vector<kv_entry>& records) {
-  looking_up_ = false;
+void instance_sockets::handle_page(const std::vector<kv_entry>& records) {
+  auto& [pages, listed, unlisted] = *looking_up_;
   const auto now = wall_clock_ms();
-  std::unordered_map<exchange_id, socket_ptr> waiting;
-  for (const auto& x : listed) waiting.emplace(x->session.id(), x);
-  std::unordered_set<exchange_id> known;
+  std::unordered_set<exchange_id> known;  // anew for each page: others may have been accepted
   for (const auto& [ticket, x] : all_) known.insert(x->session.id());
-  std::vector<socket_ptr> unlisted;
   for (const auto& entry : records) {
     const auto id = socket_record_id(entry.key);
     if (!id) continue;
     const auto record = decode_socket_record(entry.value);
-    const auto at = waiting.find(*id);
-    if (record && at != waiting.end()) {
+    const auto at = listed.find(*id);
+    if (record && at != listed.end()) {
       take_up(at->second, *record);
       untold_.push_back(at->second);
-      waiting.erase(at);
+      listed.erase(at);
       continue;
     }
     if (known.contains(*id)) continue;
-    if (!record || at != waiting.end()) {
+    if (!record || at != listed.end()) {
       unsave(*id);
       continue;
     }
@@ -450,13 +453,20 @@ void instance_sockets::handle_records(
     x->session.handle_closed();
     tell(*x, close_left, "the client left while the actor slept");
   }
-  for (auto& [id, x] : waiting) {  // nobody knows what they were about
+  if (pages.handle_page(records.size(), records.empty() ? bytes{} : records.back().key))
+    return read_page();
+  end_restore();
+}
+
+void instance_sockets::end_restore() {
+  auto found = *std::exchange(looking_up_, std::nullopt);
+  for (auto& [id, x] : found.listed) {  // nobody knows what they were about
     x->session = socket_session{id, 0, std::nullopt};
     all_.emplace(x->ticket, x);
     static_cast<void>(close(*x, close_restart, "the connection could not be restored"));
   }
   internal::tell(
-      owner_->context(), sockets_restored{owner_->context().start.self, std::move(unlisted)});
+      owner_->context(), sockets_restored{owner_->context().start.self, std::move(found.unlisted)});
   if (!untold_.empty()) caf::anon_send(owner_, tell_restored{});
   for (const auto& each : std::exchange(failed_early_, {}))
     handle_failed(*each.socket, each.code, each.why);
@@ -465,7 +475,7 @@ void instance_sockets::handle_records(
 void instance_sockets::take_up(const socket_ptr& x, const socket_record& record) {
   x->session = socket_session{x->session.id(), record.next_index, record.consumed, record.exact};
   x->head = {record.path, record.headers};
-  x->state = own_copy(record.state);
+  x->state = bytes::copy_of(record.state.span());
   x->accepted_ms = record.accepted_ms;
   all_.emplace(x->ticket, x);
 }

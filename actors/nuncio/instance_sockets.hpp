@@ -10,6 +10,7 @@
 #include <functional>
 #include <nuncio/engine_actor.hpp>
 #include <nuncio/kv.hpp>
+#include <nuncio/kv_pages.hpp>
 #include <nuncio/socket.hpp>
 #include <nuncio/socket_exchange.hpp>
 #include <nuncio/socket_head.hpp>
@@ -89,7 +90,7 @@ public:
 
   /// Until it is known which of those that hibernated go on, and handlers have been told of them, whatever else handlers are
   /// to be given has to wait.
-  [[nodiscard]] bool restoring() const { return looking_up_ || !untold_.empty(); }
+  [[nodiscard]] bool restoring() const { return looking_up_.has_value() || !untold_.empty(); }
 
   /// Whether it has not been forgotten.
   [[nodiscard]] bool holds(const socket& x) const { return all_.contains(x.ticket); }
@@ -139,8 +140,10 @@ private:
       std::vector<std::pair<octets, octets>> entries, std::vector<std::uint64_t> tickets);
   void erase_records();
   void complain(std::string_view why, std::size_t count);
-  void handle_records(const std::vector<socket_ptr>& listed, const std::vector<kv_entry>& records);
-  void handle_no_records(const std::vector<socket_ptr>& listed, const caf::error& why);
+  void read_page();
+  void handle_page(const std::vector<kv_entry>& records);
+  void handle_no_page(const caf::error& why);
+  void end_restore();
   void take_up(const socket_ptr& x, const socket_record& record);
   void clean_up();
 
@@ -154,7 +157,15 @@ private:
   std::uint64_t next_own_ = ~std::uint64_t{};  ///< ticket for what is not made by ingress
   std::unordered_map<exchange_id, std::uint64_t> unlisted_;  ///< tickets of those that went on
   bool looked_up_ = false;                                   ///< what an earlier instance stored
-  bool looking_up_ = false;
+
+  /// While that is looked up.
+  struct lookup {
+    kv_pages pages;
+    std::unordered_map<exchange_id, socket_ptr> listed;  ///< of which no record was found yet
+    std::vector<socket_ptr> unlisted;                    ///< that go on all the same
+  };
+
+  std::optional<lookup> looking_up_;
   std::vector<failed> failed_early_;           ///< while looking up
   std::deque<socket_ptr> untold_;              ///< are restored, but no handler knows
   std::unordered_set<std::uint64_t> unsaved_;  ///< tickets of those whose record is to be written

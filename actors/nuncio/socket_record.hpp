@@ -44,6 +44,8 @@ inline constexpr std::chrono::seconds listing_delay{10};
 
 /// Before the key of each record (docs/client_protocol.md f.1).
 inline constexpr std::string_view socket_record_prefix = "\x02";
+/// Behind all of them.
+inline constexpr std::string_view socket_records_end = "\x03";
 
 bytes socket_record_key(const exchange_id& id);
 std::optional<exchange_id> socket_record_id(const bytes& key);

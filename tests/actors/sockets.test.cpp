@@ -572,6 +572,66 @@ TEST_CASE_FIXTURE(fixture, "hibernating: the next instance goes on with what the
   CHECK(sent() == strings{"1 #4 socket ack 3"});
 }
 
+TEST_CASE("2.1: what is stored of many hibernating WebSockets is read page by page") {
+  constexpr std::uint32_t count = 1100;
+  auto options = fixture::small();
+  options.sockets_max = 2000;
+  fixture x{options};
+  std::vector<std::uint32_t> all;
+  for (std::uint32_t i = 1; i <= count; ++i) {
+    x.host.open_socket(x.a, i, "/hibernate");
+    all.push_back(i);
+  }
+  x.host.socket_says(700, 1, "remember");
+  x.sleep();
+  x.let_age();
+  REQUIRE(x.store.content.size() == count);
+  const auto closed_with = [&](std::string_view code) {
+    const auto lines = x.sent();
+    return std::count_if(
+        lines.begin(), lines.end(), [&](const auto& line) { return line.ends_with(code); });
+  };
+  const auto restored = [&] {
+    const auto seen = x.said();
+    CHECK(std::count(seen.begin(), seen.end(), "restored /hibernate remembered") == 1);
+    return std::count_if(
+        seen.begin(), seen.end(), [](const auto& line) { return line.starts_with("restored "); });
+  };
+  SUBCASE("three pages") {
+    x.wake(2, all);
+    CHECK(closed_with("socket close 1012") == 0);
+    CHECK(x.store.lists == 3);
+    CHECK(restored() == count);
+  }
+  SUBCASE("pages that are longer than the host takes are asked for in smaller ones") {
+    x.store.answer_entries_max = 200;
+    x.wake(2, all);
+    CHECK(closed_with("socket close 1012") == 0);
+    CHECK(x.store.lists == 2 + 9);  // of 512, 256, and then 128
+    CHECK(restored() == count);
+  }
+  SUBCASE("of a page that can't be read all are closed, and no others") {
+    // Keys are in the order of the ids' bytes, the lowest first.
+    x.store.lists_until_failure = 2;
+    x.wake(2, all);
+    CHECK(closed_with("socket close 1012") == count - 1024);
+    CHECK(restored() == 1024);
+    CHECK(x.host.stats().sockets_open == 1024);
+  }
+  SUBCASE("what clients say in the meantime waits for the last page") {
+    x.store.silent = true;
+    x.wake(2, all);
+    x.store.silent = false;
+    REQUIRE((x.store.process(x.host) && x.store.answer(x.host)));
+    x.host.socket_says(256, 1, "first");  // of the first page: the lowest byte stands first
+    CHECK(x.said().empty());
+    x.store.serve(x.host);
+    const auto seen = x.said();
+    REQUIRE(seen.size() == count + 1);
+    CHECK(seen.back() == "text first");
+  }
+}
+
 TEST_CASE_FIXTURE(
     fixture, "hibernating: what clients say before they are restored waits, in order") {
   host.open_socket(a, 1, "/hibernate");

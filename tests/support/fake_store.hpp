@@ -15,7 +15,10 @@ public:
   std::map<std::string, std::string> content;
   std::optional<std::vector<bytes>> table;  ///< _nuncio_state
   std::size_t answered = 0;
-  bool silent = false;  ///< answers nothing
+  bool silent = false;                        ///< answers nothing
+  std::size_t lists = 0;                      ///< that were asked for
+  std::size_t answer_entries_max = SIZE_MAX;  ///< a longer list is one that the host does not take
+  std::size_t lists_until_failure = SIZE_MAX;
 
   /// Answers all that waits, and what the answers lead to.
   void serve(sim_host& host) {
@@ -36,8 +39,12 @@ public:
   bool answer(sim_host& host) {
     if (answers_.empty()) return false;
     ++answered;
-    host.deliver(std::move(answers_.front()));
+    const auto next = std::move(answers_.front());
     answers_.pop_front();
+    if (entries_of(next) > answer_entries_max)
+      host.too_long(next);
+    else
+      host.deliver(next);
     return true;
   }
 
@@ -106,15 +113,23 @@ private:
       return out;
     }
     if (const auto* list = std::get_if<protocol::kv_list_request>(&what)) {
+      if (lists++ >= lists_until_failure) return protocol::kv_error_response{text{"no list today"}};
       protocol::kv_list_response out;
       const auto* range = std::get_if<protocol::kv_list_range_query>(&list->query);
       for (const auto& each : content)
-        if (range == nullptr ||
-            (each.first >= range->start.view() && each.first < range->end.view()))
+        if (out.keys.size() < list->limit.value_or(SIZE_MAX) &&
+            (range == nullptr ||
+             (each.first >= range->start.view() && each.first < range->end.view())))
           add(out, each);
       return out;
     }
     return protocol::kv_error_response{text{"not in this store"}};
+  }
+
+  static std::size_t entries_of(const protocol::to_envoy& x) {
+    const auto* kv = std::get_if<protocol::to_envoy_kv_response>(&x);
+    const auto* list = kv ? std::get_if<protocol::kv_list_response>(&kv->data) : nullptr;
+    return list ? list->keys.size() : 0;
   }
 
   template <class T>
