@@ -98,6 +98,7 @@ struct event_outbox::impl {
   }
 
   void close(records::iterator at) {
+    if (at->second.kept[stopped]) stopped_bytes -= bytes_of_stopped(at->second);
     for (std::size_t s = 0; s < slots; ++s) drop(at->second, static_cast<slot>(s));
     stats.bytes -= record_bytes + 2 * at->second.who.actor.heap_bytes();
     --stats.actors;
@@ -211,11 +212,17 @@ struct event_outbox::impl {
         protocol::event_actor_state_update{what},
         extra);
     ++stats.stopped;
+    stopped_bytes += bytes_of_stopped(*r);
     keep_to_cap();
   }
 
+  static std::size_t bytes_of_stopped(const record& r) {
+    return record_bytes + 2 * r.who.actor.heap_bytes() + r.kept[stopped]->bytes;
+  }
+
+  // What lives is as much as there are instances, and must not push out what the engine waits for.
   void keep_to_cap() {
-    while (stats.bytes > options.bytes_max) {
+    while (stopped_bytes > options.bytes_max) {
       kept_event* oldest = nullptr;
       for (auto s : {fenced, fencing, written, unsent})
         if (!oldest) oldest = at_stage[s].front();
@@ -229,7 +236,8 @@ struct event_outbox::impl {
   records map;
   intrusive_list<kept_event, by_creation> order;
   std::array<intrusive_list<kept_event, by_stage>, stages> at_stage;
-  kept_event* cursor = nullptr;  // next to send; null when all was sent
+  kept_event* cursor = nullptr;   // next to send; null when all was sent
+  std::size_t stopped_bytes = 0;  // of instances that are over
   epoch connection = 0;
   std::uint64_t outstanding = 0, last_fence = 0;
   bool up = false, in_flight = false, acks = false;

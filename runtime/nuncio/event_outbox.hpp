@@ -24,9 +24,9 @@ struct outbox_options {
   /// Connected time after the fence in which a Stopped is still kept: a read frame need not be a
   /// committed one.
   duration stopped_grace = std::chrono::minutes{5};
-  /// Heap for kept events. Over the bound the oldest fenced Stopped goes, then the oldest written
-  /// one, then the oldest unsent one: the engine waits for it until it gives the instance up by
-  /// itself.
+  /// Heap for instances that are over. Over the bound the oldest fenced Stopped goes, then the oldest
+  /// written one, then the oldest unsent one: the engine waits for it until it gives the instance up
+  /// by itself. There is room for more than 100,000 that it has not read.
   std::size_t bytes_max = 64UL << 20U;
   /// A longer message of a Stopped is cut.
   std::size_t message_bytes_max = 4096;

@@ -229,11 +229,31 @@ TEST_CASE("I9 bounded: 1,000,000 lifetimes and 100 connections leave nothing beh
   CHECK(x.stats().bytes == 0);
 }
 
+TEST_CASE(
+    "I10 events arrive: however many actors live, the Stopped of one is not dropped for them") {
+  event_outbox x{{.bytes_max = 4096}};
+  x.handle_link_up(1, start);
+  for (int i = 0; i < 1000; ++i) x.handle_running({actor_id{std::to_string(i)}, 1});
+  while (!send(x).empty()) {
+  }
+  x.handle_stopped({actor_id{"7"}, 1}, stop_code::ok, {});
+  CHECK(x.stats().dropped_at_cap == 0);
+  CHECK(send(x).size() == 1);
+  // What is over has the bound for itself.
+  for (int i = 100; i < 200; ++i)
+    x.handle_stopped({actor_id{std::to_string(i)}, 1}, stop_code::ok, {});
+  CHECK(x.stats().dropped_at_cap > 80);
+  CHECK(x.stats().dropped_at_cap < 100);
+}
+
 TEST_CASE("I13 backpressure: a mass stop of 100,000 actors leaves in frames of limited size") {
   event_outbox x;
   x.handle_link_up(1, start);
+  // As long as what the host says of an actor of which clients are not to hear more.
+  const std::string why(100, 'x');
   for (int i = 0; i < 100'000; ++i)
-    x.handle_stopped({actor_id{std::to_string(i)}, 1}, stop_code::ok, {});
+    x.handle_stopped({actor_id{std::to_string(i)}, 1}, stop_code::error, why);
+  CHECK(x.stats().dropped_at_cap == 0);
   std::size_t sent = 0;
   for (auto n = send(x).size(); n != 0; n = send(x).size()) {
     REQUIRE(n <= 512);
