@@ -62,6 +62,22 @@ protocol::preloaded_kv copy_of(const protocol::preloaded_kv& x) {
   return out;
 }
 
+// As it is kept with the instance, which takes instance_bytes besides (docs/benchmarks.md).
+std::size_t kept_bytes(const protocol::command_start_actor& start) {
+  constexpr std::size_t instance_bytes = 4096;
+  constexpr std::size_t slice_bytes = 64;  // the slice and its memory's head
+  auto out = instance_bytes + start.config.name.size();
+  if (start.config.key) out += start.config.key->size();
+  if (start.config.input) out += start.config.input->size();
+  if (!start.preloaded_kv) return out;
+  const auto& preloaded = *start.preloaded_kv;
+  for (const auto* keys : {&preloaded.requested_get_keys, &preloaded.requested_prefixes})
+    for (const auto& key : *keys) out += slice_bytes + key.size();
+  for (const auto& x : preloaded.entries)
+    out += 3 * slice_bytes + x.key.size() + x.value.size() + x.metadata.version.size();
+  return out;
+}
+
 const std::shared_ptr<const serve_options>& default_serving() {
   static const auto defaults = std::make_shared<const serve_options>();
   return defaults;
@@ -329,6 +345,8 @@ void ingress::handle_start(
   auto& place = slots_[who.actor];
   auto made = std::make_unique<instance>();
   made->who = who;
+  made->start_bytes = kept_bytes(start);
+  start_bytes_ += made->start_bytes;
   made->limit = later(allocated, options_.start_limit);
   made->context = make_context(who, start.config);
   if (start.preloaded_kv) made->context->preloaded = copy_of(*start.preloaded_kv);
@@ -583,6 +601,8 @@ void ingress::spawn(instance& x) {
   if (factory == options_.factories.end()) {  // I12
     return apply(x, input::failed, fmt::format("no actor is served under the name '{}'", name));
   }
+  if (start_bytes_ > options_.host_start_bytes_max)
+    return apply(x, input::failed, "this host has no room for another actor");
   try {
     x.handle = factory->second.make(system(), x.context, launching_);
     tell_listed(x);
@@ -619,6 +639,7 @@ void ingress::finish(instance& x) {
   }
   if (draining_) count_drained(*over);
   --stats_.instances;
+  start_bytes_ -= over->start_bytes;
   ledger_.handle_gone(over->who, options_.now());
   if (place.current) return;
   if (!place.next) {

@@ -57,6 +57,9 @@ struct ingress_options {
   std::size_t host_requests_max = 16384;
   std::size_t host_request_bytes_max = 512UL << 20U;
   http_exchange_options http;
+  /// What instances keep of their Starts for as long as they live: input, key, preloaded values; at least 4 KiB for each. A
+  /// Start above it is answered with Stopped(Error).
+  std::size_t host_start_bytes_max = 4UL << 30U;
   /// WebSockets of one instance and of the host; above it they are closed with 1013.
   std::size_t sockets_max = 32768;
   std::size_t host_sockets_max = 65536;
@@ -128,6 +131,7 @@ private:
     std::shared_ptr<instance_context> context;
     caf::actor handle;
     std::string why;  ///< for Stopped(Error)
+    std::size_t start_bytes = 0;
     /// By when the engine must have accepted Running: from then on it may run the next generation elsewhere (I14).
     time_point limit{};
     protocol::stop_actor_reason reason{};
@@ -304,6 +308,8 @@ private:
       const std::shared_ptr<const output_gate>& gate);
   void refuse_socket(const exchange_id& id, std::uint16_t code, std::string_view why);
   void end_unaccepted(time_point now);
+  [[nodiscard]] bool is_stale(const opening& x) const;
+  void drop_stale_openings();
   void end_socket(socket_map::iterator at, std::uint16_t code, std::string_view why);
   void drop_socket(socket_map::iterator at, std::string_view why);
   void erase_socket(socket_map::iterator at);
@@ -364,6 +370,7 @@ private:
   boost::unordered_flat_map<actor_id, actor_slot, std::hash<actor_id>> slots_;
   /// Instances that were created with a key, by the hash of name and key.
   std::unordered_multimap<std::size_t, instance*> keyed_;
+  std::size_t start_bytes_ = 0;  ///< of all instances
   route_map routes_;
   /// Requests and WebSockets that do not hibernate which were open through a reconnect and have not been heard of since: from
   /// when on. What has ended meanwhile goes with the next reconnect.

@@ -54,6 +54,7 @@ void ingress::handle_socket_open(
   to->busy_at = now_;
   sockets_.emplace(exchange, std::move(r));
   to->sockets.insert(exchange);
+  if (openings_.size() >= 2 * options_.host_sockets_max) drop_stale_openings();
   openings_.push_back({options_.now() + options_.accept_limit, exchange, ticket});
   internal::deliver(
       to->handle, ticket, caf::make_message(socket_opened{connection{std::move(made)}}));
@@ -329,13 +330,23 @@ void ingress::refuse_socket(const exchange_id& id, std::uint16_t code, std::stri
   if (sent) sent = send_answer({{id.gateway, id.request, 1}, no}, own_gate_);
 }
 
+bool ingress::is_stale(const opening& x) const {
+  const auto at = sockets_.find(x.exchange);
+  return at == sockets_.end() || at->second.socket->ticket != x.ticket || at->second.accepted;
+}
+
+// What stays is of WebSockets that are there, so that there are never more than twice as many as of those.
+void ingress::drop_stale_openings() {
+  std::erase_if(openings_, [this](const opening& x) { return is_stale(x); });
+  openings_.shrink_to_fit();
+}
+
 void ingress::end_unaccepted(time_point now) {
   while (!openings_.empty() && openings_.front().until <= now) {
     const auto due = openings_.front();
     openings_.pop_front();
+    if (is_stale(due)) continue;
     const auto at = sockets_.find(due.exchange);
-    if (at == sockets_.end() || at->second.socket->ticket != due.ticket || at->second.accepted)
-      continue;
     ++stats_.sockets_refused;
     refuse_socket(due.exchange, close_failed, "the actor did not accept in time");
     drop_socket(at, "it was not accepted in time");

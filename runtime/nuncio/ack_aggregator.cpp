@@ -29,6 +29,7 @@ void ack_aggregator::handle_processed(
   for (const auto& at : checkpoints) {
     const auto [it, added] = pending_.try_emplace({at.actor_id, at.generation}, at.index);
     if (!added) it->second = std::max(it->second, at.index);
+    if (pending_.size() * entry_bytes > options_.pending_bytes_max) pending_.erase(it);
   }
 }
 

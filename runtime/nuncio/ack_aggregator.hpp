@@ -15,10 +15,16 @@ namespace nuncio {
 struct ack_options {
   /// Most checkpoints in one frame: about 45 bytes each, so that a frame stays below 64 KiB.
   std::size_t checkpoints_max = 1400;
+  /// What may wait for the link. Above it those of further generations are left out: their commands come again with the
+  /// next connection, and are acked then.
+  std::size_t pending_bytes_max = 64UL << 20U;
 };
 
 class ack_aggregator {
 public:
+  /// What one takes: a node of the table with the actor's id in it, and its share of the buckets.
+  static constexpr std::size_t entry_bytes = 112;
+
   explicit ack_aggregator(ack_options options = {}) : options_(options) {}
 
   /// A connection opened: what was pending belonged to the last one.

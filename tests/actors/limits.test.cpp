@@ -124,6 +124,33 @@ TEST_CASE("a name's own bound of requests counts instead of the host's") {
   CHECK(x.host.stats().requests_rejected == 3);
 }
 
+TEST_CASE("2.4: what all actors were started with has a bound; above it a Start is answered") {
+  ingress_options options;
+  options.host_start_bytes_max = 2 * 4096 + 3000;
+  hosted x{std::move(options)};
+  x.host.boot();
+  x.host.start_accepted(instance_of("a"));
+  x.host.start_accepted(instance_of("b"));
+  const auto start_large = [&](const char* id) {
+    auto wrapper = x.host.start_command(instance_of(id));
+    std::get<protocol::command_start_actor>(wrapper.inner).config.input =
+        bytes{std::string(2000, 'x')};
+    x.host.clear();
+    x.host.command(std::move(wrapper));
+    return x.host.lines();
+  };
+  CHECK(
+      start_large("c") ==
+      strings{"ack c/1:1", "event c/1:250 stopped error: this host has no room for another actor"});
+  CHECK(x.host.stats().instances == 2);
+  // Nothing of it is counted any more, and what ends makes room.
+  x.host.stop(instance_of("a"));
+  CHECK(start_large("d") == strings{"ack d/1:1", "event d/1:250 running"});
+  CHECK(
+      start_large("e") ==
+      strings{"ack e/1:1", "event e/1:250 stopped error: this host has no room for another actor"});
+}
+
 TEST_CASE_FIXTURE(fixture, "2.1: an actor keeps nothing of the frame that its Start came in") {
   const auto frame = std::make_shared<const std::string>("echo[\"k\"]input and other Starts");
   const auto cut = [&](std::size_t from, std::size_t size) {

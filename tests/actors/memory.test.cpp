@@ -260,4 +260,34 @@ TEST_CASE(
   if (heap_counts) CHECK(after < before + (64UL << 10U));
 }
 
+TEST_CASE("2.4: WebSockets that are opened and closed at once leave nothing, however many") {
+  ingress_options options;
+  options.sockets_max = options.host_sockets_max = 100;
+  sim_host host{std::move(options)};
+  host.serve("quick", [](engine_actor*) -> caf::behavior {
+    return {
+        [](const socket_opened& s) { CHECK(s.socket.accept()); },
+        [](const socket_closed&) {},
+    };
+  });
+  host.boot();
+  const auto a = instance_of("a");
+  host.start_accepted(a, "quick");
+  host.link->record = false;
+  const auto come_and_go = [&](std::uint32_t from, std::uint32_t n) {
+    for (auto i = from; i < from + n; ++i) {
+      host.open_socket(a, i);
+      host.close_socket(i, 1, 1000);
+      host.link->meters.clear();
+    }
+  };
+  come_and_go(0, 1000);
+  const auto before = heap();
+  come_and_go(1000, 30'000);  // within the time that they have to be accepted
+  const auto after = heap();
+  MESSAGE("heap before ", before, ", after ", after);
+  CHECK(host.stats().sockets == 31'000);
+  if (heap_counts) CHECK(after < before + (64UL << 10U));
+}
+
 }  // namespace memory_test

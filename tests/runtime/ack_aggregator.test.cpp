@@ -58,6 +58,26 @@ TEST_CASE("I8 one truth: what is pending dies with its connection") {
   CHECK(!x.poll_transmit());
 }
 
+TEST_CASE("I13 backpressure: acks of an engine that does not read have a bound") {
+  ack_aggregator x{{.pending_bytes_max = 3 * ack_aggregator::entry_bytes}};
+  x.handle_link_up(1);
+  for (std::uint32_t i = 1; i <= 5; ++i) x.handle_processed(1, one(1, i));
+  CHECK(x.pending() == 3);
+  x.handle_processed(1, one(2, 3));  // those that wait still rise
+  const auto frame = x.poll_transmit();
+  REQUIRE(frame);
+  std::int64_t sum = 0;
+  for (const auto& c : frame->last_command_checkpoints) sum += c.index;
+  CHECK(frame->last_command_checkpoints.size() == 3);
+  CHECK(sum == 1 + 1 + 2);
+  // Those of the others come again with the next connection.
+  x.handle_link_up(2);
+  for (std::uint32_t i = 4; i <= 5; ++i) x.handle_processed(2, one(1, i));
+  const auto rest = x.poll_transmit();
+  REQUIRE(rest);
+  CHECK(rest->last_command_checkpoints.size() == 2);
+}
+
 TEST_CASE("I13 backpressure: a burst leaves in frames of limited size") {
   ack_aggregator x;
   x.handle_link_up(1);
