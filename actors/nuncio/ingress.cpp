@@ -93,6 +93,7 @@ ingress::ingress(caf::actor_config& cfg, ingress_options options, caf::actor ack
       ledger_(options_.ledger),
       limiter_(options_.log),
       errors_(internal::make_error_log(options_.log)),
+      heads_(std::make_shared<waiting_pool>(options_.host_socket_head_bytes_max)),
       waiting_(std::make_shared<waiting_pool>(options_.waiting.host_bytes_max)),
       aborted_early_(options_.start_limit, early_bytes_max),
       left_(options_.listed_limit, options_.left_bytes_max),

@@ -63,7 +63,8 @@ struct ingress_options {
   /// WebSockets of one instance and of the host; above it they are closed with 1013.
   std::size_t sockets_max = 32768;
   std::size_t host_sockets_max = 65536;
-  /// Paths and headers that they were opened with, which stay for as long as they are open.
+  /// Paths and headers that they were opened with, and 512 bytes each, which stay for as long as they are open, or wait in
+  /// the mailbox of an instance that has not heard of them.
   std::size_t socket_head_bytes_max = 64UL << 20U;
   std::size_t host_socket_head_bytes_max = 256UL << 20U;
   /// What clients may have said before their instances hear it: who has more waiting than its own bound is closed with
@@ -140,7 +141,7 @@ private:
     std::unordered_map<std::uint64_t, std::size_t> cancelled;
     std::size_t request_bytes = 0;
     std::unordered_set<exchange_id> sockets;
-    std::size_t socket_head_bytes = 0;
+    std::shared_ptr<waiting_pool> heads;       ///< of its WebSockets; none before the first
     std::shared_ptr<waiting_pool> waiting;     ///< of what its clients say; none before the first
     std::vector<internal::socket_ptr> listed;  ///< to tell the instance of, once it is there
     bool lists = false;                        ///< and whether it must be told
@@ -204,7 +205,6 @@ private:
     bool accepted = false;
     bool hibernates = false;
     bool restoring = false;            ///< its instance has not said yet whether it goes on with it
-    bool charged = false;              ///< what it was opened with is counted
     std::vector<socket_message> held;  ///< until then
   };
 
@@ -292,8 +292,7 @@ private:
   void route_unlisted(instance& x, const internal::socket_ptr& socket);
   void give_room(instance& x, internal::socket& to);
   [[nodiscard]] bool has_room_for_socket(const instance& x) const;
-  bool charge_head(instance& x, socket_route& r);
-  void discharge_head(instance* x, const socket_route& r);
+  bool charge_head(instance& x, internal::socket& socket) const;
   void keep_stray(
       const exchange_id& exchange,
       std::uint16_t index,
@@ -379,7 +378,7 @@ private:
   std::vector<exchange_id> crowded_;  ///< routes whose response found no room in the link
   std::optional<time_point> crowded_until_;
   socket_map sockets_;
-  std::size_t socket_head_bytes_ = 0;
+  std::shared_ptr<waiting_pool> heads_;  ///< of the WebSockets of all instances
   std::deque<opening> openings_;
   std::shared_ptr<waiting_pool> waiting_;  ///< what clients of all instances say
   release_watch release_;

@@ -44,15 +44,14 @@ void ingress::handle_socket_open(
   auto made = std::make_shared<internal::socket>(
       socket_session{exchange}, ticket, to->context, caf::actor_cast<caf::actor_addr>(to->handle));
   made->head = {open.path, open.headers};
-  socket_route r{made, socket_intake{id.message_index}};
-  if (!charge_head(*to, r)) {
+  if (!charge_head(*to, *made)) {
     ++stats_.sockets_refused;
     return refuse_socket(exchange, close_later, no_socket_room);
   }
   give_room(*to, *made);
   ++stats_.sockets;
   to->busy_at = now_;
-  sockets_.emplace(exchange, std::move(r));
+  sockets_.emplace(exchange, socket_route{made, socket_intake{id.message_index}});
   to->sockets.insert(exchange);
   if (openings_.size() >= 2 * options_.host_sockets_max) drop_stale_openings();
   openings_.push_back({options_.now() + options_.accept_limit, exchange, ticket});
@@ -219,7 +218,7 @@ void ingress::handle_sockets_restored(const internal::sockets_restored& what) {
     auto& r = sockets_.at(id);
     if (!std::exchange(r.restoring, false)) continue;
     for (auto& said : std::exchange(r.held, {})) caf::anon_send(x->handle, std::move(said));
-    if (!charge_head(*x, r)) crowded.push_back(id);  // its instance has read it
+    if (!charge_head(*x, *r.socket)) crowded.push_back(id);  // its instance has read it
   }
   stats_.sockets_refused += crowded.size();
   for (const auto& id : crowded) end_socket(sockets_.find(id), close_later, no_socket_room);
@@ -238,7 +237,7 @@ void ingress::route_unlisted(instance& x, const internal::socket_ptr& socket) {
   if (sockets_.contains(id)) return;  // opened again in the meantime, which its instance sees, too
   socket_route r{socket, socket_intake::restored()};
   r.accepted = r.hibernates = true;
-  if (!has_room_for_socket(x) || !charge_head(x, r)) {
+  if (!has_room_for_socket(x) || !charge_head(x, *socket)) {
     ++stats_.sockets_refused;
     return caf::anon_send(
         x.handle,
@@ -262,22 +261,11 @@ bool ingress::has_room_for_socket(const instance& x) const {
 }
 
 // False without room: then it is not counted, and its WebSocket must not stay.
-bool ingress::charge_head(instance& x, socket_route& r) {
-  const auto size = r.socket->head.size();
-  if (x.socket_head_bytes + size > options_.socket_head_bytes_max ||
-      socket_head_bytes_ + size > options_.host_socket_head_bytes_max)
-    return false;
-  r.charged = true;
-  x.socket_head_bytes += size;
-  socket_head_bytes_ += size;
+bool ingress::charge_head(instance& x, internal::socket& socket) const {
+  if (!x.heads) x.heads = std::make_shared<waiting_pool>(options_.socket_head_bytes_max, heads_);
+  if (!x.heads->take(socket.head_cost())) return false;
+  socket.heads = x.heads;
   return true;
-}
-
-void ingress::discharge_head(instance* x, const socket_route& r) {
-  if (!r.charged) return;
-  const auto size = r.socket->head.size();
-  if (x != nullptr) x->socket_head_bytes -= size;
-  socket_head_bytes_ -= size;
 }
 
 void ingress::give_room(instance& x, internal::socket& to) {
@@ -372,7 +360,6 @@ void ingress::drop_socket(socket_map::iterator at, std::string_view why) {
 
 void ingress::erase_socket(socket_map::iterator at) {
   auto* const x = find(at->second.who());
-  discharge_head(x, at->second);
   if (x != nullptr) {
     x->sockets.erase(at->first);
     x->busy_at = options_.now();
@@ -391,7 +378,6 @@ void ingress::forget_sockets(instance& x) {
     const auto at = sockets_.find(id);
     if (at->second.hibernates) static_cast<void>(left_.add(id, fate::open, now));
     hibernating = hibernating || at->second.hibernates;
-    discharge_head(&x, at->second);
     sockets_.erase(at);
   }
   if (hibernating && !for_good) static_cast<void>(hibernated_.add(x.who.actor, {}, now));

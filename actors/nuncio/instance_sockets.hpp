@@ -21,6 +21,9 @@
 
 namespace nuncio::internal {
 
+/// What a WebSocket takes beside the text of its head: itself, its opening and its close in a mailbox. Rounded up.
+inline constexpr std::size_t socket_bytes = 512;
+
 struct socket : std::enable_shared_from_this<socket> {
   socket(
       const socket_session& begun,
@@ -28,6 +31,16 @@ struct socket : std::enable_shared_from_this<socket> {
       std::shared_ptr<const instance_context> of,
       caf::actor_addr instance)
       : session(begun), ticket(attempt), context(std::move(of)), owner(std::move(instance)) {}
+
+  ~socket() {
+    if (heads) heads->give_back(head_cost());
+  }
+
+  socket(const socket&) = delete;
+  socket& operator=(const socket&) = delete;
+
+  /// What this takes while it is there, whoever keeps it: in a mailbox, too, until the instance has passed over it.
+  [[nodiscard]] std::size_t head_cost() const { return head.size() + socket_bytes; }
 
   // -- the instance's handlers only
   socket_session session;
@@ -40,6 +53,9 @@ struct socket : std::enable_shared_from_this<socket> {
   std::shared_ptr<const instance_context> context;
   caf::actor_addr owner;
   socket_head head;
+
+  // -- ingress
+  std::shared_ptr<waiting_pool> heads;  ///< where head_cost() is counted; null while it is not
 
   // -- shared: ingress adds, the instance takes away
   waiting_share waiting;              ///< of messages that no handler has had yet

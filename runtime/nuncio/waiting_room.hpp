@@ -41,6 +41,17 @@ public:
   /// The thread that takes only: for others a number may be missing that is on its way.
   [[nodiscard]] std::size_t used() const { return used_.load(); }
 
+  /// Takes `cost` bytes, here and of what this is within. @returns false, and takes nothing, without room
+  bool take(std::size_t cost) {
+    for (const auto* each = this; each != nullptr; each = each->within_.get())
+      if (each->free() < cost) return false;
+    add(cost);
+    return true;
+  }
+
+  /// Any thread.
+  void give_back(std::size_t cost) { subtract(cost); }
+
 private:
   friend class waiting_share;
 

@@ -75,6 +75,18 @@ caf::behavior doorman(engine_actor* self, notes_ptr n) {
   };
 }
 
+/// Answers what it is asked once it is sent a unit.
+caf::actor spawn_holder(caf::actor_system& sys, caf::response_promise& held) {
+  return spawn_plain(sys, [&held](caf::event_based_actor* self) -> caf::behavior {
+    return {
+        [&held, self](int) -> caf::result<int> {
+          held = self->make_response_promise();
+          return caf::delegated<int>{};
+        },
+        [&held](caf::unit_t) { held.deliver(7); }};
+  });
+}
+
 struct fixture : hosted {
   actor_ref a = instance_of("a");
   notes_ptr n = std::make_shared<notes>();
@@ -124,7 +136,13 @@ struct fixture : hosted {
     host.stop(instance_of("a", generation));
     sent();
     said();
+    let_go();
+  }
+
+  /// Nothing here refers to a WebSocket any more.
+  void let_go() {
     n->sockets.clear();
+    host.link->meters.clear();
   }
 
   /// Everything that is stored was accepted so long ago that the engine has listed it since.
@@ -353,8 +371,9 @@ TEST_CASE_FIXTURE(fixture, "too many WebSockets") {
 
 TEST_CASE("2.4: what WebSockets were opened with has a bound, of an actor and of its host") {
   auto options = fixture::small();
-  SUBCASE("of an actor") { options.socket_head_bytes_max = 1200; }
-  SUBCASE("of the host") { options.host_socket_head_bytes_max = 1200; }
+  // Two of them, 512 bytes each beside the path, fit in.
+  SUBCASE("of an actor") { options.socket_head_bytes_max = 2200; }
+  SUBCASE("of the host") { options.host_socket_head_bytes_max = 2200; }
   fixture x{options};
   const auto path = "/" + std::string(550, 'x');
   for (std::uint32_t i = 1; i <= 3; ++i) x.host.open_socket(x.a, i, path);
@@ -363,8 +382,10 @@ TEST_CASE("2.4: what WebSockets were opened with has a bound, of an actor and of
       strings{
           "1 #0 socket open", "2 #0 socket open", "3 #0 socket open", "3 #1 socket close 1013"});
   x.host.close_socket(1, 1, 1000);
+  x.let_go();
   x.host.open_socket(x.a, 4, path);
   CHECK(x.sent() == strings{"4 #0 socket open"});
+  x.let_go();
   // All of it comes back with the instance.
   x.host.stop(x.a);
   x.sent();
@@ -374,10 +395,37 @@ TEST_CASE("2.4: what WebSockets were opened with has a bound, of an actor and of
   CHECK(x.host.stats().sockets_open == 2);
 }
 
+TEST_CASE("2.1: WebSockets that end before a busy actor has heard of them count until it has") {
+  auto options = fixture::small();
+  options.socket_head_bytes_max = 2200;
+  fixture x{options};
+  caf::response_promise held;
+  x.n->other = spawn_holder(*x.host.sim, held);
+  const auto path = "/" + std::string(550, 'x');
+  x.tell("await");
+  for (std::uint32_t i = 1; i <= 2; ++i) x.host.open_socket(x.a, i, path);
+  SUBCASE("their clients leave") {
+    for (std::uint32_t i = 1; i <= 2; ++i) x.host.close_socket(i, 1, 1001);
+  }
+  SUBCASE("they are not accepted in time") { x.host.pass(options.accept_limit + 1s, 1s); }
+  x.sent();
+  CHECK(x.host.stats().sockets_open == 0);
+  x.host.open_socket(x.a, 3, path);
+  CHECK(x.sent() == strings{"3 #0 socket open", "3 #1 socket close 1013"});
+  caf::anon_send(x.n->other, caf::unit);
+  x.host.settle();
+  x.sent();
+  x.let_go();
+  x.host.open_socket(x.a, 4, path);
+  CHECK(x.sent() == strings{"4 #0 socket open"});
+  caf::anon_send_exit(x.n->other, caf::exit_reason::kill);
+  x.host.settle();
+}
+
 TEST_CASE("2.4: what WebSockets that come back were opened with counts as well") {
   auto options = fixture::small();
-  // Each of those of "a" takes 26 bytes, that of "b" 17.
-  options.host_socket_head_bytes_max = 60;
+  // Each of those of "a" takes 26 bytes, that of "b" 17, and each 512 more.
+  options.host_socket_head_bytes_max = 60 + 3 * 512;
   fixture x{options};
   x.host.open_socket(x.a, 1, "/hibernate");
   x.host.open_socket(x.a, 2, "/hibernate");
@@ -524,16 +572,8 @@ TEST_CASE_FIXTURE(fixture, "hibernating: asleep, its clients hear nothing") {
 
 TEST_CASE_FIXTURE(
     fixture, "messages of a WebSocket wait in order while its actor awaits something") {
-  auto& sys = *host.sim;
   caf::response_promise held;
-  n->other = spawn_plain(sys, [&held](caf::event_based_actor* self) -> caf::behavior {
-    return {
-        [&held, self](int) -> caf::result<int> {
-          held = self->make_response_promise();
-          return caf::delegated<int>{};
-        },
-        [&held](caf::unit_t) { held.deliver(7); }};
-  });
+  n->other = spawn_holder(*host.sim, held);
   host.open_socket(a, 1);
   tell("await");
   host.socket_says(1, 1, "one");

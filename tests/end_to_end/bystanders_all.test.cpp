@@ -1,6 +1,8 @@
 // Acts beside bystanders that are too long, or take too much of a machine, for each run: `tools/dev test --all`.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "bystanders.hpp"
 #include "raw_client.hpp"
 #include "socket_client.hpp"
@@ -167,18 +169,20 @@ TEST_CASE_TEMPLATE(
   std::vector<std::string> ids(n);
   side_by_side(n, 8, [&](std::size_t i) {
     const auto made = b.client.create({.name = "mayfly"});
-    if (made) ids[i] = made->id;
+    if (made && b.client.wait_for(
+                    made->id, [](const actor_view& x) { return x.connectable; }, 60s))
+      ids[i] = made->id;
   });
-  std::atomic<std::size_t> destroyed = 0;
+  REQUIRE(std::count(ids.begin(), ids.end(), "") == 0);
+  const auto others = b.host.stats().ingress.instances - n;
   b.during(
       fmt::format("1.1: {} actors are destroyed at once", n),
       [&] {
-        side_by_side(n, 8, [&](std::size_t i) {
-          if (b.client.destroy(ids[i])) ++destroyed;
-        });
+        // One in some hundred of the real engine's DELETEs is not answered, though the actor has ended.
+        side_by_side(n, 8, [&](std::size_t i) { static_cast<void>(b.client.destroy(ids[i])); });
       },
       {.lasts = 0ms, .silence = 1s});
-  CHECK(destroyed == n);
+  CHECK(await([&] { return b.host.stats().ingress.instances == others; }));
 }
 
 TEST_SUITE_END();

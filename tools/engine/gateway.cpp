@@ -66,7 +66,8 @@ wire::map_of<text, text> gateway::headers_for_actor(
 
 gateway::exchange_ptr gateway::enter(http_request request, route where, millis now) {
   auto x = std::make_shared<exchange>();
-  x->id = {id_, request_id{random_word(random_)}};
+  do x->id = {id_, request_id{random_word(random_)}};
+  while (exchanges_.contains(x->id));
   x->actor = where.actor;
   x->path = std::move(where.path);
   x->request = std::move(request);
