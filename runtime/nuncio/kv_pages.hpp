@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <nuncio/bytes.hpp>
+#include <nuncio/kv_limits.hpp>
 #include <string>
 #include <utility>
 
@@ -29,8 +30,14 @@ public:
   /// A page of so many entries has come, the last of them under `key`. @returns whether to ask for another
   bool handle_page(std::size_t entries, const bytes& key) {
     if (entries < limit_) return false;
-    std::string next{key.view()};
-    next += '\0';  // the smallest key above it
+    std::string next{key.view()};  // becomes the smallest key above it
+    if (next.size() < kv_limits::key_bytes_max) {
+      next += '\0';
+    } else {
+      while (!next.empty() && next.back() == '\xff') next.pop_back();
+      if (next.empty()) return false;
+      ++next.back();
+    }
     first_ = bytes{std::move(next)};
     return true;
   }

@@ -41,6 +41,19 @@ TEST_CASE("2.1: what is read page by page is all of the range, each entry once")
       CHECK(read_all(store, {bytes{"b"}, bytes{"c"}, entries}, page_max) == 7);
 }
 
+TEST_CASE("behind a key that can't be longer comes the next of its length") {
+  kv_pages pages{bytes{"b"}, bytes{"c"}, 1};
+  const std::string longest(kv_limits::key_bytes_max, 'b');
+  CHECK(pages.handle_page(1, bytes{longest}));
+  CHECK(pages.first().view() == longest.substr(1) + 'c');
+  auto last = std::string(kv_limits::key_bytes_max, '\xff');
+  last[0] = 'b';
+  CHECK(pages.handle_page(1, bytes{last}));
+  CHECK(pages.first().view() == "c");
+  last[0] = '\xff';
+  CHECK_FALSE(pages.handle_page(1, bytes{last}));
+}
+
 TEST_CASE("an empty range is one page") {
   kv_pages pages{bytes{"b"}, bytes{"c"}};
   CHECK_FALSE(pages.handle_page(0, {}));
