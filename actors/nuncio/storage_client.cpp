@@ -83,6 +83,34 @@ bool commits(const storage_call& call) {
          std::holds_alternative<protocol::sqlite_commit_finalize_request>(call);
 }
 
+// What waits for the engine counts by its size, and so must keep nothing else alive: a value that shares memory, as a part
+// of a request's body does, is copied. All are short (docs/protocol.md H).
+template <class Slice>
+void unshare(Slice& x) {
+  if (x.owner().use_count() > 1) x = Slice::copy_of(x.span());
+}
+
+void unshare(std::optional<std::vector<protocol::sqlite_bind_param>>& params) {
+  if (!params) return;
+  for (auto& each : *params)
+    std::visit(
+        [](auto& x) {
+          if constexpr (requires { x.value.owner(); }) unshare(x.value);
+        },
+        each);
+}
+
+void unshare(storage_call& call) {
+  if (auto* kv = std::get_if<protocol::kv_request_data>(&call)) {
+    if (auto* put = std::get_if<protocol::kv_put_request>(kv))
+      for (auto& value : put->values) unshare(value);
+  } else if (auto* one = std::get_if<protocol::sqlite_execute_request>(&call)) {
+    unshare(one->params);
+  } else if (auto* batch = std::get_if<protocol::sqlite_execute_batch_request>(&call)) {
+    for (auto& statement : batch->statements) unshare(statement.params);
+  }
+}
+
 storage_failure not_hosted() {
   return {errc::refused, "this actor was not spawned by a host: it has no storage", false, {}};
 }
@@ -121,6 +149,7 @@ caf::message_id storage_client::ask(storage_call call, write_mode mode) {
          false,
          {}});
   sql_used_ = sql_used_ || is_sql(call);
+  unshare(call);
   const auto id = promise();
   turn_.add(std::move(call), asked_.size(), mode);
   asked_.push_back(id);

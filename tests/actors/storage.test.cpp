@@ -108,6 +108,10 @@ caf::behavior hoarder(engine_actor* self, std::shared_ptr<hoard> kept) {
         for (const auto& each : got)
           kept->values.insert(kept->values.end(), {each.key, each.value});
       });
+    if (r.path == "/put") self->kv().put("k", r.body).then([] {});
+    if (r.path == "/bind") self->sql().run({"one", {r.body}}).then(keep_rows);
+    if (r.path == "/bind_all")
+      self->sql().batch({{"one"}, {"two", {r.body}}}).then([](const std::vector<sql_result>&) {});
     if (r.path == "/exec") self->sql().exec("script").then(keep_rows);
     if (r.path == "/run") self->sql().run({"one"}).then(keep_rows);
     if (r.path == "/batch")
@@ -465,6 +469,22 @@ TEST_CASE_FIXTURE(
   CHECK(kept->values[0].view() == "one");
   CHECK((kept->texts.empty() ? kept->values[1].view() : kept->texts[0].view()) == "two");
   CHECK(frame.whole.use_count() == used_here);
+}
+
+TEST_CASE_FIXTURE(fixture, "2.1: what waits to be stored keeps nothing of the request it came in") {
+  const auto b = instance_of("b");
+  host.start_accepted(b, "hoarder");
+  const frame_read frame{"what a client said"};
+  for (const auto* path : {"/put", "/bind", "/bind_all"}) {
+    host.clear();
+    auto message = sim_host::request_message(b, 1, "POST", path);
+    auto& start = std::get<protocol::to_envoy_request_start>(
+        std::get<protocol::to_envoy_tunnel_message>(message).message_kind);
+    start.body = frame.raw(5, 8);
+    host.deliver(std::move(message));
+    CHECK(host.storage_requests_sent().size() == 1);
+    CHECK(frame.whole.use_count() == 1);
+  }
 }
 
 TEST_CASE_FIXTURE(fixture, "2.1: a value that is most of its answer is not copied") {
