@@ -5,6 +5,7 @@
 #include <caf/typed_response_promise.hpp>
 #include <nuncio/engine_client.hpp>
 #include <nuncio/internal_messages.hpp>
+#include <nuncio/number_range.hpp>
 #include <nuncio/system_watch.hpp>
 #include <unordered_map>
 
@@ -215,6 +216,12 @@ outcome<caf::actor> spawn_client(caf::actor_system& system, client_options optio
   if (!endpoint) return endpoint.error();
   if (options.namespace_name.empty())
     return failure{errc::invalid_argument, "namespace_name: must not be empty"};
+  if (auto good = check_ranges(
+          {count_range("calls_max", options.calls_max, 1, many),
+           count_range("connections_max", options.connections_max, 1, UINT16_MAX),
+           count_range("response_bytes_max", options.response_bytes_max, 1, many)});
+      !good)
+    return good.error();
   if (auto good = check(options.tls); !good) return good.error();
   auto token = read_token(options.token_from, options.token);
   if (!token) return token.error();

@@ -39,8 +39,9 @@ struct client_options {
       token_from{};  ///< instead of `token`; read again when the engine refuses the last one
   tls_options tls{};
   std::size_t calls_max =
-      256;  ///< under way or waiting; more are answered with errc::queue_full at once
-  std::size_t connections_max = 32;  ///< to the engine, kept and reused; what finds none free waits
+      256;  ///< under way or waiting, from 1; more are answered with errc::queue_full at once
+  std::size_t connections_max =
+      32;  ///< to the engine, kept and reused, 1 to 65,535; what finds none free waits
   std::size_t response_bytes_max = (std::size_t{20} << 20U) + (std::size_t{64} << 10U);
 };
 

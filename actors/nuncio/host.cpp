@@ -11,6 +11,7 @@
 #include <mutex>
 #include <nuncio/bundle.hpp>
 #include <nuncio/host.hpp>
+#include <nuncio/number_range.hpp>
 #include <nuncio/time_range.hpp>
 #include <random>
 #include <thread>
@@ -23,6 +24,8 @@ namespace {
 
 // More ingresses than that help no machine.
 constexpr std::size_t links_max = 64;
+// The engine gives up what has not been Running for so long after its allocation (docs/protocol.md F.3).
+constexpr auto engine_start_limit = 30s;
 
 std::string random_key() {
   std::random_device random;
@@ -39,71 +42,56 @@ outcome<void> check_key(std::string_view key) {
       fmt::format("envoy_key '{}': must be 3 to 128 of letters, digits, '-' and '_'", key)};
 }
 
-struct number_option {
-  std::string_view name;
-  double value, low, high;
-  std::string_view unit{};
-};
-
-template <class Duration>
-double ms_of(Duration x) {
-  return std::chrono::duration<double, std::milli>{x}.count();
-}
-
-// A day is longer than anything here can mean, and far from where the sum of a time and a duration overflows.
-constexpr double day = 24.0 * 3600 * 1000;
-constexpr double many = 1e15;
-
-outcome<void> check_all(std::initializer_list<number_option> options, std::string_view of = {}) {
-  for (const auto& each : options)
-    if (!(each.value >= each.low && each.value <= each.high))
-      return failure{
-          errc::invalid_argument,
-          fmt::format(
-              "{}{} {}: must be {} to {}{}",
-              of,
-              each.name,
-              each.value,
-              each.low,
-              each.high,
-              each.unit)};
-  return {};
-}
-
 outcome<void> check_numbers(const host_options& o) {
-  const auto number = [](auto x) { return static_cast<double>(x); };
-  return check_all(
-      {{"drain_timeout", ms_of(o.drain_timeout), 0, day, " ms"},
-       {"stop_grace", ms_of(o.stop_grace), 0, day, " ms"},
-       {"stall_limit", ms_of(o.stall_limit), 1, day, " ms"},
-       {"requests_max", number(o.requests_max), 1, many},
-       {"storage.timeout", ms_of(o.storage.timeout), 1, day, " ms"},
-       {"storage.end_grace", ms_of(o.storage.end_grace), 0, day, " ms"},
-       {"storage.actor_requests_max", number(o.storage.actor_requests_max), 1, many},
-       {"storage.actor_bytes_max", number(o.storage.actor_bytes_max), 1, many},
-       {"storage.host_requests_max", number(o.storage.host_requests_max), 1, many},
-       {"storage.host_bytes_max", number(o.storage.host_bytes_max), 1, many},
-       {"ledger.bytes_max", number(o.ledger.bytes_max), 1, many},
-       {"ledger.start_limit", ms_of(o.ledger.start_limit), 1, day, " ms"},
-       {"socket.connect_limit", ms_of(o.socket.connect_limit), 1, day, " ms"},
-       {"socket.close_limit", ms_of(o.socket.close_limit), 0, day, " ms"},
-       {"socket.ping_after", ms_of(o.socket.ping_after), 0, day, " ms"},
-       {"socket.hangup_after", ms_of(o.socket.hangup_after), 0, day, " ms"},
-       {"socket.message_bytes_max", number(o.socket.message_bytes_max), 1024, many},
-       {"socket.fragment_bytes", number(o.socket.fragment_bytes), 0, many},
-       {"lease.margin", ms_of(o.lease.margin), 0, day, " ms"},
-       {"lease.end_limit", ms_of(o.lease.end_limit), 0, day, " ms"},
-       {"policy.first_delay", ms_of(o.policy.first_delay), 1, day, " ms"},
-       {"policy.delay_max", ms_of(o.policy.delay_max), ms_of(o.policy.first_delay), day, " ms"},
-       {"policy.slow_delay", ms_of(o.policy.slow_delay), 1, day, " ms"}});
+  return check_ranges(
+      {count_range("links", o.links, 1, links_max),
+       time_range("drain_timeout", o.drain_timeout, 0, day_ms),
+       time_range("stop_grace", o.stop_grace, 0, day_ms),
+       count_range("requests_max", o.requests_max, 1, many),
+       time_range("stall_limit", o.stall_limit, 1, day_ms),
+       count_range("waiting.socket_bytes_max", o.waiting.socket_bytes_max, 1, many),
+       count_range("waiting.actor_bytes_max", o.waiting.actor_bytes_max, 0, many),
+       count_range("waiting.host_bytes_max", o.waiting.host_bytes_max, 0, many),
+       count_range("waiting.socket_bytes_reserved", o.waiting.socket_bytes_reserved, 0, UINT32_MAX),
+       time_range("storage.timeout", o.storage.timeout, 1, day_ms),
+       time_range(
+           "storage.end_grace", o.storage.end_grace, 0, ms_of(ingress_options{}.response_grace)),
+       count_range("storage.actor_requests_max", o.storage.actor_requests_max, 1, many),
+       count_range("storage.actor_bytes_max", o.storage.actor_bytes_max, 1, many),
+       count_range("storage.host_requests_max", o.storage.host_requests_max, 1, many),
+       count_range("storage.host_bytes_max", o.storage.host_bytes_max, 1, many),
+       count_range("ledger.bytes_max", o.ledger.bytes_max, 1, many),
+       time_range("ledger.forget_after", o.ledger.forget_after, 0, day_ms),
+       time_range("ledger.start_limit", o.ledger.start_limit, 1, ms_of(engine_start_limit)),
+       time_range("ledger.keep_min", o.ledger.keep_min, 0, day_ms),
+       time_range("socket.connect_limit", o.socket.connect_limit, 1, day_ms),
+       time_range("socket.close_limit", o.socket.close_limit, 0, day_ms),
+       time_range("socket.ping_after", o.socket.ping_after, 0, day_ms),
+       time_range("socket.hangup_after", o.socket.hangup_after, 0, day_ms),
+       count_range("socket.message_bytes_max", o.socket.message_bytes_max, 1024, many),
+       count_range("socket.fragment_bytes", o.socket.fragment_bytes, 0, many),
+       time_range("lease.margin", o.lease.margin, 0, day_ms),
+       time_range("lease.end_limit", o.lease.end_limit, 0, day_ms),
+       time_range("policy.first_delay", o.policy.first_delay, 1, day_ms),
+       time_range("policy.delay_max", o.policy.delay_max, ms_of(o.policy.first_delay), day_ms),
+       time_range("policy.slow_delay", o.policy.slow_delay, 1, day_ms),
+       time_range("policy.proven_after", o.policy.proven_after, 0, day_ms),
+       time_range("policy.first_words_limit", o.policy.first_words_limit, 1, day_ms),
+       time_range(
+           "policy.first_words_limit_max",
+           o.policy.first_words_limit_max,
+           ms_of(o.policy.first_words_limit),
+           day_ms),
+       count_range("policy.replay_bytes_max", o.policy.replay_bytes_max, 1, many)});
 }
 
 outcome<void> check_numbers(const serve_options& o) {
-  return check_all(
-      {{"idle_timeout", ms_of(o.idle_timeout), 0, day, " ms"},
-       {"request_timeout", ms_of(o.request_timeout), 0, day, " ms"},
-       {"requests_max", static_cast<double>(o.requests_max), 0, many},
-       {"socket_unsent_bytes_max", static_cast<double>(o.socket_unsent_bytes_max), 1, many}},
+  return check_ranges(
+      {time_range("idle_timeout", o.idle_timeout, 0, day_ms),
+       time_range("request_timeout", o.request_timeout, 0, day_ms),
+       count_range("requests_max", o.requests_max, 0, many),
+       count_range("socket_waiting_bytes_max", o.socket_waiting_bytes_max, 0, many),
+       count_range("socket_unsent_bytes_max", o.socket_unsent_bytes_max, 1, many)},
       fmt::format("serve '{}': ", o.name));
 }
 
@@ -163,10 +151,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
   outcome<link_options> checked() const {
     auto where = parse_endpoint(options.endpoint);
     if (!where) return where.error();
-    if (options.links < 1 || options.links > links_max)
-      return failure{
-          errc::invalid_argument,
-          fmt::format("links {}: must be 1 to {}", options.links, links_max)};
+    if (auto good = check_numbers(options); !good) return good.error();
     for (const auto& key : keys)
       if (auto good = check_key(key); !good) return good.error();
     if (options.pool.empty() || options.pool.size() > 128)
@@ -178,7 +163,6 @@ struct host::impl : std::enable_shared_from_this<impl> {
       return failure{
           errc::invalid_argument,
           fmt::format("protocol_version {}: must be 3, 4, 5, 6 or 8, or 0 to ask the engine", v)};
-    if (auto good = check_numbers(options); !good) return good.error();
     for (const auto& [name, each] : factories)
       if (auto good = check_numbers(*each.options); !good) return good.error();
     if (auto good = check(options.tls); !good) return good.error();

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <nuncio/number_range.hpp>
 #include <nuncio/sqlite.hpp>
 #include <nuncio/storage_error.hpp>
 
@@ -237,6 +238,21 @@ sql_value column(sqlite3_stmt* statement, int at) {
   }
 }
 
+outcome<void> check_numbers(const sqlite_options& o) {
+  // The pages of one answer must fit into a frame, and SQLite counts its cache in 31 bits of KiB.
+  constexpr double answer_pages_max = 4096, cache_max = 1e12;
+  return check_ranges(
+      {count_range("cache_bytes", o.cache_bytes, 1024, cache_max),
+       count_range("pages.clean_bytes_max", o.pages.clean_bytes_max, 0, many),
+       count_range(
+           "pages.dirty_bytes_max", o.pages.dirty_bytes_max, sqlite_pages::page_bytes, many),
+       count_range("pages.open_pages", o.pages.open_pages, 1, answer_pages_max),
+       count_range("pages.jump_pages", o.pages.jump_pages, 1, answer_pages_max),
+       count_range("pages.sequence_pages_max", o.pages.sequence_pages_max, 1, answer_pages_max),
+       count_range("pages.attempts_max", o.pages.attempts_max, 0, 1000)},
+      "open_sqlite: ");
+}
+
 }  // namespace
 
 sqlite::sqlite(std::unique_ptr<database> opened) : database_(std::move(opened)) {}
@@ -248,6 +264,8 @@ sqlite& sqlite::operator=(sqlite&&) noexcept = default;
 sqlite::~sqlite() = default;
 
 caf::expected<sqlite> sqlite::open(store pages, const sqlite_options& options) {
+  if (auto good = check_numbers(options); !good)
+    return make_error(storage_failure{good.error().code, good.error().message, false, {}});
   using vfs_methods = methods<database>;
   auto made = std::make_unique<database>(std::move(pages), options.pages);
   auto& db = *made;

@@ -31,7 +31,7 @@
 namespace nuncio {
 
 struct sqlite_options {
-  /// Of SQLite's own page cache (PRAGMA cache_size).
+  /// Of SQLite's own page cache (PRAGMA cache_size); from 1024.
   std::size_t cache_bytes = 16UL << 20U;
   sqlite_pages_options pages{};
 };

@@ -112,7 +112,7 @@ struct call_actor {
   /// that a handler may pass on what it got.
   std::vector<std::pair<std::string, std::string>> headers{};
   bytes body{};                               ///< the engine takes 20 MiB
-  std::chrono::milliseconds timeout{60'000};  ///< for all of it
+  std::chrono::milliseconds timeout{60'000};  ///< for all of it; 1 ms to a day
 };
 
 // -- as HTTP ----------------------------------------------------------------------------

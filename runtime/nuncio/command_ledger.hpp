@@ -32,7 +32,7 @@ struct ledger_options {
   /// take long to arrive are refused.
   duration forget_after = std::chrono::minutes{10};
   /// The engine gives a Start up after 30 s without Running (docs/protocol.md F.3); ours ends 2 s
-  /// earlier. One that comes from as far in the future is not run either: its age can't be told.
+  /// earlier, and may not end later than the engine's. One that comes from as far in the future is not run either: its age can't be told.
   duration start_limit = std::chrono::seconds{28};
   /// At bytes_max too, an entry is kept this long: the engine's whole start limit.
   duration keep_min = std::chrono::seconds{30};

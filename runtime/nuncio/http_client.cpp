@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "nuncio/http_fields.hpp"
+#include "nuncio/number_range.hpp"
 #include "nuncio/proxy.hpp"
 
 namespace nuncio {
@@ -113,7 +114,14 @@ outcome<void> check(const http_call& call) {
   for (const auto& [name, value] : call.headers)
     if (!is_token(name) || !is_field_value(value))
       return failure{errc::invalid_argument, "the header '" + name + "' is not valid HTTP"};
-  return {};
+  return check_ranges({time_range("timeout", call.timeout, 1, day_ms)});
+}
+
+outcome<void> check(const http_client_options& o) {
+  return check_ranges(
+      {count_range("calls_max", o.calls_max, 1, many),
+       count_range("connections_max", o.connections_max, 1, UINT16_MAX),
+       count_range("body_bytes_max", o.body_bytes_max, 1, many)});
 }
 
 // Told as an error, for it is no answer of who was asked. A server may say 407 too, but not with this header.
@@ -164,7 +172,7 @@ struct worker {
   explicit worker(http_client_options o) : options(std::move(o)) {
     curl_global_init(CURL_GLOBAL_DEFAULT);
     multi = curl_multi_init();
-    const auto most = static_cast<long>(std::max<std::size_t>(options.connections_max, 1));
+    const auto most = static_cast<long>(options.connections_max);
     curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, most);
     curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, most);
   }
@@ -353,6 +361,7 @@ struct worker {
   }
 
   const http_client_options options;
+  const outcome<void> usable = check(options);
   CURLM* multi = nullptr;
   std::unordered_map<CURL*, std::unique_ptr<transfer>> active;
 
@@ -399,6 +408,7 @@ void http_client::send(http_call call, callback done) {
   auto& to = *impl_->to;
   const auto refusal = [&]() -> std::optional<failure> {
     const std::lock_guard guard{to.mutex};
+    if (!to.usable) return to.usable.error();
     if (to.stopping) return failure{errc::cancelled, "the HTTP client was stopped"};
     if (to.outstanding >= to.options.calls_max)
       return failure{

@@ -23,7 +23,7 @@ struct http_call {
   std::string url;  ///< http or https
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
-  std::chrono::milliseconds timeout{10000};  ///< for all of it, name resolution included
+  std::chrono::milliseconds timeout{10000};  ///< for all of it, name resolution included; 1 ms to a day
 };
 
 /// The answer, whatever its status.
@@ -41,8 +41,9 @@ struct http_reply {
 };
 
 struct http_client_options {
-  std::size_t calls_max = 256;       ///< under way or waiting; more fail with queue_full
-  std::size_t connections_max = 32;  ///< kept and reused; calls that find none free wait
+  std::size_t calls_max = 256;  ///< under way or waiting, from 1; more fail with queue_full
+  std::size_t connections_max =
+      32;  ///< kept and reused, 1 to 65,535; calls that find none free wait
   std::size_t body_bytes_max = std::size_t{8}
                                << 20;  ///< of a reply; a longer one fails with too_large
   tls_options tls{};
@@ -54,6 +55,7 @@ class http_client {
 public:
   using callback = std::function<void(outcome<http_reply>)>;
 
+  /// With an option outside its range each call fails with errc::invalid_argument, naming it.
   explicit http_client(http_client_options options = {});
 
   /// Ends all calls with errc::cancelled and joins; from a callback it does not wait for the calls to end.

@@ -27,7 +27,7 @@ struct sqlite_pages_options {
   std::size_t clean_bytes_max = 4UL << 20U;
   /// What one transaction may change; above it errc::too_large.
   std::size_t dirty_bytes_max = 256UL << 20U;
-  /// Fetched at once: when opening, at a jump, and at most while pages are read in sequence.
+  /// Fetched at once: when opening, at a jump, and at most while pages are read in sequence. 1 to 4096.
   std::uint32_t open_pages = 16;
   std::uint32_t jump_pages = 4;
   std::uint32_t sequence_pages_max = 64;

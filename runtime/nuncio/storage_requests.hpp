@@ -25,7 +25,7 @@ struct storage_limits {
   /// rest of it waits for.
   duration timeout = std::chrono::seconds{30};
   /// How long what an instance has written may still wait for its answers once the instance is
-  /// down: below ingress_options::response_grace, at whose end Stopped is said.
+  /// down: at most ingress_options::response_grace (10 s), at whose end Stopped is said.
   duration end_grace = std::chrono::seconds{9};
   /// Requests without an answer, and their bytes; above it errc::queue_full.
   std::size_t actor_requests_max = 4096;

@@ -307,57 +307,6 @@ TEST_CASE_FIXTURE(fixture, "a token that can't be sent, or read, is a wrong opti
   CHECK(host{sys, bad}.start().error().message.find("tls.cert_file") != std::string::npos);
 }
 
-TEST_CASE_FIXTURE(fixture, "every number of the options is checked at the start, and named") {
-  const std::pair<const char*, std::function<void(host_options&)>> wrong[] = {
-      {"drain_timeout", [](auto& o) { o.drain_timeout = -1ms; }},
-      {"drain_timeout", [](auto& o) { o.drain_timeout = std::chrono::milliseconds::max(); }},
-      {"stop_grace", [](auto& o) { o.stop_grace = -1ms; }},
-      {"stall_limit", [](auto& o) { o.stall_limit = 0ms; }},
-      {"requests_max", [](auto& o) { o.requests_max = 0; }},
-      {"storage.timeout", [](auto& o) { o.storage.timeout = 0s; }},
-      {"storage.end_grace", [](auto& o) { o.storage.end_grace = -1s; }},
-      {"storage.actor_requests_max", [](auto& o) { o.storage.actor_requests_max = 0; }},
-      {"storage.actor_bytes_max", [](auto& o) { o.storage.actor_bytes_max = 0; }},
-      {"storage.host_requests_max", [](auto& o) { o.storage.host_requests_max = 0; }},
-      {"storage.host_bytes_max", [](auto& o) { o.storage.host_bytes_max = 0; }},
-      {"ledger.bytes_max", [](auto& o) { o.ledger.bytes_max = 0; }},
-      {"ledger.start_limit", [](auto& o) { o.ledger.start_limit = -1s; }},
-      {"socket.connect_limit", [](auto& o) { o.socket.connect_limit = 0ms; }},
-      {"socket.close_limit", [](auto& o) { o.socket.close_limit = -1ms; }},
-      {"socket.ping_after", [](auto& o) { o.socket.ping_after = -1ms; }},
-      {"socket.hangup_after", [](auto& o) { o.socket.hangup_after = -1ms; }},
-      {"socket.message_bytes_max", [](auto& o) { o.socket.message_bytes_max = 1; }},
-      {"lease.margin", [](auto& o) { o.lease.margin = -1s; }},
-      {"lease.end_limit", [](auto& o) { o.lease.end_limit = -1s; }},
-      {"policy.first_delay", [](auto& o) { o.policy.first_delay = 0s; }},
-      {"policy.delay_max", [](auto& o) { o.policy.delay_max = 1ms; }},
-      {"policy.slow_delay", [](auto& o) { o.policy.slow_delay = -1s; }},
-      {"links", [](auto& o) { o.links = 0; }},
-      {"protocol_version", [](auto& o) { o.protocol_version = 7; }},
-  };
-  for (const auto& [name, change] : wrong) {
-    CAPTURE(name);
-    host_options o;
-    change(o);
-    const auto started = host{sys, o}.start();
-    REQUIRE(!started);
-    CHECK(started.error().code == errc::invalid_argument);
-    CHECK(started.error().message.find(name) != std::string::npos);
-  }
-  const auto served = [&](serve_options how) {
-    host h{sys, {}};
-    how.name = "room";
-    h.serve(how, [](engine_actor*) -> caf::behavior { return {[](const std::string&) {}}; });
-    const auto started = h.start();
-    REQUIRE(!started);
-    return started.error().message;
-  };
-  CHECK(served({.idle_timeout = -1ms}).starts_with("serve 'room': idle_timeout -1:"));
-  CHECK(served({.request_timeout = -1ms}).starts_with("serve 'room': request_timeout -1:"));
-  CHECK(served({.socket_unsent_bytes_max = 0})
-            .starts_with("serve 'room': socket_unsent_bytes_max 0:"));
-}
-
 TEST_CASE_FIXTURE(fixture, "no token becomes a second header, wherever it comes from") {
   const std::string bad = "secret\r\nx-admin: yes";
   const token_source source = [&] { return outcome{bad}; };

@@ -61,6 +61,40 @@ TEST_CASE("every documented fault is read and written back") {
   }
 }
 
+TEST_CASE("5.6: every number of a fault has a range") {
+  struct option {
+    std::string_view before, name, low, high;
+  };
+
+  for (const auto& x :
+       {option{"drop:", "count", "0", "1000000000"},
+        option{"delay:", "ms", "0", "86400000"},
+        option{"drop:", "every", "1", "1000000000"},
+        option{"lose-acks:", "fraction", "0", "1"}})
+    for (const auto* value :
+         {"",
+          "-1",
+          "-0.1",
+          "1000000001",
+          "1e400",
+          "9223372036854775807",
+          "18446744073709551616",
+          "nan",
+          "inf",
+          " 1",
+          "0x1",
+          "1x"}) {
+      const auto text = std::string{x.before} + std::string{x.name} + "=" + value;
+      CAPTURE(text);
+      const auto f = parse_fault(text);
+      REQUIRE(!f);
+      CHECK(f.error().code == errc::invalid_argument);
+      CHECK(f.error().message.ends_with(
+          std::string{x.name} + " '" + value + "': must be " + std::string{x.low} + " to " +
+          std::string{x.high}));
+    }
+}
+
 TEST_CASE("lose-acks:count=3 loses three") {
   auto plan = with("lose-acks:count=3");
   int lost = 0;

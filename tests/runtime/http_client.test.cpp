@@ -157,6 +157,30 @@ TEST_CASE("no text of a call begins another header, and what could is not sent")
   refused([](http_call& c) { c.url += "secret\r\n"; });
 }
 
+TEST_CASE("5.6: no number of a call or of a client may be out of its range") {
+  using std::chrono::milliseconds;
+  const auto refused = [](nuncio::http_client_options options, milliseconds timeout) {
+    http_client client{std::move(options)};
+    auto call = get(1);
+    call.timeout = timeout;
+    const auto said = answer(client, std::move(call));
+    REQUIRE(!said);
+    CHECK(said.error().code == errc::invalid_argument);
+    return said.error().message;
+  };
+  for (const auto wrong : {milliseconds::min(), -1ms, 0ms, 24h + 1ms, milliseconds::max()}) {
+    CAPTURE(wrong.count());
+    const auto message = refused({}, wrong);
+    CHECK(message.starts_with("timeout "));
+    CHECK(message.ends_with(": must be 1 to 86400000 ms"));
+  }
+  for (const auto wrong : {std::size_t{0}, SIZE_MAX}) {
+    CHECK(refused({.calls_max = wrong}, 1s).starts_with("calls_max "));
+    CHECK(refused({.connections_max = wrong}, 1s).starts_with("connections_max "));
+    CHECK(refused({.body_bytes_max = wrong}, 1s).starts_with("body_bytes_max "));
+  }
+}
+
 TEST_CASE("no failure shows what may be secret in a URL: its path and its query") {
   http_client client{{.body_bytes_max = 10}};
   const auto hides = [&](http_call call) {

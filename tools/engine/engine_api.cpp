@@ -396,7 +396,7 @@ http_reply engine_api::list(const http_request& request) {
     matching.emplace(place(a), &a);
   }
   const auto most =
-      limit == nullptr ? std::size_t{100} : static_cast<std::size_t>(std::atoi(limit->c_str()));
+      limit == nullptr ? std::size_t{100} : std::size_t{std::strtoull(limit->c_str(), nullptr, 10)};
   json next = nullptr;
   for (auto at = cursor == nullptr ? matching.begin() : matching.upper_bound(*cursor);
        at != matching.end() && found.size() < most;

@@ -35,42 +35,52 @@ failure bad(std::string_view whole, std::string_view why) {
   return {errc::invalid_argument, fmt::format("fault \"{}\": {}", whole, why)};
 }
 
-template <class Int>
-bool number(std::string_view x, Int& into) {
-  const auto [end, ec] = std::from_chars(x.data(), x.data() + x.size(), into);
-  return ec == std::errc{} && end == x.data() + x.size() && into >= 0;
+// Everything that counts; and times, in milliseconds.
+constexpr std::int64_t count_max = 1'000'000'000;
+constexpr std::int64_t ms_max = 86'400'000;
+
+// @returns what `name` must be, unless `value` is that, as decimal digits
+template <class Number, class Bound>
+std::string read_number(
+    std::string_view name, std::string_view value, Number& into, Bound low, Bound high) {
+  Number x{};
+  const auto end = value.data() + value.size();
+  const auto [at, ec] = std::from_chars(value.data(), end, x);
+  // Also false for what is no number at all.
+  const bool within = ec == std::errc{} && at == end && x >= static_cast<Number>(low) &&
+                      x <= static_cast<Number>(high);
+  if (!within) return fmt::format("{} '{}': must be {} to {}", name, value, low, high);
+  into = x;
+  return {};
 }
 
-bool set_option(fault& f, std::string_view name, std::string_view value) {
-  if (name == "count") return number(value, f.count);
-  if (name == "ms") return number(value, f.ms);
+// @returns what is wrong with it
+std::string set_option(fault& f, std::string_view name, std::string_view value) {
+  const auto unreadable = [&] { return fmt::format("can't read \"{}={}\"", name, value); };
+  if (name == "count") return read_number(name, value, f.count, std::int64_t{0}, count_max);
+  if (name == "ms") return read_number(name, value, f.ms, std::int64_t{0}, ms_max);
   if (name == "every") {
     f.trigger = fault_trigger::every;
-    return number(value, f.every) && f.every > 0;
+    return read_number(name, value, f.every, std::int64_t{1}, count_max);
   }
+  if (name == "fraction") return read_number(name, value, f.fraction, 0, 1);
   if (name == "envoy") {
     f.envoy = value;
-    return !value.empty();
-  }
-  if (name == "fraction") {
-    const std::string copy{value};
-    char* end = nullptr;
-    f.fraction = std::strtod(copy.c_str(), &end);
-    return end == copy.c_str() + copy.size() && f.fraction >= 0 && f.fraction <= 1;
+    return value.empty() ? unreadable() : std::string{};
   }
   if (name == "on") {
     for (const auto& [trigger, text] : triggers)
       if (text == value) {
         f.trigger = trigger;
-        return true;
+        return {};
       }
-    return false;
+    return unreadable();
   }
   if (name == "read" || name == "write") {
     (name == "read" ? f.write : f.read) = false;
-    return value.empty();
+    return value.empty() ? std::string{} : unreadable();
   }
-  return false;
+  return fmt::format("no option is named \"{}\"", name);
 }
 
 }  // namespace
@@ -97,8 +107,8 @@ outcome<fault> parse_fault(std::string_view x) {
     const auto part = rest.substr(0, comma);
     const auto equals = part.find('=');
     const auto value = equals == std::string_view::npos ? ""sv : part.substr(equals + 1);
-    if (!set_option(f, part.substr(0, equals), value))
-      return bad(x, fmt::format("can't read \"{}\"", part));
+    if (const auto wrong = set_option(f, part.substr(0, equals), value); !wrong.empty())
+      return bad(x, wrong);
     rest = comma == std::string_view::npos ? ""sv : rest.substr(comma + 1);
   }
   const bool needs_ms = f.kind == fault_kind::delay || f.kind == fault_kind::stall;
