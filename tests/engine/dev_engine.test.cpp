@@ -5,6 +5,7 @@
 #include <engine/dev_engine.hpp>
 #include <filesystem>
 #include <future>
+#include <map>
 #include <thread>
 
 #include "hand_envoy.hpp"
@@ -31,19 +32,14 @@ dev_engine_options with_pool() {
   return o;
 }
 
-// A running actor behind it.
-struct streaming_gateway {
-  static dev_engine_options options() {
-    auto o = with_pool();
-    o.streaming = true;
-    return o;
-  }
+dev_engine_options streaming() {
+  auto o = with_pool();
+  o.streaming = true;
+  return o;
+}
 
-  streaming_gateway() {
-    envoy.expect<protocol::to_envoy_init>();
-    id = id_of(create(port));
-    envoy.start();
-  }
+struct running_engine {
+  explicit running_engine(dev_engine_options o = with_pool()) : engine(std::move(o)) {}
 
   std::uint16_t started() {
     const auto bound = engine.start();
@@ -51,41 +47,59 @@ struct streaming_gateway {
     return *bound;
   }
 
-  dev_engine engine{options()};
+  dev_engine engine;
   std::uint16_t port = started();
-  hand_envoy envoy{port};
-  std::string id;
+};
+
+/// With a host that has heard Init.
+struct connected_host : running_engine {
+  explicit connected_host(dev_engine_options o = with_pool(), std::uint16_t version = 8)
+      : running_engine(std::move(o)), envoy(port, "host", version) {
+    envoy.expect<protocol::to_envoy_init>();
+  }
+
+  hand_envoy envoy;
+};
+
+/// With an actor that runs there.
+struct hosted_actor : connected_host {
+  explicit hosted_actor(dev_engine_options o = with_pool(), std::uint16_t version = 8)
+      : connected_host(std::move(o), version) {}
+
+  std::string id = id_of(create(port));
+  protocol::actor_checkpoint actor = envoy.start();
+};
+
+struct streaming_gateway : hosted_actor {
+  streaming_gateway() : hosted_actor(streaming()) {}
 };
 
 }  // namespace
 
-TEST_CASE("health, metadata, namespaces and pools answer as the real engine") {
-  dev_engine engine;
-  const auto port = engine.start();
-  REQUIRE(port);
-  CHECK(json::parse(http(*port, "GET", "/health").body).at("status") == "ok");
-  CHECK(json::parse(http(*port, "GET", "/metadata").body).at("envoy_protocol_version") == 8);
-  CHECK(http(*port, "GET", "/nothing").status == 404);
-  CHECK(http(*port, "POST", "/namespaces", R"({"name":"n1","display_name":"N"})").status == 200);
-  const auto again = http(*port, "POST", "/namespaces", R"({"name":"n1","display_name":"N"})");
+TEST_CASE_FIXTURE(
+    running_engine, "health, metadata, namespaces and pools answer as the real engine") {
+  CHECK(json::parse(http(port, "GET", "/health").body).at("status") == "ok");
+  CHECK(json::parse(http(port, "GET", "/metadata").body).at("envoy_protocol_version") == 8);
+  CHECK(http(port, "GET", "/nothing").status == 404);
+  CHECK(http(port, "POST", "/namespaces", R"({"name":"n1","display_name":"N"})").status == 200);
+  const auto again = http(port, "POST", "/namespaces", R"({"name":"n1","display_name":"N"})");
   CHECK(again.status == 400);
   CHECK(json::parse(again.body).at("code") == "name_not_unique");
   const auto pool = R"({"datacenters":{"default":{"normal":{}}}})";
-  CHECK(http(*port, "PUT", "/runner-configs/p?namespace=default", pool).status == 200);
+  CHECK(http(port, "PUT", "/runner-configs/p?namespace=default", pool).status == 200);
   CHECK(
-      json::parse(http(*port, "PUT", "/runner-configs/p?namespace=nope", pool).body).at("group") ==
+      json::parse(http(port, "PUT", "/runner-configs/p?namespace=nope", pool).body).at("group") ==
       "namespace");
-  const auto unknown = http(*port, "POST", "/actors?namespace=default", R"({"name":"x","zz":1})");
+  const auto unknown = http(port, "POST", "/actors?namespace=default", R"({"name":"x","zz":1})");
   CHECK(unknown.status == 400);
   CHECK(unknown.body.find("unknown field `zz`") != std::string::npos);
-  CHECK(http(*port, "GET", "/gateway/bogus/x").status == 500);
+  CHECK(http(port, "GET", "/gateway/bogus/x").status == 500);
 }
 
-TEST_CASE("a body that waits for leave gets it, and a second request follows on the connection") {
-  dev_engine engine{with_pool()};
-  const auto port = engine.start();
-  REQUIRE(port);
-  raw_socket client{*port};
+TEST_CASE_FIXTURE(
+    running_engine,
+    "a body that waits for leave gets it, and a second request follows on the connection") {
+  raw_socket client{port};
   const std::string body = R"({"name":"n2","display_name":"N"})";
   for (const auto* wanted : {"HTTP/1.1 200", "HTTP/1.1 400"}) {
     client.write(
@@ -107,12 +121,9 @@ TEST_CASE("a body that waits for leave gets it, and a second request follows on 
   CHECK(client.read_until("\r\n\r\n").starts_with("HTTP/1.1 404"));
 }
 
-TEST_CASE("refusals come after the upgrade, as close frames") {
-  dev_engine engine{with_pool()};
-  const auto port = engine.start();
-  REQUIRE(port);
+TEST_CASE_FIXTURE(running_engine, "refusals come after the upgrade, as close frames") {
   const auto reason = [&](const std::string& target) {
-    ws_client c{*port, target, ""};
+    ws_client c{port, target, ""};
     CHECK(c.head().find("101") != std::string::npos);
     CHECK(c.head().find("rivet") != std::string::npos);
     const auto end = c.receive();
@@ -140,18 +151,18 @@ TEST_CASE("refusals come after the upgrade, as close frames") {
 TEST_CASE("start, HTTP, replay, stop, at every version") {
   for (std::uint16_t version = 3; version <= 8; ++version) {
     CAPTURE(version);
-    dev_engine engine{with_pool()};
-    const auto port = engine.start();
-    REQUIRE(port);
-    hand_envoy envoy{*port, "host", version};
+    running_engine x;
+    auto& engine = x.engine;
+    const auto port = x.port;
+    hand_envoy envoy{port, "host", version};
     CHECK(envoy.expect<protocol::to_envoy_init>().metadata.envoy_lost_threshold == 15000);
-    const auto id = id_of(create(*port));
+    const auto id = id_of(create(port));
     const auto actor = envoy.start();
     CHECK(actor.actor_id.view() == id);
 
     auto answer = std::async(std::launch::async, [&] {
       return http(
-          *port,
+          port,
           "POST",
           "/gateway/" + id + "/a%20b?c=d",
           "4\r\nbody\r\n0\r\n\r\n",
@@ -165,7 +176,7 @@ TEST_CASE("start, HTTP, replay, stop, at every version") {
     CHECK(got.status == 200);
     CHECK(got.body == "hello");
 
-    hand_envoy next{*port, "host", version};
+    hand_envoy next{port, "host", version};
     next.expect<protocol::to_envoy_init>();
     CHECK(next.expect<protocol::to_envoy_commands>().commands.size() == 1);
     const auto evicted = [&] {
@@ -176,7 +187,7 @@ TEST_CASE("start, HTTP, replay, stop, at every version") {
     CHECK(evicted.data.starts_with("ws.eviction#"));
 
     auto deleted = std::async(std::launch::async, [&] {
-      return http(*port, "DELETE", "/actors/" + id + "?namespace=default");
+      return http(port, "DELETE", "/actors/" + id + "?namespace=default");
     });
     const auto stop = next.expect<protocol::to_envoy_commands>().commands.at(0);
     next.next_event = envoy.next_event;
@@ -184,23 +195,31 @@ TEST_CASE("start, HTTP, replay, stop, at every version") {
     CHECK(deleted.get().status == 200);
     CHECK(engine.stats().commands_left == 2);
     next.send(protocol::to_rivet_ack_commands{{stop.checkpoint}});
-    CHECK(http(*port, "GET", "/gateway/" + id + "/").status == 404);
-    hand_envoy last{*port, "host", version};
+    CHECK(http(port, "GET", "/gateway/" + id + "/").status == 404);
+    hand_envoy last{port, "host", version};
     last.expect<protocol::to_envoy_init>();
     CHECK(engine.stats().commands_left == 0);
   }
 }
 
-TEST_CASE("an aborted request is sent again with the same ids, up to seven times") {
-  dev_engine engine{with_pool()};
-  const auto port = engine.start();
-  REQUIRE(port);
-  hand_envoy envoy{*port};
-  envoy.expect<protocol::to_envoy_init>();
-  const auto id = id_of(create(*port));
-  envoy.start();
+TEST_CASE_FIXTURE(
+    running_engine, "5.6: a list of actors may have any limit, as on the real engine") {
+  create(port);
+  const auto listed = [&](const std::string& limit) {
+    const auto page = http(port, "GET", "/actors?namespace=default&name=x&limit=" + limit);
+    return json::parse(page.body).at("actors").size();
+  };
+  CHECK(listed("0") == 0);
+  for (const auto* limit : {"1", "4294967296", "9223372036854775808", "18446744073709551615"}) {
+    CAPTURE(limit);
+    CHECK(listed(limit) == 1);
+  }
+}
+
+TEST_CASE_FIXTURE(
+    hosted_actor, "an aborted request is sent again with the same ids, up to seven times") {
   auto answer =
-      std::async(std::launch::async, [&] { return http(*port, "GET", "/gateway/" + id + "/"); });
+      std::async(std::launch::async, [&] { return http(port, "GET", "/gateway/" + id + "/"); });
   std::optional<protocol::message_id> first;
   for (int i = 0; i < 7; ++i) {
     const auto [message, request] = envoy.expect_tunnel<protocol::to_envoy_request_start>();
@@ -214,20 +233,18 @@ TEST_CASE("an aborted request is sent again with the same ids, up to seven times
   CHECK(engine.stats().http_retries == 6);
 }
 
-TEST_CASE("a request wakes a sleeping actor, and one in flight survives a reconnect") {
-  dev_engine engine{with_pool()};
-  const auto port = engine.start();
-  REQUIRE(port);
-  auto envoy = std::make_unique<hand_envoy>(*port);
+TEST_CASE_FIXTURE(
+    running_engine, "a request wakes a sleeping actor, and one in flight survives a reconnect") {
+  auto envoy = std::make_unique<hand_envoy>(port);
   envoy->expect<protocol::to_envoy_init>();
-  const auto id = id_of(create(*port, "PUT", "\"k\""));
-  CHECK(create(*port, "PUT", "\"k\"").at("created") == false);
+  const auto id = id_of(create(port, "PUT", "\"k\""));
+  CHECK(create(port, "PUT", "\"k\"").at("created") == false);
   const auto actor = envoy->start();
   envoy->event(actor, protocol::event_actor_intent{protocol::actor_intent_sleep{}});
   envoy->expect<protocol::to_envoy_commands>();
   envoy->stopped(actor, protocol::stop_code::ok);
   auto answer = std::async(std::launch::async, [&] {
-    return http(*port, "GET", "/gateway/x/y?a=b&rvt-namespace=default&rvt-method=get&rvt-key=k");
+    return http(port, "GET", "/gateway/x/y?a=b&rvt-namespace=default&rvt-method=get&rvt-key=k");
   });
   CHECK(envoy->start().generation == 2);
   const auto [message, request] = envoy->expect_tunnel<protocol::to_envoy_request_start>();
@@ -235,7 +252,7 @@ TEST_CASE("a request wakes a sleeping actor, and one in flight survives a reconn
   CHECK(request.actor_id.view() == id);
 
   envoy->socket.end();
-  hand_envoy next{*port};
+  hand_envoy next{port};
   next.expect<protocol::to_envoy_init>();
   next.reply(message, 0, ok("late"));
   CHECK(answer.get().body == "late");
@@ -305,15 +322,110 @@ TEST_CASE_FIXTURE(
   }
 }
 
-TEST_CASE("a client WebSocket is carried both ways and closed with the actor's code") {
-  dev_engine engine{with_pool()};
-  const auto port = engine.start();
-  REQUIRE(port);
-  hand_envoy envoy{*port};
-  envoy.expect<protocol::to_envoy_init>();
-  const auto id = id_of(create(*port));
-  envoy.start();
-  ws_client client{*port, "/gateway/" + id + "/ws"};
+TEST_CASE_FIXTURE(
+    streaming_gateway, "uploads to a host that does not read wait with their clients, not here") {
+  constexpr std::size_t uploads = 16;
+  const std::string body(4U << 20U, 'u');
+  std::vector<std::future<http_result>> answers;
+  for (std::size_t i = 0; i < uploads; ++i)
+    answers.push_back(std::async(
+        std::launch::async, [&] { return http(port, "POST", "/gateway/" + id + "/", body); }));
+  while (engine.stats().http_attempts < uploads) std::this_thread::yield();
+
+  // Another host's actor is reached beside them.
+  CHECK(
+      http(
+          port,
+          "PUT",
+          "/runner-configs/q?namespace=default",
+          R"({"datacenters":{"default":{"normal":{}}}})")
+          .status == 200);
+  hand_envoy other{port, "other", 8, "q"};
+  other.expect<protocol::to_envoy_init>();
+  const auto beside = id_of(create(port, "POST", "null", "q"));
+  other.start();
+  auto answer = std::async(
+      std::launch::async, [&] { return http(port, "POST", "/gateway/" + beside + "/", "here"); });
+  const auto asked = other.expect_tunnel<protocol::to_envoy_request_start>().first;
+  other.reply(asked, 0, ok("there"));
+  CHECK(answer.get().body == "there");
+
+  // All of each comes, in order and against credits.
+  struct upload {
+    std::uint64_t got = 0;
+    std::uint16_t index = 0;
+  };
+
+  std::map<request_id, upload> all;
+  for (std::size_t ended = 0; ended < uploads;) {
+    const auto message = envoy.expect<protocol::to_envoy_tunnel_message>();
+    auto& x = all[message.message_id.request_id];
+    const auto* chunk = std::get_if<protocol::to_envoy_request_chunk>(&message.message_kind);
+    if (chunk == nullptr) continue;
+    x.got += chunk->body.size();
+    if (chunk->finish) {
+      ++ended;
+      CHECK(x.got == body.size());
+      envoy.reply(message.message_id, x.index++, ok("read"));
+    } else if (x.got % (256U << 10U) < chunk->body.size()) {
+      envoy.reply(
+          message.message_id, x.index++, protocol::to_rivet_request_body_window_update{x.got});
+    }
+  }
+  for (auto& each : answers) CHECK(each.get().body == "read");
+  CHECK(engine.stats().body_bytes_max <= uploads * (128U << 10U));
+}
+
+TEST_CASE_FIXTURE(
+    streaming_gateway,
+    "what an actor has begun to hear of it does not hear again: it stops, and its client gets "
+    "503") {
+  auto answer = std::async(
+      std::launch::async, [&] { return http(port, "POST", "/gateway/" + id + "/", "once"); });
+  const auto begun = envoy.expect_tunnel<protocol::to_envoy_request_start>().second;
+  CHECK(envoy.expect_tunnel<protocol::to_envoy_request_chunk>().second.body.view() == "once");
+  envoy.stopped(actor, protocol::stop_code::error);
+  const auto got = answer.get();
+  CHECK(got.status == 503);
+  CHECK(got.head.find("x-rivet-error: guard.actor_stopped_while_waiting") != std::string::npos);
+  CHECK(engine.stats().http_attempts == 1);
+}
+
+TEST_CASE(
+    "a streaming gateway collects bodies for hosts that take no parts, and reads them whole") {
+  hosted_actor x{streaming(), 6};
+  auto& envoy = x.envoy;
+  const std::string body(3U << 20U, 'w');
+  auto answer = std::async(
+      std::launch::async, [&] { return http(x.port, "POST", "/gateway/" + x.id + "/", body); });
+  const auto [message, request] = envoy.expect_tunnel<protocol::to_envoy_request_start>();
+  REQUIRE(request.body);
+  CHECK(request.body->view() == body);
+  envoy.reply(message, 0, ok("all"));
+  CHECK(answer.get().body == "all");
+}
+
+TEST_CASE_FIXTURE(hosted_actor, "a body of unknown length is read as it grows") {
+  std::string chunked;
+  for (int i = 0; i < 300; ++i) chunked += "4000\r\n" + std::string(0x4000, 'g') + "\r\n";
+  auto answer = std::async(std::launch::async, [&] {
+    return http(
+        port,
+        "POST",
+        "/gateway/" + id + "/",
+        chunked + "0\r\n\r\n",
+        "transfer-encoding: chunked\r\n");
+  });
+  const auto [message, request] = envoy.expect_tunnel<protocol::to_envoy_request_start>();
+  REQUIRE(request.body);
+  CHECK(request.body->view() == std::string(300UL * 0x4000, 'g'));
+  envoy.reply(message, 0, ok("grown"));
+  CHECK(answer.get().body == "grown");
+}
+
+TEST_CASE_FIXTURE(
+    hosted_actor, "a client WebSocket is carried both ways and closed with the actor's code") {
+  ws_client client{port, "/gateway/" + id + "/ws"};
   client.send("early", 1);
   const auto [message, open] = envoy.expect_tunnel<protocol::to_envoy_web_socket_open>();
   CHECK(open.path == "/ws");
@@ -331,15 +443,10 @@ TEST_CASE("a client WebSocket is carried both ways and closed with the actor's c
   CHECK(end.data == "srv");
 }
 
-TEST_CASE("a client that floods is read no faster than its actor's host reads, which is not cut") {
-  dev_engine engine{with_pool()};
-  const auto port = engine.start();
-  REQUIRE(port);
-  hand_envoy envoy{*port};
-  envoy.expect<protocol::to_envoy_init>();
-  const auto id = id_of(create(*port));
-  envoy.start();
-  ws_client client{*port, "/gateway/" + id + "/ws"};
+TEST_CASE_FIXTURE(
+    hosted_actor,
+    "a client that floods is read no faster than its actor's host reads, which is not cut") {
+  ws_client client{port, "/gateway/" + id + "/ws"};
   const auto opened = envoy.expect_tunnel<protocol::to_envoy_web_socket_open>().first;
   envoy.reply(opened, 0, protocol::to_rivet_web_socket_open{});
   // More than may wait for any peer.
@@ -355,21 +462,15 @@ TEST_CASE("a client that floods is read no faster than its actor's host reads, w
   CHECK(engine.stats().connected == 1);
 }
 
-TEST_CASE("a client's close is told with its code and reason, and answered with the same") {
-  dev_engine engine{with_pool()};
-  const auto port = engine.start();
-  REQUIRE(port);
-  hand_envoy envoy{*port};
-  envoy.expect<protocol::to_envoy_init>();
-  const auto id = id_of(create(*port));
-  envoy.start();
+TEST_CASE_FIXTURE(
+    hosted_actor, "a client's close is told with its code and reason, and answered with the same") {
   const auto told = [&] {
     const auto close = envoy.expect_tunnel<protocol::to_envoy_web_socket_close>().second;
     return std::pair{close.code, close.reason ? close.reason->str() : "(none)"};
   };
   using words = std::pair<std::optional<std::uint16_t>, std::string>;
   const auto closes = [&](std::string_view payload, std::uint16_t code, std::string_view reason) {
-    ws_client client{*port, "/gateway/" + id + "/ws"};
+    ws_client client{port, "/gateway/" + id + "/ws"};
     const auto message = envoy.expect_tunnel<protocol::to_envoy_web_socket_open>().first;
     envoy.reply(message, 0, protocol::to_rivet_web_socket_open{});
     client.send(payload, 8);
@@ -390,7 +491,7 @@ TEST_CASE("a client's close is told with its code and reason, and answered with 
   CHECK(told() == words{1000, "(none)"});
 
   // Before the actor has accepted nothing is read, a close neither.
-  ws_client early{*port, "/gateway/" + id + "/ws"};
+  ws_client early{port, "/gateway/" + id + "/ws"};
   early.send(
       "\x0f\xa2"
       "gone",
@@ -402,13 +503,10 @@ TEST_CASE("a client's close is told with its code and reason, and answered with 
   CHECK(early.receive().code == 4002);
 }
 
-TEST_CASE("who waits for an actor that stops before it is ready wakes it eight times more") {
-  dev_engine engine{with_pool()};
-  const auto port = engine.start();
-  REQUIRE(port);
-  hand_envoy envoy{*port};
-  envoy.expect<protocol::to_envoy_init>();
-  const auto id = id_of(create(*port));
+TEST_CASE_FIXTURE(
+    connected_host,
+    "who waits for an actor that stops before it is ready wakes it eight times more") {
+  const auto id = id_of(create(port));
   const auto fails = [&] {
     const auto commands = envoy.expect<protocol::to_envoy_commands>().commands;
     REQUIRE(commands.size() == 1);
@@ -419,7 +517,7 @@ TEST_CASE("who waits for an actor that stops before it is ready wakes it eight t
   for (int i = 0; i < 2; ++i) {
     CAPTURE(i);
     auto answer =
-        std::async(std::launch::async, [&] { return http(*port, "GET", "/gateway/" + id + "/"); });
+        std::async(std::launch::async, [&] { return http(port, "GET", "/gateway/" + id + "/"); });
     while (engine.stats().http_requests == static_cast<std::uint64_t>(i)) std::this_thread::yield();
     for (int n = 0; n < 9; ++n) CHECK(fails() == ++generation);
     const auto refused = answer.get();
@@ -430,23 +528,15 @@ TEST_CASE("who waits for an actor that stops before it is ready wakes it eight t
   CHECK(engine.stats().commands_issued == 18);
 }
 
-TEST_CASE(
+TEST_CASE_FIXTURE(
+    hosted_actor,
     "an envoy that does not read is sent no more than it may have waiting, and loses nothing") {
-  auto options = with_pool();
-  options.limits.envoy_unsent_max = 1U << 20U;
-  dev_engine engine{options};
-  const auto port = engine.start();
-  REQUIRE(port);
-  hand_envoy envoy{*port};
-  envoy.expect<protocol::to_envoy_init>();
-  const auto id = id_of(create(*port));
-  envoy.start();
   SUBCASE("requests") {
     const std::string body(16U << 20U, 'x');  // more than the kernel takes
     std::vector<std::future<http_result>> answers;
     for (int i = 0; i < 4; ++i)
       answers.push_back(std::async(
-          std::launch::async, [&] { return http(*port, "POST", "/gateway/" + id + "/", body); }));
+          std::launch::async, [&] { return http(port, "POST", "/gateway/" + id + "/", body); }));
     while (engine.stats().http_requests < 4) std::this_thread::yield();
     CHECK(engine.stats().http_attempts == 1);
     for (int i = 0; i < 4; ++i) {
@@ -458,7 +548,7 @@ TEST_CASE(
     for (auto& each : answers) CHECK(each.get().body == "read");
   }
   SUBCASE("what a client says on a WebSocket") {
-    ws_client client{*port, "/gateway/" + id + "/ws"};
+    ws_client client{port, "/gateway/" + id + "/ws"};
     const auto message = envoy.expect_tunnel<protocol::to_envoy_web_socket_open>().first;
     envoy.reply(message, 0, protocol::to_rivet_web_socket_open{});
     auto sent = std::async(std::launch::async, [&] {
@@ -474,12 +564,7 @@ TEST_CASE(
   CHECK(engine.stats().connections == 1);
 }
 
-TEST_CASE("undecodable frames are ignored, a malformed id closes") {
-  dev_engine engine{with_pool()};
-  const auto port = engine.start();
-  REQUIRE(port);
-  hand_envoy envoy{*port};
-  envoy.expect<protocol::to_envoy_init>();
+TEST_CASE_FIXTURE(connected_host, "undecodable frames are ignored, a malformed id closes") {
   envoy.socket.send("\xff");
   envoy.socket.send("");
   envoy.socket.send("text", 1);
@@ -493,27 +578,26 @@ TEST_CASE("undecodable frames are ignored, a malformed id closes") {
   CHECK(engine.stats().frames_ignored == 3);
 }
 
-TEST_CASE("faults: lost acks are replayed, a cut comes after the command, garbage arrives") {
-  dev_engine engine{with_pool()};
-  const auto port = engine.start();
-  REQUIRE(port);
+TEST_CASE_FIXTURE(
+    running_engine,
+    "faults: lost acks are replayed, a cut comes after the command, garbage arrives") {
   {
-    hand_envoy envoy{*port};
+    hand_envoy envoy{port};
     envoy.expect<protocol::to_envoy_init>();
-    CHECK(http(*port, "POST", "/dev/faults", R"({"fault":"lose-acks:count=1"})").status == 200);
-    CHECK(http(*port, "POST", "/dev/faults", R"({"fault":"nonsense"})").status == 400);
-    create(*port);
+    CHECK(http(port, "POST", "/dev/faults", R"({"fault":"lose-acks:count=1"})").status == 200);
+    CHECK(http(port, "POST", "/dev/faults", R"({"fault":"nonsense"})").status == 400);
+    create(port);
     const auto actor = envoy.start();
     envoy.send(protocol::to_rivet_ack_commands{{actor}});
-    hand_envoy next{*port};
+    hand_envoy next{port};
     CHECK(next.expect<protocol::to_envoy_commands>().commands.size() == 1);
     next.send(protocol::to_rivet_ack_commands{{actor}});
     engine.inject(*parse_fault("drop:on=command"));
-    create(*port);
+    create(port);
     next.expect<protocol::to_envoy_commands>();
     CHECK(next.wait_closed() == 1006);
   }
-  hand_envoy envoy{*port};
+  hand_envoy envoy{port};
   CHECK(envoy.expect<protocol::to_envoy_commands>().commands.size() == 1);
   envoy.expect<protocol::to_envoy_ping>();
   engine.inject(*parse_fault("garbage"));
@@ -522,7 +606,7 @@ TEST_CASE("faults: lost acks are replayed, a cut comes after the command, garbag
     REQUIRE_FALSE(got.closed);
     if (!protocol::decode_to_envoy(bytes{got.data}, 8)) break;
   }
-  const auto stats = json::parse(http(*port, "GET", "/dev/stats").body);
+  const auto stats = json::parse(http(port, "GET", "/dev/stats").body);
   CHECK(stats.at("acks_lost") == 1);
   CHECK(stats.at("commands_issued") == 2);
   CHECK(stats.at("faults") == 3);
@@ -534,28 +618,28 @@ TEST_CASE("with a data folder a kill loses nothing") {
   std::filesystem::remove_all(folder);
   auto options = with_pool();
   options.data = folder.string();
-  dev_engine engine{options};
-  const auto port = engine.start();
-  REQUIRE(port);
+  running_engine x{options};
+  auto& engine = x.engine;
+  const auto port = x.port;
   std::string id;
   protocol::actor_checkpoint actor;
   {
-    hand_envoy envoy{*port};
+    hand_envoy envoy{port};
     envoy.expect<protocol::to_envoy_init>();
-    id = id_of(create(*port, "POST", "\"k\""));
+    id = id_of(create(port, "POST", "\"k\""));
     actor = envoy.start();
     envoy.expect<protocol::to_envoy_ack_events>();
     engine.kill();
   }
   REQUIRE(engine.start());
-  CHECK(engine.port() == *port);
-  hand_envoy envoy{*port};
+  CHECK(engine.port() == port);
+  hand_envoy envoy{port};
   envoy.expect<protocol::to_envoy_init>();
   const auto replayed = envoy.expect<protocol::to_envoy_commands>().commands;
   REQUIRE(replayed.size() == 1);
   CHECK(replayed[0].checkpoint == actor);
   CHECK(std::get<protocol::command_start_actor>(replayed[0].inner).config.input->view() == "hi");
-  CHECK(id_of(create(*port, "PUT", "\"k\"")) == id);
+  CHECK(id_of(create(port, "PUT", "\"k\"")) == id);
   CHECK(engine.stats().actors_running == 1);
   // Its event index is known: one that is not above the last does nothing.
   envoy.next_event = 250;

@@ -389,6 +389,16 @@ TEST_CASE("delete while starting waits for Running, while asleep it is immediate
   CHECK(r.phase(a) == actor_phase::destroyed);
 }
 
+TEST_CASE("delete while a start is under way that fails: the actor is destroyed") {
+  rig r;
+  r.connect(1);
+  const auto a = r.create();
+  r.core.destroy(a, r.now);
+  r.send(1, {r.stopped(a, stop_code::error)});
+  r.pass(30, 1);
+  CHECK(r.phase(a) == actor_phase::destroyed);
+}
+
 TEST_CASE("an alarm wakes a sleeping actor") {
   rig r;
   r.connect(1);

@@ -24,8 +24,12 @@ struct hand_envoy {
   std::uint16_t version;
   std::int64_t next_event = 250;
 
-  explicit hand_envoy(std::uint16_t port, const std::string& key = "host", std::uint16_t v = 8)
-      : socket(port, connect_target(key, "p", v)), version(v) {}
+  explicit hand_envoy(
+      std::uint16_t port,
+      const std::string& key = "host",
+      std::uint16_t v = 8,
+      const std::string& pool = "p")
+      : socket(port, connect_target(key, pool, v)), version(v) {}
 
   void send(const protocol::to_rivet& message) {
     const auto frame = protocol::encode(message, version);
@@ -90,13 +94,16 @@ struct hand_envoy {
 };
 
 inline nlohmann::json create(
-    std::uint16_t port, const std::string& method = "POST", const std::string& key = "null") {
+    std::uint16_t port,
+    const std::string& method = "POST",
+    const std::string& key = "null",
+    const std::string& pool = "p") {
   const auto made = http(
       port,
       method,
       "/actors?namespace=default",
-      R"({"name":"x","key":)" + key +
-          R"(,"runner_name_selector":"p","crash_policy":"sleep","input":"aGk="})");
+      R"({"name":"x","key":)" + key + R"(,"runner_name_selector":")" + pool +
+          R"(","crash_policy":"sleep","input":"aGk="})");
   CAPTURE(made.body);
   REQUIRE(made.status == 200);
   return nlohmann::json::parse(made.body);

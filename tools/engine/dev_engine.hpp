@@ -62,6 +62,7 @@ struct dev_engine_stats {
   std::uint64_t http_responses = 0;  ///< answered by an actor
   std::uint64_t http_failed = 0;     ///< answered by the gateway with an error
   std::uint64_t sockets = 0;         ///< client WebSockets through the gateway
+  std::uint64_t body_bytes_max = 0;  ///< most that was kept at once of bodies that come in parts
   std::uint64_t faults = 0;          ///< effects of faults
 
   bool operator==(const dev_engine_stats&) const = default;

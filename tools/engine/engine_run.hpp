@@ -84,6 +84,7 @@ inline constexpr std::pair<const char*, std::uint64_t dev_engine_stats::*> stat_
     {"http_responses", &dev_engine_stats::http_responses},
     {"http_failed", &dev_engine_stats::http_failed},
     {"sockets", &dev_engine_stats::sockets},
+    {"body_bytes_max", &dev_engine_stats::body_bytes_max},
     {"faults", &dev_engine_stats::faults}};
 
 // A counter that is not listed would be missing from the JSON.
@@ -170,6 +171,7 @@ public:
     s.http_responses = g.responses;
     s.http_failed = g.failed;
     s.sockets = g.sockets;
+    s.body_bytes_max = g.body_bytes_max;
     s.faults = faults_.effects();
     return s;
   }

@@ -164,12 +164,18 @@ bool gateway::has_room(connection_id connection) const {
 }
 
 void gateway::resume_crowded(millis now) {
-  const auto waited = std::exchange(crowded_, {});
+  // In turns, or those whose ids come first would take all the room there is.
+  std::vector<exchange_id> waited{crowded_.upper_bound(crowded_last_), crowded_.end()};
+  waited.insert(waited.end(), crowded_.begin(), crowded_.upper_bound(crowded_last_));
+  crowded_.clear();
   for (const auto& id : waited) {
     const auto at = exchanges_.find(id);
     if (at == exchanges_.end()) continue;  // one before it has ended it
     const auto x = at->second;
-    if (!x->socket) {
+    if (has_room(x->connection)) crowded_last_ = id;
+    if (!x->socket && (x->at == stage::waiting_response || x->at == stage::streaming)) {
+      send_body(*x);
+    } else if (!x->socket) {
       advance(*x, now);
     } else if (const auto f = flow_(x->connection); f && f->taken < x->crowded_until) {
       crowded_.insert(id);
@@ -226,7 +232,8 @@ void gateway::advance(exchange& x, millis now) {
     if (x.socket && x.socket->opened) {
       resume_socket(x, *a, now);
     } else if (!x.whole && !would_stream(*a)) {
-      x.responder->set_reading(true);
+      collect_body(x);
+      if (!x.collects && x.deadline <= now) refuse(x, not_ready());
     } else if (const auto connection = core_.host_of(*a);
                x.request.body.size() > limits_.chunk_bytes && !has_room(connection)) {
       crowded_.insert(x.id);
@@ -273,6 +280,17 @@ void gateway::advance_sent(exchange& x, bool same, millis now) {
     if (same) return;
     if (x.responder) x.responder->cut();
     finish(x);
+  } else if (!same && x.streams) {
+    // Its body is not kept, so that it can't be sent again.
+    abort_request(
+        x, protocol::http_stream_abort_reason_kind::internal_error, stopped_before_completion);
+    refuse(
+        x,
+        gateway_error(
+            503,
+            "guard",
+            "actor_stopped_while_waiting",
+            "The actor stopped while the request waited for its response."));
   } else if (!same) {
     attempt_failed(x, now);
   } else if (x.deadline > now) {
@@ -355,6 +373,7 @@ void gateway::finish(exchange& x) {
   set_deadline(x, 0);
   holding_.erase(x.id);
   crowded_.erase(x.id);
+  body_bytes_ -= std::exchange(x.body_kept, 0);
   const auto keep = exchanges_.find(x.id);
   if (keep == exchanges_.end()) return;
   // Whoever runs on this exchange now must not lose it under its feet.
@@ -364,6 +383,7 @@ void gateway::finish(exchange& x) {
   siblings->second.erase(x.id);
   if (siblings->second.empty()) by_actor_.erase(siblings);
   if (alive->responder) alive->responder->on_drained = nullptr;
+  collected_.give_back(&x);
 }
 
 // -- to and from envoys -------------------------------------------------------------

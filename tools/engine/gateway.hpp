@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "body_room.hpp"
 #include "engine_core.hpp"
 #include "url.hpp"
 #include "web.hpp"
@@ -21,6 +22,7 @@ namespace nuncio::engine {
 
 struct gateway_counters {
   std::uint64_t requests = 0, attempts = 0, retries = 0, responses = 0, failed = 0, sockets = 0;
+  std::uint64_t body_bytes_max = 0;  ///< most that was kept of bodies that come in parts
 };
 
 class gateway {
@@ -105,11 +107,15 @@ private:
     int stopped = 0;           ///< how many of them have stopped before they were
   };
 
+  /// Why the streaming gateway aborts what its client was answered in its actor's stead.
+  static constexpr std::string_view stopped_before_completion =
+      "gateway stopped the HTTP request before completion";
+
   struct exchange {
     exchange_id id;
     actor_id actor;
-    http_request request;
-    std::string path;  ///< as the actor sees it
+    http_request request;  ///< with as much of the body as is not sent, if it comes in parts
+    std::string path;      ///< as the actor sees it
     std::shared_ptr<http_responder> responder;
     std::optional<socket_part> socket;
     stage at = stage::waiting_ready;
@@ -124,6 +130,10 @@ private:
     bool streams = false;  ///< this attempt speaks the streaming form
     bool whole = true;     ///< all of the request's body is there
     bool body_done = true;
+    bool waits_for_room = false;  ///< for all of its body, which its actor's host wants whole
+    bool collects = false;        ///< and has it
+    std::uint64_t body_kept = 0;  ///< as counted in body_bytes_
+    std::uint64_t body_got = 0;
     std::uint64_t body_sent = 0;
     std::uint64_t body_credited = 0;
     std::uint64_t response_bytes = 0;
@@ -170,6 +180,8 @@ private:
   [[nodiscard]] bool would_stream(const actor_record& actor) const;
   void start_request(exchange& x, const actor_record& actor, millis now);
   void send_body(exchange& x);
+  void collect_body(exchange& x);
+  void count_body(exchange& x);
   void client_body(exchange& x, std::string_view part, bool last, millis now);
   void abort_request(
       exchange& x, protocol::http_stream_abort_reason_kind kind, std::string_view detail);
@@ -204,6 +216,9 @@ private:
   std::set<std::pair<millis, exchange_id>> timers_;
   std::set<exchange_id> holding_;  ///< those whose `held` is not empty
   std::set<exchange_id> crowded_;  ///< those that wait for room on their envoy's connection
+  exchange_id crowded_last_;       ///< which of them had its turn last
+  std::uint64_t body_bytes_ = 0;   ///< kept of bodies that come in parts
+  body_room collected_{512UL << 20U};
   gateway_counters counters_;
 };
 

@@ -1,5 +1,6 @@
 // Client HTTP through the gateway: bodies by credit, responses whole or in parts.
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "api_error.hpp"
@@ -55,31 +56,42 @@ void gateway::start_request(exchange& x, const actor_record& actor, millis now) 
   }
 }
 
+// What is sent is not kept: on the real engine too, a request that was begun in parts is not sent again.
 void gateway::send_body(exchange& x) {
   if (!x.streams) return;
-  const auto& body = x.request.body;
-  while (!x.body_done && x.body_sent < body.size()) {
+  auto& body = x.request.body;
+  std::size_t sent = 0;
+  while (!x.body_done && sent < body.size()) {
     const auto room = x.body_credited + limits_.window_bytes - x.body_sent;
-    const auto n = std::min({room, limits_.chunk_bytes, body.size() - x.body_sent});
+    const auto n = std::min({room, limits_.chunk_bytes, body.size() - sent});
     if (n == 0) break;
-    tell(
-        x,
-        protocol::to_envoy_request_chunk{
-            bytes{std::string_view{body}.substr(x.body_sent, n)}, false});
+    if (!has_room(x.connection)) {
+      crowded_.insert(x.id);
+      break;
+    }
+    tell(x, protocol::to_envoy_request_chunk{bytes{std::string_view{body}.substr(sent, n)}, false});
+    if (x.at == stage::done) return;
+    sent += n;
     x.body_sent += n;
   }
-  if (!x.body_done && x.whole && x.body_sent == body.size()) {
+  if (x.body_done)
+    body.clear();
+  else
+    body.erase(0, sent);
+  count_body(x);
+  if (!x.body_done && x.whole && body.empty()) {
     x.body_done = true;
     tell(x, protocol::to_envoy_request_chunk{{}, true});
   }
-  // What no credit lets pass is not read.
-  x.responder->set_reading(x.body_done || x.body_sent == body.size());
+  // What nobody takes is not read.
+  if (x.at != stage::done) x.responder->set_reading(body.empty());
 }
 
-// All of it is kept: another attempt begins anew.
 void gateway::client_body(exchange& x, std::string_view part, bool last, millis now) {
   x.request.body += part;
-  if (x.request.body.size() > limits_.request_bytes_max) {
+  x.body_got += part.size();
+  count_body(x);
+  if (x.body_got > limits_.request_bytes_max) {
     abort_request(x, abort_kind::cancelled, "error reading a body from connection");
     if (x.at == stage::streaming) {
       x.responder->cut();
@@ -93,9 +105,30 @@ void gateway::client_body(exchange& x, std::string_view part, bool last, millis 
   if (x.at == stage::waiting_response || x.at == stage::streaming) {
     send_body(x);
   } else {
-    x.responder->set_reading(x.request.body.size() < limits_.window_bytes);
+    x.responder->set_reading(x.collects);
     advance(x, now);
   }
+}
+
+// For hosts that take no parts.
+void gateway::collect_body(exchange& x) {
+  if (std::exchange(x.waits_for_room, true)) return;
+  const auto* const announced = x.request.header("content-length");
+  const auto size = announced == nullptr ? limits_.request_bytes_max
+                                         : std::strtoull(announced->c_str(), nullptr, 10);
+  collected_.ask(&x, size, [this, weak = std::weak_ptr{exchanges_.at(x.id)}] {
+    const auto live = weak.lock();
+    if (!live) return;
+    live->collects = true;
+    live->responder->set_reading(true);
+  });
+}
+
+void gateway::count_body(exchange& x) {
+  const auto kept = x.request.body.capacity();
+  body_bytes_ += kept - x.body_kept;
+  x.body_kept = kept;
+  counters_.body_bytes_max = std::max(counters_.body_bytes_max, body_bytes_);
 }
 
 void gateway::abort_request(exchange& x, abort_kind kind, std::string_view detail) {
@@ -147,7 +180,9 @@ void gateway::handle_http(
 void gateway::on_response_start(
     exchange& x, const protocol::to_rivet_response_start& start, millis now) {
   if (start.body && start.body->size() > limits_.response_bytes_max) {
-    attempt_failed(x, now);
+    if (!x.streams) return attempt_failed(x, now);
+    abort_request(x, abort_kind::internal_error, stopped_before_completion);
+    refuse(x, internal_error());
     return;
   }
   http_reply reply;

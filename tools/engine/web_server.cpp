@@ -10,10 +10,13 @@
 #include <boost/beast/http.hpp>
 #include <boost/beast/websocket.hpp>
 #include <deque>
+#include <random>
 #include <set>
 #include <thread>
 #include <utility>
 
+#include "body_room.hpp"
+#include "random_id.hpp"
 #include "web.hpp"
 
 namespace nuncio::engine {
@@ -28,10 +31,9 @@ using tcp = asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr std::uint64_t request_body_limit = 64U << 20U;
-constexpr std::uint32_t head_limit = 60U << 10U;     ///< Beast can't hold a field of 64 KiB
-constexpr std::size_t bodies_limit = 512U << 20U;    ///< of requests that are not answered
-constexpr std::size_t small_body = 64U << 10U;       ///< not counted
-constexpr std::size_t unannounced_body = 1U << 20U;  ///< as what a body of unknown length counts
+constexpr std::uint32_t head_limit = 60U << 10U;   ///< Beast can't hold a field of 64 KiB
+constexpr std::size_t bodies_limit = 512U << 20U;  ///< of requests that are not answered
+constexpr std::size_t small_body = 64U << 10U;  ///< not counted; also the most that one read takes
 constexpr auto body_patience = std::chrono::minutes{1};  ///< from the first byte to the last
 constexpr std::size_t socket_message_limit = 64U << 20U;
 constexpr std::size_t socket_queue_limit = 256U << 20U;  ///< unsent bytes before a peer is dropped
@@ -69,43 +71,10 @@ public:
   virtual void reset_now(bool by_reset) = 0;
 };
 
-/// What bodies of requests may take of memory together: who finds no room is not read from until there is.
-class body_room {
-public:
-  void ask(std::size_t n, std::function<void()> then) {
-    waiting_.push_back({n, std::move(then)});
-    admit();
-  }
-
-  void give_back(std::size_t n) {
-    taken_ -= n;
-    admit();
-  }
-
-  void forget_waiting() { std::exchange(waiting_, {}).clear(); }
-
-private:
-  struct waiter {
-    std::size_t size;
-    std::function<void()> then;
-  };
-
-  void admit() {
-    while (!waiting_.empty() && (taken_ == 0 || taken_ + waiting_.front().size <= bodies_limit)) {
-      const auto next = std::move(waiting_.front());
-      waiting_.pop_front();
-      taken_ += next.size;
-      next.then();
-    }
-  }
-
-  std::size_t taken_ = 0;
-  std::deque<waiter> waiting_;
-};
-
 struct registry {
   std::set<connection*> open;
-  body_room bodies;
+  body_room bodies{bodies_limit};
+  std::mt19937_64 random{std::random_device{}()};  ///< for ids that nobody asks for again
 };
 
 void end_socket(tcp::socket& socket, bool by_reset) {
@@ -322,7 +291,7 @@ public:
 
   ~http_session() override {
     registry_.open.erase(this);
-    give_back_room();
+    registry_.bodies.give_back(this);
   }
 
   void run() {
@@ -502,20 +471,19 @@ private:
     const auto target = parser_->get().target();
     if (handler_.wants_parts(path_and_query({target.data(), target.size()}))) return begin_parts();
     const auto announced = parser_->content_length();
-    const auto size =
-        announced ? std::min<std::uint64_t>(*announced, request_body_limit) : unannounced_body;
+    if (!announced) {
+      begin_patience();
+      body_allowed_ = 2 * small_body;
+      body_counted_ = 0;
+      return read_growing();
+    }
+    const auto size = std::min<std::uint64_t>(*announced, request_body_limit);
     if (size <= small_body) return read_whole();
-    registry_.bodies.ask(size, [self = shared_from_this(), size] {
-      self->room_taken_ = size;
-      self->read_whole();
-    });
+    registry_.bodies.ask(this, size, [self = shared_from_this()] { self->read_whole(); });
   }
 
   void read_whole() {
-    patience_.expires_after(body_patience);
-    patience_.async_wait([weak = weak_from_this()](error_code ec) {
-      if (const auto self = weak.lock(); self && !ec) end_socket(self->socket_, false);
-    });
+    begin_patience();
     http::async_read(
         socket_, buffer_, *parser_, [self = shared_from_this()](error_code ec, std::size_t) {
           self->patience_.cancel();
@@ -523,8 +491,39 @@ private:
         });
   }
 
-  void give_back_room() {
-    if (const auto n = std::exchange(room_taken_, 0); n != 0) registry_.bodies.give_back(n);
+  /// A body of unknown length. It counts as what is kept of it, and is read on as it finds room for more.
+  void read_growing() {
+    auto& body = parser_->get().body();
+    if (body.size() + small_body > body_allowed_) {
+      body_allowed_ = std::min(2 * body_allowed_, std::size_t{request_body_limit} + small_body);
+      const auto more = body_allowed_ - std::exchange(body_counted_, body_allowed_);
+      registry_.bodies.ask(this, more, [self = shared_from_this()] {
+        self->parser_->get().body().reserve(self->body_allowed_);
+        self->read_growing();
+      });
+      return;
+    }
+    http::async_read_some(
+        socket_, buffer_, *parser_, [self = shared_from_this()](error_code ec, std::size_t) {
+          if (ec || self->parser_->is_done()) self->patience_.cancel();
+          if (self->has_ended(ec)) return;
+          if (self->parser_->is_done())
+            self->dispatch();
+          else
+            self->read_growing();
+        });
+  }
+
+  void begin_patience() {
+    patience_.expires_after(body_patience);
+    patience_.async_wait([weak = weak_from_this()](error_code ec) {
+      if (const auto self = weak.lock(); self && !ec) self->lose_patience();
+    });
+  }
+
+  void lose_patience() {
+    end_socket(socket_, false);
+    registry_.bodies.give_back(this);  // nothing is read that would do it, if it waits for room
   }
 
   http_request request_of(const http::request<http::string_body>& parsed) {
@@ -646,7 +645,7 @@ private:
 
   void next() {
     ++exchange_;
-    give_back_room();
+    registry_.bodies.give_back(this);
     if (keep_alive_) {
       run();
     } else if (in_parts_) {
@@ -674,7 +673,8 @@ private:
   std::uint64_t body_total_ = 0;
   asio::steady_timer linger_{socket_.get_executor()};
   asio::steady_timer patience_{socket_.get_executor()};
-  std::size_t room_taken_ = 0;
+  std::size_t body_allowed_ = 0;  ///< of a body of unknown length, until it asks for more
+  std::size_t body_counted_ = 0;
   bool writing_ = false;
   bool finished_ = false;
   bool in_parts_ = false;  ///< the body comes bit by bit, and its end has not
