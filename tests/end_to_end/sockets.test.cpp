@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <atomic>
+#include <deque>
 #include <fstream>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -19,8 +20,54 @@ namespace {
 using json = nlohmann::json;
 using std::chrono::steady_clock;
 
+/// The closes of clients that reach the host, in order: code and reason.
+class closes_heard {
+public:
+  explicit closes_heard(wire_proxy& proxy) {
+    proxy.judge_to_host([notes = notes_](const protocol::to_envoy& m) {
+      if (const auto* close = tunnel_kind<protocol::to_envoy_web_socket_close>(m)) {
+        const std::lock_guard guard{notes->mutex};
+        notes->closes.push_back(fmt::format(
+            "{} {}", close->code.value_or(0), close->reason ? close->reason->str() : "(none)"));
+      }
+      return fate::pass;
+    });
+  }
+
+  /// Waits for the next one, or says "(nothing)".
+  [[nodiscard]] std::string next() const {
+    std::string out = "(nothing)";
+    static_cast<void>(await([&] {
+      const std::lock_guard guard{notes_->mutex};
+      if (notes_->closes.empty()) return false;
+      out = std::move(notes_->closes.front());
+      notes_->closes.pop_front();
+      return true;
+    }));
+    return out;
+  }
+
+private:
+  struct notes {
+    std::mutex mutex;
+    std::deque<std::string> closes;
+  };
+
+  std::shared_ptr<notes> notes_ = std::make_shared<notes>();
+};
+
 struct sockets : probed_pool {
   using probed_pool::probed_pool;
+
+  /// One that has been heard, and answered.
+  raw_client open_raw(std::string_view kind) {
+    raw_client one{engine.port()};
+    CHECK(one.send(upgrade_head(target(fmt::format("/websocket/{}", kind)))));
+    REQUIRE(one.await("\r\n\r\n"));
+    CHECK(one.send(client_frame(0x81, "said")));
+    REQUIRE(one.await("said"));
+    return one;
+  }
 
   bool await_sockets(std::size_t n) {
     return await([&] { return info()["sockets"] == n; });
@@ -101,20 +148,7 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     sockets, "a client's close is answered with its own words, and the host hears them") {
-  struct notes {
-    std::mutex mutex;
-    std::vector<std::string> closes;
-  };
-
-  const auto heard = std::make_shared<notes>();
-  proxy->judge_to_host([heard](const protocol::to_envoy& m) {
-    if (const auto* close = tunnel_kind<protocol::to_envoy_web_socket_close>(m)) {
-      const std::lock_guard guard{heard->mutex};
-      heard->closes.push_back(fmt::format(
-          "{} {}", close->code.value_or(0), close->reason ? close->reason->str() : "(none)"));
-    }
-    return fate::pass;
-  });
+  const closes_heard heard{*proxy};
   const std::pair<std::string, std::string> closes[] = {
       {"\x0f\xa1"
        "bye",
@@ -124,29 +158,70 @@ TEST_CASE_FIXTURE(
        "1001 away"},
       {std::string{"\x03\xe8", 2}, "1000 "},
       {"", "1000 (none)"}};  // no code: answered without one
-  std::vector<std::string> all;
   for (const auto* kind : {"echo", "hibernate"})
     for (const auto& [payload, told] : closes) {
       CAPTURE(kind);
       CAPTURE(told);
-      raw_client one{engine.port()};
-      CHECK(one.send(upgrade_head(target(fmt::format("/websocket/{}", kind)))));
-      REQUIRE(one.await("\r\n\r\n"));
-      CHECK(one.send(client_frame(0x81, "said")));
-      REQUIRE(one.await("said"));
+      auto one = open_raw(kind);
       CHECK(one.send(client_frame(0x88, payload)));
       CHECK(one.await_end());
       const auto answer = std::string{'\x88', static_cast<char>(payload.size())} + payload;
       CHECK(one.received().ends_with(answer));
-      all.push_back(told);
-      CHECK(await([&] {
-        const std::lock_guard guard{heard->mutex};
-        return heard->closes.size() >= all.size();
-      }));
+      CHECK(heard.next() == told);
     }
-  const std::lock_guard guard{heard->mutex};
-  CHECK(
-      fmt::format("{}", fmt::join(heard->closes, ", ")) == fmt::format("{}", fmt::join(all, ", ")));
+}
+
+TEST_CASE_FIXTURE(
+    sockets, "a client that breaks the protocol is told so and ended, and the host hears of it") {
+  using namespace std::string_literals;
+  const closes_heard heard{*proxy};
+  const auto ends = [&](const std::string& frame, std::string_view answer) {
+    auto one = open_raw("echo");
+    CHECK(one.send(frame));
+    CHECK(one.await_end());
+    CHECK(one.received().find(answer) != std::string::npos);
+    return heard.next();
+  };
+  // Codes that nobody may close with.
+  for (const auto code : {0, 999, 1004, 1005, 1006, 1014, 1015, 1016, 2999, 5000, 65535}) {
+    CAPTURE(code);
+    CHECK(
+        ends(
+            close_frame(static_cast<std::uint16_t>(code), "x"),
+            "\x88\x14\x03\xeaProtocol violation") == "1002 Protocol violation");
+  }
+  for (const auto& frame : {
+           client_frame(0x88, "\x03"),                 // a close of one byte
+           close_frame(1000, "\xff\xfe"),              // a reason that is not UTF-8
+           "\x81\x01x"s,                               // not masked
+           client_frame(0xc1, "x"),                    // a reserved bit
+           client_frame(0x83, "x"),                    // an unknown kind
+           client_frame(0x81, "\xff\xfe"),             // a text that is not UTF-8
+           client_frame(0x09, "x"),                    // a ping in parts
+           client_frame(0x80, "x"),                    // goes on with nothing
+           client_frame(0x89, std::string(126, 'p')),  // a ping that is too long
+       }) {
+    CAPTURE(frame);
+    CHECK(
+        ends(
+            frame,
+            "\x88\x34\x03\xf3"
+            "core.internal_error#") == "1011 ws.downstream_closed");
+  }
+}
+
+TEST_CASE_FIXTURE(sockets, "what a client sends right behind its upgrade is heard, in order") {
+  for (const auto* kind : {"echo", "hibernate"}) {
+    CAPTURE(kind);
+    raw_client one{engine.port()};
+    CHECK(one.send(
+        upgrade_head(target(fmt::format("/websocket/{}", kind))) + client_frame(0x81, "first") +
+        client_frame(0x81, "second")));
+    CHECK(one.await("first"));
+    CHECK(one.await("second"));
+    CHECK(one.send(client_frame(0x81, "third")));
+    CHECK(one.await("third"));
+  }
 }
 
 TEST_CASE_FIXTURE(sockets, "a client that vanishes is noticed, and nobody else") {

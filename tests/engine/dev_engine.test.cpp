@@ -424,6 +424,81 @@ TEST_CASE_FIXTURE(hosted_actor, "a body of unknown length is read as it grows") 
 }
 
 TEST_CASE_FIXTURE(
+    hosted_actor,
+    "a client that breaks the protocol hears what the real engine says, and its end is told") {
+  // The frame as it is, behind a text that the actor hears.
+  const auto says = [&](const std::string& frame) {
+    ws_client client{port, "/gateway/" + id + "/ws"};
+    const auto message = envoy.expect_tunnel<protocol::to_envoy_web_socket_open>().first;
+    envoy.reply(message, 0, protocol::to_rivet_web_socket_open{});
+    client.send("before", 1);
+    CHECK(
+        envoy.expect_tunnel<protocol::to_envoy_web_socket_message>().second.data.view() ==
+        "before");
+    client.write(frame);
+    const auto end = client.receive();
+    CHECK(client.receive().code == 1006);
+    const auto told = envoy.expect_tunnel<protocol::to_envoy_web_socket_close>().second;
+    return std::to_string(end.code) + " " + end.data.substr(0, end.data.find('#')) + ", " +
+           std::to_string(told.code.value_or(0)) + " " + told.reason.value_or(text{}).str();
+  };
+  const auto close = [](unsigned code) {
+    return std::string{"\x88\x83\0\0\0\0", 6} + static_cast<char>(code >> 8U) +
+           static_cast<char>(code & 0xffU) + "x";
+  };
+  for (const auto code :
+       {0U, 999U, 1004U, 1005U, 1006U, 1014U, 1015U, 1016U, 2999U, 5000U, 65535U}) {
+    CAPTURE(code);
+    CHECK(says(close(code)) == "1002 Protocol violation, 1002 Protocol violation");
+  }
+  using namespace std::string_literals;
+  for (const auto& frame :
+       {"\x88\x81\0\0\0\0\x03"s,              // a close of one byte
+        "\x88\x84\0\0\0\0\x03\xe8\xff\xfe"s,  // a reason that is not UTF-8
+        "\x81\x01x"s,                         // not masked
+        "\xc1\x81\0\0\0\0x"s,                 // a reserved bit
+        "\x83\x81\0\0\0\0x"s,                 // an unknown kind
+        "\x81\x82\0\0\0\0\xff\xfe"s,          // a text that is not UTF-8
+        "\x09\x81\0\0\0\0x"s,                 // a ping in parts
+        "\x80\x81\0\0\0\0x"s}) {              // goes on with nothing
+    CAPTURE(frame);
+    CHECK(says(frame) == "1011 core.internal_error, 1011 ws.downstream_closed");
+  }
+}
+
+TEST_CASE_FIXTURE(
+    hosted_actor, "messages that look like close frames all over arrive as they were sent") {
+  ws_client client{port, "/gateway/" + id + "/ws"};
+  const auto message = envoy.expect_tunnel<protocol::to_envoy_web_socket_open>().first;
+  envoy.reply(message, 0, protocol::to_rivet_web_socket_open{});
+  std::uint16_t index = 0;
+  for (std::size_t shift = 0; shift < 4; ++shift) {  // whatever parts the message is written in
+    CAPTURE(shift);
+    std::string close_like(shift, 'x');
+    while (close_like.size() < (1U << 20U)) close_like += "\x88\x02\x03\xea";
+    auto sent = std::async(std::launch::async, [&] { client.send(close_like); });
+    const auto got = envoy.expect_tunnel<protocol::to_envoy_web_socket_message>().second.data;
+    CHECK((got.view() == close_like));
+    sent.get();
+    auto heard = std::async(std::launch::async, [&] { return client.receive().data; });
+    envoy.reply(message, ++index, protocol::to_rivet_web_socket_message{got, true});
+    CHECK((heard.get() == close_like));
+  }
+}
+
+TEST_CASE_FIXTURE(hosted_actor, "what a client sends right behind its upgrade is not lost") {
+  std::string frames;
+  for (const auto* text : {"one", "two"}) frames += std::string{"\x81\x83\0\0\0\0", 6} + text;
+  ws_client client{port, "/gateway/" + id + "/ws", "rivet", frames};
+  const auto message = envoy.expect_tunnel<protocol::to_envoy_web_socket_open>().first;
+  envoy.reply(message, 0, protocol::to_rivet_web_socket_open{});
+  for (const auto* text : {"one", "two"})
+    CHECK(envoy.expect_tunnel<protocol::to_envoy_web_socket_message>().second.data.view() == text);
+  client.send("three", 1);
+  CHECK(envoy.expect_tunnel<protocol::to_envoy_web_socket_message>().second.data.view() == "three");
+}
+
+TEST_CASE_FIXTURE(
     hosted_actor, "a client WebSocket is carried both ways and closed with the actor's code") {
   ws_client client{port, "/gateway/" + id + "/ws"};
   client.send("early", 1);

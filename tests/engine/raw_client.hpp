@@ -152,7 +152,12 @@ struct ws_message {
 
 class ws_client {
 public:
-  ws_client(std::uint16_t port, std::string_view target, std::string_view offer = "rivet")
+  /// @param early  sent right behind the request
+  ws_client(
+      std::uint16_t port,
+      std::string_view target,
+      std::string_view offer = "rivet",
+      std::string_view early = "")
       : socket_(port) {
     socket_.write(
         std::string{"GET "}
@@ -163,7 +168,8 @@ public:
                 offer.empty()
                     ? ""
                     : std::string{"sec-websocket-protocol: "}.append(offer).append("\r\n"))
-            .append("\r\n"));
+            .append("\r\n")
+            .append(early));
     head_ = socket_.read_until("\r\n\r\n");
   }
 
@@ -183,6 +189,9 @@ public:
     out.append(4, '\0');  // a mask of zeros changes nothing
     socket_.write(out.append(data));
   }
+
+  /// Bytes as they are.
+  void write(std::string_view x) { socket_.write(x); }
 
   /// The next data or close frame; answers nothing.
   ws_message receive() {

@@ -1,6 +1,7 @@
 // The web server on Boost.Beast: the only file that includes Boost. One io_context, one thread, no
 // locks.
 #include <algorithm>
+#include <array>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -84,11 +85,82 @@ void end_socket(tcp::socket& socket, bool by_reset) {
   socket.close(ignored);
 }
 
+/// Codes that the real engine lets a client close with; it refuses the others.
+bool may_close_with(std::uint16_t code) {
+  return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1013) ||
+         (code >= 3000 && code <= 4999);
+}
+
+/// What the real engine says to a client that closes with another one.
+constexpr std::string_view bad_code = "Protocol violation";
+
+/// The connection below a WebSocket. What its client had sent behind the request is read first. And Beast's own close frames
+/// do not go out, with which it answers a client that breaks the protocol: its session has other words for that.
+class socket_stream final : public tcp::socket {
+public:
+  socket_stream(tcp::socket socket, std::string early)
+      : tcp::socket(std::move(socket)), early_(std::move(early)) {}
+
+  template <class Buffers, class Handler>
+  void async_read_some(const Buffers& to, Handler&& then) {
+    if (early_.empty()) {
+      tcp::socket::async_read_some(to, std::forward<Handler>(then));
+      return;
+    }
+    const auto n = asio::buffer_copy(to, asio::buffer(early_));
+    early_.erase(0, n);
+    complete(std::forward<Handler>(then), n);
+  }
+
+  template <class Buffers, class Handler>
+  void async_write_some(const Buffers& from, Handler&& then) {
+    // Beast's has a code and nothing else.
+    std::array<std::uint8_t, 5> begin{};
+    const auto size = asio::buffer_copy(asio::buffer(begin), from);
+    if (closes_ || within_message_ || size != 4 || begin[0] != 0x88 || begin[1] != 2) {
+      tcp::socket::async_write_some(from, std::forward<Handler>(then));
+      return;
+    }
+    broken_ = true;
+    complete(std::forward<Handler>(then), size);
+  }
+
+  /// Until then, what is written belongs to a message.
+  void set_within_message(bool on) { within_message_ = on; }
+
+  /// From here on close frames are the session's.
+  void let_close() { closes_ = true; }
+
+  /// Found by Beast when a WebSocket is over.
+  template <class Handler>
+  friend void async_teardown(beast::role_type role, socket_stream& x, Handler&& then) {
+    if (x.broken_)
+      x.complete(std::forward<Handler>(then));
+    else
+      websocket::async_teardown(role, static_cast<tcp::socket&>(x), std::forward<Handler>(then));
+  }
+
+private:
+  template <class Handler, class... Results>
+  void complete(Handler&& then, Results... results) {
+    asio::post(
+        get_executor(),
+        beast::bind_front_handler(std::forward<Handler>(then), error_code{}, results...));
+  }
+
+  std::string early_;
+  bool closes_ = false;
+  bool within_message_ = false;
+  bool broken_ = false;
+};
+
 class socket_session final : public web_socket,
                              public connection,
                              public std::enable_shared_from_this<socket_session> {
 public:
-  socket_session(tcp::socket socket, registry& open) : stream_(std::move(socket)), registry_(open) {
+  /// @param early  what has come behind the request
+  socket_session(tcp::socket socket, std::string early, registry& open)
+      : stream_(socket_stream{std::move(socket), std::move(early)}), registry_(open) {
     registry_.open.insert(this);
     error_code ignored;
     stream_.next_layer().set_option(tcp::no_delay(true), ignored);
@@ -198,30 +270,63 @@ private:
     if (ending_) return;
     ending_ = true;
     queue_.clear();
-    stream_.async_close(stream_.reason(), [self = shared_from_this()](error_code) {});
+    auto answer = stream_.reason();
+    if (answer.code != websocket::close_code::none && !may_close_with(answer.code))
+      answer = {websocket::close_code::protocol_error, {bad_code.data(), bad_code.size()}};
+    stream_.next_layer().let_close();
+    stream_.async_close(answer, [self = shared_from_this()](error_code) {});
     // Told at once: the read ends only when the peer has ended TCP.
     report(websocket::error::closed);
   }
 
   void gone(error_code ec) {
-    ending_ = true;
+    const auto was_ending = std::exchange(ending_, true);
     queue_.clear();
+    const auto broken =
+        ec == websocket::condition::protocol_violation || ec == websocket::error::message_too_big;
     // Whoever still holds the session must not hold its connection: the peer waits for the end of
     // it.
-    if (ec != websocket::error::closed && ec != asio::error::operation_aborted)
+    if (broken && !was_ending)
+      refuse(ec);
+    else if (ec != websocket::error::closed && ec != asio::error::operation_aborted)
       end_socket(stream_.next_layer(), false);
     const auto told = std::exchange(on_close, nullptr);
     on_message = nullptr;
     if (!told) return;
-    if (ec == websocket::error::closed) {
-      const auto& why = stream_.reason();
-      const bool coded = why.code != websocket::close_code::none;
-      told(
-          coded ? std::optional<std::uint16_t>{why.code} : std::optional<std::uint16_t>{1005},
-          std::string{why.reason.data(), why.reason.size()});
-    } else {
+    const auto& why = stream_.reason();
+    const bool coded = why.code != websocket::close_code::none;
+    if (ec == websocket::error::bad_close_code || (coded && !may_close_with(why.code)))
+      told(1002, std::string{bad_code});
+    else if (ec == websocket::error::closed)
+      told(coded ? why.code : 1005, std::string{why.reason.data(), why.reason.size()});
+    else
       told(std::nullopt, "");
-    }
+  }
+
+  /// Says to a client that breaks the protocol what the real engine says, and ends.
+  void refuse(error_code why) {
+    const auto code_is_bad = why == websocket::error::bad_close_code;
+    const auto code = code_is_bad ? 1002 : 1011;
+    const auto reason =
+        code_is_bad ? std::string{bad_code} : "core.internal_error#" + random_id(registry_.random);
+    auto frame = std::make_shared<std::string>("\x88");
+    for (const auto byte : {static_cast<int>(reason.size()) + 2, code >> 8, code & 0xff})
+      *frame += static_cast<char>(byte);
+    *frame += reason;
+    stream_.next_layer().let_close();
+    asio::async_write(
+        stream_.next_layer(),
+        asio::buffer(*frame),
+        [self = shared_from_this(), frame](error_code, std::size_t) { self->linger(); });
+  }
+
+  /// Ends the connection, but not at once: that would take the last word from a client that still sends.
+  void linger() {
+    error_code ignored;
+    stream_.next_layer().shutdown(tcp::socket::shutdown_send, ignored);
+    linger_.expires_after(linger_limit);
+    linger_.async_wait(
+        [self = shared_from_this()](error_code) { end_socket(self->stream_.next_layer(), false); });
   }
 
   void write() {
@@ -232,10 +337,12 @@ private:
       queue_.pop_front();
       queued_bytes_ -= current_.data.size();
       stream_.binary(current_.binary);
+      stream_.next_layer().set_within_message(true);
       stream_.async_write(
           asio::buffer(current_.data.data(), current_.data.size()),
           [self = shared_from_this()](error_code ec, std::size_t) {
             self->writing_ = false;
+            self->stream_.next_layer().set_within_message(false);
             self->current_ = {};
             if (ec) return;
             self->write();
@@ -246,6 +353,7 @@ private:
     } else if (close_with_) {
       writing_ = true;
       const auto reason = *std::exchange(close_with_, std::nullopt);
+      stream_.next_layer().let_close();
       stream_.async_close(reason, [self = shared_from_this()](error_code) { self->report_end(); });
     }
   }
@@ -263,8 +371,9 @@ private:
     asio::post(stream_.get_executor(), [self = shared_from_this(), ec] { self->gone(ec); });
   }
 
-  websocket::stream<tcp::socket> stream_;
+  websocket::stream<socket_stream> stream_;
   registry& registry_;
+  asio::steady_timer linger_{stream_.get_executor()};
   beast::flat_buffer buffer_;
   std::deque<message> queue_;
   message current_;
@@ -552,7 +661,11 @@ private:
     auto parsed = parser_->release();
     auto request = request_of(parsed);
     if (websocket::is_upgrade(parsed)) {
-      auto session = std::make_shared<socket_session>(std::move(socket_), registry_);
+      const auto behind = buffer_.data();
+      auto session = std::make_shared<socket_session>(
+          std::move(socket_),
+          std::string{static_cast<const char*>(behind.data()), behind.size()},
+          registry_);
       session->accept(parsed, [&handler = handler_, request](std::shared_ptr<socket_session> open) {
         handler.on_socket(request, std::move(open));
       });
