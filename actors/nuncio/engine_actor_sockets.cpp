@@ -12,10 +12,16 @@ using namespace std::chrono_literals;
 // How long an ack may wait for others: far within the 30 s of the engine (docs/protocol.md G.7).
 constexpr duration ack_interval = 500ms;
 
-bool is_of_socket(const caf::type_erased_tuple& x) {
-  return x.match_elements<socket_message>() || x.match_elements<socket_opened>() ||
-         x.match_elements<socket_closed>() || x.match_elements<internal::socket_repeated>() ||
-         x.match_elements<internal::socket_order>();
+// What `x` is about if it is a message of a WebSocket, else null.
+const connection* connection_in(const caf::type_erased_tuple& x) {
+  if (x.match_elements<socket_message>()) return &x.get_as<socket_message>(0).socket;
+  if (x.match_elements<socket_opened>()) return &x.get_as<socket_opened>(0).socket;
+  if (x.match_elements<socket_closed>()) return &x.get_as<socket_closed>(0).socket;
+  if (x.match_elements<internal::socket_repeated>())
+    return &x.get_as<internal::socket_repeated>(0).socket;
+  if (x.match_elements<internal::socket_order>())
+    return &x.get_as<internal::socket_order>(0).socket;
+  return nullptr;
 }
 
 }  // namespace
@@ -46,8 +52,12 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
     arm_socket_tick();
     return invoke_message_result::consumed;
   }
-  if (!is_of_socket(content)) return std::nullopt;
-  if (sockets_ && sockets_->restoring()) return invoke_message_result::skipped;
+  const auto* const about = connection_in(content);
+  if (about == nullptr) return std::nullopt;
+  // One of another actor's, which has handed it on, is a message like any other.
+  if (about->get() == nullptr || about->get()->context != context_) return std::nullopt;
+  if (!sockets_) sockets_ = std::make_unique<internal::instance_sockets>(this, storage_);
+  if (sockets_->restoring()) return invoke_message_result::skipped;
   if (content.match_elements<socket_message>()) {
     const auto& said = content.get_as<socket_message>(0);
     if (!sockets_->handle_message(said)) {
@@ -60,14 +70,13 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
     return result;
   }
   if (x.mid.is_request() && content.match_elements<socket_opened>()) {
-    if (!sockets_) sockets_ = std::make_unique<internal::instance_sockets>(this, storage_);
     if (!sockets_->handle_opened(content.get_as<socket_opened>(0).socket.get()))
       return invoke_message_result::consumed;
     return event_based_actor::consume(x);
   }
   if (content.match_elements<socket_closed>()) {
     const auto kept = content.get_as<socket_closed>(0).socket.get();
-    if (!sockets_ || !sockets_->holds(*kept)) return invoke_message_result::consumed;
+    if (!sockets_->holds(*kept)) return invoke_message_result::consumed;
     const auto before = kept->session;
     kept->session.handle_closed();
     const auto result = event_based_actor::consume(x);
@@ -78,15 +87,13 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
     return result;
   }
   if (content.match_elements<internal::socket_repeated>()) {
-    if (sockets_)
-      sockets_->handle_repeated(*content.get_as<internal::socket_repeated>(0).socket.get());
+    sockets_->handle_repeated(*about->get());
     arm_socket_tick();
     return invoke_message_result::consumed;
   }
   if (content.match_elements<internal::socket_order>()) {
     // Who ordered it is not told of a failure: closing is told to the actor itself.
     const auto& order = content.get_as<internal::socket_order>(0);
-    if (!sockets_) return invoke_message_result::consumed;
     static_cast<void>(
         order.close_code != 0 ? order.socket.close(order.close_code, order.reason.view())
                               : order.socket.send(order.data, order.binary));

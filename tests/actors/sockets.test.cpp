@@ -481,6 +481,77 @@ TEST_CASE_FIXTURE(fixture, "other actors write to a WebSocket through its connec
   CHECK_FALSE(connection{}.send(text{"x"}));
 }
 
+TEST_CASE("messages of a WebSocket given to another engine actor are ordinary messages to it") {
+  hosted x;
+
+  struct seen {
+    strings back;
+    caf::actor to;
+  };
+
+  const auto n = std::make_shared<seen>();
+  x.host.serve(
+      "front",
+      [](engine_actor* self, std::shared_ptr<seen> s) -> caf::behavior {
+        return {
+            [=](const socket_opened& o) {
+              CHECK(o.socket.accept());
+              self->send(s->to, o);
+            },
+            [=](const socket_message& m) { self->send(s->to, m); },
+            [=](const socket_closed& c) { self->send(s->to, c); },
+        };
+      },
+      n);
+  x.host.serve(
+      "back",
+      [](engine_actor* self, std::shared_ptr<seen> s) -> caf::behavior {
+        s->to = self;
+        return {
+            [=](const socket_opened& o) {
+              if (!o.socket.accept()) s->back.emplace_back("opened elsewhere");
+            },
+            [=](const socket_message& m) {
+              s->back.push_back(fmt::format("said {}", m.text()));
+              static_cast<void>(m.socket.send(m.data, m.binary));
+            },
+            [=](const socket_closed& c) { s->back.push_back(fmt::format("closed {}", c.code)); },
+        };
+      },
+      n);
+  x.host.boot();
+  x.host.start_accepted(instance_of("b"), "back");
+  x.host.start_accepted(instance_of("a"), "front");
+  const auto hears_all = [&] {
+    n->back.clear();
+    x.host.clear();
+    x.host.open_socket(instance_of("a"), 1);
+    x.host.socket_says(1, 1, "one");
+    x.host.socket_says(1, 2, "two");
+    x.host.close_socket(1, 3, 4000);
+    CHECK(n->back == strings{"opened elsewhere", "said one", "said two", "closed 4000"});
+    CHECK(
+        x.host.lines() ==
+        strings{"1 #0 socket open", "1 #1 socket text one", "1 #2 socket text two"});
+  };
+  SUBCASE("that has no WebSockets") { hears_all(); }
+  SUBCASE("that has its own, which go on") {
+    x.host.open_socket(instance_of("b"), 2);
+    x.host.socket_says(2, 1, "own");
+    hears_all();
+    x.host.socket_says(2, 2, "more");
+    CHECK(x.host.lines().back() == "2 #2 socket text more");
+    CHECK(x.host.stats().sockets_open == 1);
+  }
+  SUBCASE("that are of no WebSocket at all") {
+    caf::anon_send(n->to, socket_message{});
+    caf::anon_send(n->to, socket_closed{});
+    x.host.settle();
+    CHECK(n->back == strings{"said ", "closed 0"});
+  }
+  n->to = nullptr;
+}
+
 TEST_CASE_FIXTURE(
     fixture,
     "a handler that throws for one WebSocket ends its actor; the next generation has the others") {
