@@ -58,10 +58,13 @@ http_response plain(std::uint16_t status, std::string body) {
       .body = std::move(body)};
 }
 
+std::uint64_t ticket_in(caf::message_id x) {
+  return x.integer_value() & caf::message_id::request_id_mask;
+}
+
 // Whether `x` marks the response to an HTTP request, which the instance asked itself (see deliver).
 bool answers_attempt(caf::message_id x) {
-  return x.is_response() &&
-         (x.integer_value() & caf::message_id::request_id_mask) >= internal::ticket_first;
+  return x.is_response() && ticket_in(x) >= internal::ticket_first;
 }
 
 }  // namespace
@@ -222,6 +225,7 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
   if (x.mid.is_request() && content.match_elements<http_request>()) {
     const auto& request = content.get_as<http_request>(0);
     const auto ticket = request.ticket;
+    if (x.sender != ctrl() || ticket_in(x.mid) != ticket) return give_borrowed(x);
     newest_ticket_ = std::max(newest_ticket_, ticket);
     skipped_.erase(ticket);
     if (cancelled_.erase(ticket) != 0) {
@@ -250,6 +254,21 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
   if (const auto result = consume_lifecycle(x)) return *result;
   if (x.sender && x.sender != ctrl()) talked_ = context_->now();
   return give(x);
+}
+
+// A request that another actor has handed on: that one answers its client with what comes of it here.
+caf::invoke_message_result engine_actor::give_borrowed(caf::mailbox_element& x) {
+  talked_ = context_->now();
+  try {
+    return give(x);
+  } catch (const http_error& meant) {
+    make_response_promise().deliver(make_error(meant));
+    return caf::invoke_message_result::consumed;
+  } catch (...) {  // CAF would leave it without an answer
+    make_response_promise().deliver(
+        caf::make_error(caf::sec::runtime_error, internal::describe(std::current_exception())));
+    throw;
+  }
 }
 
 void engine_actor::handle_thrown(std::uint64_t ticket, const http_error& meant) {
@@ -290,8 +309,7 @@ void engine_actor::handle_cancelled(const internal::attempt_cancelled& what) {
 }
 
 void engine_actor::handle_response(caf::mailbox_element& x) {
-  const auto ticket =
-      x.mid.request_id().with_normal_priority().integer_value() & caf::message_id::request_id_mask;
+  const auto ticket = ticket_in(x.mid.request_id().with_normal_priority());
   auto& content = x.content();
   if (sockets_) {
     const auto* const error =

@@ -186,6 +186,7 @@ private:
   virtual void handle_state_tick() {}
 
   caf::invoke_message_result give(caf::mailbox_element& x);
+  caf::invoke_message_result give_borrowed(caf::mailbox_element& x);
   void say_started();
   void finish_if_answered();
   void respond(std::uint64_t ticket, http_response response);

@@ -744,7 +744,8 @@ void ingress::check_idle(instance& x, time_point now) {
   std::vector<exchange_id> left;
   for (const auto& [id, ticket] : x.attempts) left.push_back(id);
   for (const auto& id : left)
-    cancel_route(routes_.find(id), text{"its client was not heard of after a reconnect"});
+    if (const auto at = routes_.find(id); at != routes_.end())
+      cancel_route(at, text{"its client was not heard of after a reconnect"});
   caf::anon_send(x.handle, internal::idle_probe{});  // it sleeps, or answers when to look again
 }
 

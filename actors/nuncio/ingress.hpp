@@ -252,6 +252,8 @@ private:
       route_map::iterator at, std::uint16_t index, const protocol::to_envoy_request_chunk& chunk);
   bool pass_on(
       route_map::iterator at, std::uint16_t index, protocol::to_envoy_tunnel_message_kind& kind);
+  route_map::iterator find_attempt(
+      const actor_ref& who, const exchange_id& exchange, std::uint64_t ticket);
   void handle_response_begun(const internal::response_begun& what);
   void handle_request_abort(
       const exchange_id& id, const protocol::http_stream_abort_reason& reason);

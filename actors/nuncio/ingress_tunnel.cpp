@@ -266,9 +266,17 @@ bool ingress::pass_on(
   return true;
 }
 
+// The route of an attempt that `who` was given; none if there is no such, or it is another's.
+ingress::route_map::iterator ingress::find_attempt(
+    const actor_ref& who, const exchange_id& exchange, std::uint64_t ticket) {
+  const auto at = routes_.find(exchange);
+  const auto found = at != routes_.end() && at->second.ticket == ticket && at->second.who == who;
+  return found ? at : routes_.end();
+}
+
 void ingress::handle_response_begun(const internal::response_begun& what) {
-  const auto at = routes_.find(what.exchange);
-  if (at == routes_.end() || at->second.ticket != what.ticket) return;
+  const auto at = find_attempt(what.who, what.exchange, what.ticket);
+  if (at == routes_.end()) return;
   at->second.begun = true;
   watch(at);
 }
@@ -318,10 +326,9 @@ void ingress::handle_request_abort(
 // The rest of the exchange is between the engine and us: its actor may go on, or end.
 void ingress::handle_response(internal::response_waits& what) {
   const auto id = what.exchange.position().exchange;
-  const auto at = routes_.find(id);
+  const auto at = find_attempt(what.who, id, what.ticket);
   auto* to = find(what.who);
-  if (to == nullptr || at == routes_.end() || at->second.ticket != what.ticket)
-    return forget_attempt({what.who, id, what.ticket});
+  if (to == nullptr || at == routes_.end()) return forget_attempt({what.who, id, what.ticket});
   auto& r = at->second;
   charge(*to, r, 0);
   if (has_room(*to, what.exchange.held())) {
@@ -464,8 +471,8 @@ void ingress::forget_attempt(const internal::attempt_done& what) {
     --cancelled_;
     return;
   }
-  const auto at = routes_.find(what.exchange);
-  if (at != routes_.end() && at->second.ticket == what.ticket) erase(*x, at);
+  const auto at = find_attempt(what.who, what.exchange, what.ticket);
+  if (at != routes_.end()) erase(*x, at);
 }
 
 void ingress::erase(instance& x, route_map::iterator at) {
@@ -502,6 +509,7 @@ void ingress::cancel_route(route_map::iterator at, text why) {
 void ingress::abort_routes(instance& x, bool with_responses) {
   for (auto next = x.attempts.begin(); next != x.attempts.end();) {
     const auto at = routes_.find((next++)->first);
+    if (at == routes_.end()) continue;
     if (!with_responses && at->second.responding) continue;
     ++stats_.requests_aborted;
     at->second.exchange.abort();

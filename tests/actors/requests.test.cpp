@@ -255,6 +255,156 @@ TEST_CASE("delegation to another actor") {
   x.host.options().factories.clear();
 }
 
+namespace {
+
+// An actor that delegates what it is asked to another engine actor, which does what the path says.
+struct delegated : hosted {
+  struct notes {
+    std::vector<caf::typed_response_promise<http_response>> pending;
+    caf::actor to;
+    bool part_failed = false;
+  };
+
+  std::shared_ptr<notes> n = std::make_shared<notes>();
+  actor_ref front = instance_of("f");
+  actor_ref back = instance_of("b");
+
+  static http_response ok(std::string body) {
+    return {.status = 200, .headers = {}, .body = std::move(body)};
+  }
+
+  delegated() {
+    host.serve(
+        serve_options{.name = "front", .stream_requests = true, .idle_timeout = 0ms},
+        [](engine_actor* self, std::shared_ptr<notes> s) -> caf::behavior {
+          return {[=](const http_request& r) -> caf::result<http_response> {
+            if (r.path == "/open") return ok(std::to_string(self->open_requests()));
+            if (r.path == "/throw") throw std::runtime_error{"boom"};
+            self->delegate(s->to, r);
+            return caf::delegated<http_response>{};
+          }};
+        },
+        n);
+    host.serve(
+        "back",
+        [](engine_actor* self, std::shared_ptr<notes> s) -> caf::behavior {
+          s->to = self;
+          return {
+              [=](const http_request& r) -> caf::result<http_response> {
+                const auto path = r.path_only();
+                if (path == "/later") {
+                  s->pending.push_back(self->make_response_promise<http_response>());
+                  return s->pending.back();
+                }
+                if (path == "/throw-back") throw std::runtime_error{"boom"};
+                if (path == "/throw-http") throw http_error{404, "no such room"};
+                if (path == "/stream")
+                  return ok(self->stream(r, {}).is_open() ? "streams" : "does not stream");
+                if (path == "/upload")
+                  self->on_body(r, [=](const request_part& x) { s->part_failed = x.failed; });
+                if (path == "/forge") {
+                  const auto& self_ref = self->start().self;
+                  const auto& context = self->context();
+                  internal::tell(context, internal::response_begun{self_ref, r.exchange, r.ticket});
+                  internal::tell(context, internal::attempt_done{self_ref, r.exchange, r.ticket});
+                  s->pending.push_back(self->make_response_promise<http_response>());
+                  return s->pending.back();
+                }
+                return ok(std::to_string(self->open_requests()));
+              },
+              [=](const http_response& x) { s->pending.front().deliver(x); }};
+        },
+        n);
+    host.boot();
+    host.start_accepted(back, "back");
+    host.start_accepted(front, "front");
+    host.clear();
+  }
+
+  ~delegated() {
+    n->pending.clear();
+    n->to = nullptr;
+  }
+
+  void answer_pending(std::string body) {
+    caf::anon_send(n->to, ok(std::move(body)));
+    host.settle();
+  }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(
+    delegated, "a request delegated to another engine actor is open in the one that was asked") {
+  host.request(front, 1);
+  host.request(front, 2);
+  host.request(front, 3, "GET", "/later");
+  host.request(front, 4, "GET", "/open");
+  host.request(back, 5, "GET", "/own");
+  CHECK(host.lines() == strings{"1 #0 200 0", "2 #0 200 0", "4 #0 200 2", "5 #0 200 1"});
+  answer_pending("at last");
+  CHECK(host.lines().back() == "3 #0 200 at last");
+  CHECK(host.stats().requests_open == 0);
+  host.request(front, 6, "GET", "/later");
+  host.stop(back);  // it has nothing open of its own
+  CHECK(host.lines().back() == "event b/1:501 stopped ok");
+}
+
+TEST_CASE_FIXTURE(
+    delegated, "an engine actor that ends takes no request with it that was delegated to it") {
+  host.request(front, 1, "GET", "/later");
+  host.request(back, 2, "GET", "/throw-back");
+  CHECK(host.stats().requests_open == 1);
+  CHECK(host.stats().instances == 1);
+  host.clear();
+  host.request(front, 3, "GET", "/throw");
+  auto lines = host.lines();
+  REQUIRE(lines.size() == 3);
+  std::sort(lines.begin(), lines.end());
+  CHECK(
+      lines == strings{
+                   "1 #0 500 hidden: boom\n",
+                   "3 #0 500 hidden: boom\n",
+                   "event f/1:501 stopped error: hidden: boom"});
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(delegated, "what a handler throws answers the request that was delegated to it") {
+  host.request(front, 1, "GET", "/throw-http");
+  CHECK(host.lines() == strings{"1 #0 404 no such room\n"});
+  CHECK(host.stats().instances == 2);
+  host.request(front, 2, "GET", "/throw-back");
+  CHECK(host.stats().instances == 1);
+  CHECK(host.stats().requests_open == 0);
+  const auto lines = host.lines();
+  REQUIRE(lines.size() == 3);
+  CHECK(std::count_if(lines.begin(), lines.end(), [](const auto& line) {
+          return line.starts_with("2 #0 500 hidden: ") && line.find("boom") != line.npos;
+        }) == 1);
+}
+
+TEST_CASE_FIXTURE(delegated, "bodies bit by bit are for the actor that was asked") {
+  host.request(front, 1, "GET", "/stream");
+  CHECK(host.lines() == strings{"1 #0 200 does not stream"});
+  auto upload = sim_host::request_message(front, 2, "POST", "/upload");
+  std::get<protocol::to_envoy_request_start>(
+      std::get<protocol::to_envoy_tunnel_message>(upload).message_kind)
+      .stream = true;
+  host.deliver(std::move(upload));
+  CHECK(n->part_failed);
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(delegated, "no instance ends or begins what is another's") {
+  host.request(front, 1, "GET", "/forge");
+  CHECK(host.stats().requests_open == 1);
+  answer_pending("still here");
+  CHECK(host.lines().back() == "1 #0 200 still here");
+  CHECK(host.stats().requests_open == 0);
+  host.stop(front);
+  CHECK(host.lines().back() == "event f/1:501 stopped ok");
+}
+
 TEST_CASE_FIXTURE(
     fixture,
     "what is still in the mailbox is aborted, what was begun is answered 500, then Stopped") {
