@@ -315,28 +315,35 @@ std::string persistent_base::handle_end() {
 
 // -- what JSON can hold ----------------------------------------------------------------------
 
+// Without recursion, for whatever depth a client has sent.
 outcome<void> check_json(const nlohmann::json& x) {
-  const auto within = [](std::string_view place, const outcome<void>& of) -> outcome<void> {
-    if (of) return of;
-    return failure{of.error().code, fmt::format("/{}{}", place, of.error().message)};
+  struct level {
+    const nlohmann::json* of;
+    nlohmann::json::const_iterator next;
   };
-  switch (x.type()) {
-    case nlohmann::json::value_t::number_float:
-      if (std::isfinite(x.get<double>())) return {};
-      return failure{
-          errc::malformed, fmt::format(": JSON can't hold the number {}", x.get<double>())};
-    case nlohmann::json::value_t::binary:
-      return failure{errc::malformed, ": JSON can't hold a binary value"};
-    case nlohmann::json::value_t::array:
-      for (std::size_t i = 0; i < x.size(); ++i)
-        if (auto good = check_json(x[i]); !good) return within(fmt::to_string(i), good);
-      return {};
-    case nlohmann::json::value_t::object:
-      for (const auto& [key, value] : x.items())
-        if (auto good = check_json(value); !good) return within(key, good);
-      return {};
-    default:
-      return {};
+
+  std::vector<level> open;
+  const auto bad = [&](std::string_view why) {
+    std::string place;
+    for (const auto& [of, next] : open) {
+      const auto at = std::prev(next);
+      place +=
+          of->is_object() ? fmt::format("/{}", at.key()) : fmt::format("/{}", at - of->begin());
+    }
+    return failure{errc::malformed, fmt::format("{}: JSON can't hold {}", place, why)};
+  };
+  for (const auto* at = &x;; at = &*open.back().next++) {
+    if (at->is_number_float() && !std::isfinite(at->get<double>()))
+      return bad(fmt::format("the number {}", at->get<double>()));
+    if (at->is_binary()) return bad("a binary value");
+    if (at->is_structured()) {
+      if (open.size() == json_depth_max)
+        return failure{
+            errc::too_large, fmt::format("JSON is nested deeper than {} levels", json_depth_max)};
+      open.push_back({at, at->begin()});
+    }
+    while (!open.empty() && open.back().next == open.back().of->end()) open.pop_back();
+    if (open.empty()) return {};
   }
 }
 

@@ -29,6 +29,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <nuncio/engine_actor.hpp>
+#include <nuncio/parse_json.hpp>
 #include <nuncio/state_record.hpp>
 #include <nuncio/storage_response.hpp>
 #include <type_traits>
@@ -76,7 +77,8 @@ concept recoverable_state = requires(T& to, const unreadable_state& what) {
 
 namespace internal {
 
-/// What JSON can't hold of `x`: numbers that are not finite would be stored as null, and binary values as objects.
+/// What JSON can't hold of `x`: numbers that are not finite would be stored as null, and binary values as objects. Nor more
+/// than json_depth_max levels, which writing it would take a stack for.
 outcome<void> check_json(const nlohmann::json& x);
 
 /// All of persistent_actor that does not depend on the type of its state.
@@ -155,6 +157,8 @@ private:
   outcome<void> serialize(const std::function<bool(state_record)>& changed) final {
     return guarded([&]() -> outcome<void> {
       if constexpr (json_state<State>) {
+        if constexpr (std::is_same_v<State, nlohmann::json>)  // a copy takes a stack for its depth
+          if (auto good = internal::check_json(state); !good) return good;
         const nlohmann::json all(state);
         if (auto good = internal::check_json(all); !good) return good;
         if (!changed({state_record::form::json, bytes{all.dump()}})) return {};
@@ -204,7 +208,9 @@ private:
       if constexpr (json_state<State>) {
         if (from.as != state_record::form::json)
           return failure{errc::malformed, "it was stored by CAF's inspect, not as JSON"};
-        nlohmann::json::parse(from.content.begin(), from.content.end()).get_to(to);
+        const auto all = parse_json(from.content.view());
+        if (!all) return all.error();
+        all->get_to(to);
       } else {
         if (from.as != state_record::form::caf)
           return failure{errc::malformed, "it was stored as JSON, not by CAF's inspect"};

@@ -118,6 +118,21 @@ caf::behavior sql_tally(persistent_actor<count, state_in::sql>* self) {
   return {[self](const http_request& r) { return serve(self, r); }};
 }
 
+nlohmann::json nested(std::size_t levels) {
+  return nlohmann::json::parse(std::string(levels, '[') + std::string(levels, ']'));
+}
+
+// Its state is whatever a client sends.
+caf::behavior scrapbook(persistent_actor<nlohmann::json>* self, std::vector<std::string>* told) {
+  return {
+      [self](const http_request& r) {
+        if (r.method == "POST") self->state = nlohmann::json::parse(r.body.view());
+        return ok(self->state.is_array() ? "a list" : self->state.dump());
+      },
+      [told](const state_not_saved& x) { told->push_back(x.why); },
+  };
+}
+
 // Says what it was told of its state, and mends it if it was told how.
 caf::behavior gauge(persistent_actor<reading>* self, std::vector<std::string>* told, bool mends) {
   return {
@@ -127,6 +142,8 @@ caf::behavior gauge(persistent_actor<reading>* self, std::vector<std::string>* t
         if (path == "/nan") state.number = std::numeric_limits<double>::quiet_NaN();
         if (path == "/any-infinity") state.any = {1, {{"x", HUGE_VAL}}};
         if (path == "/binary") state.any = nlohmann::json::binary({1, 2});
+        if (path == "/deep") state.any = nested(json_depth_max);  // and the state is one more
+        if (path == "/as-deep-as-may-be") state.any = nested(json_depth_max - 1);
         if (path == "/not-utf8") state.word = "\xff";
         if (path == "/unreadable") state.word = "unreadable";
         if (path == "/good") state = {2, {}, "good"};
@@ -177,6 +194,7 @@ struct fixture : hosted {
     host.serve<room>("room");
     host.serve("gauge", gauge, &told, false);
     host.serve("mending gauge", gauge, &told, true);
+    host.serve("scrapbook", scrapbook, &told);
     host.serve("renamed", [](persistent_actor<renamed>* self) -> caf::behavior {
       return {[self](const http_request&) { return ok(std::to_string(self->state.points)); }};
     });
@@ -426,6 +444,7 @@ TEST_CASE_FIXTURE(
   SUBCASE("a number that is none") { bad("/nan", "/number: JSON can't hold the number nan"); }
   SUBCASE("within") { bad("/any-infinity", "/any/1/x: JSON can't hold the number inf"); }
   SUBCASE("binary") { bad("/binary", "/any: JSON can't hold a binary value"); }
+  SUBCASE("deeply nested") { bad("/deep", "JSON is nested deeper than 512 levels"); }
   SUBCASE("no UTF-8") { bad("/not-utf8", "invalid UTF-8"); }
   SUBCASE("what its own type does not read") {
     bad("/unreadable", "can't be read back: no such word");
@@ -443,19 +462,66 @@ TEST_CASE_FIXTURE(
     host.stop(a);
     settle();
     CHECK(told.size() == 2);
-    CHECK(says(
-        "event a/1:501 stopped error: hidden: the state could not be saved: /number: JSON can't hold the "
-        "number nan"));
+    CHECK(
+        says("event a/1:501 stopped error: hidden: the state could not be saved: /number: JSON "
+             "can't hold the "
+             "number nan"));
     CHECK(store.content[key] == good);
   }
   SUBCASE("quitting, it ends as failed") {
     bad("/nan", "nan");
     ask(a, "/last");
-    CHECK(says(
-        "event a/1:501 stopped error: hidden: the state could not be saved: /number: JSON can't hold the "
-        "number nan"));
+    CHECK(
+        says("event a/1:501 stopped error: hidden: the state could not be saved: /number: JSON "
+             "can't hold the "
+             "number nan"));
     CHECK(store.content[key] == good);
   }
+}
+
+TEST_CASE_FIXTURE(fixture, "a state as deeply nested as may be is saved and read again") {
+  const auto a = start("gauge");
+  ask(a, "/as-deep-as-may-be");
+  CHECK(ask(a, "/store") == "200 saved");
+  host.stop(a);
+  settle();
+  CHECK(ask(start("gauge"), "/n") == "200 done");
+}
+
+TEST_CASE_FIXTURE(fixture, "JSON of a client, nested as deeply as it likes, ends no host") {
+  const std::size_t levels = 300'000;
+  const auto text = std::string(levels, '[') + std::string(levels, ']');
+  const auto a = start("scrapbook");
+  CHECK(ask(a, "/", text) == "200 a list");
+  pass(2s);
+  CHECK(told == std::vector<std::string>{"JSON is nested deeper than 512 levels"});
+  CHECK(ask(a, "/", "[]") == "200 a list");
+  pass(2s);
+  CHECK(store.content[key] == stored("[]"));
+}
+
+TEST_CASE_FIXTURE(fixture, "stored JSON that is nested too deeply is not read, and stays") {
+  const auto deep = stored(std::string(300'000, '[') + std::string(300'000, ']'));
+  store.content[key] = deep;
+  CHECK(
+      ask(start("scrapbook"), "/").starts_with("500 the stored state of this actor can't be read"));
+  CHECK(store.content[key] == deep);
+}
+
+TEST_CASE("parse_json takes what is nested as deeply as it may be, and nothing deeper") {
+  const auto nest = [](std::size_t n) { return std::string(n, '[') + std::string(n, ']'); };
+  CHECK(parse_json(nest(json_depth_max)));
+  CHECK(parse_json(nest(json_depth_max + 1)).error().code == errc::too_large);
+  CHECK(parse_json(nest(300'000)).error().code == errc::too_large);
+  CHECK(parse_json(std::string(300'000, '[')).error().code == errc::too_large);
+  CHECK(parse_json(R"({"a":{"b":1}})", 2));
+  CHECK(parse_json(R"({"a":{"b":[]}})", 2).error().code == errc::too_large);
+  CHECK(parse_json("1", 0));
+  CHECK(parse_json("{").error().code == errc::malformed);
+  CHECK(parse_json("").error().code == errc::malformed);
+  const auto good = parse_json(R"({"a":[1,"[[[["],"b":null})", 2);
+  REQUIRE(good);
+  CHECK(*good == nlohmann::json{{"a", {1, "[[[["}}, {"b", nullptr}});
 }
 
 TEST_CASE_FIXTURE(fixture, "a state that its actor mends when told is saved before it stops") {
