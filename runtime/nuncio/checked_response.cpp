@@ -4,6 +4,8 @@
 #include <nuncio/checked_response.hpp>
 #include <nuncio/http_fields.hpp>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace nuncio {
@@ -44,17 +46,16 @@ bool has_one_value(std::string_view name) {
 
 bool has_no_body(std::uint16_t status) { return status == 204 || status == 205 || status == 304; }
 
-// Whether a value of `connection` names the header `name`.
-bool names_header(std::string_view list, std::string_view name) {
+// The names in a value of `connection`, in lower case.
+void add_names(std::string_view list, std::unordered_set<std::string>& to) {
   while (!list.empty()) {
     const auto end = std::min(list.find(','), list.size());
     auto one = list.substr(0, end);
     while (!one.empty() && (one.front() == ' ' || one.front() == '\t')) one.remove_prefix(1);
     while (!one.empty() && (one.back() == ' ' || one.back() == '\t')) one.remove_suffix(1);
-    if (same_name(one, name)) return true;
+    to.insert(lowered(one));
     list.remove_prefix(std::min(end + 1, list.size()));
   }
-  return false;
 }
 
 std::optional<std::uint64_t> number_in(std::string_view x) {
@@ -79,34 +80,41 @@ header_list::iterator find(header_list& in, std::string_view name) {
   return std::find_if(in.begin(), in.end(), [&](const auto& x) { return x.first.view() == name; });
 }
 
-// In lower case, without those about one connection, each name once but for cookies.
+// In lower case, without those about one connection, each name once but for cookies. In one pass, however many there are: a
+// handler may make one of each thing that its client has sent.
 outcome<header_list> tidied(header_list all) {
   header_list out;
   out.reserve(all.size());
-  std::vector<text> connection;
+  std::unordered_map<std::string_view, std::size_t> places;  // of names in `out`, whose texts stay
+  std::unordered_map<std::size_t, std::string> joined;       // values of names that came again
+  std::unordered_set<std::string> connection;                // names
   std::size_t cookies = 0;
   for (auto& [name, value] : all) {
     if (!is_token(name)) return fault(name, "is not valid HTTP: its name is no token");
     if (!is_field_value(value))
       return fault(name, "is not valid HTTP: its value is not visible ASCII");
     if (auto lower = lowered(name); lower != name.view()) name = text{lower};
-    if (name.view() == "connection") connection.push_back(value);
+    if (name.view() == "connection") add_names(value, connection);
     if (is_hop_by_hop(name)) continue;
     if (name.view() == cookie_name) {
       if (cookies == cookies_max) return fault(name, "is there more than 512 times");
       out.emplace_back(cookie_spelling(cookies++), std::move(value));
       continue;
     }
-    const auto before = find(out, name);
-    if (before == out.end())
+    const auto [at, is_new] = places.try_emplace(name.view(), out.size());
+    if (is_new) {
       out.emplace_back(std::move(name), std::move(value));
-    else if (has_one_value(name))
+    } else if (has_one_value(name)) {
       return fault(name, "is there twice; it has one value");
-    else
-      before->second = text{before->second.str() + ", " + value.str()};
+    } else {
+      auto& values = joined.try_emplace(at->second, out[at->second].second.str()).first->second;
+      values += ", ";
+      values += value.view();
+    }
   }
-  for (const auto& list : connection)
-    std::erase_if(out, [&](const auto& x) { return names_header(list, x.first); });
+  for (auto& [place, values] : joined) out[place].second = text{std::move(values)};
+  if (!connection.empty())
+    std::erase_if(out, [&](const auto& x) { return connection.contains(lowered(x.first)); });
   return out;
 }
 

@@ -126,6 +126,34 @@ TEST_CASE("what is about the handler's own connection is left out") {
   CHECK(x.start.headers.entries == headers{{"x-other", "2"}});
 }
 
+TEST_CASE("a header that the connection names is left out in whatever spelling, cookies too") {
+  const auto x = good(response(
+      200,
+      {{"Set-Cookie", "a"},
+       {"connection", "X-A"},
+       {"x-a", "1"},
+       {"set-cookie", "b"},
+       {"x-b", "2"},
+       {"Connection", " Set-cookie,"}}));
+  CHECK(x.start.headers.entries == headers{{"x-b", "2"}});
+}
+
+TEST_CASE("as many headers as a handler likes keep their order, and each its values") {
+  headers many;
+  std::string values = "first";
+  for (int i = 0; i < 20'000; ++i) {
+    many.emplace_back(text{"x-" + std::to_string(i)}, text{std::to_string(i)});
+    many.emplace_back("x-list", text{i == 0 ? std::string{"first"} : std::to_string(i)});
+    if (i != 0) values += ", " + std::to_string(i);
+  }
+  const auto x = good(response(200, many)).start.headers.entries;
+  REQUIRE(x.size() == 20'001);
+  CHECK(x[0] == std::pair<text, text>{"x-0", "0"});
+  CHECK(x[1] == std::pair<text, text>{"x-list", text{values}});
+  CHECK(x[2] == std::pair<text, text>{"x-1", "1"});
+  CHECK(x[20'000] == std::pair<text, text>{"x-19999", "19999"});
+}
+
 TEST_CASE("each cookie stays a header of its own") {
   headers many;
   for (int i = 0; i < 512; ++i)
