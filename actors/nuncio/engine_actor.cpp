@@ -357,8 +357,8 @@ bool engine_actor::respond_to(
   start.headers.entries = std::move(response.headers);
   if (!response.body.empty()) start.body = std::move(response.body);
   if (const auto good = exchange.respond(std::move(start)); !good)
-    log_to(
-        context_->log,
+    internal::log_limited(
+        *context_,
         log_level::error,
         "a response can't be sent; the client gets 500",
         {{"actor", context_->start.self.actor.str()}, {"reason", good.error().message}});

@@ -63,8 +63,8 @@ body_writer engine_actor::stream(const http_request& r, http_response head) {
         good ? "a response to HEAD, or with status 204, 205 or 304, has no body"
              : good.error().message};
   if (!good)
-    log_to(
-        context_->log,
+    internal::log_limited(
+        *context_,
         log_level::error,
         "a response can't be sent; the client gets 500",
         {{"actor", context_->start.self.actor.str()}, {"reason", good.error().message}});

@@ -42,9 +42,13 @@ class error_log {
 public:
   explicit error_log(log_sink sink) : limiter_(std::move(sink)) {}
 
-  void write(time_point now, std::initializer_list<log_field> fields) {
+  void write(
+      time_point now,
+      log_level level,
+      std::string_view kind,
+      std::initializer_list<log_field> fields) {
     const std::lock_guard guard{mutex_};
-    limiter_.log(now, log_level::error, "an error whose text others don't see", fields);
+    limiter_.log(now, level, kind, fields);
   }
 
 private:
@@ -56,12 +60,21 @@ std::shared_ptr<error_log> make_error_log(log_sink sink) {
   return std::make_shared<error_log>(std::move(sink));
 }
 
+void log_limited(
+    const instance_context& of,
+    log_level level,
+    std::string_view kind,
+    std::initializer_list<log_field> fields) {
+  if (of.errors) of.errors->write(of.now(), level, kind, fields);
+}
+
 std::string hidden(const instance_context& of, std::string_view real) {
   const auto id = new_error_id();
-  if (of.errors)
-    of.errors->write(
-        of.now(),
-        {{"actor", of.start.self.actor.str()}, {"error_id", id}, {"reason", std::string{real}}});
+  log_limited(
+      of,
+      log_level::error,
+      "an error whose text others don't see",
+      {{"actor", of.start.self.actor.str()}, {"error_id", id}, {"reason", std::string{real}}});
   return fmt::format("an internal error occurred (error_id {})", id);
 }
 

@@ -12,6 +12,7 @@
 #include <caf/error.hpp>
 #include <cstdint>
 #include <exception>
+#include <initializer_list>
 #include <memory>
 #include <nuncio/log.hpp>
 #include <optional>
@@ -42,9 +43,16 @@ struct instance_context;
 
 namespace internal {
 
-/// Where the texts go: one for each ingress, whose instances share its bound of ten lines a second.
+/// Where the texts go: one for each ingress, whose instances share its bound of ten lines of a kind a second.
 class error_log;
 std::shared_ptr<error_log> make_error_log(log_sink sink);
+
+/// Logs within that bound, for what clients can bring about. `kind` is a literal; also the message.
+void log_limited(
+    const instance_context& of,
+    log_level level,
+    std::string_view kind,
+    std::initializer_list<log_field> fields);
 
 /// Logs `real` beside an id. @returns what may be said of it to others, which names the id
 std::string hidden(const instance_context& of, std::string_view real);

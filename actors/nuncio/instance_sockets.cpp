@@ -260,8 +260,8 @@ void instance_sockets::tell(socket& x, std::uint16_t code, std::string_view reas
 
 // It could not even be accepted: ingress answers in our place when its time to accept is over.
 void instance_sockets::give_up(socket& x, std::string_view why) {
-  log_to(
-      x.context->log,
+  log_limited(
+      *x.context,
       log_level::warning,
       "a WebSocket could not be accepted",
       {{"actor", x.context->start.self.actor.str()}, {"reason", std::string{why}}});
@@ -379,8 +379,8 @@ void instance_sockets::erase_records() {
 
 void instance_sockets::complain(std::string_view why, std::size_t count) {
   const auto& context = owner_->context();
-  log_to(
-      context.log,
+  log_limited(
+      context,
       log_level::warning,
       "WebSockets could not be stored; they will not survive their actor",
       {{"actor", context.start.self.actor.str()},
@@ -410,8 +410,8 @@ void instance_sockets::handle_no_page(const caf::error& why) {
   if (failed && failed->code == errc::too_large && looking_up_->pages.handle_too_long())
     return read_page();
   const auto& context = owner_->context();
-  log_to(
-      context.log,
+  log_limited(
+      context,
       log_level::error,
       "what was stored of WebSockets can't be read; they are closed",
       {{"actor", context.start.self.actor.str()},

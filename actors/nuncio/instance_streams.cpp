@@ -198,8 +198,8 @@ bool instance_streams::has_room(const stream& x, std::size_t more) const {
 
 void instance_streams::report(const failure& why) const {
   const auto& context = owner_->context();
-  log_to(
-      context.log,
+  log_limited(
+      context,
       log_level::error,
       "a response is not what its handler said; it was cut",
       {{"actor", context.start.self.actor.str()}, {"reason", why.message}});

@@ -140,6 +140,41 @@ TEST_CASE_FIXTURE(
   CHECK(host.log_text().empty());
 }
 
+TEST_CASE_FIXTURE(
+    fixture,
+    "a handler's mistake is logged ten times a second at most, however often clients ask") {
+  host.serve("mistaken", [](engine_actor* self) -> caf::behavior {
+    return {[=](const http_request& r) -> caf::result<http_response> {
+      if (r.path == "/whole") return http_response{.status = 99, .headers = {}, .body = {}};
+      if (r.path == "/begun") {
+        static_cast<void>(self->stream(r, {.status = 99, .headers = {}, .body = {}}));
+      } else {
+        const auto to = self->stream(r, {.headers = {{"content-length", "1"}}, .body = {}});
+        static_cast<void>(to.write(bytes{std::string{"longer"}}));
+      }
+      return http_response{};
+    }};
+  });
+  host.end();
+  host.boot();
+  const auto m = instance_of("m");
+  host.start_accepted(m, "mistaken");
+  const auto logged = [&](std::string_view path) {
+    host.log.clear();
+    for (std::uint32_t n = 1; n <= 25; ++n) host.request(m, n, "GET", path);
+    const auto lines = host.log.size();
+    host.pass(1s);
+    host.request(m, 26, "GET", path);
+    CHECK(host.log_text().find("left_out=15") != std::string::npos);
+    return lines;
+  };
+  CHECK(logged("/whole") == 10);
+  host.pass(1s);
+  CHECK(logged("/begun") == 10);
+  host.pass(1s);
+  CHECK(logged("/cut") == 10);
+}
+
 TEST_CASE_FIXTURE(fixture, "a HEAD is answered without a body, by its handler and by the host") {
   host.request(a, 1, "HEAD", "/throw-http");
   CHECK(host.lines() == strings{"1 #0 404 "});
