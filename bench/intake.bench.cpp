@@ -32,7 +32,7 @@ public:
 
   outcome<void> send(
       std::shared_ptr<const output_gate>,
-      protocol::to_rivet_tunnel_message,
+      protocol::to_rivet_tunnel_message&&,
       std::shared_ptr<output_meter>) override {
     return {};
   }

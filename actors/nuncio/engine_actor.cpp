@@ -11,6 +11,7 @@
 #include <nuncio/sql.hpp>
 #include <nuncio/sqlite.hpp>
 #include <nuncio/storage_error.hpp>
+#include <nuncio/transmit.hpp>
 
 namespace nuncio {
 namespace {
@@ -362,22 +363,19 @@ bool engine_actor::respond_to(
         log_level::error,
         "a response can't be sent; the client gets 500",
         {{"actor", context_->start.self.actor.str()}, {"reason", good.error().message}});
-  if (exchange.streaming()) {
-    tell_ingress(internal::response_waits{context_->start.self, ticket, std::move(exchange)});
-    return false;
+  if (!exchange.streaming()) {
+    const auto sent = transmit(exchange, *context_->link, gate());
+    if (sent.refused)
+      internal::log_limited(
+          *context_,
+          log_level::error,
+          "a response can't be sent; the client gets 500",
+          {{"actor", context_->start.self.actor.str()}, {"reason", sent.refused->message}});
+    if (exchange.done()) return true;
   }
-  while (auto message = exchange.poll_transmit()) {
-    const auto sent = context_->link->send(gate(), std::move(*message));
-    if (sent || sent.error().code == errc::cancelled) continue;
-    // Too much is queued, or the text was not UTF-8: a small answer says so instead of none.
-    auto at = exchange.position();
-    --at.next_index;
-    http_exchange small{at};
-    small.refuse(sent.error().code == errc::queue_full ? 503 : 500, sent.error().message);
-    static_cast<void>(context_->link->send(gate(), *small.poll_transmit()));
-    break;
-  }
-  return true;
+  // What waits for its client, or for room, counts at ingress.
+  tell_ingress(internal::response_waits{context_->start.self, ticket, std::move(exchange)});
+  return false;
 }
 
 void engine_actor::handle_down(const caf::error& reason) {

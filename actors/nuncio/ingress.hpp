@@ -260,9 +260,12 @@ private:
   void handle_response(internal::response_waits& what);
   void deliver(instance& to, route_map::iterator at, http_request request);
   void advance(route_map::iterator at);
-  bool transmit(http_exchange& exchange, const std::shared_ptr<const output_gate>& gate);
+  void say_last(http_exchange& exchange, const std::shared_ptr<const output_gate>& gate);
   void advance_crowded(time_point now);
-  outcome<void> send_answer(
+  void wait_for_room(route_map::iterator at);
+  void ask_for_room();
+  void log_lost(const failure& why);
+  void send_answer(
       protocol::to_rivet_tunnel_message message, const std::shared_ptr<const output_gate>& gate);
   [[nodiscard]] bool has_room(const instance& to, std::size_t more) const;
   void charge(instance& to, route& r, std::size_t size);
@@ -379,6 +382,9 @@ private:
   stall_map stalls_;
   std::vector<exchange_id> crowded_;  ///< routes whose response found no room in the link
   std::optional<time_point> crowded_until_;
+  /// Short messages that found no room in the link, of exchanges that have no route.
+  std::deque<std::pair<protocol::to_rivet_tunnel_message, std::shared_ptr<const output_gate>>>
+      owed_;
   socket_map sockets_;
   std::shared_ptr<waiting_pool> heads_;  ///< of the WebSockets of all instances
   std::deque<opening> openings_;

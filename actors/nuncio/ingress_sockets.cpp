@@ -307,15 +307,14 @@ void ingress::close_unaccepted(
     std::string_view why,
     const std::shared_ptr<const output_gate>& gate) {
   const protocol::to_rivet_web_socket_close close{code, text{why}, false};
-  static_cast<void>(send_answer({{id.gateway, id.request, 0}, close}, gate));
+  send_answer({{id.gateway, id.request, 0}, close}, gate);
 }
 
 // Accepted first: what is refused is opened again by the gateway (docs/protocol.md G.6).
 void ingress::refuse_socket(const exchange_id& id, std::uint16_t code, std::string_view why) {
   const protocol::to_rivet_web_socket_close no{code, text{why}, false};
-  auto sent = send_answer(
-      {{id.gateway, id.request, 0}, protocol::to_rivet_web_socket_open{false}}, own_gate_);
-  if (sent) sent = send_answer({{id.gateway, id.request, 1}, no}, own_gate_);
+  send_answer({{id.gateway, id.request, 0}, protocol::to_rivet_web_socket_open{false}}, own_gate_);
+  send_answer({{id.gateway, id.request, 1}, no}, own_gate_);
 }
 
 bool ingress::is_stale(const opening& x) const {

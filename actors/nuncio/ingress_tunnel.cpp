@@ -7,6 +7,7 @@
 #include <nuncio/ingress.hpp>
 #include <nuncio/overloaded.hpp>
 #include <nuncio/time_range.hpp>
+#include <nuncio/transmit.hpp>
 
 namespace nuncio {
 
@@ -143,7 +144,7 @@ void ingress::handle_long_request(const protocol::message_id& id) {
   protocol::to_envoy_request_start unread;
   begun.handle_request_start(id.message_index, unread);
   begun.refuse(413, "the request is longer than this host takes");
-  transmit(begun, own_gate_);
+  say_last(begun, own_gate_);
 }
 
 void ingress::handle_long_chunk(route_map::iterator at) {
@@ -156,7 +157,7 @@ void ingress::handle_long_chunk(route_map::iterator at) {
     r.exchange.refuse(413, why);
   else
     r.exchange.abort(abort_kind::internal_error, why);
-  transmit(r.exchange, x->gate());
+  say_last(r.exchange, x->gate());
   cancel_route(at, text{why});
 }
 
@@ -194,7 +195,7 @@ void ingress::handle_request_start(
   if (to == nullptr || !takes_requests(*to)) {
     ++stats_.requests_aborted;
     begun.abort();
-    transmit(begun, own_gate_);
+    say_last(begun, own_gate_);
     return;
   }
   const auto who = to->who;
@@ -210,7 +211,7 @@ void ingress::handle_request_start(
       routes_.size() + cancelled_ >= options_.host_requests_max || !has_room(*to, needed)) {
     ++stats_.requests_rejected;
     begun.refuse(503, no_room);
-    transmit(begun, own_gate_);
+    say_last(begun, own_gate_);
     return;
   }
   http_request request;
@@ -340,7 +341,13 @@ void ingress::handle_response(internal::response_waits& what) {
     watch(at);
   } else {
     ++stats_.requests_rejected;
-    r.exchange.refuse(503, "too many responses of this actor wait for their clients");
+    constexpr std::string_view why = "too many responses of this actor wait for their clients";
+    r.exchange.refuse(503, why);
+    limiter_.log(
+        options_.now(),
+        log_level::warning,
+        "a response found no room to wait in; the client gets 503",
+        {{"actor", what.who.actor.str()}, {"reason", std::string{why}}});
   }
   advance(at);
 }
@@ -351,33 +358,41 @@ void ingress::handle_response(internal::response_waits& what) {
 void ingress::advance(route_map::iterator at) {
   auto* x = find(at->second.who);
   if (x == nullptr) return;
-  if (!transmit(at->second.exchange, x->gate())) {
-    if (!std::exchange(at->second.crowded, true)) crowded_.push_back(at->first);
-    if (!crowded_until_) crowded_until_ = options_.now() + body_room_interval;
-  }
+  const auto sent = transmit(at->second.exchange, *options_.link, x->gate());
+  if (sent.refused) log_lost(*sent.refused);
+  if (sent.waits) wait_for_room(at);
   if (at->second.exchange.done()) erase(*x, at);
 }
 
-// @returns false when the rest waits for room in the link
-bool ingress::transmit(http_exchange& exchange, const std::shared_ptr<const output_gate>& gate) {
-  for (;;) {
-    if (exchange.streaming() && !options_.link->has_room_for_bodies()) return false;
-    auto message = exchange.poll_transmit();
-    if (!message) return true;
-    if (const auto sent = send_answer(std::move(*message), gate); !sent)
-      exchange.abort(abort_kind::internal_error, sent.error().message);
-  }
+void ingress::wait_for_room(route_map::iterator at) {
+  if (!std::exchange(at->second.crowded, true)) crowded_.push_back(at->first);
+  ask_for_room();
+}
+
+// The last words of an exchange that has no route any more.
+void ingress::say_last(http_exchange& exchange, const std::shared_ptr<const output_gate>& gate) {
+  while (auto message = exchange.poll_transmit()) send_answer(std::move(*message), gate);
 }
 
 void ingress::advance_crowded(time_point now) {
   if (!crowded_until_ || *crowded_until_ > now) return;
   crowded_until_.reset();
+  for (auto owed = std::exchange(owed_, {}); !owed.empty(); owed.pop_front())
+    send_answer(std::move(owed.front().first), owed.front().second);
+  auto full = false;
   for (const auto& id : std::exchange(crowded_, {})) {
     const auto at = routes_.find(id);
     if (at == routes_.end() || !std::exchange(at->second.crowded, false)) continue;
     const auto who = at->second.who;
     if (at->second.stall) at->second.heard = now;  // the client can't read what has not been sent
+    if (full) {
+      wait_for_room(at);
+      continue;
+    }
     advance(at);
+    // Where something short finds no room nothing else does. Whoever waits longest is the first to try again.
+    const auto still = routes_.find(id);
+    full = still != routes_.end() && still->second.crowded && !still->second.exchange.bulky();
     if (auto* x = find(who)) count_as_down(*x);
   }
 }
@@ -451,7 +466,7 @@ void ingress::end_late(time_point now) {
 
 void ingress::end_late_route(instance& x, route_map::iterator at) {
   at->second.exchange.refuse(504, internal::answered_too_late);
-  transmit(at->second.exchange, x.gate());
+  say_last(at->second.exchange, x.gate());
   cancel_route(at, text{internal::answered_too_late});
 }
 
@@ -513,7 +528,7 @@ void ingress::abort_routes(instance& x, bool with_responses) {
     if (!with_responses && at->second.responding) continue;
     ++stats_.requests_aborted;
     at->second.exchange.abort();
-    transmit(at->second.exchange, own_gate_);
+    say_last(at->second.exchange, own_gate_);
     erase(x, at);
   }
   for (const auto& [ticket, charge] : x.cancelled) {
@@ -524,16 +539,31 @@ void ingress::abort_routes(instance& x, bool with_responses) {
   x.cancelled.clear();
 }
 
-outcome<void> ingress::send_answer(
+// A client that hears nothing waits for minutes: what finds no room is said later, in its order.
+void ingress::send_answer(
     protocol::to_rivet_tunnel_message message, const std::shared_ptr<const output_gate>& gate) {
-  auto sent = options_.link->send(gate, std::move(message));
-  if (!sent && sent.error().code != errc::cancelled)
-    limiter_.log(
-        options_.now(),
-        log_level::warning,
-        "an answer of the host was lost",
-        {{"reason", sent.error().message}});
-  return sent;
+  const auto owe = [&] {
+    owed_.emplace_back(std::move(message), gate);
+    ask_for_room();
+  };
+  if (!owed_.empty() && owed_.size() < options_.host_requests_max) return owe();
+  const auto sent = options_.link->send(gate, std::move(message));
+  if (sent || sent.error().code == errc::cancelled) return;
+  if (sent.error().code == errc::queue_full && owed_.size() < options_.host_requests_max)
+    return owe();
+  log_lost(sent.error());
+}
+
+void ingress::ask_for_room() {
+  if (!crowded_until_) crowded_until_ = options_.now() + body_room_interval;
+}
+
+void ingress::log_lost(const failure& why) {
+  limiter_.log(
+      options_.now(),
+      log_level::warning,
+      "an answer of the host was lost",
+      {{"reason", why.message}});
 }
 
 }  // namespace nuncio

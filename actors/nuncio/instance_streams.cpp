@@ -3,6 +3,7 @@
 #include <caf/send.hpp>
 #include <nuncio/counters.hpp>
 #include <nuncio/instance_streams.hpp>
+#include <nuncio/transmit.hpp>
 
 namespace nuncio {
 namespace internal {
@@ -146,16 +147,13 @@ void instance_streams::flush() {
 
 void instance_streams::advance(stream& x) {
   if (x.of == nullptr) return;
-  auto& link = *owner_->context().link;
-  for (;;) {
-    if (x.exchange.streaming() && !link.has_room_for_bodies()) return wait_for_room(x);
-    auto message = x.exchange.poll_transmit();
-    if (!message) break;
-    if (const auto sent = link.send(owner_->gate(), std::move(*message)); !sent)
-      x.exchange.abort(
-          protocol::http_stream_abort_reason_kind::internal_error, sent.error().message);
-  }
-  if (x.exchange.done()) close(x);
+  const auto sent = transmit(x.exchange, *owner_->context().link, owner_->gate());
+  if (sent.refused) report(*sent.refused);
+  if (x.exchange.done()) return close(x);
+  if (!sent.waits) return;
+  // One that is whole waits at ingress, where it counts.
+  if (x.exchange.whole()) return close(x);
+  wait_for_room(x);
 }
 
 void instance_streams::wait_for_room(stream& x) {
@@ -184,7 +182,11 @@ void instance_streams::close(stream& x) {
   leave(*kept);
   const auto& context = owner_->context();
   // What still waits for its handler was aborted: it may have an answer to take back.
-  tell(context, attempt_done{context.start.self, kept->exchange.position().exchange, kept->ticket});
+  const auto id = kept->exchange.position().exchange;
+  if (kept->exchange.done())
+    tell(context, attempt_done{context.start.self, id, kept->ticket});
+  else
+    tell(context, response_waits{context.start.self, kept->ticket, std::move(kept->exchange)});
   // Over without its handler's answer, which nobody waits for any more.
   if (!kept->written) caf::anon_send(owner_, attempt_cancelled{kept->ticket});
   if (!kept->on_part && !kept->on_writable) return;
@@ -218,14 +220,16 @@ void instance_streams::handle_down(std::string_view why, std::vector<attempt_don
     const auto id = x->exchange.position().exchange;
     x->of = nullptr;
     x->forget_handlers();
-    if (!x->exchange.writing() && x->exchange.streaming()) {
-      tell(context, response_waits{context.start.self, ticket, std::move(x->exchange)});
-      continue;
+    const auto whole = !x->exchange.writing() && (x->exchange.streaming() || x->exchange.whole());
+    if (!whole) {
+      x->exchange.fail(why);
+      if (const auto sent = transmit(x->exchange, *context.link, owner_->gate()); sent.refused)
+        report(*sent.refused);
     }
-    x->exchange.fail(why);
-    while (auto message = x->exchange.poll_transmit())
-      static_cast<void>(context.link->send(owner_->gate(), std::move(*message)));
-    answered.push_back({context.start.self, id, ticket});
+    if (x->exchange.done())
+      answered.push_back({context.start.self, id, ticket});
+    else
+      tell(context, response_waits{context.start.self, ticket, std::move(x->exchange)});
   }
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <nuncio/checked_response.hpp>
 #include <nuncio/http_exchange.hpp>
+#include <nuncio/overloaded.hpp>
 #include <string>
 #include <utility>
 
@@ -215,21 +216,23 @@ outcome<void> http_exchange::finish() {
 void http_exchange::fail(std::string_view why, std::uint16_t status) {
   if (answered_ && !head_)
     return abort(protocol::http_stream_abort_reason_kind::handler_error, why);
-  writing_ = streaming_ = answered_ = false;
+  drop_response();
+  answered_ = false;
+  refuse(status, why);
+}
+
+void http_exchange::drop_response() {
+  writing_ = streaming_ = false;
   head_.reset();
   rest_.clear();
   held_ = 0;
-  refuse(status, why);
 }
 
 void http_exchange::abort(protocol::http_stream_abort_reason_kind kind, std::string_view detail) {
   if (done() || abort_) return;
   answered_ = true;
-  streaming_ = writing_ = false;
   drop_request();
-  rest_.clear();
-  held_ = 0;
-  head_.reset();
+  drop_response();
   abort_.emplace().kind = kind;
   if (!detail.empty()) abort_->detail = text{detail};
 }
@@ -301,7 +304,7 @@ std::optional<protocol::to_rivet_tunnel_message> http_exchange::poll_transmit() 
     return message(protocol::to_rivet_response_abort{*std::exchange(abort_, std::nullopt)});
   // Half a window is often enough that the sender need not stall, and spares messages.
   if (streams_ && body_state_ == body::coming && consumed_ - credited_ >= http_window_bytes / 2) {
-    credited_ = consumed_;
+    credited_before_ = std::exchange(credited_, consumed_);
     return message(protocol::to_rivet_request_body_window_update{credited_});
   }
   if (head_ && (streams_ || !writing_)) return message(*std::exchange(head_, std::nullopt));
@@ -314,6 +317,54 @@ std::optional<protocol::to_rivet_tunnel_message> http_exchange::poll_transmit() 
   sent_ += size;
   streaming_ = !ends;
   return message(protocol::to_rivet_response_chunk{std::move(part), ends});
+}
+
+void http_exchange::handle_not_sent(protocol::to_rivet_tunnel_message message, const failure& why) {
+  --index_;
+  if (why.code == errc::queue_full) return put_back(std::move(message.message_kind));
+  if (why.code != errc::cancelled) return replace(message.message_kind, why.message);
+  answered_ = true;
+  cancel_body_ = false;
+  abort_.reset();
+  drop_request();
+  drop_response();
+}
+
+void http_exchange::put_back(protocol::to_rivet_tunnel_message_kind kind) {
+  std::visit(
+      overloaded{
+          [&](protocol::to_rivet_response_start& x) { head_ = std::move(x); },
+          [&](protocol::to_rivet_response_chunk& x) {
+            sent_ -= x.body.size();
+            held_ += x.body.size();
+            if (!x.body.empty()) rest_.push_front(std::move(x.body));
+            streaming_ = true;
+          },
+          [&](protocol::to_rivet_response_abort& x) { abort_ = std::move(x.reason); },
+          [&](protocol::to_rivet_request_body_cancel&) { cancel_body_ = true; },
+          [&](protocol::to_rivet_request_body_window_update&) { credited_ = credited_before_; },
+          [](auto&) {}},
+      kind);
+}
+
+// No text of ours is refused, but nothing here may go on for ever.
+void http_exchange::replace(
+    const protocol::to_rivet_tunnel_message_kind& kind, std::string_view why) {
+  const auto* cut = std::get_if<protocol::to_rivet_response_abort>(&kind);
+  if (std::holds_alternative<protocol::to_rivet_response_start>(kind) &&
+      !std::exchange(replaced_, true)) {
+    drop_response();
+    answered_ = false;
+    refuse(500, why);
+  } else if (cut == nullptr) {
+    answered_ = true;
+    drop_request();
+    drop_response();
+    abort_.emplace().kind = protocol::http_stream_abort_reason_kind::internal_error;
+    abort_->detail = text{why};
+  } else if (cut->reason.detail) {
+    abort_.emplace().kind = cut->reason.kind;  // without the text that is refused
+  }
 }
 
 }  // namespace nuncio

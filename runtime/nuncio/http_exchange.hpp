@@ -122,6 +122,10 @@ public:
   /// has begun.
   void abort(protocol::http_stream_abort_reason_kind kind = {}, std::string_view detail = {});
 
+  /// The link did not take `message`, which poll_transmit gave out last. After errc::queue_full it is given out again; after
+  /// cancelled nothing is, as nothing leaves any more. What no link will ever take becomes 500, or what it belongs to is cut.
+  void handle_not_sent(protocol::to_rivet_tunnel_message message, const failure& why);
+
   // -- outputs
 
   /// The request's body, once it is whole; empty if there is none.
@@ -138,6 +142,12 @@ public:
   /// A response's body waits for credit, or will when its first part has been sent.
   [[nodiscard]] bool streaming() const { return streaming_; }
 
+  /// What it says next may be long, so that all that is short goes before it: see link_port::has_room_for_bodies.
+  [[nodiscard]] bool bulky() const { return streaming_ || head_bytes() > http_chunk_bytes_max; }
+
+  /// All that there is to say stands in one message, which has not been sent: whoever answered need not stay.
+  [[nodiscard]] bool whole() const { return !writing_ && !streaming_ && (head_ || abort_); }
+
   /// How many bytes of the response may be written now. Where a complete body is wanted it is never 0: one byte too much
   /// is how a writer hears that its body gets too long.
   [[nodiscard]] std::size_t room() const;
@@ -153,7 +163,7 @@ public:
 
   /// Bytes of a body, of the request or the response, that are held here.
   [[nodiscard]] std::size_t held() const {
-    return held_ + joined_.size() + whole_.size() + parts_bytes_;
+    return held_ + head_bytes() + joined_.size() + whole_.size() + parts_bytes_;
   }
 
   [[nodiscard]] exchange_position position() const {
@@ -165,6 +175,14 @@ private:
   enum class body : std::uint8_t { coming, whole, given };
 
   [[nodiscard]] std::optional<std::uint64_t> waits_at() const;
+
+  [[nodiscard]] std::size_t head_bytes() const {
+    return head_ && head_->body ? head_->body->size() : 0;
+  }
+
+  void put_back(protocol::to_rivet_tunnel_message_kind kind);
+  void replace(const protocol::to_rivet_tunnel_message_kind& kind, std::string_view why);
+  void drop_response();
   void too_large();
   void drop_request();
   bytes next_chunk(std::size_t size);
@@ -183,6 +201,7 @@ private:
   std::deque<request_part> parts_;  // not given out yet
   std::size_t parts_bytes_ = 0;
   std::uint64_t received_ = 0, consumed_ = 0, credited_ = 0;
+  std::uint64_t credited_before_ = 0;  // the last update, which may not have been sent
   bool cancel_body_ = false;
   bool to_head_ = false;
   std::optional<std::uint64_t> quiet_at_;  // what waits_at() said when nothing had come for long
@@ -198,6 +217,7 @@ private:
   bool answered_ = false;
   bool writing_ = false;
   bool streaming_ = false;  // the end has not been sent
+  bool replaced_ = false;   // by a line of text, since no link takes what was to be said
 };
 
 }  // namespace nuncio

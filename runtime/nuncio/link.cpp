@@ -715,7 +715,7 @@ outcome<void> link::send(
 
 outcome<void> link::send(
     std::shared_ptr<const output_gate> gate,
-    protocol::to_rivet_tunnel_message message,
+    protocol::to_rivet_tunnel_message&& message,
     std::shared_ptr<output_meter> meter) {
   auto& self = *impl_;
   if (!gate->open.load()) return failure{errc::cancelled, "the instance has no outputs any more"};
@@ -723,12 +723,17 @@ outcome<void> link::send(
   x.what = outbound::kind::tunnel;
   x.version = self.version.load();
   protocol::to_rivet whole{std::move(message)};
+  auto& kept = std::get<protocol::to_rivet_tunnel_message>(whole);
+  const auto refuse = [&](failure why) {
+    message = std::move(kept);
+    return why;
+  };
   auto encoded = self.encode(whole, x.version);
-  if (!encoded) return encoded.error();
-  if (auto charged = self.charge(encoded->size()); !charged) return charged;
+  if (!encoded) return refuse(encoded.error());
+  if (auto charged = self.charge(encoded->size()); !charged) return refuse(charged.error());
   x.charge = encoded->size();
   x.encoded = std::move(*encoded);
-  x.message = std::move(std::get<protocol::to_rivet_tunnel_message>(whole));
+  x.message = std::move(kept);
   x.gate = std::move(gate);
   if (meter) meter->fetch_add(x.charge);
   x.meter = std::move(meter);

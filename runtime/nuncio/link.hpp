@@ -115,7 +115,7 @@ public:
       frame_class what, epoch connection, const protocol::to_rivet& message) override;
   outcome<void> send(
       std::shared_ptr<const output_gate> gate,
-      protocol::to_rivet_tunnel_message message,
+      protocol::to_rivet_tunnel_message&& message,
       std::shared_ptr<output_meter> meter) override;
   outcome<void> send(
       std::shared_ptr<const output_gate> gate,

@@ -48,15 +48,15 @@ public:
       std::shared_ptr<const output_gate> gate,
       epoch connection,
       const protocol::to_rivet& request) = 0;
-  /// Queues a tunnel message of an instance; `meter`, if there is one, counts it. @returns errc::queue_full at the bound:
-  /// nothing was queued.
+  /// Queues a tunnel message of an instance; `meter`, if there is one, counts it. @returns errc::queue_full at the bound. After
+  /// any failure nothing was queued, and `message` is as it was.
   virtual outcome<void> send(
       std::shared_ptr<const output_gate> gate,
-      protocol::to_rivet_tunnel_message message,
+      protocol::to_rivet_tunnel_message&& message,
       std::shared_ptr<output_meter> meter) = 0;
 
   outcome<void> send(
-      std::shared_ptr<const output_gate> gate, protocol::to_rivet_tunnel_message message) {
+      std::shared_ptr<const output_gate> gate, protocol::to_rivet_tunnel_message&& message) {
     return send(std::move(gate), std::move(message), nullptr);
   }
 

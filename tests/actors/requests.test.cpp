@@ -808,14 +808,79 @@ TEST_CASE_FIXTURE(fixture, "a request means that Running was accepted") {
   CHECK(host.lines().back() == "event b/1:501 intent sleep");
 }
 
-TEST_CASE_FIXTURE(fixture, "an answer that finds the link's queue full becomes 503, if that fits") {
+TEST_CASE_FIXTURE(
+    fixture, "I13 backpressure: a response that finds the link's queue full waits for room") {
   host.link->refuse_tunnel = failure{errc::queue_full, "full"};
-  host.request(a, 1);
+  host.request(a, 1, "POST", "/echo", "first");
+  host.request(a, 2, "POST", "/echo", "second");
+  host.pass(10s);
   CHECK(host.lines().empty());
+  CHECK(host.stats().requests_open == 2);
+  host.link->refuse_tunnel.reset();
+  host.pass(body_room_interval);
+  CHECK(host.lines() == strings{"1 #0 200 first", "2 #0 200 second"});
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "a long response lets short ones pass while the link is full") {
+  host.link->room_for_bodies = false;
+  host.request(a, 1, "GET", "/largest");
+  CHECK(host.lines().back().starts_with("1 #0 503 too many responses"));
+  host.clear();
+  host.request(a, 2, "POST", "/echo", "short");
+  CHECK(host.lines() == strings{"2 #0 200 short"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a response waits for room when its actor has ended") {
+  host.link->refuse_tunnel = failure{errc::queue_full, "full"};
+  host.request(a, 1, "POST", "/echo", "kept");
+  host.stop(a);
+  host.pass(200ms, 200ms);
+  CHECK(p->ended == 1);
+  CHECK(host.lines() == strings{"ack a/1:2"});
+  host.link->refuse_tunnel.reset();
+  host.pass(body_room_interval);
+  CHECK(host.lines() == strings{"ack a/1:2", "1 #0 200 kept", "event a/1:501 stopped ok"});
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "a response for which there is no room to wait in becomes 503, once the link has room") {
+  host.link->refuse_tunnel = failure{errc::queue_full, "full"};
+  host.request(a, 1, "POST", "/echo", std::string(900, 'x'));
+  host.request(a, 2, "GET", "/largest");
+  CHECK(host.lines().empty());
+  CHECK(host.log_text().find("a response found no room to wait in") != std::string::npos);
+  host.link->refuse_tunnel.reset();
+  host.pass(body_room_interval);
+  const auto lines = host.lines();
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0] == "1 #0 200 " + std::string(900, 'x'));
+  CHECK(lines[1] == "2 #0 503 too many responses of this actor wait for their clients\n");
+}
+
+TEST_CASE_FIXTURE(fixture, "what the host itself answers waits for room as well, in its order") {
+  host.link->refuse_tunnel = failure{errc::queue_full, "full"};
+  host.request(instance_of("unknown"), 1);
+  host.open_socket(instance_of("unknown"), 2);
+  host.request(a, 3, "POST", "/", std::string(2000, 'x'));
   CHECK(host.stats().requests_open == 0);
   host.link->refuse_tunnel.reset();
-  host.request(a, 2);
-  CHECK(host.lines() == strings{"2 #0 200 0"});
+  host.clear();
+  host.pass(body_room_interval);
+  CHECK(
+      host.lines() == strings{
+                          "1 #0 abort",
+                          "2 #0 socket close 1011",
+                          "3 #0 503 this actor has too many requests waiting\n"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a response that no link takes is answered 500, and the log says why") {
+  host.link->refuse_tunnel_once = failure{errc::malformed, "no such text"};
+  host.request(a, 1);
+  CHECK(host.lines() == strings{"1 #0 500 no such text\n"});
+  CHECK(host.log_text().find("no such text") != std::string::npos);
+  CHECK(host.stats().requests_open == 0);
 }
 
 TEST_CASE_FIXTURE(fixture, "exchanges survive a cut; the answer goes out afterwards") {

@@ -251,6 +251,35 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a body that finds the link full wa
 }
 
 TEST_CASE_FIXTURE(
+    fixture, "a response that was written in parts and is whole waits for room, beside its actor") {
+  open("/manual", false, 1, false);
+  host.link->refuse_tunnel = failure{errc::queue_full, "full"};
+  tell("write");
+  tell("finish");
+  CHECK(host.stats().requests_open == 1);
+  tell("quit");
+  host.link->refuse_tunnel.reset();
+  host.pass(body_room_interval);
+  const auto lines = sent();
+  CHECK(std::count(lines.begin(), lines.end(), "1 #0 201 firstmore") == 1);
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "a part that the link does not take goes when it does, in its place") {
+  open("/manual", false);
+  CHECK(sent() == strings{"1 #0 201 in parts", "1 #1 chunk 5"});
+  host.link->refuse_tunnel = failure{errc::queue_full, "full"};
+  tell("write");
+  tell("write");
+  tell("finish");
+  CHECK(host.stats().requests_open == 1);
+  host.link->refuse_tunnel.reset();
+  host.pass(2 * body_room_interval);
+  CHECK(sent() == strings{"1 #2 chunk 8 end"});
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(
     fixture, "a handler whose write finds no room is called when there is some, and not before") {
   open("/stubborn", false);
   CHECK(sent_body() == ahead);

@@ -700,4 +700,94 @@ TEST_CASE("I13 backpressure: what came with the start counts for the credit in o
   CHECK(all(joined).size() == 1);
 }
 
+TEST_CASE("What the link had no room for is given out again, as it was") {
+  const failure full{errc::queue_full, "full"};
+  const auto again = [&](http_exchange& x) {
+    auto first = x.poll_transmit();
+    REQUIRE(first);
+    const auto held = x.held();
+    const auto copy = *first;
+    x.handle_not_sent(std::move(*first), full);
+    CHECK(!x.done());
+    CHECK(x.held() >= held);
+    const auto second = x.poll_transmit();
+    REQUIRE(second);
+    CHECK(*second == copy);
+    CHECK(x.held() == held);
+    return *second;
+  };
+  auto whole = begun(false);
+  CHECK(whole.respond(response(70'000)).ok());
+  CHECK(whole.held() == 70'000);
+  CHECK(get<to_rivet_response_start>(again(whole)).body->size() == 70'000);
+  CHECK(whole.done());
+
+  auto parts = begun(false);
+  CHECK(parts.respond(response(http_window_bytes + 1)).ok());
+  again(parts);
+  std::size_t sent = 0;
+  for (int i = 0; i < 15; ++i) sent += get<to_rivet_response_chunk>(again(parts)).body.size();
+  CHECK(sent == http_outstanding_bytes_max);
+  CHECK(!parts.poll_transmit());
+  parts.handle_window_update(http_window_bytes / 2);
+  auto last = again(parts);
+  while (!get<to_rivet_response_chunk>(last).finish) last = again(parts);
+  CHECK(parts.done());
+
+  auto cut = begun(true);
+  cut.abort({}, "why");
+  CHECK(get<to_rivet_response_abort>(again(cut)).reason.detail == text{"why"});
+  CHECK(cut.done());
+
+  auto upload = begun(true, true, {.parts = true});
+  for (std::uint16_t i = 1; i <= 8; ++i) upload.handle_request_chunk(i, {filled(65536), false});
+  while (upload.poll_part()) {
+  }
+  CHECK(get<to_rivet_request_body_window_update>(again(upload)).consumed_bytes == 8 * 65536);
+  upload.cancel_upload();
+  CHECK(std::holds_alternative<to_rivet_request_body_cancel>(again(upload).message_kind));
+}
+
+TEST_CASE("What no link takes becomes 500, and then a cut") {
+  const failure no{errc::malformed, "no such text"};
+  auto x = begun(false);
+  CHECK(x.respond(response(5)).ok());
+  x.handle_not_sent(*x.poll_transmit(), no);
+  auto small = x.poll_transmit();
+  REQUIRE(small);
+  CHECK(get<to_rivet_response_start>(*small).status == 500);
+  CHECK(small->message_id.message_index == 0);
+  CHECK(x.done());
+  x.handle_not_sent(std::move(*small), no);
+  auto cut = x.poll_transmit();
+  REQUIRE(cut);
+  CHECK(get<to_rivet_response_abort>(*cut).reason.detail == text{"no such text"});
+  x.handle_not_sent(std::move(*cut), no);
+  cut = x.poll_transmit();
+  REQUIRE(cut);
+  CHECK(!get<to_rivet_response_abort>(*cut).reason.detail);
+  CHECK(cut->message_id.message_index == 0);
+  x.handle_not_sent(std::move(*cut), no);
+  CHECK(!x.poll_transmit());
+  CHECK(x.done());
+
+  auto parts = begun(false);
+  CHECK(parts.respond(response(http_window_bytes + 1)).ok());
+  CHECK(parts.poll_transmit());
+  parts.handle_not_sent(*parts.poll_transmit(), no);
+  const auto left = all(parts);
+  REQUIRE(left.size() == 1);
+  CHECK(get<to_rivet_response_abort>(left[0]).reason.detail == text{"no such text"});
+  CHECK(parts.done());
+}
+
+TEST_CASE("Where nothing leaves any more nothing is left to say") {
+  auto x = begun(true);
+  CHECK(x.respond(response(2 * http_window_bytes)).ok());
+  x.handle_not_sent(*x.poll_transmit(), {errc::cancelled, "over"});
+  CHECK(all(x).empty());
+  CHECK(x.held() == 0);
+  CHECK(x.done());
+}
+
 }  // namespace http_exchange_test

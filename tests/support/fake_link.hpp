@@ -23,9 +23,10 @@ public:
   std::uint64_t frames = 0;
   epoch connection = 0;  ///< 0 while down
   bool room_for_bodies = true;
-  bool auto_written = true;               ///< false: nothing is ever reported as written
-  std::optional<failure> refuse_tunnel;   ///< what sending a tunnel message gives
-  std::optional<failure> refuse_storage;  ///< the same for a storage request
+  bool auto_written = true;                   ///< false: nothing is ever reported as written
+  std::optional<failure> refuse_tunnel;       ///< what sending a tunnel message gives
+  std::optional<failure> refuse_tunnel_once;  ///< the same for the next one
+  std::optional<failure> refuse_storage;      ///< the same for a storage request
   std::vector<std::pair<epoch, frame_class>> to_report;  ///< written, not told yet
   std::vector<std::pair<epoch, std::uint64_t>> fences;   ///< asked for, not told yet
   std::vector<protocol::to_rivet> greeting;
@@ -62,11 +63,12 @@ public:
 
   outcome<void> send(
       std::shared_ptr<const output_gate> gate,
-      protocol::to_rivet_tunnel_message message,
+      protocol::to_rivet_tunnel_message&& message,
       std::shared_ptr<output_meter> meter) override {
     if (meter) meters.push_back(meter);
     if (gate && !gate->open) return failure{errc::cancelled, "the instance has ended"};
     if (refuse_tunnel) return *refuse_tunnel;
+    if (auto once = std::exchange(refuse_tunnel_once, std::nullopt)) return *once;
     ++frames;
     if (record) sent.push_back({connection, std::move(message)});
     return {};

@@ -1,0 +1,20 @@
+// How what an exchange has to say gets onto the link.
+#pragma once
+
+#include <nuncio/http_exchange.hpp>
+#include <nuncio/link_port.hpp>
+#include <optional>
+
+namespace nuncio {
+
+struct transmitted {
+  bool waits = false;  ///< the rest waits for room in the link: ask again after body_room_interval
+  std::optional<failure>
+      refused{};  ///< why a message could not go at all: the client gets 500 or a cut
+};
+
+/// Sends what `exchange` has to say, as far as `link` has room.
+transmitted transmit(
+    http_exchange& exchange, link_port& link, const std::shared_ptr<const output_gate>& gate);
+
+}  // namespace nuncio
