@@ -89,8 +89,6 @@ walk walk_over(Options options, Ask ask) {
 constexpr auto nowhere = "http://127.0.0.1:1";
 
 struct fixture {
-  fixture() { recommended(config); }
-
   outcome<void> serve(serve_options how) {
     host h{sys, {.endpoint = nowhere}};
     how.name = "room";
@@ -104,8 +102,12 @@ struct fixture {
     return made ? outcome<void>{} : made.error();
   }
 
-  caf::actor_system_config config;
-  caf::actor_system sys{config};
+  struct config : caf::actor_system_config {
+    config() { recommended(*this); }
+  };
+
+  config cfg;
+  caf::actor_system sys{cfg};
 };
 
 }  // namespace
