@@ -12,7 +12,7 @@
 #include <nuncio/sqlite.hpp>
 #include <set>
 
-namespace option_ranges_test {
+namespace option_ranges_host_test {
 
 using namespace nuncio;
 using namespace std::chrono_literals;
@@ -263,4 +263,4 @@ TEST_CASE_FIXTURE(fixture, "every number of the options is checked at the start,
   CHECK(of(spawn({.response_bytes_max = 0})).starts_with("response_bytes_max 0:"));
 }
 
-}  // namespace option_ranges_test
+}  // namespace option_ranges_host_test
