@@ -198,7 +198,8 @@ void engine_actor::finish() {
 }
 
 void engine_actor::finish_if_answered() {
-  if (finishing_ && begun_.empty() && !getf(is_shutting_down_flag)) finish_now();
+  const auto says = sockets_ && sockets_->waits_for_room();
+  if (finishing_ && begun_.empty() && !says && !getf(is_shutting_down_flag)) finish_now();
 }
 
 caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {

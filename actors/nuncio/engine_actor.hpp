@@ -22,6 +22,7 @@
 #include <nuncio/start_info.hpp>
 #include <nuncio/storage_client.hpp>
 #include <nuncio/stream.hpp>
+#include <nuncio/waiting_room.hpp>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -67,6 +68,9 @@ struct instance_context {
   std::size_t response_bytes_max = 20'971'520;  ///< the engine's maxResponsePayloadSize
   /// Of written responses that are kept until they are whole, all of this instance together.
   std::size_t collected_bytes_max = 64UL << 20U;
+  /// Of what is said to clients while the link has no room, of this instance and in all of its host.
+  std::size_t outgoing_bytes_max = 64UL << 20U;
+  std::shared_ptr<waiting_pool> outgoing;
 };
 
 class engine_actor : public caf::event_based_actor {

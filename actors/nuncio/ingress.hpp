@@ -388,7 +388,8 @@ private:
   socket_map sockets_;
   std::shared_ptr<waiting_pool> heads_;  ///< of the WebSockets of all instances
   std::deque<opening> openings_;
-  std::shared_ptr<waiting_pool> waiting_;  ///< what clients of all instances say
+  std::shared_ptr<waiting_pool> waiting_;   ///< what clients of all instances say
+  std::shared_ptr<waiting_pool> outgoing_;  ///< of what is said to them while the link has no room
   release_watch release_;
   std::size_t request_bytes_ = 0;
   std::size_t cancelled_ = 0;  ///< of all instances

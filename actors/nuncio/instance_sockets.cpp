@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <caf/send.hpp>
+#include <nuncio/http_exchange.hpp>
 #include <nuncio/instance_sockets.hpp>
 #include <nuncio/kv_limits.hpp>
 #include <nuncio/storage_error.hpp>
@@ -24,6 +25,10 @@ std::uint64_t wall_clock_ms() {
 }
 
 }  // namespace
+
+instance_sockets::~instance_sockets() {
+  for (const auto& each : outgoing_) room_.give_back(each.cost);
+}
 
 // -- what ingress sent
 
@@ -108,7 +113,8 @@ void instance_sockets::handle_failed(socket& x, std::uint16_t code, std::string_
   if (looking_up_) return failed_early_.push_back({x.shared_from_this(), code, std::string{why}});
   if (x.session.now_in() == socket_session::state::opening) {
     x.dropped.store(true);
-    if (auto accepted = x.session.accept(false)) static_cast<void>(put(x, std::move(*accepted)));
+    if (auto accepted = x.session.accept(false))
+      static_cast<void>(put_short(x, std::move(*accepted)));
   }
   close_and_tell(x, code, why);
 }
@@ -128,10 +134,7 @@ bool instance_sockets::handle_answer(std::uint64_t ticket, const caf::error* err
 }
 
 void instance_sockets::flush() {
-  std::erase_if(closes_, [&](auto& each) {
-    const auto sent = put(*each.first, each.second);
-    return sent || sent.error().code != errc::queue_full;
-  });
+  send_waiting();
   write_records(false);
   if (!std::exchange(acks_due_, false)) return;
   for (auto& [ticket, x] : all_)
@@ -150,7 +153,7 @@ outcome<void> instance_sockets::accept(socket& x, const accept_options& options)
   auto message = x.session.accept(options.hibernate);
   if (!message) return message.error();
   x.state = bytes::copy_of(options.state.span());
-  if (auto sent = put(x, std::move(*message)); !sent) {
+  if (auto sent = put_short(x, std::move(*message)); !sent) {
     give_up(x, sent.error().message);
     return sent;
   }
@@ -166,11 +169,17 @@ outcome<void> instance_sockets::accept(socket& x, const accept_options& options)
 }
 
 outcome<void> instance_sockets::send(socket& x, bytes data, bool binary) {
+  const auto size = data.size();
   auto message = x.session.send(std::move(data), binary);
   if (!message) return message.error();
-  if (x.unsent.load() <= x.context->serving->socket_unsent_bytes_max)
-    if (auto sent = put(x, std::move(*message)); sent || sent.error().code == errc::cancelled)
-      return sent;
+  if (x.unsent.load() <= x.context->serving->socket_unsent_bytes_max) {
+    // What is long leaves room for what is short.
+    const auto at_once = outgoing_.empty() &&
+                         (size <= http_chunk_bytes_max || x.context->link->has_room_for_bodies());
+    const auto sent = at_once ? put(x, std::move(*message)) : failure{errc::queue_full, "it waits"};
+    if (sent || sent.error().code == errc::cancelled) return sent;
+    if (sent.error().code == errc::queue_full && wait_for_room(x, *message)) return {};
+  }
   // What was not taken leaves a gap, so this is its end.
   close_and_tell(x, close_later, "the client reads too slowly");
   return failure{
@@ -182,7 +191,7 @@ outcome<void> instance_sockets::close(socket& x, std::uint16_t code, std::string
   if (!message) return message.error();
   const auto kept = x.shared_from_this();
   forget(x);  // first: ingress must know before the engine answers
-  put_close(x, std::move(*message));
+  static_cast<void>(put_short(x, std::move(*message)));
   return {};
 }
 
@@ -191,7 +200,7 @@ outcome<void> instance_sockets::refuse(socket& x, std::uint16_t code, std::strin
   if (auto good = check_close(code, reason); !good) return good;
   auto accepted = x.session.accept(false);
   if (!accepted) return accepted.error();
-  if (auto sent = put(x, std::move(*accepted)); !sent) {
+  if (auto sent = put_short(x, std::move(*accepted)); !sent) {
     give_up(x, sent.error().message);
     return sent;
   }
@@ -221,6 +230,13 @@ void instance_sockets::handle_down(bool for_good) {
       unsaved_.insert(ticket);
     }
   }
+  if (!outgoing_.empty())
+    log_limited(
+        owner_->context(),
+        log_level::warning,
+        "an actor has ended before the link had room for what it said to its clients",
+        {{"actor", owner_->context().start.self.actor.str()},
+         {"messages", fmt::to_string(outgoing_.size())}});
   write_records(true);
   all_.clear();
 }
@@ -235,22 +251,67 @@ std::vector<connection> instance_sockets::open() const {
 
 // -- helpers
 
-outcome<void> instance_sockets::put(socket& x, protocol::to_rivet_tunnel_message message) {
+outcome<void> instance_sockets::put(socket& x, protocol::to_rivet_tunnel_message&& message) {
   const std::shared_ptr<const output_gate> gate{x.context, &x.context->gate};
   return x.context->link->send(gate, std::move(message), {x.shared_from_this(), &x.unsent});
 }
 
-// A close that finds no room goes later: without it the client would wait for ever.
-void instance_sockets::put_close(socket& x, protocol::to_rivet_tunnel_message message) {
-  if (auto sent = put(x, message); !sent && sent.error().code == errc::queue_full)
-    closes_.emplace_back(x.shared_from_this(), std::move(message));
+// Accepts and closes, without which the client would wait for ever: one for each socket, so they need no bound.
+outcome<void> instance_sockets::put_short(socket& x, protocol::to_rivet_tunnel_message message) {
+  if (outgoing_.empty())
+    if (const auto sent = put(x, std::move(message)); sent || sent.error().code != errc::queue_full)
+      return sent;
+  outgoing_.push_back({x.shared_from_this(), std::move(message), 0, 0});
+  ask_for_room();
+  return {};
+}
+
+// @returns false if there is no room to wait in
+bool instance_sockets::wait_for_room(socket& x, protocol::to_rivet_tunnel_message& message) {
+  using said = protocol::to_rivet_web_socket_message;
+  const auto& data = std::get<said>(message.message_kind).data;
+  const auto* before =
+      outgoing_.empty() ? nullptr : std::get_if<said>(&outgoing_.back().message.message_kind);
+  // What is said to many is kept once.
+  const auto shared = before != nullptr && before->data.view().data() == data.view().data();
+  const auto cost = waiting_message_bytes + (shared ? 0 : data.size());
+  if (room_.take(cost) != waiting_share::verdict::taken) return false;
+  const auto size = data.size();
+  x.unsent.fetch_add(size);
+  outgoing_.push_back({x.shared_from_this(), std::move(message), size, cost});
+  ask_for_room();
+  return true;
+}
+
+// Up to where bodies wait, too: above it there is room for what others say.
+void instance_sockets::send_waiting() {
+  while (!outgoing_.empty() && owner_->context().link->has_room_for_bodies()) {
+    auto& next = outgoing_.front();
+    const auto to = next.to;
+    const auto sent = put(*to, std::move(next.message));
+    if (!sent && sent.error().code == errc::queue_full) break;
+    to->unsent.fetch_sub(next.size);
+    room_.give_back(next.cost);
+    outgoing_.pop_front();
+  }
+  if (!outgoing_.empty()) ask_for_room();
+}
+
+void instance_sockets::handle_room() {
+  room_asked_ = false;
+  send_waiting();
+}
+
+void instance_sockets::ask_for_room() {
+  if (!std::exchange(room_asked_, true))
+    owner_->delayed_send(owner_, body_room_interval, socket_room_tick{});
 }
 
 void instance_sockets::close_and_tell(socket& x, std::uint16_t code, std::string_view reason) {
   auto message = x.session.close(code, reason);
   if (!message) return;
   internal::tell(*x.context, socket_over{x.context->start.self, x.session.id(), x.ticket});
-  put_close(x, std::move(*message));
+  static_cast<void>(put_short(x, std::move(*message)));
   tell(x, code, reason);
 }
 

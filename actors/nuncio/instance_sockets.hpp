@@ -68,7 +68,14 @@ class instance_sockets {
 public:
   /// @param owner  of all of them; outlives this
   instance_sockets(engine_actor* owner, storage_client& storage)
-      : owner_(owner), storage_(storage) {}
+      : owner_(owner), storage_(storage) {
+    const auto& context = owner->context();
+    room_.join(context.outgoing, outgoing_bytes_reserved, context.outgoing_bytes_max);
+  }
+
+  ~instance_sockets();
+  instance_sockets(const instance_sockets&) = delete;
+  instance_sockets& operator=(const instance_sockets&) = delete;
 
   /// The engine says that these are still there: goes on with those of which something is stored, closes the others, and
   /// forgets what is stored of any that is gone. Goes on as well with those that the engine may not have listed yet.
@@ -101,6 +108,12 @@ public:
   void handle_told();
   /// Sends acks and what found no room before; to be called again while wants_flush().
   void flush();
+  /// The link may have room for what waits.
+  void handle_room();
+
+  /// Something that was said to a client waits for room in the link.
+  [[nodiscard]] bool waits_for_room() const { return !outgoing_.empty(); }
+
   /// What turns have changed is stored, in one request for many.
   void handle_flush();
 
@@ -112,8 +125,7 @@ public:
   [[nodiscard]] bool holds(const socket& x) const { return all_.contains(x.ticket); }
 
   [[nodiscard]] bool wants_flush() const {
-    return acks_due_ || !closes_.empty() ||
-           (!flush_asked_ && (!unsaved_.empty() || !unerased_.empty()));
+    return acks_due_ || (!flush_asked_ && (!unsaved_.empty() || !unerased_.empty()));
   }
 
   // -- what the actor says
@@ -140,8 +152,22 @@ private:
     std::string why;
   };
 
-  outcome<void> put(socket& x, protocol::to_rivet_tunnel_message message);
-  void put_close(socket& x, protocol::to_rivet_tunnel_message message);
+  /// What is said to a client while the link has no room.
+  struct waiting_output {
+    socket_ptr to;
+    protocol::to_rivet_tunnel_message message;
+    std::size_t size;  ///< of its data, which its client has not got
+    std::size_t cost;  ///< taken of `room_`
+  };
+
+  /// Beside the room of the host.
+  static constexpr std::size_t outgoing_bytes_reserved = 64UL << 10U;
+
+  outcome<void> put(socket& x, protocol::to_rivet_tunnel_message&& message);
+  outcome<void> put_short(socket& x, protocol::to_rivet_tunnel_message message);
+  bool wait_for_room(socket& x, protocol::to_rivet_tunnel_message& message);
+  void send_waiting();
+  void ask_for_room();
   void acknowledge(socket& x, const socket_message& m);
   void close_and_tell(socket& x, std::uint16_t code, std::string_view reason);
   void tell(socket& x, std::uint16_t code, std::string_view reason);
@@ -166,8 +192,9 @@ private:
   engine_actor* owner_;
   storage_client& storage_;
   std::unordered_map<std::uint64_t, socket_ptr> all_;  ///< by ticket
-  std::vector<std::pair<socket_ptr, protocol::to_rivet_tunnel_message>>
-      closes_;                             ///< that found no room
+  std::deque<waiting_output> outgoing_;                ///< in order
+  waiting_share room_;                                 ///< of `outgoing_`
+  bool room_asked_ = false;
   std::optional<socket_message> in_hand_;  ///< that a handler is dealing with
   bool acks_due_ = false;
   std::uint64_t next_own_ = ~std::uint64_t{};  ///< ticket for what is not made by ingress

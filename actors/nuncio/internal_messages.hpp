@@ -309,6 +309,9 @@ struct tell_restored {};
 /// To an instance: acks of its sockets are due.
 struct socket_tick {};
 
+/// To an instance: what it says to clients may find room in the link again.
+struct socket_room_tick {};
+
 /// All that was in the mailbox when it was sent has been dealt with.
 struct flush {};
 
@@ -361,6 +364,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_repeated)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_failed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_order)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_room_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::tell_restored)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::processed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::outbox_batch)

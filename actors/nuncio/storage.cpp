@@ -51,6 +51,11 @@ caf::behavior storage::make_behavior() {
         requests_.handle_link_over(x.why);
         flush();
       },
+      [this](room_tick) {
+        room_asked_ = false;
+        requests_.handle_room();
+        flush();
+      },
       [this](const tick& x) {
         if (x.serial != tick_serial_) return;
         tick_at_.reset();
@@ -83,6 +88,8 @@ void storage::flush() {
     const auto sent = options_.link->send(frame->gate, frame->connection, frame->message);
     if (!sent) requests_.handle_not_sent(frame->id, sent.error());
   }
+  if (requests_.waits_for_room() && !std::exchange(room_asked_, true))
+    delayed_send(this, body_room_interval, internal::room_tick{});
   while (const auto result = requests_.poll_result()) {
     const auto waited = waiting_.extract(result->ticket);
     for (const auto& each : waited.mapped()) each->complete(result->content);

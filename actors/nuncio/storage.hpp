@@ -45,6 +45,7 @@ private:
   std::uint64_t next_ticket_ = 1;
   std::uint64_t tick_serial_ = 0;
   std::optional<time_point> tick_at_;
+  bool room_asked_ = false;
   internal::system_watch system_watch_;
 };
 

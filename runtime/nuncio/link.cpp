@@ -483,7 +483,7 @@ struct link::impl final : websocket_handler {
 
   void free_charge(const outbound& x) {
     if (x.charge == 0) return;
-    outbound_bytes.fetch_sub(x.charge);
+    (x.what == outbound::kind::storage ? storage_bytes : outbound_bytes).fetch_sub(x.charge);
     if (x.meter) x.meter->fetch_sub(x.charge);
   }
 
@@ -597,12 +597,11 @@ struct link::impl final : websocket_handler {
     if (first) socket.wake();
   }
 
-  outcome<void> charge(std::size_t n) {
-    if (outbound_bytes.fetch_add(n) + n <= options.outbound_bytes_max) return {};
-    outbound_bytes.fetch_sub(n);
+  static outcome<void> charge(std::atomic<std::size_t>& used, std::size_t n, std::size_t most) {
+    if (used.fetch_add(n) + n <= most) return {};
+    used.fetch_sub(n);
     return failure{
-        errc::queue_full,
-        fmt::format("the outbound queue holds its most: {} bytes", options.outbound_bytes_max)};
+        errc::queue_full, fmt::format("the outbound queue holds its most: {} bytes", most)};
   }
 
   link_listener& listener;
@@ -642,7 +641,7 @@ struct link::impl final : websocket_handler {
   std::atomic<epoch> connection = 0;
   std::atomic<std::uint64_t> term = 1;
   std::atomic<bool> up = false, closing = false, over = false;
-  std::atomic<std::size_t> outbound_bytes = 0, held_messages = 0, held_bytes = 0;
+  std::atomic<std::size_t> outbound_bytes = 0, storage_bytes = 0, held_messages = 0, held_bytes = 0;
 
   struct {  // written by the service thread only
     std::atomic<std::uint64_t> dials, connections, messages_in, bytes_in, frames_out, bytes_out,
@@ -705,7 +704,10 @@ outcome<void> link::send(
   x.version = self.version.load();
   auto encoded = self.encode(request, x.version);
   if (!encoded) return encoded.error();
-  if (auto charged = self.charge(encoded->size()); !charged) return charged;
+  if (auto charged =
+          self.charge(self.storage_bytes, encoded->size(), self.options.outbound_storage_bytes_max);
+      !charged)
+    return charged;
   x.charge = encoded->size();
   x.encoded = std::move(*encoded);
   x.gate = std::move(gate);
@@ -730,7 +732,10 @@ outcome<void> link::send(
   };
   auto encoded = self.encode(whole, x.version);
   if (!encoded) return refuse(encoded.error());
-  if (auto charged = self.charge(encoded->size()); !charged) return refuse(charged.error());
+  if (auto charged =
+          self.charge(self.outbound_bytes, encoded->size(), self.options.outbound_bytes_max);
+      !charged)
+    return refuse(charged.error());
   x.charge = encoded->size();
   x.encoded = std::move(*encoded);
   x.message = std::move(kept);
@@ -786,7 +791,7 @@ link_stats link::stats() const {
       .frames_out = c.frames_out,
       .bytes_out = c.bytes_out,
       .pongs = c.pongs,
-      .outbound_bytes = impl_->outbound_bytes,
+      .outbound_bytes = impl_->outbound_bytes + impl_->storage_bytes,
       .discarded = c.discarded,
       .moved = c.moved,
       .bad_frames = c.bad_frames,

@@ -38,9 +38,11 @@ struct link_options {
   websocket_options socket;
   connection_policy_options policy;
   lease_options lease;
-  /// Bodies and headers of queued and not yet confirmed outbound messages, in bytes. Parts of bodies that are streamed may
+  /// Bodies and headers of messages for clients that are queued or not yet confirmed, in bytes. Parts of bodies that are streamed may
   /// take half of it; they wait for room, while anything else is refused above it.
   std::size_t outbound_bytes_max = 64UL << 20U;
+  /// The same of queued storage requests, which so have room however much clients are told; as long as the longest message.
+  std::size_t outbound_storage_bytes_max = 32UL << 20U;
   /// Inbound messages handed over and not granted back: over either bound the socket is not read.
   std::size_t inbound_messages_max = 16384;
   std::size_t inbound_bytes_max = 64UL << 20U;

@@ -169,6 +169,9 @@ void storage_requests::handle_not_sent(std::uint32_t id, const failure& why) {
   if (why.code == errc::link_lost) {  // handle_link_down follows
     connection_ = 0;
     waiting_.emplace(x->order, x);
+  } else if (why.code == errc::queue_full) {
+    full_ = true;
+    waiting_.emplace(x->order, x);
   } else {
     fail(*x, why.code, why.message);
   }
@@ -262,7 +265,7 @@ void storage_requests::expire(time_point now) {
 // -- outputs ------------------------------------------------------------------------
 
 std::optional<storage_requests::frame> storage_requests::poll_transmit() {
-  while (connection_ != 0 && !waiting_.empty()) {
+  while (connection_ != 0 && !full_ && !waiting_.empty()) {
     auto& x = *waiting_.begin()->second;
     if (!x.what.gate->open.load()) {  // ingress has closed it and says so later
       fail(x, errc::cancelled, "this instance has been ended");

@@ -84,8 +84,10 @@ public:
   void handle_link_down();
   /// The link will not come back: everything fails, now and from now on.
   void handle_link_over(const failure& why);
-  /// The link did not take frame `id`: nothing of it was sent.
+  /// The link did not take frame `id`: nothing of it was sent. After queue_full it waits, and so do all behind it.
   void handle_not_sent(std::uint32_t id, const failure& why);
+  /// The link may have room again.
+  void handle_room() { full_ = false; }
   /// Any message of the engine; those that answer no storage request are ignored.
   void handle_message(const protocol::to_envoy& message);
   /// The head of an answer that is longer than the link takes: its request fails, and is not sent again.
@@ -102,6 +104,9 @@ public:
   [[nodiscard]] std::optional<result> poll_result();
   [[nodiscard]] std::optional<finished> poll_finished();
   [[nodiscard]] std::optional<time_point> poll_timeout() const;
+
+  /// Nothing is sent before handle_room().
+  [[nodiscard]] bool waits_for_room() const { return full_; }
 
   [[nodiscard]] const storage_stats& stats() const { return stats_; }
 
@@ -150,6 +155,7 @@ private:
   std::multimap<time_point, actor_ref> give_ups_;
   std::optional<failure> over_;
   epoch connection_ = 0;  ///< 0: down
+  bool full_ = false;     ///< the link has no room
   std::uint64_t next_order_ = 1;
   std::uint32_t next_id_ = 1;
 };

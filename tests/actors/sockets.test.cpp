@@ -61,6 +61,7 @@ caf::behavior doorman(engine_actor* self, notes_ptr n) {
         return http_response{};
       },
       [=](const std::string& order) {
+        if (order.starts_with("say ")) self->broadcast(text{order.substr(4)});
         if (order == "accept") CHECK(n->sockets.back().accept());
         if (order == "fill")  // more than one actor may ask of storage at once
           for (int i = 0; i < 5000; ++i)
@@ -112,6 +113,11 @@ struct fixture : hosted {
     n->sockets.clear();
     n->self = nullptr;
     n->other = nullptr;
+  }
+
+  void order(std::string what) {
+    caf::anon_send(n->self, std::move(what));
+    host.settle();
   }
 
   strings said() { return std::exchange(n->seen, {}); }
@@ -341,6 +347,91 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a client that reads too slowly is 
   CHECK(sent() == strings{"1 #2 socket close 1013"});
   CHECK(said() == strings{"open /", "closed 1013 the client reads too slowly"});
   CHECK(host.stats().sockets_open == 0);
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "I13 backpressure: what is said while the link has no room goes later, in its order") {
+  host.open_socket(a, 1);
+  sent();
+  host.link->refuse_tunnel = failure{errc::queue_full, "full"};
+  host.open_socket(a, 2);
+  host.socket_says(1, 1, "one");
+  order("say two");
+  host.socket_says(2, 1, "close");
+  CHECK(sent().empty());
+  CHECK(host.stats().sockets_open == 1);
+  host.link->refuse_tunnel.reset();
+  host.pass(body_room_interval);
+  auto lines = sent();
+  std::stable_sort(lines.begin(), lines.end(), [](const auto& x, const auto& y) {
+    return x[0] < y[0];  // a broadcast has no order among its clients
+  });
+  CHECK(
+      lines == strings{
+                   "1 #1 socket text one",
+                   "1 #2 socket text two",
+                   "2 #0 socket open",
+                   "2 #1 socket text two",
+                   "2 #2 socket close 4001"});
+  order("say three");
+  CHECK(sent() == strings{"1 #3 socket text three"});
+  CHECK(host.stats().sockets_open == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "long messages leave room in the link for short ones of other actors") {
+  const auto b = instance_of("b");
+  host.open_socket(a, 1);
+  const auto of_a = n->self;
+  host.start_accepted(b, "doorman");
+  host.open_socket(b, 2);
+  sent();
+  host.link->room_for_bodies = false;
+  caf::anon_send(of_a, "say " + std::string(http_chunk_bytes_max + 1, 'x'));
+  host.settle();
+  CHECK(sent().empty());
+  host.socket_says(2, 1, "short");
+  CHECK(sent() == strings{"2 #1 socket text short"});
+  host.link->room_for_bodies = true;
+  host.pass(body_room_interval);
+  CHECK(sent().size() == 1);
+}
+
+TEST_CASE(
+    "I13 backpressure: what waits for room in the link has a bound, and counts once for many") {
+  auto options = fixture::small();
+  options.waiting.actor_bytes_max = 1'000'000;
+  fixture x{options};
+  for (std::uint32_t i = 1; i <= 3; ++i) x.host.open_socket(x.a, i);
+  x.sent();
+  x.host.link->refuse_tunnel = failure{errc::queue_full, "full"};
+  x.order("say " + std::string(600'000, 'x'));
+  CHECK(x.host.stats().sockets_open == 3);
+  x.order("say " + std::string(600'000, 'y'));
+  CHECK(x.host.stats().sockets_open == 0);
+  x.host.link->refuse_tunnel.reset();
+  x.host.pass(body_room_interval);
+  const auto lines = x.sent();
+  REQUIRE(lines.size() == 6);  // nobody has a gap: what was said first, then the close
+  for (std::size_t i = 3; i < 6; ++i) CHECK(lines[i].ends_with("socket close 1013"));
+  // All room is back.
+  x.host.open_socket(x.a, 4);
+  x.host.link->refuse_tunnel = failure{errc::queue_full, "full"};
+  x.order("say " + std::string(600'000, 'z'));
+  CHECK(x.host.stats().sockets_open == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "an actor that is to stop says first what waits for room") {
+  host.open_socket(a, 1, "/hibernate");
+  sent();
+  host.link->refuse_tunnel = failure{errc::queue_full, "full"};
+  order("say last words");
+  host.stop(a);
+  host.pass(1s);
+  host.link->refuse_tunnel.reset();
+  host.pass(body_room_interval);
+  const auto lines = sent();
+  CHECK(std::count(lines.begin(), lines.end(), "1 #1 socket text last words") == 1);
+  CHECK(lines.back() == "event a/1:501 stopped ok");
 }
 
 TEST_CASE_FIXTURE(fixture, "a close that finds no room goes later") {

@@ -642,8 +642,10 @@ TEST_CASE("link: the outbound queue is bounded in bytes, and free again once the
       if (seen.back() == "tunnel 100") done.set();
     }
   }};
-  hosting host{
-      server.port(), [](link_options& o) { o.outbound_bytes_max = std::size_t{16} << 20U; }};
+  hosting host{server.port(), [](link_options& o) {
+                 o.outbound_bytes_max = std::size_t{16} << 20U;
+                 o.outbound_storage_bytes_max = 2 * part;
+               }};
   REQUIRE(host.await_live());
   std::uint16_t taken = 0;
   const auto meter = std::make_shared<output_meter>(0);
@@ -662,8 +664,12 @@ TEST_CASE("link: the outbound queue is bounded in bytes, and free again once the
   // Written is not read: parts in the kernel count until a pong has said so. 64 parts would be 16 MiB but for their heads.
   CHECK(taken == 63);
   CHECK(*meter == host.uplink.stats().outbound_bytes);
-  CHECK(host.uplink.send(host.gate, 1, hosting::kv(3, part)).error().code == errc::queue_full);
   CHECK(!host.uplink.has_room_for_bodies());
+  // What actors store has room of its own, with a bound of its own: two parts and their heads are above it.
+  const auto clients = host.uplink.stats().outbound_bytes;
+  REQUIRE(host.uplink.send(host.gate, 1, hosting::kv(3, part)).ok());
+  CHECK(host.uplink.send(host.gate, 1, hosting::kv(4, part)).error().code == errc::queue_full);
+  CHECK(*meter == clients);
   // Acks and events have a bound of their own, one frame in flight.
   CHECK(host.uplink.send(frame_class::ack, 1, hosting::ack(7)).ok());
   full.set();
@@ -675,7 +681,7 @@ TEST_CASE("link: the outbound queue is bounded in bytes, and free again once the
   CHECK(host.uplink.has_room_for_bodies());
   REQUIRE(host.tunnel(bulk).ok());
   REQUIRE(done.await());
-  CHECK(seen.size() == taken + 2U);
+  CHECK(seen.size() == taken + 3U);
 }
 
 TEST_CASE("link: close() sends all that is queued, then a close frame, and that was the end") {

@@ -283,6 +283,7 @@ private:
   // -- what leaves
 
   void drain() {
+    if (std::exchange(full_, false)) machine_.handle_room();
     while (const auto frame = machine_.poll_transmit()) transmit(*frame);
     while (const auto result = machine_.poll_result()) take(*result);
     while (const auto over = machine_.poll_finished()) finish(over->who);
@@ -295,6 +296,7 @@ private:
     auto& x = all_.at(ticket);
     const auto& of = instances_.at(x.who);
     must(link_ != 0 && frame.connection == link_, "storage", "sent without a connection");
+    must(!full_, "storage", "sent while the link has no room");
     must(of.gate->open, "I14 single writer", "sent behind a closed gate");
     must(!of.finished, "I14 single writer", "sent for an instance that is finished");
     must(x.at == fate::waiting && x.ended == 0, "storage", "sent again, or after its end");
@@ -318,7 +320,12 @@ private:
       down_due_ = true;
       return machine_.handle_not_sent(id, {errc::link_lost, "gone"});
     }
-    x.code = random_.percent(50) ? errc::queue_full : errc::malformed;
+    if (random_.percent(50)) {
+      x.taken_back = true;
+      full_ = true;
+      return machine_.handle_not_sent(id, {errc::queue_full, "no room"});
+    }
+    x.code = errc::malformed;
     x.cause = storage_row::not_taken;
     machine_.handle_not_sent(id, {*x.code, "not taken"});
   }
@@ -772,6 +779,7 @@ private:
 
   epoch link_ = 0, connections_ = 0;
   bool down_due_ = false, over_ = false;
+  bool full_ = false;  // the link has said so
   std::deque<on_wire> wire_;
   std::vector<on_wire> answers_;
 
