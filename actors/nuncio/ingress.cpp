@@ -22,7 +22,8 @@ constexpr duration drain_log_interval = 1s;
 // Actors of one flush that ingress launches itself.
 constexpr std::size_t launches_max = 16;
 
-// What is remembered of requests that were aborted before they came, and of messages that found no room.
+// What is remembered of requests that were aborted before they came, of messages that found no room, and of WebSockets
+// that were closed here.
 constexpr std::size_t early_bytes_max = 4UL << 20U;
 
 // What a Start takes from the heap of ingress's thread, roughly (docs/benchmarks.md), and for how many it is extended.
@@ -99,7 +100,9 @@ ingress::ingress(caf::actor_config& cfg, ingress_options options, caf::actor ack
       aborted_early_(options_.start_limit, early_bytes_max),
       left_(options_.listed_limit, options_.left_bytes_max),
       hibernated_(duration::max(), options_.left_bytes_max),
+      stray_room_(std::make_shared<waiting_pool>(options_.waiting.actor_bytes_max, waiting_)),
       stray_lost_(duration::max(), early_bytes_max),
+      ended_(options_.start_limit, early_bytes_max),
       own_gate_(std::make_shared<const output_gate>(0)),
       system_watch_(home_system()) {}
 

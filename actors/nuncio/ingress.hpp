@@ -210,11 +210,16 @@ private:
 
   using socket_map = std::unordered_map<exchange_id, socket_route>;
 
-  /// A client's message of which no socket is known.
+  /// What a client says on a WebSocket that is not known.
   struct stray {
-    exchange_id exchange;
-    std::uint16_t index;
-    protocol::to_envoy_web_socket_message message;
+    stray() = default;
+    stray(const stray&) = delete;
+    stray& operator=(const stray&) = delete;
+
+    ~stray() { share.give_back(share.used()); }
+
+    waiting_share share;
+    std::vector<std::pair<std::uint16_t, protocol::to_envoy_web_socket_message>> said;
   };
 
   /// Whose time to accept runs out next is the first.
@@ -302,6 +307,8 @@ private:
       const exchange_id& exchange,
       std::uint16_t index,
       protocol::to_envoy_web_socket_message& message);
+  [[nodiscard]] bool may_be_restored(const exchange_id& exchange);
+  void note_ended(const exchange_id& exchange);
   void end_restoring(instance& x);
   fate take_fate(const exchange_id& exchange);
   void handle_unknown_close(const exchange_id& exchange);
@@ -401,10 +408,13 @@ private:
   /// Actors that left hibernating WebSockets: their next instance looks for those that are not listed, too. Without room
   /// every next instance looks.
   known_for<actor_id, std::monostate> hibernated_;
-  std::vector<stray> strays_;  ///< while instances are restoring: it may turn out whose they are
-  std::size_t stray_bytes_ = 0;
+  /// While instances are restoring: it may turn out whose they are. Bounded as if they were all of one actor.
+  std::unordered_map<exchange_id, stray> strays_;
+  std::shared_ptr<waiting_pool> stray_room_;
   /// Of these there was no room for one.
   known_for<exchange_id, std::monostate> stray_lost_;
+  /// WebSockets that were closed here a moment ago: what is on its way of them is nobody's.
+  known_for<exchange_id, std::monostate> ended_;
   std::size_t restoring_ = 0;  ///< instances
   alarm_map alarms_;
   std::vector<protocol::to_envoy_commands> held_;  ///< until the engine's clock is known

@@ -53,6 +53,7 @@ void ingress::handle_socket_open(
   to->busy_at = now_;
   sockets_.emplace(exchange, socket_route{made, socket_intake{id.message_index}});
   to->sockets.insert(exchange);
+  static_cast<void>(ended_.take(exchange));
   if (openings_.size() >= 2 * options_.host_sockets_max) drop_stale_openings();
   openings_.push_back({options_.now() + options_.accept_limit, exchange, ticket});
   internal::deliver(
@@ -70,7 +71,9 @@ void ingress::handle_socket_message(
     case socket_intake::verdict::fresh:
       break;
     case socket_intake::verdict::duplicate:
-      if (to->handle) caf::anon_send(to->handle, internal::socket_repeated{connection{r.socket}});
+      // Once for any number: what it leads to is one ack.
+      if (to->handle && !r.socket->repeated.exchange(true))
+        caf::anon_send(to->handle, internal::socket_repeated{connection{r.socket}});
       return;
     case socket_intake::verdict::lost:
       return end_socket(at, close_failed, "a message of this WebSocket was lost");
@@ -108,7 +111,7 @@ void ingress::handle_long_socket_message(const protocol::message_id& id) {
   doubted_.erase(exchange);
   const auto at = sockets_.find(exchange);
   if (at == sockets_.end()) {
-    if (restoring_ != 0) static_cast<void>(stray_lost_.add(exchange, {}, now_));
+    if (may_be_restored(exchange)) static_cast<void>(stray_lost_.add(exchange, {}, now_));
     return;
   }
   auto& r = at->second;
@@ -164,6 +167,7 @@ void ingress::handle_socket_over(const internal::socket_over& what) {
   const auto at = sockets_.find(what.exchange);
   if (at == sockets_.end() || at->second.socket->ticket != what.ticket) return;
   if (!at->second.accepted) ++stats_.sockets_refused;
+  note_ended(what.exchange);
   erase_socket(at);
 }
 
@@ -199,6 +203,7 @@ void ingress::list_socket(instance& x, const exchange_id& exchange) {
   give_room(x, *made);
   socket_route r{made, socket_intake::restored()};
   r.accepted = r.hibernates = r.restoring = true;
+  static_cast<void>(ended_.take(exchange));
   sockets_.emplace(exchange, std::move(r));
   x.sockets.insert(exchange);
   x.listed.push_back(std::move(made));
@@ -228,7 +233,7 @@ void ingress::handle_sockets_restored(const internal::sockets_restored& what) {
 
 void ingress::route_unlisted(instance& x, const internal::socket_ptr& socket) {
   const auto id = socket->session.id();
-  const auto known = take_fate(id);
+  const auto known = ended_.take(id) ? fate::closed : take_fate(id);
   if (known == fate::closed)
     return caf::anon_send(
         x.handle,
@@ -249,11 +254,14 @@ void ingress::route_unlisted(instance& x, const internal::socket_ptr& socket) {
   if (known == fate::unknown) return end_socket(at, close_restart, not_restored);
   if (stray_lost_.take(id) || stray_lost_.incomplete(now_))
     return end_socket(at, close_failed, "a message of this WebSocket was lost");
-  for (auto& each : strays_)
-    if (each.exchange == id) {
-      handle_socket_message(at, each.index, each.message);
-      if (!sockets_.contains(id)) return;
-    }
+  const auto strays = strays_.find(id);
+  if (strays == strays_.end()) return;
+  auto said = std::move(strays->second.said);
+  strays_.erase(strays);
+  for (auto& [index, message] : said) {
+    handle_socket_message(at, index, message);
+    if (!sockets_.contains(id)) return;
+  }
 }
 
 bool ingress::has_room_for_socket(const instance& x) const {
@@ -278,25 +286,36 @@ void ingress::give_room(instance& x, internal::socket& to) {
       own != 0 ? own : options_.waiting.socket_bytes_max);
 }
 
+bool ingress::may_be_restored(const exchange_id& exchange) {
+  return restoring_ != 0 && ended_.find(exchange) == nullptr;
+}
+
 // Without room the first ones stay, so that what is missing can be told by its index, or here.
 void ingress::keep_stray(
     const exchange_id& exchange,
     std::uint16_t index,
     protocol::to_envoy_web_socket_message& message) {
-  if (restoring_ == 0) return;
-  const auto cost = message.data.size() + waiting_message_bytes;
-  if (!strays_.empty() && stray_bytes_ + cost > options_.waiting.socket_bytes_max) {
+  if (!may_be_restored(exchange)) return;
+  const auto [at, first] = strays_.try_emplace(exchange);
+  auto& kept = at->second;
+  if (first) kept.share.join(stray_room_, 0, options_.waiting.socket_bytes_max);
+  if (kept.share.take(message.data.size() + waiting_message_bytes) !=
+      waiting_share::verdict::taken) {
     static_cast<void>(stray_lost_.add(exchange, {}, now_));
+    if (first) strays_.erase(at);
     return;
   }
-  stray_bytes_ += cost;
-  strays_.push_back({exchange, index, std::move(message)});
+  kept.said.emplace_back(index, std::move(message));
+}
+
+// Without room what is on its way of it may be kept for a while.
+void ingress::note_ended(const exchange_id& exchange) {
+  static_cast<void>(ended_.add(exchange, {}, options_.now()));
 }
 
 void ingress::end_restoring(instance& x) {
   if (!std::exchange(x.restoring, false) || --restoring_ != 0) return;
-  strays_ = {};
-  stray_bytes_ = 0;
+  strays_ = decltype(strays_){};
   stray_lost_.clear();
 }
 
@@ -312,6 +331,7 @@ void ingress::close_unaccepted(
 
 // Accepted first: what is refused is opened again by the gateway (docs/protocol.md G.6).
 void ingress::refuse_socket(const exchange_id& id, std::uint16_t code, std::string_view why) {
+  note_ended(id);
   const protocol::to_rivet_web_socket_close no{code, text{why}, false};
   send_answer({{id.gateway, id.request, 0}, protocol::to_rivet_web_socket_open{false}}, own_gate_);
   send_answer({{id.gateway, id.request, 1}, no}, own_gate_);
@@ -345,6 +365,7 @@ void ingress::end_socket(socket_map::iterator at, std::uint16_t code, std::strin
   if (const auto* x = find(at->second.who()); x != nullptr && x->handle)
     caf::anon_send<caf::message_priority::high>(
         x->handle, internal::socket_failed{connection{at->second.socket}, code, std::string{why}});
+  note_ended(at->first);
   erase_socket(at);
 }
 

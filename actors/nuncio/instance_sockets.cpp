@@ -105,6 +105,7 @@ void instance_sockets::handle_closed(socket& x) {
 }
 
 void instance_sockets::handle_repeated(socket& x) {
+  x.repeated.store(false);
   x.session.handle_duplicate();
   acks_due_ = acks_due_ || x.session.ack_due();
 }

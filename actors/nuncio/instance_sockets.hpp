@@ -58,8 +58,9 @@ struct socket : std::enable_shared_from_this<socket> {
   std::shared_ptr<waiting_pool> heads;  ///< where head_cost() is counted; null while it is not
 
   // -- shared: ingress adds, the instance takes away
-  waiting_share waiting;              ///< of messages that no handler has had yet
-  std::atomic<bool> dropped = false;  ///< ingress has no use for it any more
+  waiting_share waiting;               ///< of messages that no handler has had yet
+  std::atomic<bool> dropped = false;   ///< ingress has no use for it any more
+  std::atomic<bool> repeated = false;  ///< the instance is to hear that a message has come again
 };
 
 using socket_ptr = std::shared_ptr<socket>;

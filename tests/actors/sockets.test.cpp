@@ -670,6 +670,34 @@ TEST_CASE_FIXTURE(fixture, "hibernating: messages are acked once their handler h
 }
 
 TEST_CASE_FIXTURE(
+    fixture,
+    "I13 backpressure: of a message that comes again and again a busy actor is told once") {
+  host.open_socket(a, 1, "/hibernate");
+  host.socket_says(1, 1, "one");
+  host.pass(1s);
+  sent();
+  const auto& socket = n->sockets.front().get();
+  const auto refer_to_it = [&] {
+    std::vector<protocol::to_envoy> again;
+    for (int i = 0; i < 100; ++i)
+      again.push_back(sim_host::tunnel(
+          1, 1, protocol::to_envoy_web_socket_message{bytes{std::string{"one"}}, false}));
+    const auto before = socket.use_count();
+    host.batch(std::move(again));
+    host.sim.scheduler().try_run_once();  // ingress alone
+    const auto more = socket.use_count() - before;
+    host.settle();
+    return more;
+  };
+  CHECK(refer_to_it() == 1);  // each message about it that waits in a mailbox does
+  host.pass(1s);
+  CHECK(sent() == strings{"1 #3 socket ack 1"});
+  CHECK(refer_to_it() == 1);
+  host.pass(1s);
+  CHECK(sent() == strings{"1 #4 socket ack 1"});
+}
+
+TEST_CASE_FIXTURE(
     fixture, "hibernating: a message whose handler threw is acked, those behind it are not") {
   host.open_socket(a, 1, "/hibernate");
   sent();
@@ -1221,6 +1249,78 @@ TEST_CASE_FIXTURE(
     sent();
     CHECK(said() == strings{"restored /hibernate ", "restored /hibernate ", "text one"});
   }
+}
+
+TEST_CASE(
+    "2.1: whatever others say while WebSockets are restored, one of which little is kept is "
+    "heard") {
+  auto options = fixture::small();
+  options.waiting.actor_bytes_max = 4 * (waiting_message_bytes + 1);
+  fixture x{options};
+  const auto b = instance_of("b");
+  x.host.open_socket(x.a, 1, "/hibernate");
+  x.sleep();
+  x.host.start_accepted(b, "doorman");
+  const auto of_b = x.n->self;
+  x.host.open_socket(b, 5);
+  x.sent();
+  caf::response_promise held;
+  x.n->other = spawn_holder(*x.host.sim, held);
+  x.store.silent = true;
+  x.wake(2, {});
+  x.said();
+  const auto waiting = [&] {
+    x.host.ping();
+    return x.host.stats().socket_bytes_waiting;
+  };
+  std::uint32_t flooder = 0;
+  SUBCASE("on one that nobody knows") { flooder = 9; }
+  SUBCASE("on one that was just closed for it") {
+    flooder = 5;
+    caf::anon_send(of_b, std::string{"await"});
+    for (std::uint16_t i = 1; i <= 6; ++i) x.host.socket_says(5, i, "flood");
+    CHECK(x.host.stats().sockets_flooded == 1);
+  }
+  SUBCASE("on one that its actor has just closed") {
+    flooder = 5;
+    x.host.socket_says(5, 1, "close");
+  }
+  x.said();
+  const auto before = waiting();
+  for (std::uint16_t i = 7; i <= 20; ++i) x.host.socket_says(flooder, i, "flood");
+  x.host.too_long(sim_host::tunnel(flooder, 21, protocol::to_envoy_web_socket_message{}));
+  CHECK(waiting() - before == (flooder == 5 ? 0 : waiting_message_bytes + 5));
+  x.host.socket_says(1, 1, "one");
+  caf::anon_send(x.n->other, caf::unit);
+  x.store.silent = false;
+  x.sent();
+  const auto seen = x.said();
+  CHECK(std::count(seen.begin(), seen.end(), "text one") == 1);
+  CHECK(x.host.stats().sockets_open == (flooder == 5 ? 1 : 2));
+  CHECK(waiting() == 0);
+  caf::anon_send_exit(x.n->other, caf::exit_reason::kill);
+  x.host.settle();
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "hibernating: one that was closed here is not taken up again, whatever is stored") {
+  host.open_socket(a, 1, "/hibernate");
+  host.open_socket(a, 2, "/hibernate");
+  sent();
+  const auto stored = store.content;
+  host.socket_says(1, 1, "close");
+  host.stop(a);
+  sent();
+  said();
+  store.content = stored;  // its end was not stored
+  wake(2, {});
+  sent();
+  CHECK(
+      said() == strings{
+                    "restored /hibernate ",
+                    "restored /hibernate ",
+                    "closed 1006 the client left while the actor slept"});
+  CHECK(host.stats().sockets_open == 1);
 }
 
 TEST_CASE_FIXTURE(
