@@ -24,7 +24,7 @@ namespace nuncio::test {
 class raw_socket {
 public:
   explicit raw_socket(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    const timeval limit{10, 0};
+    const timeval limit{60, 0};  // a busy machine under a sanitizer takes its time
     ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     sockaddr_in to{};
     to.sin_family = AF_INET;
