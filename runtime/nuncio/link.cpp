@@ -597,8 +597,9 @@ struct link::impl final : websocket_handler {
     if (first) socket.wake();
   }
 
+  // What is longer than the queue goes alone: it would wait for ever, and all behind it.
   static outcome<void> charge(std::atomic<std::size_t>& used, std::size_t n, std::size_t most) {
-    if (used.fetch_add(n) + n <= most) return {};
+    if (const auto before = used.fetch_add(n); before == 0 || before + n <= most) return {};
     used.fetch_sub(n);
     return failure{
         errc::queue_full, fmt::format("the outbound queue holds its most: {} bytes", most)};

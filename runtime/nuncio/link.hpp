@@ -38,10 +38,10 @@ struct link_options {
   websocket_options socket;
   connection_policy_options policy;
   lease_options lease;
-  /// Bodies and headers of messages for clients that are queued or not yet confirmed, in bytes. Parts of bodies that are streamed may
-  /// take half of it; they wait for room, while anything else is refused above it.
+  /// Bodies and headers of messages for clients that are queued or not yet confirmed, in bytes. Parts of bodies that are
+  /// streamed may take half of it; they wait for room, while anything else is refused above it. What is longer goes alone.
   std::size_t outbound_bytes_max = 64UL << 20U;
-  /// The same of queued storage requests, which so have room however much clients are told; as long as the longest message.
+  /// The same of storage requests, which have room of their own however much clients are told.
   std::size_t outbound_storage_bytes_max = 32UL << 20U;
   /// Inbound messages handed over and not granted back: over either bound the socket is not read.
   std::size_t inbound_messages_max = 16384;

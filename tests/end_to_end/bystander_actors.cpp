@@ -184,6 +184,22 @@ caf::behavior mayfly(engine_actor* self) {
   }};
 }
 
+// Tells all its clients as many bytes as one of them says.
+caf::behavior crier(engine_actor* self) {
+  return {
+      [self](const http_request&) { return generation_of(self); },
+      [](const socket_opened& s) {
+        static_cast<void>(s.socket.accept());
+        static_cast<void>(s.socket.send(text{"welcome"}));
+      },
+      [self](const socket_message& m) {
+        std::uint64_t size = 0;
+        const auto said = m.text();
+        std::from_chars(said.data(), said.data() + said.size(), size);
+        self->broadcast(bytes{std::string(size, 'x')});
+      }};
+}
+
 }  // namespace
 
 void serve_bystander_actors(host& to) {
@@ -193,6 +209,7 @@ void serve_bystander_actors(host& to) {
   to.serve(serve_options{.name = "dozer", .idle_timeout = std::chrono::seconds{1}}, dozer);
   to.serve(serve_options{.name = "laggard", .detached = true}, laggard);
   to.serve("mayfly", mayfly);
+  to.serve("crier", crier);
 }
 
 std::string seeded_body(std::size_t size, std::size_t seed) {

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <signal.h>
 
+#include <deque>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <nuncio/codec.hpp>
@@ -300,6 +301,41 @@ TEST_CASE_TEMPLATE(
       },
       {.lasts = 0ms});
   must(b.client.destroy(sleeper));
+  must(b.client.destroy(id));
+}
+
+TEST_CASE_TEMPLATE(
+    "2.1: an actor that tells its clients much costs nobody else", Gateway, buffered, streaming) {
+  auto& b = Gateway::of_run();
+  const auto id = b.client.create_running("crier");
+  constexpr std::size_t listeners = 50, size = 2'000'000;
+  std::deque<socket_client> clients;
+  for (std::size_t i = 0; i < listeners; ++i) {
+    auto& x = clients.emplace_back(b.engine.port(), in_gateway(id, "/websocket"));
+    REQUIRE(
+        x.text() == "welcome");  // the real engine's 101 does not say that the actor knows of it
+  }
+  // More than the link's queue holds, to clients that read; each has its own bound of 8 MiB.
+  b.during(
+      "2.1: an actor tells 50 clients 2 MB, and again before they have it",
+      [&] {
+        for (int i = 0; i < 2; ++i) REQUIRE(clients.front().send(std::to_string(size)));
+        side_by_side(listeners, 8, [&](std::size_t i) {
+          for (int n = 0; n < 2; ++n) {
+            const auto got = clients[i].receive(60s);
+            INFO(
+                "client ",
+                i,
+                ", message ",
+                n,
+                ", closed with ",
+                clients[i].close_code().value_or(0));
+            CHECK((got && got->data.size() == size));
+          }
+        });
+      },
+      {.lasts = 0ms, .silence = 2s});
+  clients.clear();
   must(b.client.destroy(id));
 }
 

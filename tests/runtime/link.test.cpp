@@ -684,6 +684,26 @@ TEST_CASE("link: the outbound queue is bounded in bytes, and free again once the
   CHECK(seen.size() == taken + 3U);
 }
 
+TEST_CASE("link: a storage request longer than the room of all of them goes alone") {
+  signal full;
+  std::size_t requests = 0;
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    engine.open();
+    if (!full.await()) return;
+    while (engine.next()) ++requests;
+  }};
+  hosting host{server.port(), [](link_options& o) { o.outbound_storage_bytes_max = 1000; }};
+  REQUIRE(host.await_live());
+  REQUIRE(host.uplink.send(host.gate, 1, hosting::kv(1, 5000)).ok());
+  CHECK(host.uplink.send(host.gate, 1, hosting::kv(2, 10)).error().code == errc::queue_full);
+  full.set();
+  host.uplink.fence(1, 1);
+  REQUIRE(host.until([&] { return !host.fences.empty(); }));
+  CHECK(host.uplink.stats().outbound_bytes == 0);
+  CHECK(host.uplink.send(host.gate, 1, hosting::kv(3, 10)).ok());
+}
+
 TEST_CASE("link: close() sends all that is queued, then a close frame, and that was the end") {
   signal full;
   std::vector<std::string> seen;
