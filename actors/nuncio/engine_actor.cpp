@@ -255,7 +255,12 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
   if (const auto result = consume_stream(x)) return *result;
   if (const auto result = consume_lifecycle(x)) return *result;
   if (x.sender && x.sender != ctrl()) talked_ = context_->now();
-  return give(x);
+  const auto answer_bytes = content.match_elements<internal::storage_reply>()
+                                ? content.get_as<internal::storage_reply>(0).bytes
+                                : 0;
+  const auto result = give(x);
+  if (result != invoke_message_result::skipped) storage_.handle_consumed(answer_bytes);
+  return result;
 }
 
 // A request that another actor has handed on: that one answers its client with what comes of it here.

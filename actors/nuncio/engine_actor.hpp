@@ -134,6 +134,9 @@ public:
   /// hand is one of them.
   [[nodiscard]] std::size_t open_requests() const;
 
+  /// It deals with nothing else before storage has answered `request`.
+  void handle_awaited(caf::message_id request) { storage_.handle_awaited(request); }
+
   // -- bodies bit by bit; see stream.hpp
   /// Begins the response to `r` with this status and these headers; its body is written through the handle. What the
   /// handler returns is not sent.

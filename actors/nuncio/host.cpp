@@ -60,6 +60,14 @@ outcome<void> check_numbers(const host_options& o) {
        count_range("storage.actor_bytes_max", o.storage.actor_bytes_max, 1, many),
        count_range("storage.host_requests_max", o.storage.host_requests_max, 1, many),
        count_range("storage.host_bytes_max", o.storage.host_bytes_max, 1, many),
+       count_range("storage.actor_answer_bytes_max", o.storage.actor_answer_bytes_max, 1, many),
+       // Who asks for the longest answer there is leaves as much to others.
+       count_range(
+           "storage.host_answer_bytes_max",
+           o.storage.host_answer_bytes_max,
+           3 * answer_bytes_longest,
+           many),
+       count_range("storage.answer_bytes_reserved", o.storage.answer_bytes_reserved, 0, UINT32_MAX),
        count_range("ledger.bytes_max", o.ledger.bytes_max, 1, many),
        time_range("ledger.forget_after", o.ledger.forget_after, 0, day_ms),
        time_range("ledger.start_limit", o.ledger.start_limit, 1, ms_of(engine_start_limit)),

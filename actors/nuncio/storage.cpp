@@ -75,11 +75,12 @@ void storage::on_exit() {
 void storage::handle_batch(internal::storage_batch& batch) {
   const std::shared_ptr<const output_gate> gate{batch.from, &batch.from->gate};
   const auto now = options_.now();
+  requests_.handle_consumed(batch.from->start.self, batch.consumed);
   for (auto& item : batch.items) {
     const auto ticket = next_ticket_++;
     waiting_.emplace(ticket, std::move(item.waiters));
     requests_.handle_request(
-        {ticket, batch.from->start.self, gate, std::move(item.call), item.mode}, now);
+        {ticket, batch.from->start.self, gate, std::move(item.call), item.mode, item.awaited}, now);
   }
 }
 
@@ -90,9 +91,11 @@ void storage::flush() {
   }
   if (requests_.waits_for_room() && !std::exchange(room_asked_, true))
     delayed_send(this, body_room_interval, internal::room_tick{});
-  while (const auto result = requests_.poll_result()) {
+  while (auto result = requests_.poll_result()) {
     const auto waited = waiting_.extract(result->ticket);
-    for (const auto& each : waited.mapped()) each->complete(result->content);
+    // Several wait for what was joined, which is answered with a word; it counts once.
+    for (const auto& each : waited.mapped())
+      each->complete(result->content, std::exchange(result->bytes, 0));
   }
   while (auto over = requests_.poll_finished())
     if (const auto at = ending_.find(over->who); at != ending_.end()) {

@@ -13,6 +13,10 @@ namespace {
 // Well above storage_limits::timeout.
 constexpr std::chrono::minutes wait_limit{5};
 
+// What was dealt with is told with the next request, or when it is as much. Below storage_limits::answer_bytes_reserved by more
+// than a value of KV takes: who keeps it to itself takes nothing from others.
+constexpr std::size_t consumed_untold_max = 64UL << 10U;
+
 // A handler's `then` or `await`. Weak: an answer under way keeps nobody alive.
 class handler_waiter final : public storage_waiter {
 public:
@@ -21,20 +25,22 @@ public:
 
   ~handler_waiter() override {
     if (!done_)
-      tell(storage_failure{errc::cancelled, "the host is ending; a write may have happened", true});
+      tell(
+          storage_failure{errc::cancelled, "the host is ending; a write may have happened", true},
+          0);
   }
 
-  void complete(const storage_result& with) override { tell(with); }
+  void complete(const storage_result& with, std::size_t bytes) override { tell(with, bytes); }
 
 private:
-  void tell(storage_result content) {
+  void tell(storage_result content, std::size_t bytes) {
     done_ = true;
     const auto to = caf::actor_cast<caf::strong_actor_ptr>(who_);
     if (to)
       to->enqueue(
           nullptr,
           request_.response_id(),
-          caf::make_message(storage_reply{std::move(content)}),
+          caf::make_message(storage_reply{std::move(content), bytes}),
           nullptr);
   }
 
@@ -48,6 +54,7 @@ struct blocked {
   std::mutex mutex;
   std::condition_variable changed;
   std::optional<storage_result> content;
+  std::size_t bytes = 0;
 };
 
 class thread_waiter final : public storage_waiter {
@@ -55,16 +62,18 @@ public:
   explicit thread_waiter(std::shared_ptr<blocked> who) : who_(std::move(who)) {}
 
   ~thread_waiter() override {
-    tell(storage_failure{errc::cancelled, "the host is ending; a write may have happened", true});
+    tell(
+        storage_failure{errc::cancelled, "the host is ending; a write may have happened", true}, 0);
   }
 
-  void complete(const storage_result& with) override { tell(with); }
+  void complete(const storage_result& with, std::size_t bytes) override { tell(with, bytes); }
 
 private:
-  void tell(storage_result content) {
+  void tell(storage_result content, std::size_t bytes) {
     const std::lock_guard guard{who_->mutex};
     if (who_->content) return;
     who_->content = std::move(content);
+    who_->bytes = bytes;
     who_->changed.notify_one();
   }
 
@@ -152,8 +161,13 @@ caf::message_id storage_client::ask(storage_call call, write_mode mode) {
   unshare(call);
   const auto id = promise();
   turn_.add(std::move(call), asked_.size(), mode);
-  asked_.push_back(id);
+  asked_.push_back({id});
   return id;
+}
+
+void storage_client::handle_awaited(caf::message_id request) {
+  for (auto& each : asked_)
+    if (each.id == request) each.awaited = true;
 }
 
 caf::message_id storage_client::fail(storage_failure why) { return reply(std::move(why)); }
@@ -170,7 +184,7 @@ caf::message_id storage_client::promise() {
 }
 
 void storage_client::complete(caf::message_id promised, const storage_result& content) {
-  handler_waiter{self_.address(), promised}.complete(content);
+  handler_waiter{self_.address(), promised}.complete(content, 0);
 }
 
 storage_result storage_client::wait_for(storage_call call) {
@@ -180,6 +194,7 @@ storage_result storage_client::wait_for(storage_call call) {
   const auto waits = std::make_shared<blocked>();
   std::vector<storage_batch::item> items(1);
   items.front().call = std::move(call);
+  items.front().awaited = true;
   items.front().waiters.push_back(std::make_shared<thread_waiter>(waits));
   hand_over(std::move(items));
   // Storage ends each request at its deadline, and one that it drops ends as well: the limit is for what can't happen.
@@ -187,6 +202,7 @@ storage_result storage_client::wait_for(storage_call call) {
   if (!waits->changed.wait_for(guard, wait_limit, [&] { return waits->content.has_value(); }))
     return storage_failure{
         errc::timed_out, "storage gave no answer; a write may have happened", true, {}};
+  handle_consumed(waits->bytes);
   return std::move(*waits->content);
 }
 
@@ -198,14 +214,17 @@ std::shared_ptr<void> storage_client::use_local_database() {
 }
 
 void storage_client::flush() {
-  if (turn_.empty()) return;
+  if (turn_.empty() && consumed_ <= consumed_untold_max) return;
   std::vector<storage_batch::item> items;
   for (auto& joined : turn_.take()) {
     auto& item = items.emplace_back();
     item.call = std::move(joined.call);
     item.mode = joined.mode;
-    for (const auto ticket : joined.tickets)
-      item.waiters.push_back(std::make_shared<handler_waiter>(self_.address(), asked_[ticket]));
+    for (const auto ticket : joined.tickets) {
+      const auto& asked = asked_[ticket];
+      item.awaited = item.awaited || asked.awaited;
+      item.waiters.push_back(std::make_shared<handler_waiter>(self_.address(), asked.id));
+    }
   }
   asked_.clear();
   hand_over(std::move(items));
@@ -215,7 +234,7 @@ void storage_client::hand_over(std::vector<storage_batch::item> items) {
   used_ = true;
   // Without a storage actor the items end here, and with them their waiters.
   if (const auto to = caf::actor_cast<caf::actor>(context_->storage))
-    caf::anon_send(to, storage_batch{context_, std::move(items)});
+    caf::anon_send(to, storage_batch{context_, std::move(items), std::exchange(consumed_, 0)});
 }
 
 void storage_client::end() {

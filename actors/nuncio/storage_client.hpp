@@ -28,6 +28,11 @@ public:
   caf::message_id fail(storage_failure why);
   /// As ask, of what is answered by complete().
   [[nodiscard]] caf::message_id promise();
+  /// The instance deals with nothing else before the answer to `request`, which this turn has asked for.
+  void handle_awaited(caf::message_id request);
+
+  /// The instance has dealt with an answer of so many bytes.
+  void handle_consumed(std::size_t bytes) { consumed_ += bytes; }
   void complete(caf::message_id promised, const storage_result& content);
   /// Sends now, behind what this turn has asked for, and waits: in detached actors only. Limited by
   /// storage's deadline.
@@ -51,6 +56,11 @@ private:
   caf::message_id reply(storage_result content);
   void hand_over(std::vector<storage_batch::item> items);
 
+  struct asked {
+    caf::message_id id;
+    bool awaited = false;
+  };
+
   engine_actor& self_;
   std::shared_ptr<const instance_context> context_;
   kv_preload preload_;
@@ -60,7 +70,8 @@ private:
   bool sql_used_ = false;   ///< the engine has a session for this instance
   bool sql_stale_ = false;  ///< a commit that this session does not see
   storage_turn turn_;
-  std::vector<caf::message_id> asked_;  ///< by ticket, of this turn
+  std::vector<asked> asked_;  ///< by ticket, of this turn
+  std::size_t consumed_ = 0;  ///< bytes of answers, not told to storage yet
 };
 
 }  // namespace internal

@@ -23,19 +23,22 @@ public:
   storage_waiter& operator=(const storage_waiter&) = delete;
 
   /// Once, on any thread; must not block.
-  virtual void complete(const storage_result& with) = 0;
+  /// @param bytes  that `with` takes of what its actor may keep: to be told in storage_batch::consumed
+  virtual void complete(const storage_result& with, std::size_t bytes) = 0;
 };
 
-/// What one instance asks for in one turn, in order.
+/// What one instance asks for in one turn, in order, and what it is through with.
 struct storage_batch {
   struct item {
     storage_call call;
     std::vector<std::shared_ptr<storage_waiter>> waiters;
     write_mode mode = write_mode::once;
+    bool awaited = false;  ///< the instance deals with nothing before its answer
   };
 
   std::shared_ptr<const instance_context> from;
   std::vector<item> items;
+  std::size_t consumed = 0;  ///< bytes of answers that it has dealt with
 };
 
 /// The instance is down and asks for nothing more; storage answers ingress with storage_done.
@@ -58,6 +61,7 @@ struct storage_inbound {
 /// An answer on its way to the instance that asked.
 struct storage_reply {
   storage_result content;
+  std::size_t bytes = 0;  ///< that it takes until it is dealt with
 };
 
 }  // namespace internal

@@ -46,6 +46,7 @@ public:
   /// Handles no other message before the answer.
   template <class F, class G>
   void await(F f, G g) {
+    self_->handle_awaited(request_);
     self_->add_awaited_response_handler(
         request_.response_id(), handler(std::move(f), std::move(g)));
   }

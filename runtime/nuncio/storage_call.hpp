@@ -66,4 +66,18 @@ std::string_view name_of(const storage_call& call);
 /// Estimated bytes of keys, values, pages and texts in it.
 std::size_t size_of(const storage_call& call);
 
+/// The longest answer that there is: what one frame of the engine holds (websocket_options::message_bytes_max).
+inline constexpr std::size_t answer_bytes_longest = 32UL << 20U;
+
+/// What an answer takes beyond its values: its message to whoever asked, and what hangs on it.
+inline constexpr std::size_t answer_overhead = 512;
+
+/// The most that its answer takes, as size_of(storage_result) counts it. Of a list without a limit, and of SQL that may return
+/// rows, nobody knows: answer_bytes_longest.
+std::size_t answer_bytes_max(const storage_call& call);
+
+/// Bytes as they are kept while whoever asked has not dealt with it: values and what holds them, a message's text, and
+/// answer_overhead.
+std::size_t size_of(const storage_result& x);
+
 }  // namespace nuncio

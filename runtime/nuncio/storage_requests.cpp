@@ -85,18 +85,20 @@ bool error_leaves_doubt(const storage_call& call) {
 }  // namespace
 
 storage_requests::storage_requests(std::string namespace_name, storage_limits limits)
-    : namespace_name_(std::move(namespace_name)), limits_(limits) {}
+    : namespace_name_(std::move(namespace_name)),
+      limits_(limits),
+      answers_(std::make_shared<waiting_pool>(limits.host_answer_bytes_max)) {}
 
 // -- inputs -------------------------------------------------------------------------
 
 void storage_requests::handle_request(request what, time_point now) {
   ++stats_.requests;
   const auto bytes = size_of(what.call);
-  auto& of = actors_[what.who];
+  auto& of = usage_of(what.who);
   const auto turned_away = [&](errc code, std::string_view why) {
     storage_failure told{code, fmt::format("{}: {}; it was not sent", name_of(what.call), why)};
     if (what.mode == write_mode::required) of.lost = told.message;
-    results_.push_back({what.ticket, std::move(told)});
+    results_.push_back({what.ticket, std::move(told), 0});
     finish_if_idle(what.who);
   };
   if (over_) return turned_away(over_->code, over_->message);
@@ -120,6 +122,7 @@ void storage_requests::handle_request(request what, time_point now) {
   auto& x = entries_[order];
   x.order = order;
   x.bytes = bytes;
+  x.answer_max = answer_bytes_max(what.call);
   x.reads = is_read(what.call);
   x.deadline = later(now, limits_.timeout);
   x.what = std::move(what);
@@ -127,7 +130,7 @@ void storage_requests::handle_request(request what, time_point now) {
   of.bytes += bytes;
   of.open.push_back(x);
   deadlines_.push_back(x);
-  waiting_.emplace(order, &x);
+  wait(x);
   ++stats_.open;
   stats_.open_bytes += bytes;
 }
@@ -147,7 +150,8 @@ void storage_requests::handle_link_down() {
     if (x->reads || x->what.mode != write_mode::once) {
       x->id = 0;
       x->sent_before = true;
-      waiting_.emplace(order, x);
+      release(actors_[x->what.who], x->answer_max);
+      wait(*x);
       ++stats_.retried;
     } else {
       fail(*x, errc::link_lost, "the connection ended before the engine answered");
@@ -166,15 +170,24 @@ void storage_requests::handle_not_sent(std::uint32_t id, const failure& why) {
   if (x == nullptr) return;
   in_flight_.erase(id);
   x->id = 0;
-  if (why.code == errc::link_lost) {  // handle_link_down follows
+  release(actors_[x->what.who], x->answer_max);
+  wait(*x);
+  if (why.code == errc::link_lost)  // handle_link_down follows
     connection_ = 0;
-    waiting_.emplace(x->order, x);
-  } else if (why.code == errc::queue_full) {
+  else if (why.code == errc::queue_full)
     full_ = true;
-    waiting_.emplace(x->order, x);
-  } else {
+  else
     fail(*x, why.code, why.message);
-  }
+}
+
+void storage_requests::handle_consumed(const actor_ref& who, std::size_t bytes) {
+  const auto at = actors_.find(who);
+  if (at == actors_.end()) return;  // it has ended
+  auto& of = at->second;
+  const auto n = std::min(bytes, of.kept);
+  of.kept -= n;
+  release(of, n);
+  finish_if_idle(who);
 }
 
 void storage_requests::handle_message(const to_envoy& message) {
@@ -232,7 +245,8 @@ void storage_requests::handle_gate_closed(const actor_ref& who) {
 }
 
 void storage_requests::handle_down(const actor_ref& who, time_point now) {
-  auto& of = actors_[who];
+  auto& of = usage_of(who);
+  release(of, std::exchange(of.kept, 0));
   of.give_up = later(now, limits_.end_grace);
   give_ups_.emplace(*of.give_up, who);
   for (auto* x = of.open.front(); x != nullptr;) {
@@ -265,16 +279,39 @@ void storage_requests::expire(time_point now) {
 // -- outputs ------------------------------------------------------------------------
 
 std::optional<storage_requests::frame> storage_requests::poll_transmit() {
-  while (connection_ != 0 && !full_ && !waiting_.empty()) {
-    auto& x = *waiting_.begin()->second;
+  while (connection_ != 0 && !full_ && !ready_.empty()) {
+    auto& of = *ready_.begin()->second;
+    auto& x = *of.waiting.begin()->second;
     if (!x.what.gate->open.load()) {  // ingress has closed it and says so later
       fail(x, errc::cancelled, "this instance has been ended");
       continue;
     }
-    waiting_.erase(waiting_.begin());
-    x.id = new_id();
-    in_flight_.emplace(x.id, &x);
-    return frame{connection_, x.id, x.what.gate, addressed(x)};
+    unlist(of);
+    // Beyond the share that is its own it goes behind those that the host had no room for before.
+    const auto own = of.answers.used() + x.answer_max <= limits_.answer_bytes_reserved;
+    if (!own && !crowded_.empty()) {
+      crowded_.emplace(of.listed = x.order, &of);
+      freed_ = true;
+    } else if (take_room(of, x)) {
+      return send(of);
+    }
+  }
+  return connection_ != 0 && !full_ ? send_crowded() : std::nullopt;
+}
+
+std::optional<storage_requests::frame> storage_requests::send_crowded() {
+  if (!std::exchange(freed_, false)) return std::nullopt;
+  for (auto at = crowded_.begin(); at != crowded_.end();) {
+    auto& of = *(at++)->second;
+    auto& x = *of.waiting.begin()->second;
+    if (!x.what.gate->open.load()) continue;
+    unlist(of);
+    if (take_room(of, x)) {
+      freed_ = true;
+      return send(of);
+    }
+    // One that keeps nothing is next. Who keeps something lets others go before it.
+    if (of.answers.used() == 0) break;
   }
   return std::nullopt;
 }
@@ -303,19 +340,81 @@ std::optional<time_point> storage_requests::poll_timeout() const {
 
 // -- helpers ------------------------------------------------------------------------
 
+storage_requests::usage& storage_requests::usage_of(const actor_ref& who) {
+  const auto [at, made] = actors_.try_emplace(who);
+  if (made)
+    at->second.answers.join(
+        answers_, limits_.answer_bytes_reserved, limits_.actor_answer_bytes_max);
+  return at->second;
+}
+
+void storage_requests::wait(entry& x) {
+  auto& of = actors_[x.what.who];
+  of.waiting.emplace(x.order, &x);
+  if (of.waiting.begin()->second == &x) look_at(of);
+}
+
+// Something has changed of what it may send next.
+void storage_requests::look_at(usage& of) {
+  unlist(of);
+  if (!of.waiting.empty()) ready_.emplace(of.listed = of.waiting.begin()->first, &of);
+}
+
+void storage_requests::unlist(usage& of) {
+  if (const auto order = std::exchange(of.listed, 0)) {
+    ready_.erase(order);
+    crowded_.erase(order);
+  }
+}
+
+void storage_requests::release(usage& of, std::size_t bytes) {
+  if (bytes == 0) return;
+  of.answers.give_back(bytes);
+  stats_.answer_bytes -= bytes;
+  freed_ = true;
+  look_at(of);
+}
+
+// @returns false if it must wait: for what its actor keeps, or, then it is in crowded_, for what others do
+bool storage_requests::take_room(usage& of, const entry& x) {
+  const auto said =
+      x.what.awaited ? of.answers.take_beyond(x.answer_max) : of.answers.take(x.answer_max);
+  if (said == waiting_share::verdict::crowded) crowded_.emplace(of.listed = x.order, &of);
+  if (said != waiting_share::verdict::taken) return false;
+  stats_.answer_bytes += x.answer_max;
+  return true;
+}
+
+storage_requests::frame storage_requests::send(usage& of) {
+  auto& x = *of.waiting.begin()->second;
+  of.waiting.erase(of.waiting.begin());
+  x.id = new_id();
+  in_flight_.emplace(x.id, &x);
+  look_at(of);
+  return frame{connection_, x.id, x.what.gate, addressed(x)};
+}
+
 // `x` is gone afterwards, and with it perhaps the usage of its actor.
-void storage_requests::end(entry& x, storage_result with) {
+void storage_requests::end(entry& x, storage_result with, std::size_t kept) {
   const auto who = x.what.who;
   auto& of = actors_[who];
   if (x.what.mode == write_mode::required) {
     const auto* const why = std::get_if<storage_failure>(&with);
     of.lost = why == nullptr ? std::string{} : why->message;
   }
-  results_.push_back({x.what.ticket, std::move(with)});
-  if (x.id != 0)
+  if (of.give_up) kept = 0;  // nobody gets it
+  results_.push_back({x.what.ticket, std::move(with), kept});
+  of.answers.add(kept);
+  of.kept += kept;
+  stats_.answer_bytes += kept;
+  if (x.id != 0) {
     in_flight_.erase(x.id);
-  else
-    waiting_.erase(x.order);
+    release(of, x.answer_max);
+  } else {
+    const auto was_next = of.waiting.begin()->second == &x;
+    of.waiting.erase(x.order);
+    if (was_next) look_at(of);
+  }
   --of.requests;
   of.bytes -= x.bytes;
   --stats_.open;
@@ -336,6 +435,7 @@ void storage_requests::fail(entry& x, errc code, std::string_view why) {
 void storage_requests::finish_if_idle(const actor_ref& who) {
   const auto at = actors_.find(who);
   if (at == actors_.end() || at->second.requests != 0) return;
+  if (!at->second.give_up && at->second.kept != 0) return;
   if (!at->second.give_up && !at->second.lost.empty()) return;  // told when it is down
   if (at->second.give_up) {
     finished_.push_back({who, at->second.lost});
@@ -411,7 +511,8 @@ void storage_requests::answer(std::uint32_t id, storage_result with, std::size_t
   } else {
     ++stats_.answered;
   }
-  end(*x, std::move(with));
+  const auto kept = size_of(with);
+  end(*x, std::move(with), kept);
 }
 
 }  // namespace nuncio

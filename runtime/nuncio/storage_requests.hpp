@@ -3,6 +3,10 @@
 // the storage actor. Must never let anything leave for an instance whose output gate is closed, and
 // never call a write undone that the link was given.
 //
+// What actors have been answered and have not dealt with is bounded, of each and of the host (waiting_room.hpp). So a request
+// is not sent before there is room for the longest answer that it may have; it waits, and what its actor has asked for later
+// waits behind it. From its coming to handle_consumed() an answer takes what it is long.
+//
 // Inputs: handle_*, expire. Outputs, until they return none: poll_transmit, then poll_result and
 // poll_finished; poll_timeout.
 #pragma once
@@ -15,6 +19,7 @@
 #include <nuncio/intrusive_list.hpp>
 #include <nuncio/link_port.hpp>
 #include <nuncio/storage_call.hpp>
+#include <nuncio/waiting_room.hpp>
 #include <optional>
 #include <unordered_map>
 
@@ -32,16 +37,24 @@ struct storage_limits {
   std::size_t actor_bytes_max = 32UL << 20U;
   std::size_t host_requests_max = 65536;
   std::size_t host_bytes_max = 256UL << 20U;
+  /// Answers that one actor has not dealt with, and the longest that what was sent may have: two of the longest that there are,
+  /// and short ones beside them. Above it requests wait.
+  std::size_t actor_answer_bytes_max = 72UL << 20U;
+  /// Of all actors, beyond the shares that are their own.
+  std::size_t host_answer_bytes_max = 1UL << 30U;
+  /// What each actor may have in any case: a value of KV as long as there is, and more.
+  std::size_t answer_bytes_reserved = 256UL << 10U;
 };
 
 struct storage_stats {
   std::uint64_t requests = 0;  ///< taken or turned away
   std::uint64_t open = 0;      ///< without an answer now
   std::uint64_t open_bytes = 0;
-  std::uint64_t answered = 0;   ///< the engine did what was asked
-  std::uint64_t refused = 0;    ///< the engine answered with an error
-  std::uint64_t retried = 0;    ///< sent again on a later connection
-  std::uint64_t uncertain = 0;  ///< writes that ended without an answer after they were sent
+  std::uint64_t answer_bytes = 0;  ///< of answers that are not dealt with, or may come
+  std::uint64_t answered = 0;      ///< the engine did what was asked
+  std::uint64_t refused = 0;       ///< the engine answered with an error
+  std::uint64_t retried = 0;       ///< sent again on a later connection
+  std::uint64_t uncertain = 0;     ///< writes that ended without an answer after they were sent
   std::uint64_t timed_out = 0;
   std::uint64_t rejected = 0;  ///< turned away at a bound
   std::uint64_t too_long = 0;  ///< ended by an answer that was too long to be taken
@@ -56,6 +69,8 @@ public:
     std::shared_ptr<const output_gate> gate;
     storage_call call;
     write_mode mode = write_mode::once;
+    /// Its actor deals with nothing before this is answered: it need not wait for what others of its answers take.
+    bool awaited = false;
   };
 
   struct frame {
@@ -68,6 +83,7 @@ public:
   struct result {
     std::uint64_t ticket = 0;
     storage_result content;
+    std::size_t bytes = 0;  ///< that it takes until handle_consumed()
   };
 
   /// The writes of an instance that is down are answered or given up.
@@ -86,8 +102,12 @@ public:
   void handle_link_over(const failure& why);
   /// The link did not take frame `id`: nothing of it was sent. After queue_full it waits, and so do all behind it.
   void handle_not_sent(std::uint32_t id, const failure& why);
+
   /// The link may have room again.
   void handle_room() { full_ = false; }
+
+  /// `who` has dealt with answers that took so many bytes together.
+  void handle_consumed(const actor_ref& who, std::size_t bytes);
   /// Any message of the engine; those that answer no storage request are ignored.
   void handle_message(const protocol::to_envoy& message);
   /// The head of an answer that is longer than the link takes: its request fails, and is not sent again.
@@ -118,6 +138,7 @@ private:
     request what;
     std::uint64_t order = 0;
     std::size_t bytes = 0;
+    std::size_t answer_max = 0;  ///< bytes of the longest answer that it may have
     bool reads = false;
     bool sent_before = false;  ///< on an earlier connection
     std::uint32_t id = 0;      ///< 0: waits
@@ -128,11 +149,23 @@ private:
     std::size_t requests = 0;
     std::size_t bytes = 0;
     intrusive_list<entry, by_actor> open;
+    std::map<std::uint64_t, entry*> waiting;  ///< by order: what to send next
+    std::uint64_t listed = 0;  ///< under which it stands in ready_ or crowded_; 0: in neither
+    waiting_share answers;
+    std::size_t kept = 0;               ///< of `answers`: what has come and was not dealt with
     std::optional<time_point> give_up;  ///< of an instance that is down
     std::string lost;                   ///< see finished
   };
 
-  void end(entry& x, storage_result with);
+  usage& usage_of(const actor_ref& who);
+  void wait(entry& x);
+  void look_at(usage& of);
+  void unlist(usage& of);
+  void release(usage& of, std::size_t bytes);
+  bool take_room(usage& of, const entry& x);
+  frame send(usage& of);
+  std::optional<frame> send_crowded();
+  void end(entry& x, storage_result with, std::size_t kept = 0);
   void fail(entry& x, errc code, std::string_view why);
   void finish_if_idle(const actor_ref& who);
   template <class Choose>
@@ -145,10 +178,12 @@ private:
   std::string namespace_name_;
   storage_limits limits_;
   storage_stats stats_;
-  std::unordered_map<std::uint64_t, entry> entries_;     ///< by order
-  std::map<std::uint64_t, entry*> waiting_;              ///< by order: what to send next
+  std::unordered_map<std::uint64_t, entry> entries_;  ///< by order
+  std::map<std::uint64_t, usage*> ready_;             ///< by order of what is next: may be sent
+  std::map<std::uint64_t, usage*> crowded_;  ///< the same: the host had no room for its answer
   std::unordered_map<std::uint32_t, entry*> in_flight_;  ///< by id
   intrusive_list<entry, by_deadline> deadlines_;
+  std::shared_ptr<waiting_pool> answers_;
   std::unordered_map<actor_ref, usage> actors_;
   std::deque<result> results_;
   std::deque<finished> finished_;
@@ -156,6 +191,7 @@ private:
   std::optional<failure> over_;
   epoch connection_ = 0;  ///< 0: down
   bool full_ = false;     ///< the link has no room
+  bool freed_ = false;    ///< there may be room for one of crowded_
   std::uint64_t next_order_ = 1;
   std::uint32_t next_id_ = 1;
 };

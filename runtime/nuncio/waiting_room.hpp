@@ -3,7 +3,8 @@
 //
 // The rule: a WebSocket may keep as much as is left free, of its actor's room and of its host's, and no more than
 // its own bound. So whoever keeps much is refused long before the room is full, while for one that keeps little
-// something is left, however many others fill it; a small share is every WebSocket's own in any case.
+// something is left, however many others fill it; a small share is every WebSocket's own in any case. The answers of storage
+// that wait for actors keep to the same rule, with actors in the place of WebSockets (storage_requests).
 #pragma once
 
 #include <algorithm>
@@ -93,15 +94,24 @@ public:
   verdict take(std::size_t cost) {
     const auto before = own_.load();
     if (before != 0 && before + cost > bytes_max_) return verdict::socket_full;
+    return take_beyond(cost);
+  }
+
+  /// Takes `cost` bytes, whatever its own bound says.
+  verdict take_beyond(std::size_t cost) {
+    const auto before = own_.load();
     const auto more = shared(before + cost) - shared(before);
     if (more != 0)
       for (const auto* each = pool_.get(); each != nullptr; each = each->within_.get()) {
         const auto free = each->free();
         if (free < more || shared(before + cost) > free - more) return verdict::crowded;
       }
-    move(own_.fetch_add(cost), cost);
+    add(cost);
     return verdict::taken;
   }
+
+  /// What is here whatever a bound says.
+  void add(std::size_t cost) { move(own_.fetch_add(cost), cost); }
 
   /// Any thread.
   void give_back(std::size_t cost) {

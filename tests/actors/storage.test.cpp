@@ -82,6 +82,16 @@ caf::behavior keeper(engine_actor* self, std::shared_ptr<strings> told) {
   }};
 }
 
+// Asks for two lists, and awaits a third.
+caf::behavior waiter(engine_actor* self, std::shared_ptr<strings> told) {
+  return {[=](const http_request&) {
+    for (int n = 0; n < 2; ++n)
+      self->kv().list().then([=](const std::vector<kv_entry>&) { told->push_back("listed"); });
+    self->kv().list().await([=](const std::vector<kv_entry>&) { told->push_back("awaited"); });
+    return ok("");
+  }};
+}
+
 // Keeps all that it is told.
 struct hoard {
   std::vector<bytes> values;
@@ -147,6 +157,7 @@ struct fixture : hosted {
   fixture() {
     host.serve("keeper", keeper, told);
     host.serve("hoarder", hoarder, kept);
+    host.serve("waiter", waiter, told);
     host.boot();
     host.start_accepted(a, "keeper");
     host.clear();
@@ -251,6 +262,11 @@ TEST_CASE_FIXTURE(
                                                                            "d"),
                                                                         true});
   CHECK(
+      told->at(0) ==
+      "drop invalid_argument: a list by prefix and by range at once; it was not sent");
+  // Two lists are under way at a time: their answers may be long.
+  for (std::size_t n = 1; n <= 2; ++n) answer(n, protocol::kv_list_response{});
+  CHECK(
       std::get<range>(kv_as<protocol::kv_list_request>(3).query) ==
       range{of("\x04"), of("\x05"), true});
   CHECK(
@@ -262,9 +278,46 @@ TEST_CASE_FIXTURE(
   CHECK(
       kv_as<protocol::kv_delete_range_request>(5) ==
       protocol::kv_delete_range_request{of("\x04"), of("\x05")});
-  CHECK(
-      told->at(0) ==
-      "drop invalid_argument: a list by prefix and by range at once; it was not sent");
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "I13 backpressure: an actor gets no more of what it asks for than it may keep, until it has "
+    "dealt with it") {
+  const auto b = instance_of("b");
+  host.start_accepted(b, "hoarder");
+  host.clear();
+  const auto page = [this](std::size_t nth) {
+    answer(
+        nth,
+        protocol::kv_list_response{
+            {of("\x04k")}, {bytes{std::vector<std::uint8_t>(26UL << 20U)}}, {{}}});
+  };
+  const auto bytes_kept = [this] { return host.counts->storage.get().answer_bytes; };
+  for (std::uint32_t i = 1; i <= 14; ++i) host.request(b, i, "GET", "/list");
+  for (std::size_t n = 0; n < 14; ++n) {
+    CHECK(host.storage_requests_sent().size() == std::min<std::size_t>(n + 2, 14));
+    CHECK(bytes_kept() <= 72UL << 20U);
+    page(n);
+  }
+  CHECK(kept->values.size() == 28);
+  CHECK(bytes_kept() == 0);
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "what an actor awaits comes, however much it keeps that it has not heard") {
+  const auto b = instance_of("b");
+  host.start_accepted(b, "waiter");
+  host.clear();
+  host.request(b, 1, "GET", "/");
+  REQUIRE(host.storage_requests_sent().size() == 3);
+  for (std::size_t n = 0; n < 2; ++n)
+    answer(
+        n,
+        protocol::kv_list_response{
+            {of("\x04k")}, {bytes{std::vector<std::uint8_t>(32UL << 20U)}}, {{}}});
+  answer(2, protocol::kv_list_response{});
+  CHECK(*told == strings{"awaited", "listed", "listed"});
 }
 
 TEST_CASE_FIXTURE(fixture, "limits are checked before anything is sent") {

@@ -193,10 +193,22 @@ TEST_CASE_TEMPLATE(
     streaming) {
   auto& b = Gateway::of_run();
   const auto id = b.client.create_running("store");
-  side_by_side(270, 8, [&, value = std::string(131'072, 'v')](std::size_t i) {
-    const auto put = b.client.request(id, "POST", fmt::format("/put?{}", i), value);
-    CHECK((put && put->status == 200));
-  });
+  const auto put = [&, value = std::string(131'072, 'v')](std::size_t i) {
+    const auto done = b.client.request(id, "POST", fmt::format("/put?{}", i), value);
+    CHECK((done && done->status == 200));
+  };
+  side_by_side(208, 8, put);
+  // 364 MB pass through the one connection, and whoever asks meanwhile waits behind two answers at a time.
+  b.during(
+      "1.2: an actor reads 26 MB fourteen times at once, again and again",
+      [&] {
+        side_by_side(14, 14, [&](std::size_t) {
+          const auto got = b.client.request(id, "GET", "/count?");
+          CHECK((got && got->status == 200 && got->body == "208"));
+        });
+      },
+      {.silence = 3s});
+  side_by_side(62, 8, [&](std::size_t i) { put(208 + i); });
   const auto too_large = [](const client_reply& x) {
     return x.status == 500 && x.body.find("too_large") != std::string::npos;
   };

@@ -93,6 +93,10 @@ caf::behavior store(engine_actor* self) {
         for (const auto& x : found) out += fmt::format("{}={}\n", x.key.view(), x.value.view());
         return ok(std::move(out));
       });
+    if (path == "/count")
+      return told(self, self->kv().list({.prefix = rest}), [](std::vector<kv_entry> found) {
+        return ok(fmt::to_string(found.size()));
+      });
     if (path == "/zeros")
       return told(
           self, self->kv().put(std::string(std::stoul(std::string{rest}), '\0'), "v"), done);

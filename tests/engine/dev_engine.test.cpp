@@ -1,5 +1,6 @@
 // The dev engine over real sockets, with clients of the tests' own.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <cstdlib>
 #include <engine/dev_engine.hpp>
@@ -635,6 +636,29 @@ TEST_CASE_FIXTURE(
       CHECK(got.data.view().front() == c);
     }
     sent.get();
+  }
+  SUBCASE("what it has asked of storage") {
+    std::uint32_t request = 0;
+    const auto ask = [&](protocol::kv_request_data what) {
+      envoy.send(protocol::to_rivet_kv_request{actor_id{id}, ++request, std::move(what)});
+    };
+    const bytes value{std::vector<std::uint8_t>(131'072, 'v')};
+    for (int n = 0; n < 30; ++n) {
+      protocol::kv_put_request put;
+      for (int k = 0; k < 7; ++k) {
+        put.keys.emplace_back(fmt::format("{:02} {}", n, k));
+        put.values.push_back(value);
+      }
+      ask(std::move(put));
+      envoy.expect<protocol::to_envoy_kv_response>();
+    }
+    // 367 MB of answers, above what may ever wait for one peer.
+    for (int n = 0; n < 14; ++n) ask(protocol::kv_list_request{});
+    for (std::uint32_t n = 31; n <= 44; ++n) {
+      const auto got = envoy.expect<protocol::to_envoy_kv_response>();
+      CHECK(got.request_id == n);
+      CHECK(std::get<protocol::kv_list_response>(got.data).values.size() == 210);
+    }
   }
   CHECK(engine.stats().connections == 1);
 }

@@ -22,6 +22,16 @@ storage_call put(std::string_view key, std::string_view value = "v") {
 
 storage_call get(std::string_view key) { return kv_request_data{kv_get_request{{bytes{key}}}}; }
 
+// Whose answer may be as long as there is.
+storage_call list() { return kv_request_data{kv_list_request{}}; }
+
+kv_list_response listed(std::size_t size) {
+  return {
+      {bytes{std::string_view{"k"}}}, {bytes{std::vector<std::uint8_t>(size)}}, {kv_metadata{}}};
+}
+
+constexpr std::size_t mib = 1UL << 20U;
+
 // One engine's side of it: ids of what came, in order, and the results in words.
 struct fixture {
   explicit fixture(storage_limits limits = {}) : machine("default", limits) {}
@@ -30,9 +40,16 @@ struct fixture {
       std::uint64_t ticket,
       storage_call call,
       std::string_view actor = "a",
-      write_mode mode = write_mode::once) {
+      write_mode mode = write_mode::once,
+      bool awaited = false) {
     machine.handle_request(
-        {ticket, {actor_id{actor}, 3}, gate_of(actor), std::move(call), mode}, now);
+        {ticket, {actor_id{actor}, 3}, gate_of(actor), std::move(call), mode, awaited}, now);
+    poll();
+  }
+
+  /// The actor has dealt with all that it was told.
+  void consume(std::string_view actor = "a") {
+    machine.handle_consumed({actor_id{actor}, 3}, std::exchange(kept, 0));
     poll();
   }
 
@@ -62,6 +79,7 @@ struct fixture {
                                x->ticket,
                                to_string(why->code),
                                why->may_have_happened ? " maybe" : ""));
+      kept += x->bytes;
       if (why != nullptr) text = why->message;
       if (why == nullptr) last = std::get<storage_answer>(x->content);
     }
@@ -115,6 +133,7 @@ struct fixture {
   std::vector<std::uint32_t> ids;
   std::vector<to_rivet> messages;
   lines sent, results, finished;
+  std::size_t kept = 0;  // of results
   std::string text;
   storage_answer last;
 };
@@ -314,6 +333,200 @@ TEST_CASE("I13 backpressure: what the link has no room for waits for room, in it
   x.pass(31s);
   CHECK(x.results.back() == "5 timed_out");
   CHECK(x.text.find("it was not sent") != std::string::npos);
+}
+
+TEST_CASE(
+    "I13 backpressure: answers that an actor has not dealt with have a bound; above it what it "
+    "asks for waits, in its order") {
+  fixture x;
+  x.up(1);
+  for (std::uint64_t ticket = 1; ticket <= 13; ++ticket) x.ask(ticket, list());
+  x.ask(14, put("k"));
+  CHECK(x.sent.size() == 2);
+  // Where one of two has come, the other may be as long.
+  x.kv(0, listed(26 * mib));
+  CHECK(x.results == lines{"1 ok"});
+  CHECK(x.kept > 26 * mib);
+  CHECK(x.kept < 27 * mib);
+  CHECK(x.sent.size() == 2);
+  x.consume();
+  CHECK(x.sent.size() == 3);
+  // What turns out to be short makes room at once.
+  for (std::size_t n = 1; n < 13; ++n) {
+    x.kv(n, listed(100));
+    CHECK(x.sent.size() == (n < 10 ? n + 3 : 14));  // with the last list goes what was behind it
+  }
+  CHECK(std::get<to_rivet_kv_request>(x.messages.back()).data.index() == 2);
+  x.kv(13, kv_put_response{});
+  CHECK(x.results.back() == "14 ok");
+  x.consume();
+  CHECK(x.machine.stats().answer_bytes == 0);
+  CHECK(x.machine.stats().rejected == 0);
+}
+
+TEST_CASE("I13 backpressure: what waits for room for its answer has its limit of time") {
+  fixture x;
+  x.up(1);
+  for (std::uint64_t ticket = 1; ticket <= 3; ++ticket) x.ask(ticket, list());
+  x.kv(0, listed(32 * mib));
+  x.kv(1, listed(32 * mib));
+  x.ask(4, put("k"));
+  x.pass(29s);
+  CHECK(x.sent.size() == 2);
+  x.ask(5, put("l"));
+  x.pass(1s);
+  CHECK(x.results == lines{"1 ok", "2 ok", "3 timed_out", "4 timed_out"});
+  CHECK(x.text.find("it was not sent") != std::string::npos);
+  CHECK(x.sent.size() == 3);  // whose answer is short goes when nothing waits before it
+}
+
+TEST_CASE("what can't have a long answer waits for none that may") {
+  fixture x;
+  x.up(1);
+  for (std::uint64_t ticket = 1; ticket <= 64; ++ticket) x.ask(ticket, get("k"));
+  for (std::uint64_t ticket = 65; ticket <= 128; ++ticket) {
+    x.ask(ticket, sqlite_execute_request{{}, {}, 0, text{"insert into t values (1)"}, {}});
+    x.ask(ticket + 100, put("k"));
+  }
+  CHECK(x.sent.size() == 192);
+  kv_list_request few;
+  few.limit = 10;
+  for (std::uint64_t ticket = 300; ticket < 310; ++ticket) x.ask(ticket, kv_request_data{few}, "b");
+  CHECK(x.sent.size() == 202);
+}
+
+TEST_CASE("the longest answer that a request may have") {
+  const auto sql = [](std::string_view x) {
+    return sqlite_execute_request{{}, {}, 0, text{x}, {}};
+  };
+  for (const auto* silent :
+       {"insert into t values (1)",
+        " -- select\n update t set n = 1",
+        "Delete from t",
+        "create table t (n)"})
+    CHECK(answer_bytes_max(sql(silent)) == answer_overhead);
+  for (const auto* loud :
+       {"select 1",
+        "insert into t values (1) returning *",
+        "with x as (select 1) select * from x",
+        "pragma table_info(t)",
+        "insertion",
+        "delete from t Returning n"})
+    CHECK(answer_bytes_max(sql(loud)) == answer_overhead + answer_bytes_longest);
+  CHECK(
+      answer_bytes_max(sqlite_exec_request{{}, {}, 0, text{"delete from t"}}) ==
+      answer_overhead + answer_bytes_longest);  // more may follow
+  sqlite_execute_batch_request batch;
+  batch.statements = {{text{"delete from t"}, {}}, {text{"insert into t values (1)"}, {}}};
+  CHECK(answer_bytes_max(batch) == answer_overhead);
+  batch.statements.push_back({text{"select 1"}, {}});
+  CHECK(answer_bytes_max(batch) == answer_overhead + answer_bytes_longest);
+  CHECK(answer_bytes_max(put("k")) == answer_overhead);
+  CHECK(answer_bytes_max(list()) == answer_overhead + answer_bytes_longest);
+  // As long as what came: the longest that can come is not above it.
+  kv_get_response got{{bytes{"k"}}, {bytes{std::vector<std::uint8_t>(131'072)}}, {kv_metadata{}}};
+  CHECK(
+      size_of(storage_result{storage_answer{kv_response_data{got}}}) <= answer_bytes_max(get("k")));
+  kv_list_request one;
+  one.limit = 1;
+  CHECK(answer_bytes_max(kv_request_data{one}) < mib);
+  one.limit = UINT64_MAX;
+  CHECK(answer_bytes_max(kv_request_data{one}) == answer_bytes_max(list()));
+  const sqlite_get_pages_ok page{{{1, bytes{std::vector<std::uint8_t>(4096)}}}, {}};
+  sqlite_get_pages_request pages;
+  pages.pgnos = {1};
+  CHECK(size_of(storage_result{storage_answer{page}}) <= answer_bytes_max(pages));
+  // What it is kept in counts: a row of nothing but nulls is not nothing.
+  sqlite_execute_result rows;
+  rows.rows.resize(100, {sqlite_value_null{}});
+  CHECK(size_of(storage_result{storage_answer{rows}}) > 100 * sizeof(sqlite_column_value));
+  CHECK(
+      size_of(storage_result{storage_failure{errc::refused, std::string(1000, 'x'), false, {}}}) ==
+      answer_overhead + 1000);
+}
+
+TEST_CASE("I13 backpressure: after a cut, reads go again within the bound on their answers") {
+  fixture x;
+  x.up(1);
+  for (std::uint64_t ticket = 1; ticket <= 14; ++ticket) x.ask(ticket, list());
+  CHECK(x.sent == lines{"KvRequest@1", "KvRequest@1"});
+  x.sent.clear();
+  for (epoch connection = 2; connection <= 4; ++connection) {
+    x.down();
+    x.up(connection);
+    CHECK(x.sent.size() == 2);
+    x.sent.clear();
+  }
+  for (std::size_t n = 0; n < 14; ++n) {  // the ids of the last connection follow three pairs
+    x.kv(6 + n, listed(26 * mib));
+    CHECK(x.results.back() == fmt::format("{} ok", n + 1));
+    x.consume();
+  }
+  CHECK(x.machine.stats().answer_bytes == 0);
+}
+
+TEST_CASE(
+    "I13 backpressure: actors whose answers fill the host's room leave others theirs, and who "
+    "keeps nothing is next") {
+  fixture x{{.host_answer_bytes_max = 160 * mib}};
+  x.up(1);
+  std::uint64_t ticket = 0;
+  const auto of = [&](std::string_view actor, storage_call call) {
+    const auto before = x.sent.size();
+    x.ask(++ticket, std::move(call), actor);
+    return x.sent.size() - before;
+  };
+  CHECK(of("a", list()) == 1);
+  CHECK(of("a", list()) == 1);
+  CHECK(of("b", list()) == 1);
+  CHECK(of("b", list()) == 0);  // it would keep more than is left for others
+  CHECK(of("c", list()) == 1);
+  CHECK(of("d", list()) == 0);
+  CHECK(of("e", get("k")) == 1);  // within the share that is its own
+  CHECK(of("b", put("k")) == 0);  // behind its list
+  const auto before = x.sent.size();
+  x.kv(0, listed(100));
+  REQUIRE(x.sent.size() == before + 1);
+  CHECK(std::get<to_rivet_kv_request>(x.messages.back()).actor_id == actor_id{"d"});
+  x.kv(1, listed(100));
+  x.kv(2, listed(100));
+  CHECK(x.sent.size() == before + 3);
+  CHECK(std::get<to_rivet_kv_request>(x.messages.back()).data.index() == 2);
+}
+
+TEST_CASE("what its actor awaits need not wait for what the actor keeps, which would be for ever") {
+  fixture x;
+  x.up(1);
+  x.ask(1, list());
+  x.ask(2, list());
+  x.kv(0, listed(32 * mib));
+  x.kv(1, listed(32 * mib));
+  x.ask(3, list(), "a", write_mode::once, true);
+  CHECK(x.sent.size() == 3);
+  x.ask(4, list());
+  CHECK(x.sent.size() == 3);
+  x.kv(2, listed(100));
+  CHECK(x.sent.size() == 3);
+  x.consume();
+  CHECK(x.sent.size() == 4);
+}
+
+TEST_CASE("what an actor has not dealt with is free when it is down") {
+  fixture x;
+  x.up(1);
+  x.ask(1, list());
+  x.ask(2, list());
+  x.ask(3, put("k"), "a", write_mode::required);
+  x.kv(0, listed(32 * mib));
+  x.kv(1, listed(32 * mib));
+  x.machine.handle_down({actor_id{"a"}, 3}, x.now);
+  x.poll();
+  CHECK(x.machine.stats().answer_bytes == answer_overhead);  // of the put
+  x.kv(2, kv_put_response{});
+  CHECK(x.finished == lines{"a"});
+  CHECK(x.machine.stats().answer_bytes == 0);
+  x.consume();  // the word of it comes late
+  CHECK(x.machine.stats().answer_bytes == 0);
 }
 
 TEST_CASE("deadlines: what was never sent was not written, what was sent may have been") {
@@ -584,7 +797,13 @@ TEST_CASE("500 seeds of everything that can happen") {
     const auto roll = [&](unsigned n) {
       return std::uniform_int_distribution<unsigned>{0, n - 1}(dice);
     };
-    storage_requests machine{"default", {.actor_requests_max = 20, .host_requests_max = 50}};
+    storage_requests machine{
+        "default",
+        {.actor_requests_max = 20,
+         .host_requests_max = 50,
+         .actor_answer_bytes_max = 300'000,
+         .host_answer_bytes_max = 500'000,
+         .answer_bytes_reserved = 10'000}};
     time_point now{1h};
 
     struct asked {
@@ -598,6 +817,7 @@ TEST_CASE("500 seeds of everything that can happen") {
     std::map<std::string, std::shared_ptr<output_gate>> gates;
     std::map<std::string, bool> down, finished;
     std::map<std::string, std::uint64_t> newest_sent;  // per actor and connection
+    std::map<std::string, std::size_t> kept;
     std::map<std::uint32_t, std::uint64_t> in_flight;
     std::uint64_t next = 1;
     epoch connection = 0, next_connection = 1;
@@ -630,6 +850,7 @@ TEST_CASE("500 seeds of everything that can happen") {
         auto& x = all.at(result->ticket);
         ++x.ended;
         REQUIRE(x.ended == 1);
+        kept[x.actor] += result->bytes;
         if (const auto* why = std::get_if<storage_failure>(&result->content)) {
           REQUIRE(why->may_have_happened == (!x.reads && x.sent != 0));
         } else {
@@ -694,6 +915,8 @@ TEST_CASE("500 seeds of everything that can happen") {
           break;
         case 8:
           machine.handle_message(to_envoy_kv_response{roll(100), kv_put_response{}});
+          if (roll(2) == 0)
+            machine.handle_consumed({actor_id{actor}, 1}, std::exchange(kept[actor], 0));
           break;
         default: {
           if (down[actor]) break;
@@ -719,6 +942,7 @@ TEST_CASE("500 seeds of everything that can happen") {
     CHECK(finished.size() == 3);
     CHECK(machine.stats().open == 0);
     CHECK(machine.stats().open_bytes == 0);
+    CHECK(machine.stats().answer_bytes == 0);
     CHECK_FALSE(machine.poll_timeout().has_value());
   }
 }

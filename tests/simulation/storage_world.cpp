@@ -39,6 +39,7 @@ enum class storage_row : std::uint8_t {
   retried,
   lost_with_connection,
   taken_back_then_sent,
+  waited_for_consumer,
   not_taken,
   gate_closed_waiting,
   gate_closed_in_flight,
@@ -92,6 +93,8 @@ private:
     unsigned sent = 0, done = 0, ended = 0;
     std::uint32_t id = 0;
     bool taken_back = false;     // the link had not sent it
+    bool awaited = false;
+    bool held = false;           // there was no room for its answer
     bool told_not_done = false;  // its asker believes that nothing was written
     // what its asker is to be told next, if it is told something
     std::optional<storage_row> cause{};
@@ -101,6 +104,7 @@ private:
   struct instance {
     std::shared_ptr<output_gate> gate = std::make_shared<output_gate>(1);
     bool closed_told = false, down = false, finished = false;
+    std::size_t kept = 0;  // of answers that it has not dealt with
     time_point give_up{};
   };
 
@@ -121,6 +125,9 @@ private:
     if (random_.percent(20)) x.host_requests_max = 3 + random_.below(20);
     if (random_.percent(10)) x.actor_bytes_max = 200 + random_.below(1000);
     if (random_.percent(10)) x.host_bytes_max = 300 + random_.below(2000);
+    if (random_.percent(30)) x.actor_answer_bytes_max = 1 + random_.below(300'000);
+    if (random_.percent(30)) x.host_answer_bytes_max = 3 * answer_bytes_longest;
+    if (random_.percent(30)) x.answer_bytes_reserved = 0;
     return x;
   }
 
@@ -135,6 +142,7 @@ private:
     end_permille_ = some(25);
     gate_permille_ = some(25);
     lazy_permille_ = some(200);
+    consume_percent_ = random_.percent(50) ? 100 : static_cast<unsigned>(random_.below(20));
     over_permille_ = random_.percent(15) ? 10 : 0;
     slow_ = random_.percent(30);
     for (auto& g : generation_) g = 1 + static_cast<std::uint32_t>(random_.below(3));
@@ -223,8 +231,10 @@ private:
     judge_bounds(x, of);
     trace("{}:{} asks {}", who.actor.str(), who.generation, ticket);
     if (!x.code) open_.insert(ticket);
-    machine_.handle_request({ticket, who, of.gate, x.call}, now_);
+    x.awaited = random_.percent(5);
+    machine_.handle_request({ticket, who, of.gate, x.call, write_mode::once, x.awaited}, now_);
     drain();
+    x.held = x.at == fate::waiting && link_ != 0 && !full_ && of.gate->open;
     must(!x.code || x.ended == 1, "storage", "what is turned away is told so at once");
   }
 
@@ -284,9 +294,14 @@ private:
 
   void drain() {
     if (std::exchange(full_, false)) machine_.handle_room();
+    take_results();  // what their answers take is known before more is sent
     while (const auto frame = machine_.poll_transmit()) transmit(*frame);
-    while (const auto result = machine_.poll_result()) take(*result);
+    take_results();
     while (const auto over = machine_.poll_finished()) finish(over->who);
+  }
+
+  void take_results() {
+    while (const auto result = machine_.poll_result()) take(*result);
   }
 
   void transmit(const storage_requests::frame& frame) {
@@ -302,15 +317,88 @@ private:
     must(x.at == fate::waiting && x.ended == 0, "storage", "sent again, or after its end");
     must(!of.down || !reads(x.kind), "storage", "a read is sent for an instance that is down");
     must(x.sent == 0 || reads(x.kind), "storage", "a write is sent twice");
-    auto& newest = newest_sent_[x.who.actor];
+    auto& newest = newest_sent_[x.who];
     must(newest < ticket, "storage", "sent out of turn");
+    must_have_room(x, of);
     if (random_.permille(refuse_permille_)) return refuse(frame.id, x);
+    if (x.held) count(storage_row::waited_for_consumer, x.kind);
     newest = ticket;
     if (x.taken_back) count(storage_row::taken_back_then_sent, x.kind);
     x.at = fate::in_flight;
     x.id = frame.id;
     ++x.sent;
     wire_.push_back({frame.connection, ticket, frame.id});
+  }
+
+  // -- room for answers
+
+  struct use {
+    std::size_t own = 0;  // of one instance
+    std::size_t all = 0;  // of all, beyond the shares that are their own
+  };
+
+  // What has come and was not dealt with, and the longest that what is in flight may be answered with.
+  use use_of(const actor_ref& who) const {
+    std::map<actor_ref, std::size_t> each;
+    for (const auto& [of, x] : instances_) each[of] = x.kept;
+    for (const auto ticket : open_) {
+      const auto& x = all_.at(ticket);
+      if (x.at == fate::in_flight) each[x.who] += answer_bytes_max(x.call);
+    }
+    use out;
+    for (const auto& [of, n] : each) out.all += beyond_share(n);
+    out.own = each[who];
+    return out;
+  }
+
+  std::size_t beyond_share(std::size_t n) const {
+    return n > limits_.answer_bytes_reserved ? n - limits_.answer_bytes_reserved : 0;
+  }
+
+  void must_have_room(const asked& x, const instance& of) const {
+    if (of.down) return;
+    const auto now = use_of(x.who);
+    const auto then = now.own + answer_bytes_max(x.call);
+    must(
+        x.awaited || now.own == 0 || then <= limits_.actor_answer_bytes_max,
+        "I13 backpressure",
+        "sent without room among its actor's answers");
+    const auto more = beyond_share(then) - beyond_share(now.own);
+    must(
+        more == 0 || now.all + more + beyond_share(then) <= limits_.host_answer_bytes_max,
+        "I13 backpressure",
+        "sent though less is left for others than its actor takes");
+  }
+
+  // Nothing waits where there is room for it, and for any before it.
+  void must_wait_for_something() const {
+    if (link_ == 0 || full_ || down_due_) return;
+    std::set<actor_ref> seen;
+    for (const auto ticket : open_) {
+      const auto& x = all_.at(ticket);
+      if (x.at != fate::waiting || !seen.insert(x.who).second) continue;
+      const auto& of = instances_.at(x.who);
+      const auto now = use_of(x.who);
+      const auto then = now.own + answer_bytes_max(x.call);
+      const auto longest = answer_bytes_longest + answer_overhead;
+      const auto fits = now.own == 0 || then <= limits_.actor_answer_bytes_max;
+      const auto plenty =
+          now.all + 2 * longest + beyond_share(now.own) <= limits_.host_answer_bytes_max;
+      must(!of.gate->open || !fits || !plenty, "liveness", "it waits although there is room");
+    }
+  }
+
+  void consume() {
+    const auto n = random_.below(instances_.size() + 1);
+    if (n == instances_.size()) return;
+    const auto at = std::next(instances_.begin(), static_cast<std::ptrdiff_t>(n));
+    consume(at->first, at->second);
+  }
+
+  void consume(const actor_ref& who, instance& of) {
+    if (of.kept == 0) return;
+    machine_.handle_consumed(who, std::exchange(of.kept, 0));
+    drain();
   }
 
   void refuse(std::uint32_t id, asked& x) {
@@ -522,6 +610,9 @@ private:
     must(++x.ended == 1, "storage", "a request ends twice");
     const auto was = std::exchange(x.at, fate::ended);
     open_.erase(result.ticket);
+    auto& of = instances_.at(x.who);
+    must(!of.down || result.bytes == 0, "storage", "an answer is kept for nobody");
+    of.kept += result.bytes;
     const auto* why = std::get_if<storage_failure>(&result.content);
     trace("ends {}: {}", result.ticket, why == nullptr ? "ok" : why->message);
     must(x.cause.has_value(), "storage", "a request ends for no reason");
@@ -659,6 +750,7 @@ private:
     if (std::exchange(of.down, true)) return;
     trace("{}:{} is down", who.actor.str(), who.generation);
     of.give_up = now_ + limits_.end_grace;
+    of.kept = 0;
     expect(
         [&](const asked& x) { return x.who == who && reads(x.kind); },
         errc::cancelled,
@@ -712,6 +804,7 @@ private:
       link_up();
     else if (x < 96)
       pass(slow_ ? random_.between(0ms, 8s) : random_.between(0ms, 300ms));
+    if (random_.percent(consume_percent_)) consume();
     if (random_.permille(cut_permille_) || (down_due_ && random_.percent(30))) link_down();
     if (random_.permille(gate_permille_)) close_gate();
     if (random_.permille(end_permille_)) instance_ends();
@@ -737,6 +830,13 @@ private:
     for (const auto& [who, of] : instances_)
       if (of.down && !of.finished) at(of.give_up);
     must(s.open_bytes == size, "stats", "another number of open bytes");
+    std::size_t answers = 0;
+    for (const auto& [who, of] : instances_) answers += of.kept;
+    for (const auto ticket : open_)
+      if (const auto& x = all_.at(ticket); x.at == fate::in_flight)
+        answers += answer_bytes_max(x.call);
+    must(s.answer_bytes == answers, "stats", "another number of bytes of answers");
+    must_wait_for_something();
     must(machine_.poll_timeout() == first, "storage", "it would be woken at another time");
   }
 
@@ -749,6 +849,7 @@ private:
       for (int n = 0; n < 50; ++n) {
         arrive();
         answer();
+        for (auto& [who, of] : instances_) consume(who, of);
       }
       pass(2s);
       check();
@@ -767,7 +868,7 @@ private:
   int busy_ = 0;
   bool slow_ = false;
   unsigned cut_permille_ = 0, refuse_permille_ = 0, odd_permille_ = 0, end_permille_ = 0,
-           gate_permille_ = 0, lazy_permille_ = 0, over_permille_ = 0;
+           gate_permille_ = 0, lazy_permille_ = 0, over_permille_ = 0, consume_percent_ = 0;
 
   std::array<std::uint32_t, 3> generation_{};
   std::map<actor_ref, instance> instances_;
@@ -775,7 +876,7 @@ private:
   std::set<std::uint64_t> open_;
   std::vector<std::uint64_t> due_;
   std::uint64_t next_ticket_ = 1;
-  std::map<actor_id, std::uint64_t> newest_sent_;  // on this connection
+  std::map<actor_ref, std::uint64_t> newest_sent_;  // on this connection
 
   epoch link_ = 0, connections_ = 0;
   bool down_due_ = false, over_ = false;
@@ -817,6 +918,7 @@ machine_simulation simulate_storage() {
            "sent again after a cut",
            "lost with the connection",
            "taken back, then sent",
+           "sent when there was room for its answer",
            "not taken by the link",
            "gate closed while it waited",
            "gate closed while in flight",

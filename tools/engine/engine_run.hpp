@@ -243,6 +243,7 @@ private:
       pump();
     };
     socket->set_reading(faults_.reads(request.envoy_key, now()));
+    socket->set_unsent_max(options_.limits.envoy_unsent_max);
     pump();  // Init and the replay go first
     gateway_.envoy_connected();
   }

@@ -82,6 +82,8 @@ public:
   virtual void drop(bool by_reset) = 0;
   /// While not reading, nothing is taken from the connection, and its pings go unanswered.
   virtual void set_reading(bool on) = 0;
+  /// While more than that waits to be sent, it is not read either: who asks without end for what it does not take has to wait.
+  virtual void set_unsent_max(std::size_t bytes) = 0;
   [[nodiscard]] virtual socket_flow flow() const = 0;
 
   std::function<void(bytes data, bool binary)> on_message;

@@ -215,14 +215,12 @@ public:
   void set_reading(bool on) override {
     if (reading_ == on) return;
     reading_ = on;
-    if (!on || !stalled_) return;
-    stalled_ = false;
-    asio::post(stream_.get_executor(), [self = shared_from_this()] {
-      if (self->holds_message_)
-        self->take();
-      else
-        self->read();
-    });
+    resume();
+  }
+
+  void set_unsent_max(std::size_t bytes) override {
+    unsent_max_ = bytes;
+    resume();
   }
 
   [[nodiscard]] socket_flow flow() const override {
@@ -240,8 +238,23 @@ private:
     bool binary = false;
   };
 
+  [[nodiscard]] bool reads() const {
+    return reading_ && queued_bytes_ + current_.data.size() <= unsent_max_;
+  }
+
+  void resume() {
+    if (!stalled_ || !reads()) return;
+    stalled_ = false;
+    asio::post(stream_.get_executor(), [self = shared_from_this()] {
+      if (self->holds_message_)
+        self->take();
+      else
+        self->read();
+    });
+  }
+
   void read() {
-    if (!reading_) {
+    if (!reads()) {
       stalled_ = true;
       return;
     }
@@ -253,7 +266,7 @@ private:
   }
 
   void take() {
-    if (!reading_) {
+    if (!reads()) {
       stalled_ = true;
       return;
     }
@@ -345,6 +358,7 @@ private:
             self->stream_.next_layer().set_within_message(false);
             self->current_ = {};
             if (ec) return;
+            self->resume();
             self->write();
           });
     } else if (drop_when_flushed_) {
@@ -379,6 +393,7 @@ private:
   message current_;
   std::optional<websocket::close_reason> close_with_;
   std::size_t queued_bytes_ = 0;
+  std::size_t unsent_max_ = SIZE_MAX;
   std::uint64_t sent_ = 0;
   bool writing_ = false;
   bool ending_ = false;
