@@ -748,7 +748,7 @@ outcome<void> link::send(
 }
 
 bool link::has_room_for_bodies() const {
-  return impl_->outbound_bytes.load() < impl_->options.outbound_bytes_max / 2;
+  return impl_->outbound_bytes.load() < impl_->options.outbound_bytes_max / 8;
 }
 
 void link::fence(epoch connection, std::uint64_t id) {

@@ -60,8 +60,8 @@ public:
     return send(std::move(gate), std::move(message), nullptr);
   }
 
-  /// Whether parts of a body may be queued: they may take half of the bound, so that all else has room beside them. Who is
-  /// told no asks again a little later (body_room_interval).
+  /// Whether parts of a body may be queued: they may take an eighth of the bound, so that all else has room beside them and
+  /// waits behind no more. Who is told no asks again a little later (body_room_interval).
   [[nodiscard]] virtual bool has_room_for_bodies() const = 0;
 
   /// A WebSocket ping behind all that is queued; on_fence(id) when its pong is back. Dies with the connection.
