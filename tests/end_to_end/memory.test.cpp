@@ -141,8 +141,9 @@ TEST_CASE("2.1: clients that flood a slow actor take what it may keep, and it is
   REQUIRE(host.await_ready());
   const auto slow = client.create_running("sluggard");
   // The real engine takes its time with each.
-  const std::size_t many = kind_under_test() == engine_kind::dev ? 250 : 30;
-  const std::size_t each = many == 250 ? 2 * mib : 4 * mib;
+  const bool dev = kind_under_test() == engine_kind::dev;
+  const std::size_t many = dev ? 250 : 30;
+  const std::size_t each = dev ? 2 * mib : 4 * mib;
   std::string said;
   while (said.size() < each) said += client_frame(0x82, std::string(16384, 'f'));
   std::vector<raw_client> clients;
