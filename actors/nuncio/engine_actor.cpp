@@ -234,10 +234,12 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
       tell_ingress(internal::attempt_done{context_->start.self, request.exchange, ticket});
       return invoke_message_result::consumed;
     }
+    const auto on_way = request.on_way;
+    const auto first_size = request.body.size();
     begun_[ticket] = request.position;
     if (request.streamed) {  // its parts follow
       if (!streams_) streams_ = std::make_unique<internal::instance_streams>(this);
-      static_cast<void>(streams_->at(ticket, request.position));
+      streams_->at(ticket, request.position)->on_way = request.on_way;
     }
     auto result = invoke_message_result::consumed;
     try {
@@ -248,6 +250,8 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
     if (result == invoke_message_result::skipped) {
       begun_.erase(ticket);
       skipped_.insert(ticket);
+    } else if (on_way) {
+      on_way->take(first_size);
     }
     return result;
   }

@@ -20,11 +20,11 @@ std::optional<caf::invoke_message_result> engine_actor::consume_stream(caf::mail
     if (streams_) streams_->handle_quiet(content.get_as<internal::stream_quiet>(0).ticket);
     return invoke_message_result::consumed;
   }
-  if (content.match_elements<internal::upload_late>()) {
-    const auto& late = content.get_as<internal::upload_late>(0);
-    const auto touched = (streams_ && streams_->handle_late(late.ticket)) ||
-                         (late.ticket <= newest_ticket_ && !skipped_.contains(late.ticket));
-    if (!touched) internal::tell(*context_, internal::upload_untouched{late.ticket, late.exchange});
+  if (content.match_elements<internal::upload_over>()) {
+    const auto& over = content.get_as<internal::upload_over>(0);
+    const auto touched = (streams_ && streams_->handle_over(over)) ||
+                         (over.ticket <= newest_ticket_ && !skipped_.contains(over.ticket));
+    if (!touched) internal::tell(*context_, internal::upload_untouched{over});
     return invoke_message_result::consumed;
   }
   if (content.match_elements<internal::stream_turn>()) {

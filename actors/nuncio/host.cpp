@@ -49,6 +49,7 @@ outcome<void> check_numbers(const host_options& o) {
        time_range("stop_grace", o.stop_grace, 0, day_ms),
        count_range("requests_max", o.requests_max, 1, many),
        time_range("stall_limit", o.stall_limit, 1, day_ms),
+       time_range("upload_patience", o.upload_patience, 1, day_ms),
        count_range("waiting.socket_bytes_max", o.waiting.socket_bytes_max, 1, many),
        count_range("waiting.actor_bytes_max", o.waiting.actor_bytes_max, 0, many),
        count_range("waiting.host_bytes_max", o.waiting.host_bytes_max, 0, many),
@@ -304,6 +305,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
     to.waiting = options.waiting;
     to.release_memory = [sys = system] { release_memory(*sys); };
     to.stall_limit = saturated<duration>(options.stall_limit);
+    to.upload_patience = saturated<duration>(options.upload_patience);
     protocol::to_rivet_metadata metadata;
     metadata.prepopulate_actor_names.emplace();
     for (const auto& [name, from] : to.factories)

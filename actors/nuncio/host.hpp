@@ -65,6 +65,9 @@ struct host_options {
   /// a cut has lost on its way ends so too. A client that was open through a reconnect and says nothing keeps its actor
   /// awake for so long.
   std::chrono::milliseconds stall_limit{std::chrono::minutes{5}};
+  /// Where a request finds no room, that of an actor's or of the host's requests is ended with 408 of whose body nothing has
+  /// come for longest, if for so long. A client that its handler or the link holds up is not meant.
+  std::chrono::milliseconds upload_patience{std::chrono::seconds{10}};
   bool ingress_detached =
       true;  ///< a thread of its own, so that no actor can hold the engine's messages up
   /// What clients may have said on WebSockets before their actors hear it.

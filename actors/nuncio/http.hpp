@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <nuncio/bytes.hpp>
 #include <nuncio/http_exchange.hpp>
 #include <nuncio/ids.hpp>
@@ -12,6 +13,8 @@
 #include <vector>
 
 namespace nuncio {
+
+class upload_on_way;
 
 using http_headers = wire::map_of<text, text>;
 
@@ -30,7 +33,8 @@ struct http_request {
       false;  ///< the body comes in parts: engine_actor::on_body (serve_options::stream_requests)
   exchange_id exchange;          ///< the same for each repetition: for handlers that deduplicate
   std::uint64_t ticket = 0;      ///< this attempt, unique in the process
-  exchange_position position{};  ///< for the runtime
+  exchange_position position{};  ///< for the runtime, as is the next
+  std::shared_ptr<upload_on_way> on_way{};
 
   /// The value of a header; `name` in lower case.
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const {

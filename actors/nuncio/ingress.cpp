@@ -94,6 +94,8 @@ ingress::ingress(caf::actor_config& cfg, ingress_options options, caf::actor ack
       ledger_(options_.ledger),
       limiter_(options_.log),
       errors_(internal::make_error_log(options_.log)),
+      requests_(
+          {options_.host_requests_max, options_.host_request_bytes_max}, options_.upload_patience),
       heads_(std::make_shared<waiting_pool>(options_.host_socket_head_bytes_max)),
       waiting_(std::make_shared<waiting_pool>(options_.waiting.host_bytes_max)),
       outgoing_(std::make_shared<waiting_pool>(options_.waiting.host_bytes_max)),
@@ -122,9 +124,13 @@ caf::behavior ingress::make_behavior() {
         connection_ = x.connection;
         barrier_passed_ = false;
         held_.clear();
+        requests_.handle_up(options_.now());
         doubt_clients();
       },
-      [this](const link_down&) { held_.clear(); },
+      [this](const link_down&) {
+        held_.clear();
+        requests_.handle_down();
+      },
       [this](const internal::lease_ended&) {
         given_up_ = true;
         apply_to_all(input::lease_ended, "the engine was not heard of for too long");
@@ -177,7 +183,7 @@ caf::behavior ingress::make_behavior() {
         after_input();
       },
       [this](const upload_untouched& x) {
-        handle_untouched(x);
+        end_upload(x.what);
         after_input();
       },
       [this](const response_begun& x) {
@@ -229,10 +235,10 @@ void ingress::on_exit() {
       internal::kill_now(place.current->handle);
   }
   system_watch_.end(this);
+  routes_.clear();  // first: they count in their instances
   keyed_.clear();
   slots_.clear();
   alarms_.clear();
-  routes_.clear();
   stalls_.clear();
   sockets_.clear();
   ack_ = nullptr;
@@ -348,12 +354,16 @@ void ingress::handle_start(
   if (stats_.starts++ % starts_at_once == 0) extend_heap(starts_at_once * start_bytes);
   ledger_.handle_live(who);
   auto& place = slots_[who.actor];
-  auto made = std::make_unique<instance>();
+  auto context = make_context(who, start.config);
+  const auto own_max = context->serving->requests_max;
+  auto made = std::make_unique<instance>(
+      requests_,
+      request_limits{own_max != 0 ? own_max : options_.requests_max, options_.request_bytes_max});
   made->who = who;
   made->start_bytes = kept_bytes(start);
   start_bytes_ += made->start_bytes;
   made->limit = later(allocated, options_.start_limit);
-  made->context = make_context(who, start.config);
+  made->context = std::move(context);
   if (start.preloaded_kv) made->context->preloaded = copy_of(*start.preloaded_kv);
   await_sockets(*made, place.current.get(), start.hibernating_requests);
   made->alarms.reserve(2);
@@ -849,7 +859,7 @@ void ingress::flush() {
          {"bytes", fmt::to_string(ledger_.stats().bytes)}});
   }
   check_drained();
-  if (release_.handle_used(waiting_->used() + request_bytes_, now) && options_.release_memory)
+  if (release_.handle_used(waiting_->used() + requests_.bytes(), now) && options_.release_memory)
     options_.release_memory();
   std::optional<time_point> next;
   const auto earlier = [&](std::optional<time_point> t) {

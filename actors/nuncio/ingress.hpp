@@ -19,6 +19,7 @@
 #include <nuncio/lease.hpp>
 #include <nuncio/lifecycle.hpp>
 #include <nuncio/log_limiter.hpp>
+#include <nuncio/request_room.hpp>
 #include <nuncio/start_backoff.hpp>
 #include <nuncio/system_watch.hpp>
 #include <nuncio/waiting_room.hpp>
@@ -56,6 +57,9 @@ struct ingress_options {
   /// The same for all instances of the host together.
   std::size_t host_requests_max = 16384;
   std::size_t host_request_bytes_max = 512UL << 20U;
+  /// How long a client must have sent nothing of a request that is not whole for this to be ended with 408 where another one
+  /// finds no room.
+  duration upload_patience = std::chrono::seconds{10};
   http_exchange_options http;
   /// What instances keep of their Starts for as long as they live: input, key, preloaded values; at least 4 KiB for each. A
   /// Start above it is answered with Stopped(Error).
@@ -127,6 +131,8 @@ private:
   using alarm_map = std::multimap<time_point, alarm>;
 
   struct instance {
+    instance(request_room& room, request_limits limits) : requests(room, limits) {}
+
     actor_ref who;
     lifecycle::state state = lifecycle::state::queued;
     std::shared_ptr<instance_context> context;
@@ -137,9 +143,9 @@ private:
     time_point limit{};
     protocol::stop_actor_reason reason{};
     std::unordered_map<exchange_id, std::uint64_t> attempts;  ///< exchange -> ticket
-    /// Ticket -> body of attempts that were replaced or aborted, but still take a place in the instance's mailbox.
-    std::unordered_map<std::uint64_t, std::size_t> cancelled;
-    std::size_t request_bytes = 0;
+    request_share requests;
+    /// By ticket those of attempts that were replaced or aborted, but are still in the instance's mailbox.
+    std::unordered_map<std::uint64_t, request_place> cancelled;
     std::unordered_set<exchange_id> sockets;
     std::shared_ptr<waiting_pool> heads;       ///< of its WebSockets; none before the first
     std::shared_ptr<waiting_pool> waiting;     ///< of what its clients say; none before the first
@@ -171,25 +177,29 @@ private:
   using stall_map = std::multimap<time_point, exchange_id>;
 
   struct route {
-    route(http_exchange start, const actor_ref& to, std::uint64_t attempt)
-        : exchange(std::move(start)), who(to), ticket(attempt) {}
+    route(http_exchange start, instance& to, std::uint64_t attempt)
+        : exchange(std::move(start)),
+          who(to.who),
+          ticket(attempt),
+          place(to.requests, exchange.position().exchange) {}
 
     http_exchange exchange;
     actor_ref who;
     std::uint64_t ticket;
-    std::size_t charge = 0;
+    request_place place;
     std::size_t head_bytes = 0;
     /// The head of a request whose body comes in chunks and is not whole yet.
     std::unique_ptr<http_request> partial;
     time_point due = time_point::max();  ///< when its response must have begun
-    bool passes = false;                 ///< the request's parts go to the instance as they come
+    /// Of a request whose parts go to the instance as they come, what that has not taken; else null.
+    std::shared_ptr<upload_on_way> passes;
+    bool uploading = false;      ///< more of these parts may come, and go on
     std::uint64_t credited = 0;  ///< the engine's last word to the instance on that response
     bool begun = false;          ///< the instance has begun a response that it writes bit by bit
     bool responding = false;     ///< answered; the response waits for credit
     bool crowded = false;        ///< or for room in the link
-    // While the next word is the engine's: when it last said one, and when to look again.
-    time_point heard{};
-    std::optional<stall_map::iterator> stall;
+    std::optional<stall_map::iterator>
+        stall;  ///< while the next word is the engine's: when to look
   };
 
   using route_map = std::unordered_map<exchange_id, route>;
@@ -257,6 +267,8 @@ private:
       route_map::iterator at, std::uint16_t index, const protocol::to_envoy_request_chunk& chunk);
   bool pass_on(
       route_map::iterator at, std::uint16_t index, protocol::to_envoy_tunnel_message_kind& kind);
+  static void handle_uploaded(route& r);
+  bool take_chunk(route_map::iterator at, const protocol::to_envoy_request_chunk& chunk);
   route_map::iterator find_attempt(
       const actor_ref& who, const exchange_id& exchange, std::uint64_t ticket);
   void handle_response_begun(const internal::response_begun& what);
@@ -272,14 +284,14 @@ private:
   void log_lost(const failure& why);
   void send_answer(
       protocol::to_rivet_tunnel_message message, const std::shared_ptr<const output_gate>& gate);
-  [[nodiscard]] bool has_room(const instance& to, std::size_t more) const;
-  void charge(instance& to, route& r, std::size_t size);
+  request_bound make_room(instance& to, std::size_t requests, std::size_t bytes);
+  void end_silent(route_map::iterator at);
+  void end_upload(const internal::upload_over& what);
+  void tell_over(route_map::iterator at, std::uint16_t status, std::string_view why);
   void watch(route_map::iterator at);
   void unwatch(route& r);
   void end_stalled(time_point now);
   void end_late(time_point now);
-  void end_late_route(instance& x, route_map::iterator at);
-  void handle_untouched(const internal::upload_untouched& what);
   void forget_attempt(const internal::attempt_done& what);
   void cancel_route(route_map::iterator at, text why);
   void abort_routes(instance& x, bool with_responses = true);
@@ -377,6 +389,7 @@ private:
   log_limiter limiter_;
   std::shared_ptr<internal::error_log> errors_;
   ingress_stats stats_;
+  request_room requests_;  ///< of all instances
   /// Flat: a fresh Start spends most of its time in misses of the cache, and std::unordered_map takes two for a look.
   boost::unordered_flat_map<actor_id, actor_slot, std::hash<actor_id>> slots_;
   /// Instances that were created with a key, by the hash of name and key.
@@ -398,8 +411,6 @@ private:
   std::shared_ptr<waiting_pool> waiting_;   ///< what clients of all instances say
   std::shared_ptr<waiting_pool> outgoing_;  ///< of what is said to them while the link has no room
   release_watch release_;
-  std::size_t request_bytes_ = 0;
-  std::size_t cancelled_ = 0;  ///< of all instances
   /// Aborts that overtook their start: not executed when it comes.
   known_for<exchange_id, std::monostate> aborted_early_;
   /// Hibernating WebSockets that instances have left, until the next ones know: those whose close came in between may

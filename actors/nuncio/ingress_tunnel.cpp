@@ -17,7 +17,13 @@ using abort_kind = protocol::http_stream_abort_reason_kind;
 
 namespace {
 
-constexpr std::string_view no_room = "this actor has too many requests waiting";
+constexpr std::string_view stopped_coming =
+    "the request's body has stopped coming, and others need its place";
+
+std::string_view no_room(request_bound of) {
+  return of == request_bound::actor ? "this actor has too many requests waiting"
+                                    : "this host has too many requests waiting";
+}
 
 // As it is kept until the response: two slices and their text for each header.
 std::size_t head_bytes(const protocol::to_envoy_request_start& start) {
@@ -80,7 +86,7 @@ void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
   }
   auto& r = at->second;
   const auto who = r.who;
-  r.heard = options_.now();
+  r.place.handle_heard(options_.now());
   if (pass_on(at, id.message_index, kind)) return;
   if (const auto* chunk = std::get_if<protocol::to_envoy_request_chunk>(&kind)) {
     handle_request_chunk(at, id.message_index, *chunk);
@@ -203,14 +209,11 @@ void ingress::handle_request_start(
   streaming_gateway_ = streaming_gateway_ || start.response_stream;
   to->asked_at = now_;
   note_use(*to);
-  const auto own_max = to->context->serving->requests_max;
   const auto head = head_bytes(start);
   const auto needed = head + (begun.position().uploading ? http_window_bytes : begun.held());
-  if (to->attempts.size() + to->cancelled.size() >=
-          (own_max != 0 ? own_max : options_.requests_max) ||
-      routes_.size() + cancelled_ >= options_.host_requests_max || !has_room(*to, needed)) {
+  if (const auto full = make_room(*to, 1, needed); full != request_bound::none) {
     ++stats_.requests_rejected;
-    begun.refuse(503, no_room);
+    begun.refuse(503, no_room(full));
     say_last(begun, own_gate_);
     return;
   }
@@ -220,27 +223,31 @@ void ingress::handle_request_start(
   request.headers = std::move(start.headers);
   request.exchange = exchange;
   request.ticket = next_ticket_++;
-  const auto at = routes_.try_emplace(exchange, std::move(begun), who, request.ticket).first;
+  const auto at = routes_.try_emplace(exchange, std::move(begun), *to, request.ticket).first;
   auto& r = at->second;
   r.head_bytes = head;
+  r.place.resize(needed);
   to->attempts.emplace(exchange, r.ticket);
   if (r.exchange.position().uploading) {
     // The parts go where the request went; what may wait there is the gateway's window.
-    r.passes = true;
+    r.passes = std::make_shared<upload_on_way>();
+    r.uploading = true;
+    r.place.handle_unfinished(options_.now(), r.passes);
     watch(at);
-    charge(*to, r, head + http_window_bytes);
     request.streamed = true;
     if (auto first = r.exchange.poll_part()) request.body = std::move(first->data);
+    r.passes->add(request.body.size());
+    request.on_way = r.passes;
     request.position = r.exchange.position();
     return deliver(*to, at, std::move(request));
   }
-  charge(*to, r, head + r.exchange.held());
   if (auto body = r.exchange.poll_body()) {
     request.body = std::move(*body);
     request.position = r.exchange.position();
     return deliver(*to, at, std::move(request));
   }
   r.partial = std::make_unique<http_request>(std::move(request));
+  r.place.handle_unfinished(options_.now());
   watch(at);
   advance(at);
 }
@@ -253,17 +260,51 @@ bool ingress::pass_on(
   if (to == nullptr || !to->handle || r.responding) return false;
   internal::exchange_input out{r.ticket, index, {}};
   if (auto* chunk = std::get_if<protocol::to_envoy_request_chunk>(&kind);
-      chunk != nullptr && r.passes)
+      chunk != nullptr && r.passes) {
+    if (!r.uploading || !take_chunk(at, *chunk)) return true;
     out.kind = std::move(*chunk);
-  else if (std::holds_alternative<protocol::to_envoy_request_body_cancel>(kind) && r.passes)
+  } else if (std::holds_alternative<protocol::to_envoy_request_body_cancel>(kind) && r.passes) {
+    if (!r.uploading) return true;
+    handle_uploaded(r);
     out.kind = protocol::to_envoy_request_body_cancel{};
-  else if (auto* update = std::get_if<protocol::to_envoy_response_body_window_update>(&kind);
-           update != nullptr && r.begun) {
+  } else if (auto* update = std::get_if<protocol::to_envoy_response_body_window_update>(&kind);
+             update != nullptr && r.begun) {
     r.credited = update->consumed_bytes;
     out.kind = *update;
   } else
     return false;
   caf::anon_send(to->handle, std::move(out));
+  return true;
+}
+
+// No more of its body comes, or goes on.
+void ingress::handle_uploaded(route& r) {
+  r.uploading = false;
+  r.place.handle_whole();
+}
+
+// @returns false if the upload is over, for what its instance has not taken: nothing more of it goes on
+bool ingress::take_chunk(route_map::iterator at, const protocol::to_envoy_request_chunk& chunk) {
+  auto& r = at->second;
+  auto& to = *find(r.who);
+  const auto size = chunk.body.size();
+  if (r.passes->exceeds_window(size)) {
+    tell_over(at, 0, "the request body's window was exceeded");
+    return false;
+  }
+  // Many small parts take more than the window.
+  const auto kept =
+      r.head_bytes +
+      std::max<std::size_t>(http_window_bytes, r.passes->cost() + size + waiting_message_bytes);
+  if (kept > r.place.bytes())
+    if (const auto full = make_room(to, 0, kept - r.place.bytes()); full != request_bound::none) {
+      ++stats_.requests_rejected;
+      tell_over(at, 0, no_room(full));
+      return false;
+    }
+  r.place.resize(kept);
+  r.passes->add(size);
+  if (chunk.finish) handle_uploaded(r);
   return true;
 }
 
@@ -279,6 +320,7 @@ void ingress::handle_response_begun(const internal::response_begun& what) {
   const auto at = find_attempt(what.who, what.exchange, what.ticket);
   if (at == routes_.end()) return;
   at->second.begun = true;
+  at->second.place.handle_whole();  // its client may have nothing to say for now
   watch(at);
 }
 
@@ -300,16 +342,17 @@ void ingress::handle_request_chunk(
   auto& r = at->second;
   auto* to = find(r.who);
   if (to == nullptr || !r.partial) return;
-  if (!has_room(*to, chunk.body.size())) {
+  if (const auto full = make_room(*to, 0, chunk.body.size()); full != request_bound::none) {
     ++stats_.requests_rejected;
-    r.exchange.refuse(503, no_room);
+    r.exchange.refuse(503, no_room(full));
     return advance(at);
   }
   r.exchange.handle_request_chunk(index, chunk);
-  charge(*to, r, r.head_bytes + r.exchange.held());
+  r.place.resize(r.head_bytes + r.exchange.held());
   auto body = r.exchange.poll_body();
   if (!body) return advance(at);
   const auto request = std::exchange(r.partial, nullptr);
+  r.place.handle_whole();
   request->body = std::move(*body);
   request->position = r.exchange.position();
   unwatch(r);
@@ -331,17 +374,21 @@ void ingress::handle_response(internal::response_waits& what) {
   auto* to = find(what.who);
   if (to == nullptr || at == routes_.end()) return forget_attempt({what.who, id, what.ticket});
   auto& r = at->second;
-  charge(*to, r, 0);
-  if (has_room(*to, what.exchange.held())) {
+  r.place.resize(0);
+  handle_uploaded(r);
+  const auto full = make_room(*to, 0, what.exchange.held());
+  if (full == request_bound::none) {
     r.exchange = std::move(what.exchange);
     r.exchange.handle_window_update(r.credited);  // it may have been on its way to the instance
-    charge(*to, r, r.exchange.held());
+    r.place.resize(r.exchange.held());
     r.responding = true;
     ++to->responses;
     watch(at);
   } else {
     ++stats_.requests_rejected;
-    constexpr std::string_view why = "too many responses of this actor wait for their clients";
+    const std::string_view why = full == request_bound::actor
+                                     ? "too many responses of this actor wait for their clients"
+                                     : "too many responses of this host wait for their clients";
     r.exchange.refuse(503, why);
     limiter_.log(
         options_.now(),
@@ -384,7 +431,7 @@ void ingress::advance_crowded(time_point now) {
     const auto at = routes_.find(id);
     if (at == routes_.end() || !std::exchange(at->second.crowded, false)) continue;
     const auto who = at->second.who;
-    if (at->second.stall) at->second.heard = now;  // the client can't read what has not been sent
+    at->second.place.handle_heard(now);  // the client can't go on with what has not been sent
     if (full) {
       wait_for_room(at);
       continue;
@@ -397,23 +444,48 @@ void ingress::advance_crowded(time_point now) {
   }
 }
 
-bool ingress::has_room(const instance& to, std::size_t more) const {
-  return to.request_bytes + more <= options_.request_bytes_max &&
-         request_bytes_ + more <= options_.host_request_bytes_max;
+// At a bound the requests go whose clients have been silent for long, one by one until there is room. They are at fault if
+// they have all that they need to go on: what is held up by its handler, or by the link, is not.
+// @returns the bound that has no room all the same
+request_bound ingress::make_room(instance& to, std::size_t requests, std::size_t bytes) {
+  for (;;) {
+    const auto full = to.requests.full(requests, bytes);
+    if (full == request_bound::none) return full;
+    const auto* const silent = to.requests.longest_silent(full, options_.now());
+    if (silent == nullptr) return full;
+    end_silent(routes_.find(silent->id()));
+  }
 }
 
-// Bodies of requests and of responses that wait count alike.
-void ingress::charge(instance& to, route& r, std::size_t size) {
-  to.request_bytes += size - r.charge;
-  request_bytes_ += size - r.charge;
-  r.charge = size;
+void ingress::end_silent(route_map::iterator at) {
+  auto& r = at->second;
+  ++stats_.requests_silent;
+  if (r.passes) return tell_over(at, 408, stopped_coming);
+  auto& x = *find(r.who);
+  r.exchange.refuse(408, stopped_coming);
+  say_last(r.exchange, x.gate());
+  erase(x, at);
+}
+
+// Its instance says the last word. It is not waited for if it has all that came: that takes no place in its mailbox.
+void ingress::tell_over(route_map::iterator at, std::uint16_t status, std::string_view why) {
+  auto& r = at->second;
+  if (status == 0) r.uploading = false;
+  r.place.handle_whole();
+  if (r.passes->all_taken()) {
+    r.place.resize(0);
+    r.place.vacate();
+  }
+  if (const auto* x = find(r.who); x != nullptr && x->handle)
+    caf::anon_send<caf::message_priority::high>(
+        x->handle, internal::upload_over{r.ticket, at->first, status, why});
 }
 
 void ingress::watch(route_map::iterator at) {
   auto& r = at->second;
   unwatch(r);
-  r.heard = options_.now();
-  r.stall = stalls_.emplace(later(r.heard, options_.stall_limit), at->first);
+  r.place.handle_heard(options_.now());
+  r.stall = stalls_.emplace(later(r.place.heard(), options_.stall_limit), at->first);
 }
 
 void ingress::unwatch(route& r) {
@@ -426,8 +498,8 @@ void ingress::end_stalled(time_point now) {
     const auto at = routes_.find(stalls_.begin()->second);
     auto& r = at->second;
     unwatch(r);
-    if (later(r.heard, options_.stall_limit) > now) {
-      r.stall = stalls_.emplace(later(r.heard, options_.stall_limit), at->first);
+    if (const auto due = later(r.place.heard(), options_.stall_limit); due > now) {
+      r.stall = stalls_.emplace(due, at->first);
       continue;
     }
     const auto who = r.who;
@@ -454,38 +526,33 @@ void ingress::end_late(time_point now) {
     auto* x = find(r.who);
     if (x == nullptr) continue;
     ++stats_.requests_late;
-    if (r.passes && x->handle) {
-      r.due = time_point::max();
-      caf::anon_send<caf::message_priority::high>(
-          x->handle, internal::upload_late{r.ticket, at->first});
-    } else {
-      end_late_route(*x, at);
-    }
+    r.due = time_point::max();
+    if (r.passes && x->handle)
+      tell_over(at, 504, internal::answered_too_late);
+    else
+      end_upload({r.ticket, at->first, 504, internal::answered_too_late});
   }
 }
 
-void ingress::end_late_route(instance& x, route_map::iterator at) {
-  at->second.exchange.refuse(504, internal::answered_too_late);
-  say_last(at->second.exchange, x.gate());
-  cancel_route(at, text{internal::answered_too_late});
-}
-
-void ingress::handle_untouched(const internal::upload_untouched& what) {
+// No handler has had it, so that nothing has been said in it.
+void ingress::end_upload(const internal::upload_over& what) {
   const auto at = routes_.find(what.exchange);
   if (at == routes_.end() || at->second.ticket != what.ticket) return;
-  if (auto* x = find(at->second.who)) end_late_route(*x, at);
+  auto* x = find(at->second.who);
+  if (x == nullptr) return;
+  auto& exchange = at->second.exchange;
+  if (what.status != 0)
+    exchange.refuse(what.status, what.why);
+  else
+    exchange.abort(abort_kind::internal_error, what.why);
+  say_last(exchange, x->gate());
+  cancel_route(at, text{what.why});
 }
 
 void ingress::forget_attempt(const internal::attempt_done& what) {
   auto* x = find(what.who);
   if (x == nullptr) return;  // with the instance its attempts are gone
-  if (const auto cancelled = x->cancelled.find(what.ticket); cancelled != x->cancelled.end()) {
-    x->request_bytes -= cancelled->second;
-    request_bytes_ -= cancelled->second;
-    x->cancelled.erase(cancelled);
-    --cancelled_;
-    return;
-  }
+  if (x->cancelled.erase(what.ticket) != 0) return;
   const auto at = find_attempt(what.who, what.exchange, what.ticket);
   if (at != routes_.end()) erase(*x, at);
 }
@@ -493,7 +560,6 @@ void ingress::forget_attempt(const internal::attempt_done& what) {
 void ingress::erase(instance& x, route_map::iterator at) {
   x.busy_at = options_.now();
   auto& r = at->second;
-  charge(x, r, 0);
   unwatch(r);
   if (r.responding) --x.responses;
   x.attempts.erase(at->first);
@@ -508,10 +574,7 @@ void ingress::cancel_route(route_map::iterator at, text why) {
   if (x == nullptr) return;
   const auto at_handler = x->handle && !at->second.partial && !at->second.responding;
   if (at_handler) {
-    // Its charge moves from the route to the attempt.
-    x->cancelled.emplace(ticket, at->second.charge);
-    ++cancelled_;
-    at->second.charge = 0;
+    x->cancelled.emplace(ticket, std::move(at->second.place));
     caf::anon_send<caf::message_priority::high>(
         x->handle, internal::attempt_cancelled{ticket, std::move(why)});
   }
@@ -531,11 +594,6 @@ void ingress::abort_routes(instance& x, bool with_responses) {
     say_last(at->second.exchange, own_gate_);
     erase(x, at);
   }
-  for (const auto& [ticket, charge] : x.cancelled) {
-    x.request_bytes -= charge;
-    request_bytes_ -= charge;
-  }
-  cancelled_ -= x.cancelled.size();
   x.cancelled.clear();
 }
 

@@ -3,6 +3,7 @@
 #include <caf/send.hpp>
 #include <nuncio/counters.hpp>
 #include <nuncio/instance_streams.hpp>
+#include <nuncio/request_room.hpp>
 #include <nuncio/transmit.hpp>
 
 namespace nuncio {
@@ -68,12 +69,16 @@ void instance_streams::handle_quiet(std::uint64_t ticket) {
   advance(*x);
 }
 
-bool instance_streams::handle_late(std::uint64_t ticket) {
-  const auto x = find(ticket);
+bool instance_streams::handle_over(const upload_over& what) {
+  const auto x = find(what.ticket);
   if (!x) return false;
-  if (x->written || x->exchange.writing()) return true;  // it has just been answered
-  x->why = text{answered_too_late};
-  x->exchange.refuse(504, answered_too_late);
+  const auto answered = x->written || x->exchange.writing();
+  if (answered && what.status != 0) return true;  // just now
+  x->why = text{what.why};
+  if (what.status != 0)
+    x->exchange.refuse(what.status, what.why);
+  else
+    x->exchange.abort(protocol::http_stream_abort_reason_kind::internal_error, what.why);
   advance(*x);
   return true;
 }
@@ -105,6 +110,7 @@ void instance_streams::turn(std::uint64_t ticket) {
     const auto part = x.exchange.poll_part();
     if (!part) break;
     given += part->data.size();
+    if (x.on_way) x.on_way->take(part->data.size());
     x.read_all = part->last || part->failed;
     const auto handler = x.on_part;
     (*handler)(*part);

@@ -29,14 +29,15 @@ struct stream : std::enable_shared_from_this<stream> {
   std::shared_ptr<part_handler> on_part;
   std::shared_ptr<writable_handler> on_writable;
   bool paused = false;
-  bool pumping = false;     ///< a turn of its handlers is on its way
-  bool read_all = false;    ///< the handler has had the end of the request's body
-  bool written = false;     ///< the handler has said its last word on the response
-  bool wrote = true;        ///< since on_writable was last called, or credit came
-  bool due = false;         ///< will advance when the turn ends
-  bool crowded = false;     ///< will advance when the link has room
-  std::size_t charged = 0;  ///< of `collected_`
-  text why{};               ///< why it is over, if not by its handlers
+  bool pumping = false;                   ///< a turn of its handlers is on its way
+  bool read_all = false;                  ///< the handler has had the end of the request's body
+  bool written = false;                   ///< the handler has said its last word on the response
+  bool wrote = true;                      ///< since on_writable was last called, or credit came
+  bool due = false;                       ///< will advance when the turn ends
+  bool crowded = false;                   ///< will advance when the link has room
+  std::size_t charged = 0;                ///< of `collected_`
+  text why{};                             ///< why it is over, if not by its handlers
+  std::shared_ptr<upload_on_way> on_way;  ///< of its request's body; null if that is whole
 };
 
 using stream_ptr = std::shared_ptr<stream>;
@@ -60,8 +61,8 @@ public:
   void handle_room_tick();
   /// The engine has said nothing of it for long.
   void handle_quiet(std::uint64_t ticket);
-  /// It was not answered in time. @returns false if there is none of that ticket
-  bool handle_late(std::uint64_t ticket);
+  /// The upload is over. @returns false if there is none of that ticket
+  bool handle_over(const upload_over& what);
   /// The client has gone, or a repetition replaces the attempt: handlers are told, then it is over.
   bool handle_cancelled(const attempt_cancelled& what);
 

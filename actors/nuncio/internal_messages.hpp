@@ -279,16 +279,17 @@ struct room_tick {};
 /// What the client of a 504 reads, and its handlers hear.
 inline constexpr std::string_view answered_too_late = "the actor did not answer in time";
 
-/// To an instance: it has not answered this upload in time. Only the instance knows at which index the 504 belongs.
-struct upload_late {
+/// To an instance: this upload is over, unless it has just been answered. Only the instance knows at which index that belongs.
+struct upload_over {
   std::uint64_t ticket = 0;
   exchange_id exchange;
+  std::uint16_t status = 0;  ///< what its client gets; 0: the exchange is cut, answered or not
+  std::string_view why;      ///< of static storage
 };
 
 /// What an instance says to that when no handler has had the upload yet: it has said nothing in it.
 struct upload_untouched {
-  std::uint64_t ticket = 0;
-  exchange_id exchange;
+  upload_over what;
 };
 
 /// To an instance: the engine has said nothing of this stream for long.
@@ -354,7 +355,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::exchange_input)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::room_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::stream_turn)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::stream_quiet)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::upload_late)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::upload_over)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::upload_untouched)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::stream_over)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::storage_done)

@@ -228,11 +228,16 @@ void http_exchange::drop_response() {
   held_ = 0;
 }
 
-void http_exchange::abort(protocol::http_stream_abort_reason_kind kind, std::string_view detail) {
-  if (done() || abort_) return;
+// Nothing that was to come or to go is wanted any more, but for a last word.
+void http_exchange::drop_all() {
   answered_ = true;
   drop_request();
   drop_response();
+}
+
+void http_exchange::abort(protocol::http_stream_abort_reason_kind kind, std::string_view detail) {
+  if (done() || abort_) return;
+  drop_all();
   abort_.emplace().kind = kind;
   if (!detail.empty()) abort_->detail = text{detail};
 }
@@ -323,11 +328,9 @@ void http_exchange::handle_not_sent(protocol::to_rivet_tunnel_message message, c
   --index_;
   if (why.code == errc::queue_full) return put_back(std::move(message.message_kind));
   if (why.code != errc::cancelled) return replace(message.message_kind, why.message);
-  answered_ = true;
+  drop_all();
   cancel_body_ = false;
   abort_.reset();
-  drop_request();
-  drop_response();
 }
 
 void http_exchange::put_back(protocol::to_rivet_tunnel_message_kind kind) {
@@ -357,9 +360,7 @@ void http_exchange::replace(
     answered_ = false;
     refuse(500, why);
   } else if (cut == nullptr) {
-    answered_ = true;
-    drop_request();
-    drop_response();
+    drop_all();
     abort_.emplace().kind = protocol::http_stream_abort_reason_kind::internal_error;
     abort_->detail = text{why};
   } else if (cut->reason.detail) {

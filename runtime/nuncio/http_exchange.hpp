@@ -183,6 +183,7 @@ private:
   void put_back(protocol::to_rivet_tunnel_message_kind kind);
   void replace(const protocol::to_rivet_tunnel_message_kind& kind, std::string_view why);
   void drop_response();
+  void drop_all();
   void too_large();
   void drop_request();
   bytes next_chunk(std::size_t size);

@@ -511,6 +511,72 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: bodies count too") {
   CHECK(p->seen.size() == 2);
 }
 
+TEST_CASE_FIXTURE(
+    fixture,
+    "I13 backpressure: at a bound the request whose body has been silent longest makes room") {
+  constexpr auto stopped = "408 the request's body has stopped coming, and others need its place\n";
+  for (auto n = 1U; n <= 4; ++n) {
+    open_stream(n);
+    chunk(n, 1, "x", false);
+  }
+  host.request(a, 5);
+  CHECK(host.lines() == strings{"5 #0 503 this actor has too many requests waiting\n"});
+  host.pass(6s);
+  chunk(1, 2, "x", false);
+  host.pass(5s);
+  host.clear();
+  host.request(a, 6);
+  CHECK(host.lines() == strings{fmt::format("2 #0 {}", stopped), "6 #0 200 0"});
+  host.clear();
+  chunk(3, 2, std::string(800, 'x'), false);
+  host.request(a, 7, "POST", "/echo", std::string(165, 'y'));
+  CHECK(
+      host.lines() ==
+      strings{fmt::format("4 #0 {}", stopped), "7 #0 200 " + std::string(165, 'y')});
+  CHECK(host.stats().requests_silent == 2);
+  CHECK(host.stats().requests_open == 2);
+  host.clear();
+  chunk(1, 3, "y", true);
+  CHECK(host.lines() == strings{"1 #0 200 xxy"});
+}
+
+TEST_CASE_FIXTURE(fixture, "2.1: no client is silent while the connection is down") {
+  for (auto n = 1U; n <= 4; ++n) open_stream(n);
+  host.pass(5s);
+  host.cut();
+  host.pass(10s);
+  host.connect();
+  host.clear();
+  host.request(a, 5);
+  CHECK(host.lines() == strings{"5 #0 503 this actor has too many requests waiting\n"});
+  host.pass(11s);
+  host.request(a, 6);
+  CHECK(host.lines().back() == "6 #0 200 0");
+}
+
+TEST_CASE("2.1: actors that keep much of what the host has room for leave some to another") {
+  auto options = small();
+  options.host_request_bytes_max = 2500;
+  hosted x{std::move(options)};
+  x.host.boot();
+  for (const auto* name : {"a", "b", "c", "d"}) x.host.start_accepted(instance_of(name));
+  x.host.clear();
+  const auto post = [&](const char* name, std::uint32_t n, std::size_t size) {
+    x.host.request(instance_of(name), n, "POST", "/later", std::string(size, 'x'));
+  };
+  post("a", 1, 900);
+  post("b", 2, 750);
+  post("c", 3, 700);
+  CHECK(x.host.lines() == strings{"3 #0 503 this host has too many requests waiting\n"});
+  post("c", 4, 350);
+  post("a", 5, 80);
+  CHECK(x.host.lines().back() == "5 #0 503 this host has too many requests waiting\n");
+  post("d", 6, 200);
+  CHECK(x.host.lines().size() == 2);
+  CHECK(x.host.stats().requests_open == 4);
+  x.p->pending.clear();
+}
+
 TEST_CASE_FIXTURE(fixture, "2.4: paths and headers of requests count too") {
   const auto long_path = "/later?" + std::string(590, 'x');
   host.request(a, 1, "GET", long_path);

@@ -130,7 +130,7 @@ struct fixture : hosted {
   actor_ref a = instance_of("a");
   notes_ptr n = std::make_shared<notes>();
 
-  fixture() {
+  explicit fixture(ingress_options options = {}) : hosted(std::move(options)) {
     host.serve(serve_options{.name = "streamer", .stream_requests = true}, streamer, n);
     host.boot();
     host.start_accepted(a, "streamer");
@@ -394,6 +394,92 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a reader that pauses holds its cli
   const auto lines = sent();
   CHECK(lines == strings{"1 #2 abort"});
   CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "I13 backpressure: what comes beyond an upload's window fills no mailbox") {
+  open("/up", true);
+  const auto part = bytes{std::string(65536, 'x')};
+  std::vector<protocol::to_envoy> all;
+  for (std::uint16_t i = 1; i <= 100; ++i)
+    all.push_back(sim_host::tunnel(1, i, protocol::to_envoy_request_chunk{part, false}));
+  host.batch(std::move(all));
+  const auto before = part.owner().use_count();
+  host.sim.scheduler().try_run_once();  // ingress alone
+  CHECK(before - part.owner().use_count() == 100 - 16);
+  host.settle();
+  CHECK(sent() == strings{"1 #0 abort"});
+  CHECK(n->seen.back().starts_with("failed"));
+  CHECK(n->why == "the request body's window was exceeded");
+  CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE("I13 backpressure: an upload in many small parts counts as what is kept of it") {
+  ingress_options options;
+  options.request_bytes_max = 2 * mib;
+  fixture x{options};
+  caf::response_promise held;
+  x.n->other = spawn_plain(*x.host.sim, [&held](caf::event_based_actor* self) -> caf::behavior {
+    return {
+        [&held, self](int) -> caf::result<int> {
+          held = self->make_response_promise();
+          return caf::delegated<int>{};
+        },
+        [&held](caf::unit_t) { held.deliver(7); }};
+  });
+  x.open("/up", true);
+  x.tell("await");
+  std::uint16_t parts = 0;
+  while (x.host.stats().requests_rejected == 0 && parts < 5000) x.chunk(++parts, 1);
+  CHECK(parts > 4000);
+  CHECK(parts < 2 * mib / waiting_message_bytes);
+  CHECK(x.sent() == strings{"1 #0 abort"});
+  x.chunk(++parts, 1);
+  caf::anon_send(x.n->other, caf::unit);
+  x.host.settle();
+  CHECK(x.n->why == "this actor has too many requests waiting");
+  CHECK(x.host.stats().requests_open == 0);
+  x.open("/up", true, 2);
+  x.chunk(1, 5, true, 2);
+  CHECK(x.sent() == strings{"2 #0 200 5"});
+  caf::anon_send_exit(x.n->other, caf::exit_reason::kill);
+  x.host.settle();
+}
+
+TEST_CASE(
+    "2.1: an upload that has stopped coming makes room at a bound, and its handler hears why") {
+  ingress_options options;
+  SUBCASE("of places") { options.requests_max = 2; }
+  SUBCASE("of the host's places") { options.host_requests_max = 2; }
+  SUBCASE("of bytes") { options.request_bytes_max = 2 * mib + 1000; }
+  fixture x{options};
+  x.open("/up", true, 1);
+  x.chunk(1, 100, false, 1);
+  x.open("/up", true, 2);
+  x.tell("pause");
+  x.chunk(1, 10, false, 2);  // its handler holds it up
+  x.sent();
+  x.open("/up", true, 3);
+  CHECK(x.sent().front().starts_with("3 #0 cancel body"));
+  x.host.pass(11s);
+  x.said();
+  x.open("/up", true, 4);
+  CHECK(x.said() == strings{"/up in parts", "failed 100"});
+  CHECK(x.n->why == "the request's body has stopped coming, and others need its place");
+  CHECK(
+      x.sent() ==
+      strings{
+          "1 #0 cancel body",
+          "1 #1 408 the request's body has stopped coming, and others need its place\n"});
+  CHECK(x.host.stats().requests_open == 2);
+  CHECK(x.host.stats().requests_silent == 1);
+  x.chunk(1, 10, false, 4);
+  x.host.pass(9s);
+  x.open("/up", true, 5);
+  CHECK(x.sent().size() == 2);  // refused: nobody has been silent for long
+  x.chunk(2, 10, true, 4);
+  CHECK(x.sent() == strings{"4 #0 200 120"});
+  CHECK(x.host.stats().requests_open == 1);
 }
 
 TEST_CASE_FIXTURE(fixture, "a body that came whole is given out as one part") {

@@ -90,6 +90,40 @@ TEST_CASE_TEMPLATE(
       {.lasts = 0ms, .silence = 8s});
 }
 
+// Of these the buffered gateway tells no host.
+TEST_CASE("2.1: clients that never finish their uploads cost nobody else, and make room") {
+  auto& b = streaming::of_run();
+  // The real engine takes its time with each connection.
+  const bool dev = kind_under_test() == engine_kind::dev;
+  const auto unfinished = [&](const std::string& id, std::size_t length, std::size_t sent) {
+    const auto head = request_head(
+        "POST", to_probe(id, "/request/sink"), fmt::format("content-length: {}\r\n", length));
+    raw_client out{b.engine.port()};
+    static_cast<void>(out.send(head + std::string(sent, 'u')));
+    return out;
+  };
+  std::vector<std::string> hogs(dev ? 8 : 1);
+  for (auto& each : hogs) each = b.client.create_running("echo");
+  // Each of one that gets its bodies bit by bit counts as a window of 1 MiB.
+  const auto in_parts = b.client.create_running("outside");
+  const auto whole = b.client.create_running("echo");
+  b.during(
+      fmt::format("2.1: clients of {} actors never finish their uploads", hogs.size() + 2),
+      [&] {
+        std::vector<raw_client> clients;
+        for (const auto& id : hogs)
+          for (int i = 0; i < 4; ++i) clients.push_back(unfinished(id, 20 * mb, 15 * mb));
+        for (int i = 0; dev && i < 64; ++i) clients.push_back(unfinished(in_parts, 10, 1));
+        for (int i = 0; i < 256; ++i) clients.push_back(unfinished(whole, 10, 1));
+        // Whoever asks the same actors is served once those have been silent for long enough.
+        const std::string body(5 * mb, 'x');
+        for (const auto& id : {in_parts, whole, hogs.front()})
+          CHECK(await([&] { return b.client.post(id, "/request/sink", body).status == 200; }, 30s));
+        CHECK(b.host.stats().ingress.requests_silent > 0);
+      },
+      {.lasts = 0ms, .silence = dev ? 1s : 10s});
+}
+
 TEST_CASE_TEMPLATE(
     "2.1: 500 clients that open WebSockets and vanish cost nobody else",
     Gateway,

@@ -1,0 +1,230 @@
+// Room for HTTP requests: how many an actor and its host may have open, and what these keep (heads, bodies, responses that
+// wait), in bytes as they are kept. Pure. One thread, but for what of an upload is on its way.
+//
+// The rule for bytes: an actor may keep as much as is left free of its host's room, and no more than its own bound. So a few
+// that keep much leave room to all that keep little. And at a bound whose clients have stopped sending is in the way of others:
+// the one that has been silent longest can be ended, if it has been silent for long enough.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <nuncio/clock.hpp>
+#include <nuncio/http_exchange.hpp>
+#include <nuncio/ids.hpp>
+#include <nuncio/intrusive_list.hpp>
+#include <nuncio/time_range.hpp>
+#include <nuncio/waiting_room.hpp>
+#include <optional>
+#include <utility>
+
+namespace nuncio {
+
+/// What of an upload has been handed on to its handler, who has not taken it yet. One thread hands on, any may take.
+class upload_on_way {
+public:
+  /// A part of `bytes` bytes goes on; the first is the request itself.
+  void add(std::size_t bytes) {
+    bytes_.fetch_add(bytes);
+    parts_.fetch_add(1);
+  }
+
+  /// The handler has a part.
+  void take(std::size_t bytes) {
+    bytes_.fetch_sub(bytes);
+    parts_.fetch_sub(1);
+  }
+
+  /// Whether the gateway has sent more than it has credit for, with `more` bytes: of what was taken it may have had none yet.
+  [[nodiscard]] bool exceeds_window(std::size_t more) const {
+    return bytes_.load() + more > http_window_bytes;
+  }
+
+  /// As it is kept.
+  [[nodiscard]] std::size_t cost() const {
+    return bytes_.load() + parts_.load() * waiting_message_bytes;
+  }
+
+  /// The handler has all that has come: it waits for its client.
+  [[nodiscard]] bool all_taken() const { return parts_.load() == 0; }
+
+private:
+  std::atomic<std::size_t> bytes_ = 0, parts_ = 0;
+};
+
+/// Whose bound has no room.
+enum class request_bound : std::uint8_t { none, actor, host };
+
+struct request_limits {
+  std::size_t requests_max = 0;
+  std::size_t bytes_max = 0;
+};
+
+class request_place;
+struct of_actor;
+struct of_host;
+
+/// Of all actors of a host.
+class request_room {
+public:
+  /// @param patience  how long the client of an unfinished request must have been silent to be in the way of others
+  request_room(request_limits limits, duration patience) : limits_(limits), patience_(patience) {}
+
+  /// From now on clients can be heard.
+  void handle_up(time_point now) { up_since_ = now; }
+
+  /// None is silent while none can be heard.
+  void handle_down() { up_since_.reset(); }
+
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+
+private:
+  friend class request_share;
+  friend class request_place;
+
+  template <class Tag>
+  request_place* longest_silent(
+      const intrusive_list<request_place, Tag>& all, time_point now) const;
+
+  request_limits limits_;
+  duration patience_;
+  std::size_t requests_ = 0, bytes_ = 0;
+  std::optional<time_point> up_since_;
+  intrusive_list<request_place, of_host> unfinished_;  ///< who has been silent longest first
+};
+
+/// Of one actor, within the room of its host, which outlives it.
+class request_share {
+public:
+  request_share(request_room& of, request_limits limits) : of_(&of), limits_(limits) {}
+
+  request_share(const request_share&) = delete;
+  request_share& operator=(const request_share&) = delete;
+
+  /// Whose bound has no room for so many requests more, and so many bytes.
+  [[nodiscard]] request_bound full(std::size_t requests, std::size_t bytes) const {
+    if (requests_ + requests > limits_.requests_max || bytes_ + bytes > limits_.bytes_max)
+      return request_bound::actor;
+    const auto free = of_->limits_.bytes_max - std::min(of_->bytes_, of_->limits_.bytes_max);
+    const auto too_much = bytes != 0 && (free < bytes || bytes_ + bytes > free - bytes);
+    return too_much || of_->requests_ + requests > of_->limits_.requests_max ? request_bound::host
+                                                                             : request_bound::none;
+  }
+
+  /// The unfinished request to be ended where `bound` has no room: of those that it counts the one whose client has been
+  /// silent longest. Null if none has been silent for long enough.
+  [[nodiscard]] request_place* longest_silent(request_bound bound, time_point now) const;
+
+private:
+  friend class request_place;
+
+  request_room* of_;
+  request_limits limits_;
+  std::size_t requests_ = 0, bytes_ = 0;
+  intrusive_list<request_place, of_actor> unfinished_;
+};
+
+/// What one request takes, for as long as this is there. Within its actor's share, which outlives it.
+class request_place : list_hook<of_actor>, list_hook<of_host> {
+public:
+  request_place(request_share& of, const exchange_id& id) : of_(&of), id_(id) { count(1); }
+
+  /// Counts in place of `x`, and is not unfinished.
+  request_place(request_place&& x) noexcept
+      : list_hook<of_actor>(),
+        list_hook<of_host>(),
+        of_(std::exchange(x.of_, nullptr)),
+        id_(x.id_),
+        bytes_(std::exchange(x.bytes_, 0)),
+        vacated_(x.vacated_),
+        heard_(x.heard_) {
+    x.handle_whole();
+  }
+
+  request_place(const request_place&) = delete;
+  request_place& operator=(const request_place&) = delete;
+  request_place& operator=(request_place&&) = delete;
+
+  ~request_place() {
+    if (of_ == nullptr) return;
+    resize(0);
+    vacate();
+  }
+
+  [[nodiscard]] const exchange_id& id() const { return id_; }
+
+  /// It keeps so many bytes now.
+  void resize(std::size_t bytes) {
+    for (auto* sum : {&of_->bytes_, &of_->of_->bytes_}) *sum += bytes - bytes_;
+    bytes_ = bytes;
+  }
+
+  /// The rest of its body is still to come.
+  /// @param on_way  what of it goes on as it comes; null: it is joined first
+  void handle_unfinished(time_point now, std::shared_ptr<const upload_on_way> on_way = nullptr) {
+    on_way_ = std::move(on_way);
+    of_->unfinished_.push_back(*this);
+    of_->of_->unfinished_.push_back(*this);
+    heard_ = now;
+  }
+
+  /// Nothing more is to come of its client.
+  void handle_whole() {
+    list_hook<of_actor>::unlink();
+    list_hook<of_host>::unlink();
+  }
+
+  /// Its client has been heard, or could not say more.
+  void handle_heard(time_point now) {
+    heard_ = now;
+    if (!list_hook<of_actor>::linked()) return;
+    of_->unfinished_.push_back(*this);
+    of_->of_->unfinished_.push_back(*this);
+  }
+
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+
+  [[nodiscard]] time_point heard() const { return heard_; }
+
+  /// It is being ended: others may have its place. What it keeps from now on counts.
+  void vacate() {
+    handle_whole();
+    if (!std::exchange(vacated_, true)) count(-1);
+  }
+
+private:
+  friend class request_room;
+  template <class T, class Tag>
+  friend class intrusive_list;
+
+  void count(int n) {
+    for (auto* sum : {&of_->requests_, &of_->of_->requests_}) *sum += static_cast<std::size_t>(n);
+  }
+
+  request_share* of_;
+  exchange_id id_;
+  std::size_t bytes_ = 0;
+  bool vacated_ = false;
+  time_point heard_{};  ///< when its client was last heard
+  std::shared_ptr<const upload_on_way> on_way_;
+};
+
+template <class Tag>
+request_place* request_room::longest_silent(
+    const intrusive_list<request_place, Tag>& all, time_point now) const {
+  while (auto* x = all.front()) {
+    if (!up_since_ || later(std::max(x->heard_, *up_since_), patience_) >= now) return nullptr;
+    if (!x->on_way_ || x->on_way_->all_taken()) return x;
+    x->handle_heard(now);  // it is its handler that holds it up
+  }
+  return nullptr;
+}
+
+inline request_place* request_share::longest_silent(request_bound bound, time_point now) const {
+  return bound == request_bound::actor ? of_->longest_silent(unfinished_, now)
+                                       : of_->longest_silent(of_->unfinished_, now);
+}
+
+}  // namespace nuncio
