@@ -66,8 +66,10 @@ struct instance_context {
   log_sink log;
   std::shared_ptr<internal::error_log> errors;  ///< for hidden()
   std::size_t response_bytes_max = 20'971'520;  ///< the engine's maxResponsePayloadSize
-  /// Of written responses that are kept until they are whole, all of this instance together.
-  std::size_t collected_bytes_max = 64UL << 20U;
+  /// Of responses that are written bit by bit: what waits for its clients, and what is kept until it is whole, each; of all of
+  /// this instance together, and in its host.
+  std::size_t written_bytes_max = 64UL << 20U;
+  std::shared_ptr<waiting_pool> written;
   /// Of what is said to clients while the link has no room, of this instance and in all of its host.
   std::size_t outgoing_bytes_max = 64UL << 20U;
   std::shared_ptr<waiting_pool> outgoing;

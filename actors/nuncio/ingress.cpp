@@ -99,6 +99,7 @@ ingress::ingress(caf::actor_config& cfg, ingress_options options, caf::actor ack
       heads_(std::make_shared<waiting_pool>(options_.host_socket_head_bytes_max)),
       waiting_(std::make_shared<waiting_pool>(options_.waiting.host_bytes_max)),
       outgoing_(std::make_shared<waiting_pool>(options_.waiting.host_bytes_max)),
+      written_(std::make_shared<waiting_pool>(options_.host_request_bytes_max)),
       aborted_early_(options_.start_limit, early_bytes_max),
       left_(options_.listed_limit, options_.left_bytes_max),
       hibernated_(duration::max(), options_.left_bytes_max),
@@ -606,7 +607,8 @@ std::shared_ptr<instance_context> ingress::make_context(
   made->log = options_.log;
   made->errors = errors_;
   made->response_bytes_max = options_.http.response_bytes_max;
-  made->collected_bytes_max = options_.request_bytes_max;
+  made->written_bytes_max = options_.request_bytes_max;
+  made->written = written_;
   made->outgoing_bytes_max = options_.waiting.actor_bytes_max;
   made->outgoing = outgoing_;
   return made;

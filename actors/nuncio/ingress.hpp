@@ -410,6 +410,7 @@ private:
   std::deque<opening> openings_;
   std::shared_ptr<waiting_pool> waiting_;   ///< what clients of all instances say
   std::shared_ptr<waiting_pool> outgoing_;  ///< of what is said to them while the link has no room
+  std::shared_ptr<waiting_pool> written_;   ///< of responses that are written bit by bit
   release_watch release_;
   /// Aborts that overtook their start: not executed when it comes.
   known_for<exchange_id, std::monostate> aborted_early_;

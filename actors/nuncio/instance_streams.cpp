@@ -1,4 +1,6 @@
 // See instance_streams.hpp and stream.hpp.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <caf/send.hpp>
 #include <nuncio/counters.hpp>
@@ -13,10 +15,23 @@ namespace {
 // What one turn gives out before other messages of the actor get theirs.
 constexpr std::size_t turn_bytes = 256UL << 10U;
 
+// When a writer that found too little room beside other responses is asked again: they may stay for minutes.
+constexpr std::chrono::milliseconds ask_again_interval{100};
+
 }  // namespace
 
+instance_streams::instance_streams(engine_actor* owner)
+    : owner_(owner),
+      waiting_(std::make_shared<waiting_pool>(
+          owner->context().written_bytes_max, owner->context().written)) {
+  collected_.join(owner->context().written, http_window_bytes, owner->context().written_bytes_max);
+}
+
 instance_streams::~instance_streams() {
-  for (const auto& [ticket, x] : all_) x->of = nullptr;
+  for (const auto& [ticket, x] : std::exchange(all_, {})) {
+    x->of = nullptr;
+    share_of(*x).give_back(std::exchange(x->charged, 0));
+  }
 }
 
 stream_ptr instance_streams::at(std::uint64_t ticket, const exchange_position& position) {
@@ -28,6 +43,7 @@ stream_ptr instance_streams::at(std::uint64_t ticket, const exchange_position& p
         http_exchange_options{.response_bytes_max = context.response_bytes_max},
         ticket,
         this);
+    x->share.join(waiting_, http_chunk_bytes_max, SIZE_MAX);
   }
   return x;
 }
@@ -105,6 +121,7 @@ void instance_streams::turn(std::uint64_t ticket) {
   if (!kept) return;
   auto& x = *kept;
   x.pumping = false;
+  if (std::exchange(x.crowded_out, false)) x.wrote = true;
   std::size_t given = 0;
   while (x.of != nullptr && x.on_part && !x.paused && given < turn_bytes) {
     const auto part = x.exchange.poll_part();
@@ -118,12 +135,16 @@ void instance_streams::turn(std::uint64_t ticket) {
   if (x.of == nullptr) return;
   advance(x);
   if (given >= turn_bytes) wake(x);
-  if (x.of == nullptr || !x.on_writable || !x.exchange.writing() || x.exchange.room() == 0) return;
+  if (x.of == nullptr || !x.on_writable || !x.exchange.writing() || room(x) == 0) return;
   if (!std::exchange(x.wrote, false)) return;
   const auto handler = x.on_writable;
   body_writer writer{kept};
   (*handler)(writer);
-  if (x.of != nullptr && x.wrote) wake(x);
+  if (x.of == nullptr) return;
+  if (x.wrote)
+    wake(x);
+  else if (room(x) < x.exchange.room())
+    ask_again(x);
 }
 
 // The client has gone, or the exchange was cut: each handler that is not through hears of it once.
@@ -139,8 +160,7 @@ void instance_streams::tell_handlers(stream& x) {
 // -- towards the engine
 
 void instance_streams::advance_later(stream& x) {
-  const auto collected = x.exchange.collects() ? x.exchange.held() : 0;
-  collected_ += collected - std::exchange(x.charged, collected);
+  charge(x);
   if (!std::exchange(x.due, true)) due_.push_back(x.shared_from_this());
 }
 
@@ -154,6 +174,7 @@ void instance_streams::flush() {
 void instance_streams::advance(stream& x) {
   if (x.of == nullptr) return;
   const auto sent = transmit(x.exchange, *owner_->context().link, owner_->gate());
+  charge(x);
   if (sent.refused) report(*sent.refused);
   if (x.exchange.done()) return close(x);
   if (!sent.waits) return;
@@ -179,7 +200,7 @@ void instance_streams::handle_room_tick() {
 
 void instance_streams::leave(stream& x) {
   x.of = nullptr;
-  collected_ -= std::exchange(x.charged, 0);
+  share_of(x).give_back(std::exchange(x.charged, 0));
   all_.erase(x.ticket);
 }
 
@@ -200,8 +221,46 @@ void instance_streams::close(stream& x) {
   caf::anon_send(owner_, stream_over{kept});
 }
 
-bool instance_streams::has_room(const stream& x, std::size_t more) const {
-  return !x.exchange.collects() || collected_ + more <= owner_->context().collected_bytes_max;
+// -- what waits here
+
+waiting_share& instance_streams::share_of(stream& x) {
+  return x.exchange.streams() ? x.share : collected_;
+}
+
+void instance_streams::charge(stream& x) {
+  const auto now = x.exchange.unsent();
+  const auto before = std::exchange(x.charged, now);
+  auto& share = share_of(x);
+  if (now > before)
+    share.add(now - before);
+  else
+    share.give_back(before - now);
+}
+
+std::size_t instance_streams::room(const stream& x) const {
+  const auto own = x.exchange.room();
+  return x.exchange.streams() ? std::min(own, x.share.room()) : own;
+}
+
+outcome<void> instance_streams::write(stream& x, bytes data) {
+  const auto size = data.size();
+  if (size > share_of(x).room() && x.exchange.streams())
+    return failure{
+        errc::queue_full, fmt::format("this response takes {} bytes now, not {}", room(x), size)};
+  if (size > share_of(x).room()) {
+    const auto why = "too many responses wait to be whole";
+    x.exchange.fail(why, 503);
+    return failure{errc::too_large, why};
+  }
+  auto written = x.exchange.write(std::move(data));
+  charge(x);
+  return written;
+}
+
+// When others make room does not show in what its own client takes.
+void instance_streams::ask_again(stream& x) {
+  if (!std::exchange(x.crowded_out, true))
+    owner_->delayed_send(owner_, ask_again_interval, stream_turn{x.ticket});
 }
 
 void instance_streams::report(const failure& why) const {
@@ -225,6 +284,7 @@ void instance_streams::handle_down(std::string_view why, std::vector<attempt_don
   for (const auto& [ticket, x] : std::exchange(all_, {})) {
     const auto id = x->exchange.position().exchange;
     x->of = nullptr;
+    share_of(*x).give_back(std::exchange(x->charged, 0));
     x->forget_handlers();
     const auto whole = !x->exchange.writing() && (x->exchange.streaming() || x->exchange.whole());
     if (!whole) {
@@ -246,14 +306,7 @@ void instance_streams::handle_down(std::string_view why, std::vector<attempt_don
 outcome<void> body_writer::write(bytes data) const {
   if (!is_open()) return failure{errc::cancelled, "this response is over, or its client has gone"};
   auto& of = *stream_->of;
-  outcome<void> written;
-  if (of.has_room(*stream_, data.size())) {
-    written = stream_->exchange.write(std::move(data));
-  } else {
-    const auto why = "too many responses of this actor wait to be whole";
-    stream_->exchange.fail(why, 503);
-    written = failure{errc::too_large, why};
-  }
+  auto written = of.write(*stream_, std::move(data));
   if (written)
     stream_->wrote = true;  // else its handler would be called again at once
   else if (written.error().code == errc::invalid_argument)
@@ -276,7 +329,7 @@ void body_writer::fail(std::string_view why) const {
   stream_->of->advance_later(*stream_);
 }
 
-std::size_t body_writer::room() const { return is_open() ? stream_->exchange.room() : 0; }
+std::size_t body_writer::room() const { return is_open() ? stream_->of->room(*stream_) : 0; }
 
 bool body_writer::is_open() const {
   return stream_ && stream_->of != nullptr && stream_->exchange.writing();

@@ -4,6 +4,7 @@
 
 #include <nuncio/engine_actor.hpp>
 #include <nuncio/stream.hpp>
+#include <nuncio/waiting_room.hpp>
 #include <unordered_map>
 
 namespace nuncio::internal {
@@ -35,7 +36,9 @@ struct stream : std::enable_shared_from_this<stream> {
   bool wrote = true;                      ///< since on_writable was last called, or credit came
   bool due = false;                       ///< will advance when the turn ends
   bool crowded = false;                   ///< will advance when the link has room
-  std::size_t charged = 0;                ///< of `collected_`
+  bool crowded_out = false;               ///< will be called again: others left it little room
+  waiting_share share{};                  ///< of what waits for the instance's clients
+  std::size_t charged = 0;                ///< of that, or of what is collected
   text why{};                             ///< why it is over, if not by its handlers
   std::shared_ptr<upload_on_way> on_way;  ///< of its request's body; null if that is whole
 };
@@ -44,7 +47,7 @@ using stream_ptr = std::shared_ptr<stream>;
 
 class instance_streams {
 public:
-  explicit instance_streams(engine_actor* owner) : owner_(owner) {}
+  explicit instance_streams(engine_actor* owner);
 
   ~instance_streams();
   instance_streams(const instance_streams&) = delete;
@@ -77,8 +80,10 @@ public:
   /// The turn ends.
   void flush();
 
-  /// Whether `more` bytes of a response that is collected here until it is whole may be kept.
-  [[nodiscard]] bool has_room(const stream& x, std::size_t more) const;
+  /// Writes to the response as body_writer does.
+  outcome<void> write(stream& x, bytes data);
+  /// Bytes that write() takes now.
+  [[nodiscard]] std::size_t room(const stream& x) const;
 
   /// A handler's mistake that its client can't be told any more.
   void report(const failure& why) const;
@@ -95,12 +100,16 @@ private:
   void wait_for_room(stream& x);
   void close(stream& x);
   void leave(stream& x);
+  waiting_share& share_of(stream& x);
+  void charge(stream& x);
+  void ask_again(stream& x);
 
   engine_actor* owner_;
   std::unordered_map<std::uint64_t, stream_ptr> all_;
   std::vector<stream_ptr> due_;
   std::vector<stream_ptr> crowded_;
-  std::size_t collected_ = 0;       ///< bytes of responses to gateways that take no stream
+  std::shared_ptr<waiting_pool> waiting_;  ///< bytes of responses that wait for their clients
+  waiting_share collected_;                ///< of responses to gateways that take no stream
   std::vector<stream_ptr> untold_;  ///< over, but their handlers have not heard of it
 };
 

@@ -9,7 +9,10 @@
 //   }
 //
 // Nothing waits inside a handler and nothing is buffered without bound: at most 960 KiB are on the way to the client and
-// 1 MiB waits here. A gateway that takes no stream (docs/protocol.md G.1) gets the whole response at its end.
+// 1 MiB waits here, short pieces joined. Where many responses wait for their clients it may be less, 64 KiB at least: all of
+// an actor take 64 MiB beyond that, all of its host 512 MiB, and none takes more than it leaves. Who writes no more than room()
+// says, or 64 KiB at a time, need not know. A gateway that takes no stream (docs/protocol.md G.1) gets the whole response at its
+// end.
 #pragma once
 
 #include <functional>
@@ -35,7 +38,7 @@ public:
   /// Takes `data`, of at most room() bytes.
   /// @returns errc::queue_full for more, of which nothing was taken; cancelled when the client has gone or finish() was
   ///          called; too_large where the whole response would exceed the engine's maximum, which is answered 500, or
-  ///          with others of this actor more than may wait to be whole, which is answered 503
+  ///          with others of this actor, or of its host, more than may wait to be whole, which is answered 503
   outcome<void> write(bytes data) const;
   /// The response is complete.
   void finish() const;
@@ -73,7 +76,7 @@ private:
 using part_handler = std::function<void(const request_part&)>;
 
 /// What engine_actor::on_writable() calls: at once, and whenever there is room again after the last call has written
-/// something; once more with a closed writer when the client has gone.
+/// something; where others left it little room, every 100 ms too; once more with a closed writer when the client has gone.
 using writable_handler = std::function<void(body_writer&)>;
 
 }  // namespace nuncio

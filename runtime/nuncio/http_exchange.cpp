@@ -9,6 +9,9 @@
 namespace nuncio {
 namespace {
 
+// Writes below it are joined up to it: each would take an allocation or two, several times what it is long.
+constexpr std::size_t join_bytes = 4096;
+
 protocol::to_rivet_response_start plain(std::uint16_t status, std::string_view why) {
   protocol::to_rivet_response_start out;
   out.status = status;
@@ -194,8 +197,30 @@ outcome<void> http_exchange::write(bytes data) {
   if (data.empty()) return {};
   written_ += data.size();
   held_ += data.size();
-  rest_.push_back(std::move(data));
+  append(std::move(data));
   return {};
+}
+
+void http_exchange::append(bytes data) {
+  if (data.size() >= join_bytes) {
+    close_tail();
+    rest_.push_back(std::move(data));
+    return;
+  }
+  for (auto left = data.span(); !left.empty();) {
+    const auto part = left.first(std::min(left.size(), join_bytes - tail_.size()));
+    if (const auto size = tail_.size() + part.size(); size > tail_.capacity())
+      tail_.reserve(std::min(join_bytes, std::max(size, 2 * tail_.capacity())));
+    tail_.insert(tail_.end(), part.begin(), part.end());
+    left = left.subspan(part.size());
+    if (tail_.size() == join_bytes) close_tail();
+  }
+}
+
+void http_exchange::close_tail() {
+  if (tail_.empty()) return;
+  tail_.shrink_to_fit();
+  rest_.emplace_back(std::exchange(tail_, {}));
 }
 
 outcome<void> http_exchange::finish() {
@@ -225,6 +250,7 @@ void http_exchange::drop_response() {
   writing_ = streaming_ = false;
   head_.reset();
   rest_.clear();
+  tail_ = {};
   held_ = 0;
 }
 
@@ -274,6 +300,7 @@ void http_exchange::give_up_client() {
 // The next `size` bytes of the response: cut from what was written, or joined from several writes.
 bytes http_exchange::next_chunk(std::size_t size) {
   held_ -= size;
+  close_tail();
   if (rest_.empty()) return {};
   auto& front = rest_.front();
   if (front.size() > size) {

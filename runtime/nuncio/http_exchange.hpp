@@ -155,11 +155,14 @@ public:
   /// A response was begun, and its end has not been written.
   [[nodiscard]] bool writing() const { return writing_; }
 
-  /// What is written is kept here until the response is whole.
-  [[nodiscard]] bool collects() const { return writing_ && !streams_; }
+  /// The gateway takes a response in parts, and counts credits.
+  [[nodiscard]] bool streams() const { return streams_; }
 
   /// The request's body is still on its way.
   [[nodiscard]] bool uploading() const { return body_state_ == body::coming; }
+
+  /// Of these, what of the response was written and not sent. Short writes are joined, so that it is kept in little more.
+  [[nodiscard]] std::size_t unsent() const { return held_ + head_bytes(); }
 
   /// Bytes of a body, of the request or the response, that are held here.
   [[nodiscard]] std::size_t held() const {
@@ -187,6 +190,8 @@ private:
   void too_large();
   void drop_request();
   bytes next_chunk(std::size_t size);
+  void append(bytes data);
+  void close_tail();
   void send(protocol::to_rivet_response_start response);
 
   http_exchange_options options_;
@@ -211,7 +216,8 @@ private:
   std::optional<protocol::to_rivet_response_start> head_;
   std::optional<protocol::http_stream_abort_reason> abort_;
   std::deque<bytes> rest_;  // shares the response's memory: what is not sent yet
-  std::size_t held_ = 0;  // of `rest_`, or of what is collected for a gateway that takes no stream
+  std::vector<std::uint8_t> tail_;  // what follows `rest_`: short writes, joined
+  std::size_t held_ = 0;  // of both, or of what is collected for a gateway that takes no stream
   std::optional<std::uint64_t> declared_;  // how long its handler says that a streamed body is
   std::uint64_t written_ = 0;
   std::uint64_t sent_ = 0, acknowledged_ = 0;

@@ -110,6 +110,17 @@ public:
     return verdict::taken;
   }
 
+  /// The most that take() takes now.
+  [[nodiscard]] std::size_t room() const {
+    const auto own = own_.load();
+    const auto up_to = [own](std::size_t most) { return most > own ? most - own : 0; };
+    auto out = up_to(bytes_max_);
+    // Of what it has beyond its share there must then be as much free.
+    for (const auto* each = pool_.get(); each != nullptr; each = each->within_.get())
+      out = std::min(out, up_to((each->free() + shared(own)) / 2 + reserved_));
+    return out;
+  }
+
   /// What is here whatever a bound says.
   void add(std::size_t cost) { move(own_.fetch_add(cost), cost); }
 

@@ -281,6 +281,19 @@ TEST_CASE_TEMPLATE(
 
   const auto id = b.client.create_running("outside");
   b.during(
+      "2.1: 50 clients do not read what is written for them bit by bit",
+      [&] {
+        const auto events =
+            request_head("GET", in_gateway(id, "/request/events?ms=0&count=100000"));
+        std::vector<raw_client> readers;
+        for (int i = 0; i < 50; ++i)
+          CHECK(readers.emplace_back(b.engine.port(), 4096).send(events));
+        for (auto& x : readers) CHECK(x.await("data: 0\n"));
+        // Their actor is there for those who read.
+        for (int i = 0; i < 100; ++i) CHECK(b.client.get(id, "/request/info").status == 200);
+      },
+      {.lasts = 0ms, .silence = 1s});
+  b.during(
       fmt::format("2.1: {} WebSockets are opened, and their clients vanish", many),
       [&] {
         socket_crowd others;

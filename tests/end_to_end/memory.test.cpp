@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <deque>
 #include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -111,6 +112,26 @@ TEST_CASE("streaming gateway: bodies of 20 MiB that go bit by bit take a window 
   const auto up = [&] { return x.sinks(body); };
   const auto down = [&] { return x.streams(body_size); };
   CHECK(x.growth("streaming", {up, up, up, down, down, down}) <= 6 * stream_most);
+}
+
+TEST_CASE(
+    "streaming gateway: clients that do not read take a window each, however short the writes") {
+  served x{shared_streaming_engine()};
+  const auto events =
+      request_head("GET", fmt::format("/gateway/{}/request/events?ms=0&count=1000000", x.probe));
+  std::deque<raw_client> readers;
+  std::vector<std::function<bool()>> all;
+  for (int i = 0; i < 20; ++i) {
+    auto& reader = readers.emplace_back(x.engine.port(), 4096);
+    all.emplace_back([&] {
+      if (!reader.send(events) || !reader.await("data: 0\n")) return false;
+      // Meanwhile all that there is room for on the way is written.
+      for (int n = 0; n < 50; ++n)
+        if (x.client.get(x.probe, "/request/info").status != 200) return false;
+      return true;
+    });
+  }
+  CHECK(x.growth("not read", all) <= 20 * stream_most);
 }
 
 TEST_CASE("streaming gateway: bodies of 20 MiB that a handler wants whole take their size") {

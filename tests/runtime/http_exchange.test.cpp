@@ -1,5 +1,6 @@
 // The HTTP exchange: joined and cut bodies, credits, indexes, limits, and what ends it.
 #include <doctest/doctest.h>
+#include <malloc.h>
 
 #include <nuncio/http_exchange.hpp>
 #include <string>
@@ -498,6 +499,37 @@ TEST_CASE("The bytes of a written response are those that were written, in order
   for (const auto& m : all(x)) seen += get<to_rivet_response_chunk>(m).body.view();
   CHECK(seen == written);
   CHECK(x.done());
+}
+
+TEST_CASE("I13 backpressure: what is written in short pieces is kept in little more") {
+  const auto used = [] { return mallinfo2().uordblks + mallinfo2().hblkhd; };
+  auto x = begun(false);
+  REQUIRE(x.begin(response(0)).ok());
+  while (x.poll_transmit()) {
+  }
+  const auto before = used();
+  std::string written;
+  const std::size_t sizes[] = {30, 1, 4095, 30, 30, 4096, 2, 5000};
+  for (std::size_t n = 0; x.room() >= 5000; ++n) {
+    // Short ones for the most part.
+    const auto size = n % 1000 < 8 ? sizes[n % 1000] : 30;
+    const std::string piece(size, static_cast<char>('a' + n % 26));
+    written += piece;
+    const auto length = written.size();
+    REQUIRE(x.write(bytes{piece}).ok());
+    CHECK(x.unsent() == length);
+  }
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  CHECK(used() - before - written.capacity() < x.unsent() + x.unsent() / 10);
+#endif
+  std::string got;
+  while (got.size() < written.size()) {
+    while (const auto m = x.poll_transmit())
+      got += std::string{get<to_rivet_response_chunk>(*m).body.view()};
+    x.handle_window_update(got.size());
+  }
+  CHECK(got == written);
+  CHECK(x.unsent() == 0);
 }
 
 TEST_CASE("A gateway that takes no stream gets what was written whole, at its end") {

@@ -57,6 +57,24 @@ TEST_CASE("waiting room: one that takes all it gets leaves as much to the others
   CHECK(x.actor->used() == 350);
 }
 
+TEST_CASE("waiting room: what it is said to take is taken, and no more") {
+  room x;
+  std::vector<waiting_share*> all;
+  for (int i = 0; i < 4; ++i) {
+    all.push_back(&x.socket(x.actor, 20));
+    all.push_back(&x.socket(x.other));
+  }
+  for (std::size_t step = 0; step < 2000; ++step) {
+    auto& one = *all[step * 7 % all.size()];
+    const auto may = one.room();
+    if (one.used() != 0) CHECK(one.take(may + 1) != verdict::taken);
+    if (may != 0) CHECK(one.take(may) == verdict::taken);
+    CHECK(one.room() == 0);
+    if (auto& next = *all[step * 5 % all.size()]; step % 3 != 0)
+      next.give_back(next.used() - next.used() / 3);
+  }
+}
+
 TEST_CASE("waiting room: full actors leave room to those of another") {
   room x;
   std::vector<std::shared_ptr<waiting_pool>> actors;
