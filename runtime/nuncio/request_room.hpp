@@ -84,6 +84,10 @@ private:
   friend class request_share;
   friend class request_place;
 
+  [[nodiscard]] std::size_t free() const {
+    return limits_.bytes_max - std::min(bytes_, limits_.bytes_max);
+  }
+
   template <class Tag>
   request_place* longest_silent(
       const intrusive_list<request_place, Tag>& all, time_point now) const;
@@ -107,14 +111,15 @@ public:
   [[nodiscard]] request_bound full(std::size_t requests, std::size_t bytes) const {
     if (requests_ + requests > limits_.requests_max || bytes_ + bytes > limits_.bytes_max)
       return request_bound::actor;
-    const auto free = of_->limits_.bytes_max - std::min(of_->bytes_, of_->limits_.bytes_max);
+    const auto free = of_->free();
     const auto too_much = bytes != 0 && (free < bytes || bytes_ + bytes > free - bytes);
     return too_much || of_->requests_ + requests > of_->limits_.requests_max ? request_bound::host
                                                                              : request_bound::none;
   }
 
   /// The unfinished request to be ended where `bound` has no room: of those that it counts the one whose client has been
-  /// silent longest. Null if none has been silent for long enough.
+  /// silent longest. Of other actors' none is for one that keeps much: more than half of what is left. Null if none has been
+  /// silent for long enough.
   [[nodiscard]] request_place* longest_silent(request_bound bound, time_point now) const;
 
 private:
@@ -223,8 +228,9 @@ request_place* request_room::longest_silent(
 }
 
 inline request_place* request_share::longest_silent(request_bound bound, time_point now) const {
-  return bound == request_bound::actor ? of_->longest_silent(unfinished_, now)
-                                       : of_->longest_silent(of_->unfinished_, now);
+  const auto own_only = bound == request_bound::actor || bytes_ > of_->free() / 2;
+  return own_only ? of_->longest_silent(unfinished_, now)
+                  : of_->longest_silent(of_->unfinished_, now);
 }
 
 }  // namespace nuncio

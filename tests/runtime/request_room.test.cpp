@@ -129,6 +129,21 @@ TEST_CASE("request room: who has been silent longest, of an actor or of all, and
   CHECK(third.heard() == begin + 13s);
 }
 
+TEST_CASE("request room: for an actor that keeps much no other's request is ended") {
+  room x;
+  auto& modest = x.actor();
+  auto& greedy = x.actor({.requests_max = 5, .bytes_max = 1000});
+  auto& silent = x.unfinished(modest, begin);
+  x.fill(greedy);
+  auto& last = x.open(greedy, 2);
+  const auto now = begin + 1min;
+  CHECK(greedy.full(0, 10) == request_bound::host);
+  CHECK(greedy.longest_silent(request_bound::host, now) == nullptr);
+  CHECK(modest.longest_silent(request_bound::host, now) == &silent);
+  last.handle_unfinished(begin + 30s);
+  CHECK(greedy.longest_silent(request_bound::host, now) == &last);
+}
+
 TEST_CASE("request room: nobody is silent while nobody can be heard") {
   room x;
   auto& one = x.actor();
