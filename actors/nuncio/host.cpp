@@ -290,7 +290,14 @@ struct host::impl : std::enable_shared_from_this<impl> {
   // A link's word is answered on whatever thread knows.
   void answer_link(std::size_t i) {
     ask_terms([self = weak_from_this(), i](outcome<dial_terms> terms) {
-      if (const auto x = self.lock()) x->bundles[i]->renew(std::move(terms));
+      const auto x = self.lock();
+      if (!x) return;
+      if (!terms) return x->bundles[i]->renew(terms.error());
+      // An engine that has begun anew has no pools. Whatever comes of it, the link dials again and sees.
+      const auto known = *terms;
+      x->ensure_pool(known, [self, i, known](const outcome<void>&) {
+        if (const auto y = self.lock()) y->bundles[i]->renew(known);
+      });
     });
   }
 
@@ -337,11 +344,20 @@ struct host::impl : std::enable_shared_from_this<impl> {
       const auto x = self.lock();
       if (!x) return;
       if (!terms) return x->prepared(terms.error(), retry);
-      x->ensure_pool(std::move(*terms), retry);
+      const auto known = *terms;
+      x->ensure_pool(known, [self, known, retry](const outcome<void>& made) {
+        const auto y = self.lock();
+        if (!y) return;
+        if (made)
+          y->prepared(known, retry);
+        else
+          y->prepared(made.error(), retry);
+      });
     });
   }
 
-  void ensure_pool(dial_terms terms, std::chrono::milliseconds retry) {
+  // `then` is called once, unless the host is over.
+  void ensure_pool(const dial_terms& terms, std::function<void(outcome<void>)> then) {
     std::shared_ptr<http_client> kept;
     {
       const std::lock_guard guard{mutex};
@@ -349,14 +365,14 @@ struct host::impl : std::enable_shared_from_this<impl> {
       kept = client;
     }
     engine_api{*kept, access(terms.token)}.ensure_pool(
-        options.pool, [self = weak_from_this(), terms, retry](outcome<bool> made) {
+        options.pool, [self = weak_from_this(), then = std::move(then)](outcome<bool> made) {
           const auto x = self.lock();
           if (!x) return;
-          if (!made) return x->prepared(made.error(), retry);
+          if (!made) return then(made.error());
           if (*made)
             log_to(
                 x->options.log, log_level::info, "created the pool", {{"pool", x->options.pool}});
-          x->prepared(terms, retry);
+          then({});
         });
   }
 

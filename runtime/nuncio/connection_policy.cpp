@@ -130,6 +130,7 @@ reconnect_decision connection_policy::handle_end(const connection_end& why, time
   };
   const auto ask = [&](bool token, std::string message) {
     token_refused_ = token;
+    pool_missing_ = false;
     refusal_ = message;
     return reconnect_decision{decision::ask, {}, std::move(message)};
   };
@@ -176,8 +177,12 @@ reconnect_decision connection_policy::handle_end(const connection_end& why, time
     if (code == "namespace.not_found")
       return retry_slowly(
           "the engine knows no such namespace: create it or check --namespace" + quoted(why));
-    if (code == "ws.no_runner_config")
-      return retry_slowly("the engine knows no such pool: create it or check --pool" + quoted(why));
+    // An engine that has begun anew: whoever answers `ask` creates the pool.
+    if (code == "ws.no_runner_config") {
+      auto result = ask(false, "the engine has no such pool: check --pool" + quoted(why));
+      pool_missing_ = true;
+      return result;
+    }
     if (code == "ws.going_away" && first) {
       std::uniform_int_distribution<std::int64_t> ms{0, 50};
       return {
@@ -193,14 +198,27 @@ reconnect_decision connection_policy::handle_end(const connection_end& why, time
         "no TLS with the engine: check --endpoint (http or https) and the certificate" +
         quoted(why);
   if (failures_ != std::numeric_limits<unsigned>::max()) ++failures_;
+  std::pair cause{why.what, std::string{close_code_of(why.reason)}};
+  result.news = news_ = cause != cause_ || failures_ <= 3 || failures_ % 20 == 0;
+  cause_ = std::move(cause);
   return result;
 }
 
 reconnect_decision connection_policy::handle_terms(bool changed, bool renewable) {
-  if (changed) return {decision::retry, next_delay(), "trying again with what is known now"};
+  if (changed) return {decision::retry, next_delay(), "trying again with what is known now", news_};
+  if (pool_missing_)
+    return {
+        decision::retry,
+        failures_ <= 2 ? next_delay() : jittered(options_.slow_delay),
+        refusal_ + "; trying again, now that it was asked to create it",
+        news_};
   // A token that has worked may be renewed where it came from; one that never did is a wrong setting.
   if (token_refused_ && renewable && was_live_)
-    return {decision::retry, jittered(options_.slow_delay), refusal_ + "; waiting for another one"};
+    return {
+        decision::retry,
+        jittered(options_.slow_delay),
+        refusal_ + "; waiting for another one",
+        news_};
   return {decision::refused, {}, refusal_};
 }
 
@@ -208,7 +226,8 @@ reconnect_decision connection_policy::handle_no_terms(std::string_view why) {
   return {
       decision::retry,
       next_delay(),
-      refusal_ + "; asking the engine again (" + std::string{why} + ")"};
+      refusal_ + "; asking the engine again (" + std::string{why} + ")",
+      news_};
 }
 
 }  // namespace nuncio

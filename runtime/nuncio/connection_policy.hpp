@@ -10,6 +10,7 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace nuncio {
 
@@ -35,18 +36,21 @@ struct connection_end {
 struct reconnect_decision {
   enum class kind : std::uint8_t {
     retry,
-    ask,  ///< the engine refused the token or the protocol version: what is known of them may be outdated; then handle_terms
+    ask,  ///< the engine refused the token or the protocol version, or has no such pool: what is known may be outdated; then
+          ///< handle_terms
     evicted,
     refused,
   } what;
   duration after{};       ///< with retry
   std::string message{};  ///< what to log; with refused it names the setting to change
+  bool news =
+      true;  ///< worth a line in the log: one of the first in a row, or for another reason than the last
 };
 
 struct connection_policy_options {
   duration first_delay = std::chrono::milliseconds{100};
   duration delay_max = std::chrono::milliseconds{1600};
-  /// Where retrying can help only after somebody acted (unknown pool): slower, and still for ever.
+  /// Where retrying can help only after somebody acted (unknown namespace): slower, and still for ever.
   duration slow_delay = std::chrono::seconds{5};
   /// For how long a connection must have been live before those that failed before it are forgotten: an engine that
   /// breaks each one right after its first Ping is not dialled faster than one that breaks it before.
@@ -111,8 +115,10 @@ private:
   time_point heard_at_{};         // while open or replaying
   std::size_t replay_bytes_ = 0;  // of what came since Init, while replaying
   // With `ask`: what was refused.
-  bool token_refused_ = false;
+  bool token_refused_ = false, pool_missing_ = false;
   std::string refusal_;
+  std::pair<connection_end::kind, std::string> cause_;  // of the last end, with the engine's code
+  bool news_ = true;
 };
 
 /// "group.code" of a close reason "group.code#ray".

@@ -298,7 +298,7 @@ struct link::impl final : websocket_handler {
           {errc::evicted, decision.message + "; this host's key was " + options.target.envoy_key});
     if (decision.what == reconnect_decision::kind::refused)
       return finish({errc::refused, decision.message});
-    if (policy.failures() <= 3 || policy.failures() % 20 == 0)
+    if (decision.news)
       log_to(
           options.log,
           log_level::warning,

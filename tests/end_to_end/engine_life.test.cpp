@@ -143,6 +143,22 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "an engine that comes back without its data is given its pool again, and new actors live "
+    "there") {
+  engine_under_test engine;  // the dev engine keeps nothing then, not even pools; the real one all
+  hosted_pool x{engine, {}};
+  CHECK(x.client.create_running("counter").size() > 0);
+  const auto connections = x.proxy->records().size();
+  engine.stop();
+  engine.restart();
+  INFO("the host's log:\n" << x.host->log());
+  REQUIRE(await(
+      [&] { return x.proxy->records().size() > connections && x.proxy->last().barrier; }, 30s));
+  const auto id = x.client.create_running("counter");
+  CHECK(x.client.post(id, "/request/increment").body == "1");
+}
+
+TEST_CASE(
     "4.3: an engine killed with -9 between any two writes has what it said was stored, whole") {
   using engine_life_cases::writer;
   engine_under_test engine{{.keep_data = true, .apart = true}};

@@ -226,18 +226,49 @@ TEST_CASE("What can pass is retried") {
 }
 
 TEST_CASE("What somebody may still create is waited for, slowly, and the setting is named") {
-  for (const auto& [reason, setting] :
-       {std::pair{"ws.no_runner_config#r", "--pool"},
-        std::pair{"namespace.not_found#r", "--namespace"}}) {
-    connection_policy x;
-    for (int i = 0; i < 100; ++i) {
-      x.handle_dial();
-      const auto d = x.handle_end(closed(reason), start);
-      REQUIRE(d.what == decision::retry);
-      CHECK(d.after >= 3500ms);
-      CHECK(d.message.find(setting) != std::string::npos);
-    }
+  connection_policy x;
+  for (int i = 0; i < 100; ++i) {
+    x.handle_dial();
+    const auto d = x.handle_end(closed("namespace.not_found#r"), start);
+    REQUIRE(d.what == decision::retry);
+    CHECK(d.after >= 3500ms);
+    CHECK(d.message.find("--namespace") != std::string::npos);
   }
+}
+
+TEST_CASE("A pool that the engine does not have is created, at once and then slowly, for ever") {
+  connection_policy x;
+  for (int i = 0; i < 100; ++i) {
+    x.handle_dial();
+    REQUIRE(x.handle_end(closed("ws.no_runner_config#r"), start).what == decision::ask);
+    const auto d = x.handle_terms(false, false);
+    REQUIRE(d.what == decision::retry);
+    if (i < 2)
+      CHECK(d.after <= 1600ms);
+    else
+      CHECK(d.after >= 3500ms);
+    CHECK(d.message.find("--pool") != std::string::npos);
+  }
+  // A token that is refused afterwards is another matter.
+  x.handle_dial();
+  REQUIRE(
+      x.handle_end({.what = end::http_refused, .http_status = 401}, start).what == decision::ask);
+  CHECK(x.handle_terms(false, false).what == decision::refused);
+}
+
+TEST_CASE("The log has the first failures, every twentieth, and each for another reason") {
+  connection_policy x;
+  std::vector<int> logged;
+  const auto fail = [&](int n, const connection_end& why) {
+    x.handle_dial();
+    auto d = x.handle_end(why, start);
+    if (d.what == decision::ask) d = x.handle_terms(false, false);
+    if (d.news) logged.push_back(n);
+  };
+  for (int n = 1; n <= 10; ++n) fail(n, {.what = end::unreachable});
+  for (int n = 11; n <= 15; ++n) fail(n, closed("ws.no_runner_config#one"));
+  for (int n = 16; n <= 20; ++n) fail(n, closed("ws.no_runner_config#two"));
+  CHECK(logged == std::vector<int>{1, 2, 3, 11, 20});
 }
 
 TEST_CASE("A restarting engine is met at once, but not in a tight loop") {
