@@ -193,12 +193,12 @@ void engine_actor::destroy() {
 }
 
 void engine_actor::finish() {
-  finishing_ = true;
+  if (!std::exchange(finishing_, true) && sockets_) sockets_->handle_ending();
   finish_if_answered();
 }
 
 void engine_actor::finish_if_answered() {
-  const auto says = sockets_ && sockets_->waits_for_room();
+  const auto says = sockets_ && sockets_->ends_later();
   if (finishing_ && begun_.empty() && !says && !getf(is_shutting_down_flag)) finish_now();
 }
 

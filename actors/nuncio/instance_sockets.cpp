@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <caf/send.hpp>
-#include <nuncio/http_exchange.hpp>
 #include <nuncio/instance_sockets.hpp>
 #include <nuncio/kv_limits.hpp>
 #include <nuncio/storage_error.hpp>
@@ -25,10 +24,6 @@ std::uint64_t wall_clock_ms() {
 }
 
 }  // namespace
-
-instance_sockets::~instance_sockets() {
-  for (const auto& each : outgoing_) room_.give_back(each.cost);
-}
 
 // -- what ingress sent
 
@@ -94,7 +89,7 @@ void instance_sockets::acknowledge(socket& x, const socket_message& m) {
   if (recorded) save(x);
   if (auto ack = x.session.poll_ack(false)) {
     if (unsaved_.contains(x.ticket)) write_records(false);
-    static_cast<void>(put(x, std::move(*ack)));
+    put_ack(x, std::move(*ack));
   }
   acks_due_ = acks_due_ || (x.session.hibernates() && x.session.ack_due());
 }
@@ -139,13 +134,7 @@ void instance_sockets::flush() {
   write_records(false);
   if (!std::exchange(acks_due_, false)) return;
   for (auto& [ticket, x] : all_)
-    if (auto ack = x->session.poll_ack(true))
-      // Acks are cumulative: the next says what this one did.
-      if (const auto sent = put(*x, std::move(*ack));
-          !sent && sent.error().code == errc::queue_full) {
-        x->session.handle_duplicate();
-        acks_due_ = true;
-      }
+    if (auto ack = x->session.poll_ack(true)) put_ack(*x, std::move(*ack));
 }
 
 // -- what the actor says
@@ -170,14 +159,11 @@ outcome<void> instance_sockets::accept(socket& x, const accept_options& options)
 }
 
 outcome<void> instance_sockets::send(socket& x, bytes data, bool binary) {
-  const auto size = data.size();
   auto message = x.session.send(std::move(data), binary);
   if (!message) return message.error();
   if (x.unsent.load() <= x.context->serving->socket_unsent_bytes_max) {
-    // What is long leaves room for what is short.
-    const auto at_once = outgoing_.empty() &&
-                         (size <= http_chunk_bytes_max || x.context->link->has_room_for_bodies());
-    const auto sent = at_once ? put(x, std::move(*message)) : failure{errc::queue_full, "it waits"};
+    const auto sent = !waits(x) && has_room_for(*message) ? put(x, std::move(*message))
+                                                          : failure{errc::queue_full, "it waits"};
     if (sent || sent.error().code == errc::cancelled) return sent;
     if (sent.error().code == errc::queue_full && wait_for_room(x, *message)) return {};
   }
@@ -221,7 +207,15 @@ void instance_sockets::set_state(socket& x, const bytes& state) {
 
 void instance_sockets::handle_down(bool for_good) {
   if (const auto m = std::exchange(in_hand_, std::nullopt)) acknowledge(*m->socket.get(), *m);
+  ending_ = true;
   flush();
+  // One that hibernates would live on without what it was told.
+  for (const auto& each : outgoing_)
+    if (auto& x = *each.to; !for_good && x.session.hibernates() && holds(x)) {
+      if (auto message = x.session.close(close_failed, "the link had no room for what was said"))
+        static_cast<void>(put(x, std::move(*message)));
+      forget(x);
+    }
   for (auto& [ticket, x] : all_) {
     if (!x->session.hibernates()) continue;
     if (for_good) {  // with the actor goes all that is stored
@@ -237,8 +231,9 @@ void instance_sockets::handle_down(bool for_good) {
         log_level::warning,
         "an actor has ended before the link had room for what it said to its clients",
         {{"actor", owner_->context().start.self.actor.str()},
-         {"messages", fmt::to_string(outgoing_.size())}});
+         {"messages", fmt::to_string(said_waiting_)}});
   write_records(true);
+  drop_waiting();
   all_.clear();
 }
 
@@ -257,55 +252,115 @@ outcome<void> instance_sockets::put(socket& x, protocol::to_rivet_tunnel_message
   return x.context->link->send(gate, std::move(message), {x.shared_from_this(), &x.unsent});
 }
 
+void instance_sockets::put_ack(socket& x, protocol::to_rivet_tunnel_message message) {
+  // Acks are cumulative: the next says what this one did.
+  if (const auto sent = put(x, std::move(message));
+      !sent && sent.error().code == errc::queue_full) {
+    x.session.handle_duplicate();
+    acks_due_ = true;
+  }
+}
+
 // Accepts and closes, without which the client would wait for ever: one for each socket, so they need no bound.
 outcome<void> instance_sockets::put_short(socket& x, protocol::to_rivet_tunnel_message message) {
-  if (outgoing_.empty())
+  if (!waits(x))
     if (const auto sent = put(x, std::move(message)); sent || sent.error().code != errc::queue_full)
       return sent;
-  outgoing_.push_back({x.shared_from_this(), std::move(message), 0, 0});
-  ask_for_room();
+  keep(x, {std::move(message), 0, 0});
   return {};
 }
 
 // @returns false if there is no room to wait in
 bool instance_sockets::wait_for_room(socket& x, protocol::to_rivet_tunnel_message& message) {
-  using said = protocol::to_rivet_web_socket_message;
-  const auto& data = std::get<said>(message.message_kind).data;
-  const auto* before =
-      outgoing_.empty() ? nullptr : std::get_if<said>(&outgoing_.back().message.message_kind);
-  // What is said to many is kept once.
-  const auto shared = before != nullptr && before->data.view().data() == data.view().data();
-  const auto cost = waiting_message_bytes + (shared ? 0 : data.size());
-  if (room_.take(cost) != waiting_share::verdict::taken) return false;
+  auto& data = std::get<protocol::to_rivet_web_socket_message>(message.message_kind).data;
   const auto size = data.size();
+  // What is said to many is kept once; a copy, for it may be a small part of something long.
+  const auto again = data.begin() == said_.begin() && size == said_.size();
+  const auto cost = waiting_message_bytes + (again ? 0 : size);
+  if (room_.take(cost) != waiting_share::verdict::taken) return false;
+  if (!again) {
+    said_ = data;
+    kept_ = bytes::copy_of(data.span());
+  }
+  data = kept_;
   x.unsent.fetch_add(size);
-  outgoing_.push_back({x.shared_from_this(), std::move(message), size, cost});
-  ask_for_room();
+  keep(x, {std::move(message), size, cost});
   return true;
 }
 
-// Up to where bodies wait, too: above it there is room for what others say.
+void instance_sockets::keep(socket& x, waiting_output what) {
+  const auto [at, made] = outgoing_of_.try_emplace(&x);
+  if (made) at->second = outgoing_.insert(outgoing_.end(), {x.shared_from_this(), {}});
+  at->second->messages.push_back(std::move(what));
+  ++said_waiting_;
+  ask_for_room();
+}
+
+// What is long leaves room for what is short and for others, until the actor ends.
+bool instance_sockets::has_room_for(const protocol::to_rivet_tunnel_message& message) const {
+  return ending_ || !is_bulk(message.message_kind) || owner_->context().link->has_room_for_bodies();
+}
+
+// @returns false if the link is full
+bool instance_sockets::send_one(std::list<client_output>::iterator at) {
+  const auto to = at->to;
+  const auto sent = put(*to, std::move(at->messages.front().message));
+  if (!sent && sent.error().code == errc::queue_full) return false;
+  drop_first(at);
+  return true;
+}
+
+// One of each in turn, again and again: nobody waits for what others are told.
 void instance_sockets::send_waiting() {
-  while (!outgoing_.empty() && owner_->context().link->has_room_for_bodies()) {
-    auto& next = outgoing_.front();
-    const auto to = next.to;
-    const auto sent = put(*to, std::move(next.message));
-    if (!sent && sent.error().code == errc::queue_full) break;
-    to->unsent.fetch_sub(next.size);
-    room_.give_back(next.cost);
-    outgoing_.pop_front();
-  }
-  if (!outgoing_.empty()) ask_for_room();
+  const auto before = said_waiting_;
+  bool full = false, moved = true;
+  while (!full && std::exchange(moved, false))
+    for (auto n = outgoing_.size(); n != 0 && !full; --n) {
+      const auto at = outgoing_.begin();
+      outgoing_.splice(outgoing_.end(), outgoing_, at);
+      if (!has_room_for(at->messages.front().message)) continue;
+      full = !send_one(at);
+      moved = moved || !full;
+    }
+  if (said_waiting_ != before) room_pause_ = body_room_interval;
+  if (outgoing_.empty())
+    said_ = kept_ = {};
+  else
+    ask_for_room();
+}
+
+void instance_sockets::drop_first(std::list<client_output>::iterator at) {
+  const auto& first = at->messages.front();
+  at->to->unsent.fetch_sub(first.size);
+  room_.give_back(first.cost);
+  --said_waiting_;
+  if (owed_ != 0) --owed_;
+  at->messages.pop_front();
+  if (!at->messages.empty()) return;
+  outgoing_of_.erase(at->to.get());
+  outgoing_.erase(at);
+}
+
+void instance_sockets::drop_waiting() {
+  while (!outgoing_.empty()) drop_first(outgoing_.begin());
+  said_ = kept_ = {};
+}
+
+void instance_sockets::handle_ending() {
+  ending_ = true;
+  send_waiting();
+  owed_ = said_waiting_;
 }
 
 void instance_sockets::handle_room() {
   room_asked_ = false;
+  room_pause_ = std::min(room_pause_ * 2, body_room_interval_max);
   send_waiting();
 }
 
 void instance_sockets::ask_for_room() {
   if (!std::exchange(room_asked_, true))
-    owner_->delayed_send(owner_, body_room_interval, socket_room_tick{});
+    owner_->delayed_send(owner_, room_pause_, socket_room_tick{});
 }
 
 void instance_sockets::close_and_tell(socket& x, std::uint16_t code, std::string_view reason) {

@@ -8,9 +8,11 @@
 #include <caf/actor_addr.hpp>
 #include <deque>
 #include <functional>
+#include <list>
 #include <nuncio/engine_actor.hpp>
 #include <nuncio/kv.hpp>
 #include <nuncio/kv_pages.hpp>
+#include <nuncio/link_port.hpp>
 #include <nuncio/socket.hpp>
 #include <nuncio/socket_exchange.hpp>
 #include <nuncio/socket_head.hpp>
@@ -74,7 +76,8 @@ public:
     room_.join(context.outgoing, outgoing_bytes_reserved, context.outgoing_bytes_max);
   }
 
-  ~instance_sockets();
+  ~instance_sockets() { drop_waiting(); }
+
   instance_sockets(const instance_sockets&) = delete;
   instance_sockets& operator=(const instance_sockets&) = delete;
 
@@ -112,8 +115,11 @@ public:
   /// The link may have room for what waits.
   void handle_room();
 
-  /// Something that was said to a client waits for room in the link.
-  [[nodiscard]] bool waits_for_room() const { return !outgoing_.empty(); }
+  /// The actor is to end once what it has said so far is sent: that leaves room for nobody any more.
+  void handle_ending();
+
+  /// Of what had been said by then, something waits for room in the link.
+  [[nodiscard]] bool ends_later() const { return owed_ != 0; }
 
   /// What turns have changed is stored, in one request for many.
   void handle_flush();
@@ -153,12 +159,16 @@ private:
     std::string why;
   };
 
-  /// What is said to a client while the link has no room.
+  /// What is said to a client while the link has no room for it.
   struct waiting_output {
-    socket_ptr to;
     protocol::to_rivet_tunnel_message message;
     std::size_t size;  ///< of its data, which its client has not got
     std::size_t cost;  ///< taken of `room_`
+  };
+
+  struct client_output {
+    socket_ptr to;
+    std::deque<waiting_output> messages;  ///< in order; never empty
   };
 
   /// Beside the room of the host.
@@ -166,8 +176,17 @@ private:
 
   outcome<void> put(socket& x, protocol::to_rivet_tunnel_message&& message);
   outcome<void> put_short(socket& x, protocol::to_rivet_tunnel_message message);
+  void put_ack(socket& x, protocol::to_rivet_tunnel_message message);
   bool wait_for_room(socket& x, protocol::to_rivet_tunnel_message& message);
+  void keep(socket& x, waiting_output what);
+
+  [[nodiscard]] bool waits(const socket& x) const { return outgoing_of_.contains(&x); }
+
+  [[nodiscard]] bool has_room_for(const protocol::to_rivet_tunnel_message& message) const;
+  bool send_one(std::list<client_output>::iterator at);
   void send_waiting();
+  void drop_first(std::list<client_output>::iterator at);
+  void drop_waiting();
   void ask_for_room();
   void acknowledge(socket& x, const socket_message& m);
   void close_and_tell(socket& x, std::uint16_t code, std::string_view reason);
@@ -193,9 +212,15 @@ private:
   engine_actor* owner_;
   storage_client& storage_;
   std::unordered_map<std::uint64_t, socket_ptr> all_;  ///< by ticket
-  std::deque<waiting_output> outgoing_;                ///< in order
-  waiting_share room_;                                 ///< of `outgoing_`
+  std::list<client_output> outgoing_;                  ///< each in its turn
+  std::unordered_map<const socket*, std::list<client_output>::iterator> outgoing_of_;
+  waiting_share room_;  ///< of `outgoing_`
+  bytes said_, kept_;   ///< the last that came into `outgoing_`, and the copy that is there
+  std::size_t said_waiting_ = 0;  ///< messages in `outgoing_`
+  std::size_t owed_ = 0;          ///< of them, what is to be sent before the actor ends
+  bool ending_ = false;
   bool room_asked_ = false;
+  duration room_pause_ = body_room_interval;
   std::optional<socket_message> in_hand_;  ///< that a handler is dealing with
   bool acks_due_ = false;
   std::uint64_t next_own_ = ~std::uint64_t{};  ///< ticket for what is not made by ingress

@@ -29,6 +29,7 @@ struct outbound {
   std::uint16_t version = 0;  // that `encoded` is in; 0 when it was spent
   std::vector<std::uint8_t> encoded;
   std::size_t charge = 0;                     // bytes counted against the bound
+  bool bulk = false;                          // and against the part of it for what is_bulk()
   protocol::to_rivet_tunnel_message message;  // tunnel: to encode again
   std::shared_ptr<const output_gate> gate;
   std::shared_ptr<output_meter> meter;
@@ -484,6 +485,7 @@ struct link::impl final : websocket_handler {
   void free_charge(const outbound& x) {
     if (x.charge == 0) return;
     (x.what == outbound::kind::storage ? storage_bytes : outbound_bytes).fetch_sub(x.charge);
+    if (x.bulk) bulk_bytes.fetch_sub(x.charge);
     if (x.meter) x.meter->fetch_sub(x.charge);
   }
 
@@ -642,7 +644,8 @@ struct link::impl final : websocket_handler {
   std::atomic<epoch> connection = 0;
   std::atomic<std::uint64_t> term = 1;
   std::atomic<bool> up = false, closing = false, over = false;
-  std::atomic<std::size_t> outbound_bytes = 0, storage_bytes = 0, held_messages = 0, held_bytes = 0;
+  std::atomic<std::size_t> outbound_bytes = 0, bulk_bytes = 0, storage_bytes = 0;
+  std::atomic<std::size_t> held_messages = 0, held_bytes = 0;
 
   struct {  // written by the service thread only
     std::atomic<std::uint64_t> dials, connections, messages_in, bytes_in, frames_out, bytes_out,
@@ -738,6 +741,8 @@ outcome<void> link::send(
       !charged)
     return refuse(charged.error());
   x.charge = encoded->size();
+  x.bulk = is_bulk(kept.message_kind);
+  if (x.bulk) self.bulk_bytes.fetch_add(x.charge);
   x.encoded = std::move(*encoded);
   x.message = std::move(kept);
   x.gate = std::move(gate);
@@ -748,7 +753,7 @@ outcome<void> link::send(
 }
 
 bool link::has_room_for_bodies() const {
-  return impl_->outbound_bytes.load() < impl_->options.outbound_bytes_max / 8;
+  return impl_->bulk_bytes.load() < impl_->options.outbound_bytes_max / 8;
 }
 
 void link::fence(epoch connection, std::uint64_t id) {

@@ -39,8 +39,8 @@ struct link_options {
   connection_policy_options policy;
   lease_options lease;
   /// Bodies and headers of messages for clients that are queued or not yet confirmed, in bytes. Parts of bodies that are
-  /// streamed, and other long messages, may take an eighth of it: they wait for room, and what others say waits behind no
-  /// more. Anything else is refused above it; what is longer than all of it goes alone.
+  /// streamed, and other long messages, may together take an eighth of it: they wait for room, and what others say waits
+  /// behind no more. Anything else is refused above it; what is longer than all of it goes alone.
   std::size_t outbound_bytes_max = 64UL << 20U;
   /// The same of storage requests, which have room of their own however much clients are told.
   std::size_t outbound_storage_bytes_max = 32UL << 20U;

@@ -9,6 +9,7 @@
 #include <nuncio/messages.hpp>
 #include <nuncio/outcome.hpp>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace nuncio {
@@ -29,6 +30,21 @@ using output_meter = std::atomic<std::size_t>;
 
 /// When to ask again for room: the time in which 10 Gbit/s drain a tenth of the link's default bound.
 inline constexpr duration body_room_interval = std::chrono::milliseconds{5};
+
+/// Who has asked in vain may ask again after twice as long, up to this: many may be waiting.
+inline constexpr duration body_room_interval_max = 8 * body_room_interval;
+
+/// The longest message for a client that need not ask link_port::has_room_for_bodies.
+inline constexpr std::size_t short_message_bytes_max = 65536;
+
+/// Whether `x` is one of those that ask: part of a body, or long.
+[[nodiscard]] inline bool is_bulk(const protocol::to_rivet_tunnel_message_kind& x) {
+  if (const auto* start = std::get_if<protocol::to_rivet_response_start>(&x))
+    return start->body && start->body->size() > short_message_bytes_max;
+  if (const auto* said = std::get_if<protocol::to_rivet_web_socket_message>(&x))
+    return said->data.size() > short_message_bytes_max;
+  return std::holds_alternative<protocol::to_rivet_response_chunk>(x);
+}
 
 /// What a frame is, which decides what becomes of it when the connection drops.
 enum class frame_class : std::uint8_t { ack, events };
@@ -60,8 +76,9 @@ public:
     return send(std::move(gate), std::move(message), nullptr);
   }
 
-  /// Whether parts of a body may be queued: they may take an eighth of the bound, so that all else has room beside them and
-  /// waits behind no more. Who is told no asks again a little later (body_room_interval).
+  /// Whether what is_bulk() may be queued: all of it together may take an eighth of the bound, so that all else has room
+  /// beside it and waits behind no more, however much that is. Who is told no asks again a little later
+  /// (body_room_interval).
   [[nodiscard]] virtual bool has_room_for_bodies() const = 0;
 
   /// A WebSocket ping behind all that is queued; on_fence(id) when its pong is back. Dies with the connection.

@@ -61,6 +61,7 @@ caf::behavior doorman(engine_actor* self, notes_ptr n) {
         return http_response{};
       },
       [=](const std::string& order) {
+        if (order == "fail") throw std::runtime_error("as ordered");
         if (order.starts_with("say ")) self->broadcast(text{order.substr(4)});
         if (order == "accept") CHECK(n->sockets.back().accept());
         if (order == "fill")  // more than one actor may ask of storage at once
@@ -361,7 +362,7 @@ TEST_CASE_FIXTURE(
   CHECK(sent().empty());
   CHECK(host.stats().sockets_open == 1);
   host.link->refuse_tunnel.reset();
-  host.pass(body_room_interval);
+  host.pass(body_room_interval_max);
   auto lines = sent();
   std::stable_sort(lines.begin(), lines.end(), [](const auto& x, const auto& y) {
     return x[0] < y[0];  // a broadcast has no order among its clients
@@ -392,7 +393,7 @@ TEST_CASE_FIXTURE(fixture, "long messages leave room in the link for short ones 
   host.socket_says(2, 1, "short");
   CHECK(sent() == strings{"2 #1 socket text short"});
   host.link->room_for_bodies = true;
-  host.pass(body_room_interval);
+  host.pass(body_room_interval_max);
   CHECK(sent().size() == 1);
 }
 
@@ -409,7 +410,7 @@ TEST_CASE(
   x.order("say " + std::string(600'000, 'y'));
   CHECK(x.host.stats().sockets_open == 0);
   x.host.link->refuse_tunnel.reset();
-  x.host.pass(body_room_interval);
+  x.host.pass(body_room_interval_max);
   const auto lines = x.sent();
   REQUIRE(lines.size() == 6);  // nobody has a gap: what was said first, then the close
   for (std::size_t i = 3; i < 6; ++i) CHECK(lines[i].ends_with("socket close 1013"));
@@ -428,10 +429,82 @@ TEST_CASE_FIXTURE(fixture, "an actor that is to stop says first what waits for r
   host.stop(a);
   host.pass(1s);
   host.link->refuse_tunnel.reset();
-  host.pass(body_room_interval);
+  host.pass(body_room_interval_max);
   const auto lines = sent();
   CHECK(std::count(lines.begin(), lines.end(), "1 #1 socket text last words") == 1);
   CHECK(lines.back() == "event a/1:501 stopped ok");
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "a long message holds up its own client only: the actor says all else at once") {
+  host.open_socket(a, 1);
+  host.open_socket(a, 2);
+  sent();
+  host.link->room_for_bodies = false;
+  host.socket_says(1, 1, std::string(short_message_bytes_max + 1, 'x'));
+  host.socket_says(2, 1, "short");
+  CHECK(sent() == strings{"2 #1 socket text short"});
+  host.socket_says(1, 2, "behind it");
+  host.open_socket(a, 3);
+  host.socket_says(2, 2, "close");
+  CHECK(sent() == strings{"3 #0 socket open", "2 #2 socket close 4001"});
+  host.link->room_for_bodies = true;
+  host.pass(body_room_interval_max);
+  const auto lines = sent();
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0].starts_with("1 #1 socket text x"));
+  CHECK(lines[1] == "1 #2 socket text behind it");
+}
+
+TEST_CASE_FIXTURE(fixture, "an actor that ends leaves room for nobody: what waits goes out") {
+  host.open_socket(a, 1, "/hibernate");
+  sent();
+  host.link->room_for_bodies = false;
+  order("say " + std::string(short_message_bytes_max + 1, 'x'));
+  CHECK(sent().empty());
+  SUBCASE("because it is told to stop") { host.stop(a); }
+  SUBCASE("because it fails") { order("fail"); }
+  const auto lines = sent();
+  CHECK(std::count_if(lines.begin(), lines.end(), [](const auto& x) {
+          return x.starts_with("1 #1 socket text x");
+        }) == 1);
+  CHECK(std::none_of(lines.begin(), lines.end(), [](const auto& x) {
+    return x.find("socket close") != std::string::npos;
+  }));
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "a hibernating client that can't be told what its actor said before it ended is closed") {
+  host.open_socket(a, 1, "/hibernate");
+  host.open_socket(a, 2, "/hibernate");
+  sent();
+  host.link->refuse_tunnel = failure{errc::queue_full, "full"};
+  host.socket_says(1, 1, "lost");
+  order("fail");
+  host.link->refuse_tunnel.reset();
+  sent();
+  said();
+  let_go();
+  // Nothing is stored of it any more, so the next instance closes it; the other goes on.
+  wake(2, {1, 2});
+  store.serve(host);
+  CHECK(said() == strings{"restored /hibernate "});
+  CHECK(host.stats().sockets_open == 1);
+}
+
+TEST_CASE("what waits for room is given back with its actor, whoever still holds that") {
+  fixture x;
+  x.host.open_socket(x.a, 1);
+  const caf::actor held = x.n->self;
+  const auto& context =
+      static_cast<engine_actor*>(caf::actor_cast<caf::abstract_actor*>(held))->context();
+  const auto pool = context.outgoing;
+  x.host.link->refuse_tunnel = failure{errc::queue_full, "full"};
+  x.order("say " + std::string(600'000, 'x'));
+  CHECK(pool->used() > 500'000);
+  x.order("fail");
+  CHECK(pool->used() == 0);
 }
 
 TEST_CASE_FIXTURE(fixture, "a close that finds no room goes later") {

@@ -684,6 +684,29 @@ TEST_CASE("link: the outbound queue is bounded in bytes, and free again once the
   CHECK(seen.size() == taken + 3U);
 }
 
+TEST_CASE("link: however much that is short waits, what is long has room of its own") {
+  signal over;
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    engine.open();
+    static_cast<void>(over.await());
+  }};
+  hosting host{
+      server.port(), [](link_options& o) { o.outbound_bytes_max = std::size_t{16} << 20U; }};
+  REQUIRE(host.await_live());
+  const auto say = [&](std::size_t size) {
+    protocol::to_rivet_tunnel_message x;
+    x.message_kind = protocol::to_rivet_web_socket_message{bytes{std::string(size, 's')}, true};
+    return host.uplink.send(host.gate, std::move(x), nullptr).ok();
+  };
+  for (int i = 0; i < 64; ++i) REQUIRE(say(short_message_bytes_max));  // 4 MiB, above an eighth
+  CHECK(host.uplink.has_room_for_bodies());
+  for (int i = 0; i < 2; ++i) REQUIRE(say(std::size_t{1} << 20U));
+  CHECK(!host.uplink.has_room_for_bodies());
+  REQUIRE(say(1));
+  over.set();
+}
+
 TEST_CASE("link: a storage request longer than the room of all of them goes alone") {
   signal full;
   std::size_t requests = 0;
