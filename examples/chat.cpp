@@ -1,6 +1,7 @@
 // A chat room: WebSockets that stay open while the room sleeps, and a history in the room's own SQLite database, which the
-// engine keeps. Run it against an engine, create an actor `room`, and connect to
-// GATEWAY/websocket/?name=ann with any WebSocket client.
+// engine keeps. Run it against an engine and connect with a client that offers the subprotocol `rivet`, in a browser:
+//   new WebSocket("ws://127.0.0.1:6420/gateway/room/websocket/?name=ann&rvt-namespace=default&rvt-method=getOrCreate" +
+//                 "&rvt-runner=game&rvt-key=lobby", ["rivet"])
 //
 //   nuncio engine & example_chat --endpoint=http://127.0.0.1:6420
 #include <caf/all.hpp>

@@ -2,10 +2,10 @@
 // the engine, and calls them through the engine's gateway. Answers are CAF responses, errors those
 // of engine_error.hpp.
 //
-//   auto client = host.client();  // or nuncio::spawn_client(system, {.endpoint = …}) without a host
-//   self->request(*client, 40s, nuncio::get_or_create_actor{"room", {"lobby"}})
+//   auto client = host.client();  // without a host: *nuncio::spawn_client(system, {.endpoint = …})
+//   self->request(client, 40s, nuncio::get_or_create_actor{"room", {"lobby"}})
 //       .then([=](const nuncio::actor_info& room) {
-//         self->request(*client, 65s, nuncio::call_actor{.id = room.id, .path = "/request/members"})
+//         self->request(client, 65s, nuncio::call_actor{.id = room.id, .path = "/request/members"})
 //             .then([](const nuncio::http_response& r) { … });
 //       });
 //

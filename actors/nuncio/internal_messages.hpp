@@ -16,8 +16,9 @@
 
 namespace nuncio {
 
-/// The engine tells this actor to stop. Handle it to end in your own time (within the grace period)
-/// by `quit()`; without a handler the actor quits at once.
+/// The engine tells this actor to stop. Without a handler it ends when its open requests are answered. A handler does what
+/// it has to, and then calls engine_actor::finish() for the same; `quit()` ends at once, and answers open requests with 500.
+/// Within host_options::stop_grace.
 struct stop_command {
   protocol::stop_actor_reason reason = protocol::stop_actor_reason::sleep_intent;
 };

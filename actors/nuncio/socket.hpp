@@ -56,6 +56,13 @@ public:
   ///          closed with 1013 (serve_options::socket_unsent_bytes_max)
   outcome<void> send(text message) const;
   outcome<void> send(bytes message) const;
+
+  /// A string is a text message.
+  template <class T>
+  requires(std::convertible_to<const T&, std::string_view> && !std::derived_from<T, text>)
+      outcome<void> send(const T& message)
+  const { return send(text{std::string{std::string_view{message}}}); }
+
   /// As above; both kinds by one name.
   outcome<void> send(bytes message, bool binary) const;
 

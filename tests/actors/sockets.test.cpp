@@ -507,6 +507,16 @@ TEST_CASE("what waits for room is given back with its actor, whoever still holds
   CHECK(pool->used() == 0);
 }
 
+template <class T>
+concept sayable = requires(const connection& to, engine_actor& self, T x) {
+  to.send(x);
+  self.broadcast(x);
+};
+
+// A literal is as good as a text.
+static_assert(sayable<const char*> && sayable<std::string> && sayable<std::string_view>);
+static_assert(sayable<text> && sayable<bytes>);
+
 TEST_CASE_FIXTURE(fixture, "a close that finds no room goes later") {
   host.open_socket(a, 1);
   sent();
