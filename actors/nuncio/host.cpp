@@ -61,14 +61,25 @@ outcome<void> check_numbers(const host_options& o) {
        count_range("storage.actor_bytes_max", o.storage.actor_bytes_max, 1, many),
        count_range("storage.host_requests_max", o.storage.host_requests_max, 1, many),
        count_range("storage.host_bytes_max", o.storage.host_bytes_max, 1, many),
-       count_range("storage.actor_answer_bytes_max", o.storage.actor_answer_bytes_max, 1, many),
+       // The longest answer has room beside what an actor has dealt with and not told: else what it asks for next would wait
+       // for ever.
+       count_range(
+           "storage.actor_answer_bytes_max",
+           o.storage.actor_answer_bytes_max,
+           answer_bytes_longest + answer_overhead + answer_bytes_untold_max,
+           many),
        // Who asks for the longest answer there is leaves as much to others.
        count_range(
            "storage.host_answer_bytes_max",
            o.storage.host_answer_bytes_max,
            3 * answer_bytes_longest,
            many),
-       count_range("storage.answer_bytes_reserved", o.storage.answer_bytes_reserved, 0, UINT32_MAX),
+       // What actors that have gone quiet have not told takes nothing of what all share.
+       count_range(
+           "storage.answer_bytes_reserved",
+           o.storage.answer_bytes_reserved,
+           answer_bytes_untold_max,
+           UINT32_MAX),
        count_range("ledger.bytes_max", o.ledger.bytes_max, 1, many),
        time_range("ledger.forget_after", o.ledger.forget_after, 0, day_ms),
        time_range("ledger.start_limit", o.ledger.start_limit, 1, ms_of(engine_start_limit)),

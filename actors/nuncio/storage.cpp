@@ -23,9 +23,9 @@ caf::behavior storage::make_behavior() {
         handle_batch(x);
         flush();
       },
-      [this](const storage_inbound& x) {
+      [this](storage_inbound& x) {
         if (x.too_long) requests_.handle_too_long(*x.too_long);
-        for (const auto& message : x.messages) requests_.handle_message(message);
+        for (auto& message : x.messages) requests_.handle_message(std::move(message));
         options_.link->grant(x.messages.size(), x.bytes);
         flush();
       },
@@ -94,8 +94,11 @@ void storage::flush() {
   while (auto result = requests_.poll_result()) {
     const auto waited = waiting_.extract(result->ticket);
     // Several wait for what was joined, which is answered with a word; it counts once.
-    for (const auto& each : waited.mapped())
-      each->complete(result->content, std::exchange(result->bytes, 0));
+    const auto& all = waited.mapped();
+    for (std::size_t n = 0; n < all.size(); ++n)
+      all[n]->complete(
+          n + 1 < all.size() ? result->content : std::move(result->content),
+          std::exchange(result->bytes, 0));
   }
   while (auto over = requests_.poll_finished())
     if (const auto at = ending_.find(over->who); at != ending_.end()) {

@@ -6,16 +6,13 @@
 #include <nuncio/engine_actor.hpp>
 #include <nuncio/kv_limits.hpp>
 #include <nuncio/storage_client.hpp>
+#include <nuncio/storage_requests.hpp>
 
 namespace nuncio::internal {
 namespace {
 
 // Well above storage_limits::timeout.
 constexpr std::chrono::minutes wait_limit{5};
-
-// What was dealt with is told with the next request, or when it is as much. Below storage_limits::answer_bytes_reserved by more
-// than a value of KV takes: who keeps it to itself takes nothing from others.
-constexpr std::size_t consumed_untold_max = 64UL << 10U;
 
 // A handler's `then` or `await`. Weak: an answer under way keeps nobody alive.
 class handler_waiter final : public storage_waiter {
@@ -30,7 +27,7 @@ public:
           0);
   }
 
-  void complete(const storage_result& with, std::size_t bytes) override { tell(with, bytes); }
+  void complete(storage_result with, std::size_t bytes) override { tell(std::move(with), bytes); }
 
 private:
   void tell(storage_result content, std::size_t bytes) {
@@ -66,7 +63,7 @@ public:
         storage_failure{errc::cancelled, "the host is ending; a write may have happened", true}, 0);
   }
 
-  void complete(const storage_result& with, std::size_t bytes) override { tell(with, bytes); }
+  void complete(storage_result with, std::size_t bytes) override { tell(std::move(with), bytes); }
 
 private:
   void tell(storage_result content, std::size_t bytes) {
@@ -175,7 +172,7 @@ caf::message_id storage_client::fail(storage_failure why) { return reply(std::mo
 // An answer that is known already comes as a message all the same, after this turn like any other.
 caf::message_id storage_client::reply(storage_result content) {
   const auto id = promise();
-  complete(id, content);
+  complete(id, std::move(content));
   return id;
 }
 
@@ -183,8 +180,8 @@ caf::message_id storage_client::promise() {
   return self_.new_request_id(caf::message_priority::normal);
 }
 
-void storage_client::complete(caf::message_id promised, const storage_result& content) {
-  handler_waiter{self_.address(), promised}.complete(content, 0);
+void storage_client::complete(caf::message_id promised, storage_result content) {
+  handler_waiter{self_.address(), promised}.complete(std::move(content), 0);
 }
 
 storage_result storage_client::wait_for(storage_call call) {
@@ -214,7 +211,8 @@ std::shared_ptr<void> storage_client::use_local_database() {
 }
 
 void storage_client::flush() {
-  if (turn_.empty() && consumed_ <= consumed_untold_max) return;
+  // What was dealt with is told with the next request, or when it is as much.
+  if (turn_.empty() && consumed_ <= answer_bytes_untold_max) return;
   std::vector<storage_batch::item> items;
   for (auto& joined : turn_.take()) {
     auto& item = items.emplace_back();

@@ -33,7 +33,8 @@ public:
 
   /// The instance has dealt with an answer of so many bytes.
   void handle_consumed(std::size_t bytes) { consumed_ += bytes; }
-  void complete(caf::message_id promised, const storage_result& content);
+
+  void complete(caf::message_id promised, storage_result content);
   /// Sends now, behind what this turn has asked for, and waits: in detached actors only. Limited by
   /// storage's deadline.
   storage_result wait_for(storage_call call);

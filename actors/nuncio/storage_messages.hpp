@@ -24,7 +24,7 @@ public:
 
   /// Once, on any thread; must not block.
   /// @param bytes  that `with` takes of what its actor may keep: to be told in storage_batch::consumed
-  virtual void complete(const storage_result& with, std::size_t bytes) = 0;
+  virtual void complete(storage_result with, std::size_t bytes) = 0;
 };
 
 /// What one instance asks for in one turn, in order, and what it is through with.

@@ -69,6 +69,9 @@ std::size_t size_of(const storage_call& call);
 /// The longest answer that there is: what one frame of the engine holds (websocket_options::message_bytes_max).
 inline constexpr std::size_t answer_bytes_longest = 32UL << 20U;
 
+/// The most that an answer may take as it is kept. Short keys, and columns of NULL, take many times what their frame does.
+inline constexpr std::size_t answer_bytes_kept_max = 2 * answer_bytes_longest;
+
 /// What an answer takes beyond its values: its message to whoever asked, and what hangs on it.
 inline constexpr std::size_t answer_overhead = 512;
 

@@ -49,15 +49,15 @@ struct message_with<T, std::variant<M...>> {
 };
 
 // What an answer holds: the wire's record itself, or for statements their result.
-storage_answer content_of(const sqlite_exec_ok& x) { return x.result; }
+storage_answer content_of(sqlite_exec_ok&& x) { return std::move(x.result); }
 
-storage_answer content_of(const sqlite_execute_ok& x) { return x.result; }
+storage_answer content_of(sqlite_execute_ok&& x) { return std::move(x.result); }
 
-storage_answer content_of(const sqlite_execute_batch_ok& x) { return x.results; }
+storage_answer content_of(sqlite_execute_batch_ok&& x) { return std::move(x.results); }
 
 template <class T>
-storage_answer content_of(const T& x) {
-  return x;
+storage_answer content_of(T&& x) {
+  return std::forward<T>(x);
 }
 
 // Responses of KV, by index of kv_request_data: get, list, put, delete, delete range, drop.
@@ -190,25 +190,25 @@ void storage_requests::handle_consumed(const actor_ref& who, std::size_t bytes) 
   finish_if_idle(who);
 }
 
-void storage_requests::handle_message(const to_envoy& message) {
+void storage_requests::handle_message(to_envoy message) {
   const auto take_error = [](const sqlite_error_response& e) {
     return storage_failure{
         errc::refused, e.message.str(), false, fmt::format("{}/{}", e.group.view(), e.code.view())};
   };
   std::visit(
       overloaded{
-          [&](const to_envoy_kv_response& x) {
+          [&](to_envoy_kv_response& x) {
             if (const auto* e = std::get_if<kv_error_response>(&x.data))
               answer(x.request_id, storage_failure{errc::refused, e->message.str()}, 0);
             else
-              answer(x.request_id, storage_answer{x.data}, 0);
+              answer(x.request_id, storage_answer{std::move(x.data)}, 0);
           },
-          [&]<class T>(const T& x) {
+          [&]<class T>(T& x) {
             if constexpr (answers<T> != 0) {
               if (const auto* e = std::get_if<sqlite_error_response>(&x.data))
                 answer(x.request_id, take_error(*e), answers<T>);
               else
-                answer(x.request_id, content_of(std::get<0>(x.data)), answers<T>);
+                answer(x.request_id, content_of(std::move(std::get<0>(x.data))), answers<T>);
             }
           }},
       message);
@@ -289,11 +289,21 @@ std::optional<storage_requests::frame> storage_requests::poll_transmit() {
     unlist(of);
     // Beyond the share that is its own it goes behind those that the host had no room for before.
     const auto own = of.answers.used() + x.answer_max <= limits_.answer_bytes_reserved;
-    if (!own && !crowded_.empty()) {
+    const auto last = !own && !crowded_.empty() && !goes_in_any_case(of, x);
+    const auto said = last ? waiting_share::verdict::crowded : take_room(of, x);
+    if (said == waiting_share::verdict::taken) return send(of);
+    if (holds_itself_up(of, x, said)) {
+      ++stats_.rejected;
+      fail(
+          x,
+          errc::queue_full,
+          fmt::format(
+              "this actor awaits a later answer, and the {} bytes of answers that it has not dealt "
+              "with leave no room for this one",
+              of.kept));
+    } else if (said == waiting_share::verdict::crowded) {
       crowded_.emplace(of.listed = x.order, &of);
-      freed_ = true;
-    } else if (take_room(of, x)) {
-      return send(of);
+      if (last) freed_ = true;
     }
   }
   return connection_ != 0 && !full_ ? send_crowded() : std::nullopt;
@@ -306,10 +316,12 @@ std::optional<storage_requests::frame> storage_requests::send_crowded() {
     auto& x = *of.waiting.begin()->second;
     if (!x.what.gate->open.load()) continue;
     unlist(of);
-    if (take_room(of, x)) {
+    const auto said = take_room(of, x);
+    if (said == waiting_share::verdict::taken) {
       freed_ = true;
       return send(of);
     }
+    if (said == waiting_share::verdict::crowded) crowded_.emplace(of.listed = x.order, &of);
     // One that keeps nothing is next. Who keeps something lets others go before it.
     if (of.answers.used() == 0) break;
   }
@@ -351,7 +363,14 @@ storage_requests::usage& storage_requests::usage_of(const actor_ref& who) {
 void storage_requests::wait(entry& x) {
   auto& of = actors_[x.what.who];
   of.waiting.emplace(x.order, &x);
-  if (of.waiting.begin()->second == &x) look_at(of);
+  if (x.what.awaited) ++of.awaited;
+  // What is awaited changes what becomes of all before it.
+  if (x.what.awaited || of.waiting.begin()->second == &x) look_at(of);
+}
+
+void storage_requests::leave_waiting(usage& of, const entry& x) {
+  of.waiting.erase(x.order);
+  if (x.what.awaited) --of.awaited;
 }
 
 // Something has changed of what it may send next.
@@ -375,19 +394,35 @@ void storage_requests::release(usage& of, std::size_t bytes) {
   look_at(of);
 }
 
-// @returns false if it must wait: for what its actor keeps, or, then it is in crowded_, for what others do
-bool storage_requests::take_room(usage& of, const entry& x) {
-  const auto said =
-      x.what.awaited ? of.answers.take_beyond(x.answer_max) : of.answers.take(x.answer_max);
-  if (said == waiting_share::verdict::crowded) crowded_.emplace(of.listed = x.order, &of);
-  if (said != waiting_share::verdict::taken) return false;
-  stats_.answer_bytes += x.answer_max;
-  return true;
+// @returns socket_full if it must wait for what its actor keeps, crowded if for what others do
+waiting_share::verdict storage_requests::take_room(usage& of, const entry& x) {
+  auto said = waiting_share::verdict::taken;
+  if (goes_in_any_case(of, x))
+    of.answers.add(x.answer_max);
+  else if (x.what.awaited)
+    said = of.answers.take_beyond(x.answer_max);
+  else
+    said = of.answers.take(x.answer_max);
+  if (said == waiting_share::verdict::taken) stats_.answer_bytes += x.answer_max;
+  return said;
+}
+
+bool storage_requests::goes_in_any_case(const usage& of, const entry& x) {
+  return of.awaited != 0 && x.answer_max <= answer_overhead;
+}
+
+// Whether nothing makes room for it before its actor is told what it awaits, which comes after it. What is in flight may yet
+// turn out to be short, and others go on: only what its own actor keeps stays.
+bool storage_requests::holds_itself_up(
+    const usage& of, const entry& x, waiting_share::verdict said) const {
+  if (of.awaited == 0 || x.what.awaited || of.kept == 0) return false;
+  return of.kept + x.answer_max > limits_.actor_answer_bytes_max ||
+         (said == waiting_share::verdict::crowded && of.kept > limits_.answer_bytes_reserved);
 }
 
 storage_requests::frame storage_requests::send(usage& of) {
   auto& x = *of.waiting.begin()->second;
-  of.waiting.erase(of.waiting.begin());
+  leave_waiting(of, x);
   x.id = new_id();
   in_flight_.emplace(x.id, &x);
   look_at(of);
@@ -412,7 +447,7 @@ void storage_requests::end(entry& x, storage_result with, std::size_t kept) {
     release(of, x.answer_max);
   } else {
     const auto was_next = of.waiting.begin()->second == &x;
-    of.waiting.erase(x.order);
+    leave_waiting(of, x);
     if (was_next) look_at(of);
   }
   --of.requests;
@@ -498,6 +533,16 @@ void storage_requests::answer(std::uint32_t id, storage_result with, std::size_t
   const auto fits = call.index() == index && (given == nullptr || index != 0 ||
                                               answers_kv(std::get<0>(call), std::get<0>(*given)));
   if (!fits) return fail(*x, errc::malformed, "the engine gave an answer of another kind");
+  if (const auto kept = size_of(with); kept > answer_bytes_kept_max) {
+    ++stats_.too_long;
+    return fail(
+        *x,
+        errc::too_large,
+        fmt::format(
+            "the engine's answer takes {} bytes of memory, more than {}: ask for less at a time",
+            kept,
+            answer_bytes_kept_max));
+  }
   if (auto* e = std::get_if<storage_failure>(&with)) {
     ++stats_.refused;
     e->may_have_happened = error_leaves_doubt(call);

@@ -7,6 +7,9 @@
 // is not sent before there is room for the longest answer that it may have; it waits, and what its actor has asked for later
 // waits behind it. From its coming to handle_consumed() an answer takes what it is long.
 //
+// An actor that awaits an answer deals with nothing before it, so what it keeps makes no room. Then what is only answered with
+// a word goes in any case, and what has no room beside what is kept fails at once: neither holds up what is awaited.
+//
 // Inputs: handle_*, expire. Outputs, until they return none: poll_transmit, then poll_result and
 // poll_finished; poll_timeout.
 #pragma once
@@ -46,6 +49,9 @@ struct storage_limits {
   std::size_t answer_bytes_reserved = 256UL << 10U;
 };
 
+/// What an actor has dealt with may stay untold so long as it is no more than this: see storage_requests::handle_consumed.
+inline constexpr std::size_t answer_bytes_untold_max = 64UL << 10U;
+
 struct storage_stats {
   std::uint64_t requests = 0;  ///< taken or turned away
   std::uint64_t open = 0;      ///< without an answer now
@@ -57,7 +63,7 @@ struct storage_stats {
   std::uint64_t uncertain = 0;     ///< writes that ended without an answer after they were sent
   std::uint64_t timed_out = 0;
   std::uint64_t rejected = 0;  ///< turned away at a bound
-  std::uint64_t too_long = 0;  ///< ended by an answer that was too long to be taken
+  std::uint64_t too_long = 0;  ///< ended by an answer that was too long to be taken or kept
   std::uint64_t strays = 0;    ///< answers to nothing that is open
 };
 
@@ -109,7 +115,7 @@ public:
   /// `who` has dealt with answers that took so many bytes together.
   void handle_consumed(const actor_ref& who, std::size_t bytes);
   /// Any message of the engine; those that answer no storage request are ignored.
-  void handle_message(const protocol::to_envoy& message);
+  void handle_message(protocol::to_envoy message);
   /// The head of an answer that is longer than the link takes: its request fails, and is not sent again.
   void handle_too_long(const protocol::to_envoy& head);
   /// The output gate of `who` is closed: what is open of it fails.
@@ -150,6 +156,7 @@ private:
     std::size_t bytes = 0;
     intrusive_list<entry, by_actor> open;
     std::map<std::uint64_t, entry*> waiting;  ///< by order: what to send next
+    std::size_t awaited = 0;                  ///< of `waiting`: what the actor awaits
     std::uint64_t listed = 0;  ///< under which it stands in ready_ or crowded_; 0: in neither
     waiting_share answers;
     std::size_t kept = 0;               ///< of `answers`: what has come and was not dealt with
@@ -162,7 +169,11 @@ private:
   void look_at(usage& of);
   void unlist(usage& of);
   void release(usage& of, std::size_t bytes);
-  bool take_room(usage& of, const entry& x);
+  waiting_share::verdict take_room(usage& of, const entry& x);
+  /// It awaits something, and the answer to `x` is a word.
+  static bool goes_in_any_case(const usage& of, const entry& x);
+  bool holds_itself_up(const usage& of, const entry& x, waiting_share::verdict said) const;
+  void leave_waiting(usage& of, const entry& x);
   frame send(usage& of);
   std::optional<frame> send_crowded();
   void end(entry& x, storage_result with, std::size_t kept = 0);

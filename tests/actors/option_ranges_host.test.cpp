@@ -224,8 +224,16 @@ TEST_CASE_FIXTURE(fixture, "every number of the options is checked at the start,
       {"storage.host_requests_max", [](auto& o) { o.storage.host_requests_max = 0; }},
       {"storage.host_bytes_max", [](auto& o) { o.storage.host_bytes_max = 0; }},
       {"storage.actor_answer_bytes_max", [](auto& o) { o.storage.actor_answer_bytes_max = 0; }},
+      // No room for the longest answer beside what an actor has not told.
+      {"storage.actor_answer_bytes_max",
+       [](auto& o) {
+         o.storage.actor_answer_bytes_max =
+             answer_bytes_longest + answer_overhead + answer_bytes_untold_max - 1;
+       }},
       {"storage.host_answer_bytes_max",
        [](auto& o) { o.storage.host_answer_bytes_max = 64UL << 20U; }},
+      {"storage.answer_bytes_reserved",
+       [](auto& o) { o.storage.answer_bytes_reserved = answer_bytes_untold_max - 1; }},
       {"storage.answer_bytes_reserved",
        [](auto& o) { o.storage.answer_bytes_reserved = std::size_t{1} << 32U; }},
       {"ledger.bytes_max", [](auto& o) { o.ledger.bytes_max = 0; }},

@@ -82,11 +82,22 @@ caf::behavior keeper(engine_actor* self, std::shared_ptr<strings> told) {
   }};
 }
 
-// Asks for two lists, and awaits a third.
+// Asks for two lists, and awaits a third, or what comes behind a third.
 caf::behavior waiter(engine_actor* self, std::shared_ptr<strings> told) {
-  return {[=](const http_request&) {
-    for (int n = 0; n < 2; ++n)
-      self->kv().list().then([=](const std::vector<kv_entry>&) { told->push_back("listed"); });
+  return {[=](const http_request& r) {
+    const auto list = [=] {
+      self->kv().list().then(
+          [=](const std::vector<kv_entry>&) { told->push_back("listed"); },
+          [=](const caf::error& e) { told->emplace_back(to_string(storage_failure_of(e)->code)); });
+    };
+    list();
+    list();
+    if (r.path == "/behind") {
+      list();
+      self->kv().put("k", "v").then([=] { told->push_back("put"); });
+      self->kv().get("k").await([=](std::optional<bytes>) { told->push_back("awaited"); });
+      return ok("");
+    }
     self->kv().list().await([=](const std::vector<kv_entry>&) { told->push_back("awaited"); });
     return ok("");
   }};
@@ -318,6 +329,27 @@ TEST_CASE_FIXTURE(
             {of("\x04k")}, {bytes{std::vector<std::uint8_t>(32UL << 20U)}}, {{}}});
   answer(2, protocol::kv_list_response{});
   CHECK(*told == strings{"awaited", "listed", "listed"});
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "I13 backpressure: what an actor awaits comes, and what it wrote before, though between them "
+    "is what has no room") {
+  const auto b = instance_of("b");
+  host.start_accepted(b, "waiter");
+  host.clear();
+  host.request(b, 1, "GET", "/behind");
+  REQUIRE(host.storage_requests_sent().size() == 2);
+  for (std::size_t n = 0; n < 2; ++n)
+    answer(
+        n,
+        protocol::kv_list_response{
+            {of("\x04k")}, {bytes{std::vector<std::uint8_t>(32UL << 20U)}}, {{}}});
+  REQUIRE(host.storage_requests_sent().size() == 4);
+  answer(2, protocol::kv_put_response{});
+  answer(3, protocol::kv_get_response{});
+  CHECK(*told == strings{"awaited", "listed", "listed", "queue_full", "put"});
+  CHECK(host.counts->storage.get().answer_bytes <= answer_bytes_untold_max);
 }
 
 TEST_CASE_FIXTURE(fixture, "limits are checked before anything is sent") {

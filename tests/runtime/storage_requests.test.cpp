@@ -104,8 +104,8 @@ struct fixture {
     poll();
   }
 
-  void say(const to_envoy& message) {
-    machine.handle_message(message);
+  void say(to_envoy message) {
+    machine.handle_message(std::move(message));
     poll();
   }
 
@@ -509,6 +509,104 @@ TEST_CASE("what its actor awaits need not wait for what the actor keeps, which w
   CHECK(x.sent.size() == 3);
   x.consume();
   CHECK(x.sent.size() == 4);
+}
+
+TEST_CASE(
+    "I13 backpressure: what an actor awaits is held up by nothing before it that has no room "
+    "beside what the actor keeps") {
+  fixture x;
+  x.up(1);
+  const auto await = [&](std::uint64_t ticket, storage_call call) {
+    x.ask(ticket, std::move(call), "a", write_mode::once, true);
+  };
+  x.ask(1, list());
+  x.ask(2, list());
+  SUBCASE("both have come") {
+    x.kv(0, listed(32 * mib));
+    x.kv(1, listed(32 * mib));
+    x.ask(3, list());
+    x.ask(4, put("k"));
+    CHECK(x.sent.size() == 2);  // all in their order: the handler may yet deal with both
+    await(5, get("k"));
+    CHECK(x.results == lines{"1 ok", "2 ok", "3 queue_full"});
+    CHECK(
+        x.text ==
+        fmt::format(
+            "KvList: this actor awaits a later answer, and the {} bytes of answers that it has not "
+            "dealt with leave no room for this one",
+            x.kept));
+    REQUIRE(x.sent.size() == 4);
+    CHECK(std::get<to_rivet_kv_request>(x.messages[2]).data == std::get<0>(put("k")));
+    CHECK(std::get<to_rivet_kv_request>(x.messages[3]).data == std::get<0>(get("k")));
+    CHECK(x.machine.stats().rejected == 1);
+    // Once nothing is awaited, all wait in their order again.
+    x.kv(2, kv_put_response{});
+    x.kv(3, kv_get_response{});
+    x.ask(6, list());
+    x.ask(7, put("k"));
+    CHECK(x.sent.size() == 4);
+    x.consume();
+    CHECK(x.sent.size() == 6);
+    return;
+  }
+  x.ask(3, list());
+  x.ask(4, put("k"));
+  await(5, get("k"));
+  CHECK(x.sent.size() == 2);
+  SUBCASE("what is under way turns out to be long") {
+    x.kv(0, listed(32 * mib));
+    CHECK(x.results == lines{"1 ok"});
+    CHECK(x.sent.size() == 2);
+    x.kv(1, listed(32 * mib));
+    CHECK(x.results == lines{"1 ok", "2 ok", "3 queue_full"});
+    CHECK(x.sent.size() == 4);
+  }
+  SUBCASE("what is under way turns out to be short") {
+    x.kv(0, listed(32 * mib));
+    x.kv(1, listed(100));
+    CHECK(x.results == lines{"1 ok", "2 ok"});
+    CHECK(x.sent.size() == 5);
+  }
+  SUBCASE("its host has no room either") {
+    fixture y{{.host_answer_bytes_max = 160 * mib}};
+    y.up(1);
+    y.ask(1, list());
+    y.kv(0, listed(32 * mib));
+    y.ask(2, list(), "b");
+    y.ask(3, list(), "b");
+    CHECK(y.sent.size() == 2);  // b's second takes more than is left
+    y.ask(4, list(), "c");
+    y.ask(5, list());
+    CHECK(y.sent.size() == 2);
+    y.ask(6, put("k"), "a", write_mode::once, true);
+    CHECK(y.results == lines{"1 ok", "5 queue_full"});
+    CHECK(y.sent.size() == 3);
+    // c keeps nothing: others make room for it.
+    y.ask(7, get("k"), "c", write_mode::once, true);
+    CHECK(y.results.size() == 2);
+    y.kv(1, listed(100));
+    CHECK(y.sent.size() == 6);
+    CHECK(y.results == lines{"1 ok", "5 queue_full", "2 ok"});
+  }
+}
+
+TEST_CASE("an answer that takes far more memory than its frame did is too large") {
+  fixture x;
+  x.up(1);
+  const auto answer_with_nulls = [&](std::string_view sql, std::size_t bytes) {
+    x.ask(x.ids.size() + 1, sqlite_execute_request{{}, {}, 0, text{sql}, {}});
+    sqlite_execute_ok ok;
+    ok.result.rows.emplace_back(bytes / sizeof(sqlite_column_value), sqlite_value_null{});
+    x.say(to_envoy_sqlite_execute_response{x.ids.back(), std::move(ok)});
+    x.consume();
+  };
+  answer_with_nulls("select * from t", answer_bytes_kept_max - mib);
+  answer_with_nulls("select * from t", answer_bytes_kept_max);
+  answer_with_nulls("update t set n = null returning n", answer_bytes_kept_max);
+  CHECK(x.results == lines{"1 ok", "2 too_large", "3 too_large maybe"});
+  CHECK(x.text.find("ask for less at a time") != std::string::npos);
+  CHECK(x.machine.stats().too_long == 2);
+  CHECK(x.machine.stats().answer_bytes == 0);
 }
 
 TEST_CASE("what an actor has not dealt with is free when it is down") {
@@ -926,7 +1024,13 @@ TEST_CASE("500 seeds of everything that can happen") {
           all[ticket] = {actor, reads, mode};
           const auto key = std::to_string(ticket);
           machine.handle_request(
-              {ticket, {actor_id{actor}, 1}, gates[actor], reads ? get(key) : put(key), mode}, now);
+              {ticket,
+               {actor_id{actor}, 1},
+               gates[actor],
+               reads ? get(key) : put(key),
+               mode,
+               roll(8) == 0},
+              now);
         }
       }
       drain();

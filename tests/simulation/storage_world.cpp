@@ -52,6 +52,7 @@ enum class storage_row : std::uint8_t {
   given_up_in_flight,
   actor_full,
   host_full,
+  held_itself_up,
   link_over_waiting,
   link_over_in_flight,
   asked_after_link_over,
@@ -92,7 +93,7 @@ private:
     fate at = fate::waiting;
     unsigned sent = 0, done = 0, ended = 0;
     std::uint32_t id = 0;
-    bool taken_back = false;     // the link had not sent it
+    bool taken_back = false;  // the link had not sent it
     bool awaited = false;
     bool held = false;           // there was no room for its answer
     bool told_not_done = false;  // its asker believes that nothing was written
@@ -231,7 +232,7 @@ private:
     judge_bounds(x, of);
     trace("{}:{} asks {}", who.actor.str(), who.generation, ticket);
     if (!x.code) open_.insert(ticket);
-    x.awaited = random_.percent(5);
+    x.awaited = random_.percent(10);
     machine_.handle_request({ticket, who, of.gate, x.call, write_mode::once, x.awaited}, now_);
     drain();
     x.held = x.at == fate::waiting && link_ != 0 && !full_ && of.gate->open;
@@ -355,8 +356,39 @@ private:
     return n > limits_.answer_bytes_reserved ? n - limits_.answer_bytes_reserved : 0;
   }
 
+  static bool is_word(const asked& x) { return answer_bytes_max(x.call) == answer_overhead; }
+
+  // Whether `who` awaits what has not left.
+  bool awaits(const actor_ref& who) const {
+    return std::any_of(open_.begin(), open_.end(), [&](auto ticket) {
+      const auto& x = all_.at(ticket);
+      return x.who == who && x.awaited && x.at == fate::waiting;
+    });
+  }
+
+  // Whether `x` has no room beside what its actor keeps.
+  bool is_beyond_kept(const asked& x) const {
+    const auto kept = instances_.at(x.who).kept;
+    return kept != 0 && kept + answer_bytes_max(x.call) > limits_.actor_answer_bytes_max;
+  }
+
+  // What has no room fails before what its actor awaits, which may have left by now.
+  void judge_held_up(std::uint64_t ticket, asked& x) {
+    const auto later = std::any_of(open_.upper_bound(ticket), open_.end(), [&](auto other) {
+      return all_.at(other).who == x.who && all_.at(other).awaited;
+    });
+    must(later, "I13 backpressure", "it has no room, and nothing is awaited");
+    must(!x.awaited && !is_word(x), "I13 backpressure", "what is awaited, or short, has no room");
+    must(
+        is_beyond_kept(x) || instances_.at(x.who).kept > limits_.answer_bytes_reserved,
+        "I13 backpressure",
+        "it has no room, and not for what its actor keeps");
+    x.cause = storage_row::held_itself_up;
+    x.code = errc::queue_full;
+  }
+
   void must_have_room(const asked& x, const instance& of) const {
-    if (of.down) return;
+    if (of.down || (is_word(x) && awaits(x.who))) return;
     const auto now = use_of(x.who);
     const auto then = now.own + answer_bytes_max(x.call);
     must(
@@ -385,6 +417,11 @@ private:
       const auto plenty =
           now.all + 2 * longest + beyond_share(now.own) <= limits_.host_answer_bytes_max;
       must(!of.gate->open || !fits || !plenty, "liveness", "it waits although there is room");
+      const auto holds_up = is_word(x) || (!x.awaited && is_beyond_kept(x));
+      must(
+          !of.gate->open || !holds_up || !awaits(x.who),
+          "liveness",
+          "it holds up what its actor awaits");
     }
   }
 
@@ -615,6 +652,8 @@ private:
     of.kept += result.bytes;
     const auto* why = std::get_if<storage_failure>(&result.content);
     trace("ends {}: {}", result.ticket, why == nullptr ? "ok" : why->message);
+    if (!x.cause && why != nullptr && why->code == errc::queue_full)
+      judge_held_up(result.ticket, x);
     must(x.cause.has_value(), "storage", "a request ends for no reason");
     count(*x.cause, x.kind);
     if (why == nullptr) {
@@ -903,6 +942,10 @@ machine_simulation simulate_storage() {
   const std::set<storage_kind> all_writes{kv_write, sql_write, script, pages_write};
   only(too_large, {kv_write}, "only puts are measured here");
   only(finished, {kv_write}, "counted once for all kinds");
+  only(
+      held_itself_up,
+      {kv_read, sql_read, sql_write, script, pages_read},
+      "their answers are words");
   only(retried, all_reads, "a write is never sent twice");
   only(lost_with_connection, all_writes, "a read is sent again");
   only(cancelled_at_end, all_reads, "a write may still be answered");
@@ -931,6 +974,7 @@ machine_simulation simulate_storage() {
            "given up after the end, sent",
            "actor's bound",
            "host's bound",
+           "no room before what is awaited",
            "link over while it waited",
            "link over while in flight",
            "asked after the link's end",
