@@ -68,11 +68,12 @@ outcome<void> check_numbers(const host_options& o) {
            o.storage.actor_answer_bytes_max,
            answer_bytes_longest + answer_overhead + answer_bytes_untold_max,
            many),
-       // Who asks for the longest answer there is leaves as much to others.
+       // Who keeps all that it may, and awaits the longest answer there is, leaves as much to others.
        count_range(
            "storage.host_answer_bytes_max",
            o.storage.host_answer_bytes_max,
-           3 * answer_bytes_longest,
+           2 * (static_cast<double>(o.storage.actor_answer_bytes_max) + answer_bytes_longest +
+                answer_overhead),
            many),
        // What actors that have gone quiet have not told takes nothing of what all share.
        count_range(
