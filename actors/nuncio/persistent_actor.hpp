@@ -89,7 +89,8 @@ public:
   /// Whether nothing was stored when this instance started: the state is as it was constructed.
   [[nodiscard]] bool is_new() const { return is_new_; }
 
-  /// Saves the state as it is now. The answer comes when the engine has it.
+  /// Saves the state as it is now. The answer comes when the engine has it. For `then` and `answer`, not for `await`: an actor
+  /// that awaits it does not hear that its state is stored.
   storage_response<void> save_now();
 
 protected:

@@ -91,6 +91,7 @@ void storage::flush() {
   }
   if (requests_.waits_for_room() && !std::exchange(room_asked_, true))
     delayed_send(this, body_room_interval, internal::room_tick{});
+  options_.counts->storage.set(requests_.stats());  // first: who has an answer finds it counted
   while (auto result = requests_.poll_result()) {
     const auto waited = waiting_.extract(result->ticket);
     // Several wait for what was joined, which is answered with a word; it counts once.
@@ -109,7 +110,6 @@ void storage::flush() {
     tick_at_ = next;
     delayed_send(this, timer_until(options_.now(), *next), internal::tick{++tick_serial_});
   }
-  options_.counts->storage.set(requests_.stats());
 }
 
 }  // namespace nuncio
