@@ -709,21 +709,24 @@ TEST_CASE("link: however much that is short waits, what is long has room of its 
 
 TEST_CASE("link: a storage request longer than the room of all of them goes alone") {
   signal full;
-  std::size_t requests = 0;
   raw_server server{[&](raw_peer& p) {
     engine_side engine{p};
     engine.open();
     if (!full.await()) return;
-    while (engine.next()) ++requests;
+    while (engine.next()) {
+    }
   }};
   hosting host{server.port(), [](link_options& o) { o.outbound_storage_bytes_max = 1000; }};
   REQUIRE(host.await_live());
+  // More than the kernel takes of what nobody reads: what follows stays in the queue.
+  for (std::uint16_t i = 0; i < 32; ++i) REQUIRE(host.tunnel(i, std::size_t{1} << 20U).ok());
   REQUIRE(host.uplink.send(host.gate, 1, hosting::kv(1, 5000)).ok());
-  CHECK(host.uplink.send(host.gate, 1, hosting::kv(2, 10)).error().code == errc::queue_full);
+  const auto refused = host.uplink.send(host.gate, 1, hosting::kv(2, 10));
+  REQUIRE(!refused);
+  CHECK(refused.error().code == errc::queue_full);
   full.set();
   host.uplink.fence(1, 1);
   REQUIRE(host.until([&] { return !host.fences.empty(); }));
-  CHECK(host.uplink.stats().outbound_bytes == 0);
   CHECK(host.uplink.send(host.gate, 1, hosting::kv(3, 10)).ok());
 }
 
