@@ -138,12 +138,14 @@ TEST_CASE_TEMPLATE(
   }
   b.settle();
   const auto connections = proxy.records().size();
+  const auto counted = b.host.stats().link.connections;
   proxy.refuse(true);
   proxy.cut();
   REQUIRE(await([&] { return proxy.last().ended; }));
   for (auto& x : clients) x.drop();
   proxy.refuse(false);
   REQUIRE(proxy.await_barrier(connections + 1));
+  REQUIRE(await([&] { return b.host.stats().link.connections == counted + 1; }));
   b.during(
       "3.4: clients have left within a reconnect",
       [&] {
@@ -207,7 +209,7 @@ TEST_CASE_TEMPLATE(
           CHECK((got && got->status == 200 && got->body == "208"));
         });
       },
-      {.silence = 3s});
+      {.silence = 8s});  // 364 MB on the one connection
   side_by_side(62, 8, [&](std::size_t i) { put(208 + i); });
   const auto too_large = [](const client_reply& x) {
     return x.status == 500 && x.body.find("too_large") != std::string::npos;
@@ -360,7 +362,7 @@ TEST_CASE_TEMPLATE(
           }
         });
       },
-      {.lasts = 0ms, .silence = 2s});
+      {.lasts = 0ms, .silence = 5s});
   clients.clear();
   must(b.client.destroy(id));
 }
