@@ -4,6 +4,7 @@
 
 #include <caf/send.hpp>
 #include <nuncio/ingress.hpp>
+#include <nuncio/time_range.hpp>
 
 namespace nuncio {
 
@@ -354,6 +355,10 @@ void ingress::end_unaccepted(time_point now) {
     openings_.pop_front();
     if (is_stale(due)) continue;
     const auto at = sockets_.find(due.exchange);
+    if (!at->second.socket->claim_opening()) {  // what its instance has said of it is on its way
+      openings_.push_back({later(now, options_.accept_limit), due.exchange, due.ticket});
+      continue;
+    }
     ++stats_.sockets_refused;
     refuse_socket(due.exchange, close_failed, "the actor did not accept in time");
     drop_socket(at, "it was not accepted in time");
@@ -372,7 +377,7 @@ void ingress::end_socket(socket_map::iterator at, std::uint16_t code, std::strin
 // The engine has no use for it any more: replaced by a repetition, or not accepted in time. Its opening, if it still waits
 // for its handler, is passed over.
 void ingress::drop_socket(socket_map::iterator at, std::string_view why) {
-  at->second.socket->dropped.store(true);
+  static_cast<void>(at->second.socket->claim_opening());
   if (const auto* x = find(at->second.who()); x != nullptr && x->handle)
     caf::anon_send(x->handle, socket_closed{connection{at->second.socket}, close_left, text{why}});
   erase_socket(at);

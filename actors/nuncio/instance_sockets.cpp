@@ -28,7 +28,7 @@ std::uint64_t wall_clock_ms() {
 // -- what ingress sent
 
 bool instance_sockets::handle_opened(const socket_ptr& x) {
-  if (x->dropped.load()) return false;
+  if (x->answered.load()) return false;
   if (const auto at = unlisted_.find(x->session.id()); at != unlisted_.end()) {
     // It closes while its actor sleeps, for which the gateway opens it once more.
     if (const auto old = all_.find(at->second); old != all_.end()) {
@@ -108,8 +108,7 @@ void instance_sockets::handle_repeated(socket& x) {
 void instance_sockets::handle_failed(socket& x, std::uint16_t code, std::string_view why) {
   if (looking_up_) return failed_early_.push_back({x.shared_from_this(), code, std::string{why}});
   if (x.session.now_in() == socket_session::state::opening) {
-    x.dropped.store(true);
-    if (auto accepted = x.session.accept(false))
+    if (auto accepted = accept_opening(x, false))
       static_cast<void>(put_short(x, std::move(*accepted)));
   }
   close_and_tell(x, code, why);
@@ -140,7 +139,7 @@ void instance_sockets::flush() {
 // -- what the actor says
 
 outcome<void> instance_sockets::accept(socket& x, const accept_options& options) {
-  auto message = x.session.accept(options.hibernate);
+  auto message = accept_opening(x, options.hibernate);
   if (!message) return message.error();
   x.state = bytes::copy_of(options.state.span());
   if (auto sent = put_short(x, std::move(*message)); !sent) {
@@ -185,7 +184,7 @@ outcome<void> instance_sockets::close(socket& x, std::uint16_t code, std::string
 // A refusal before the accept would have the gateway repeat the open (docs/protocol.md G.6).
 outcome<void> instance_sockets::refuse(socket& x, std::uint16_t code, std::string_view reason) {
   if (auto good = check_close(code, reason); !good) return good;
-  auto accepted = x.session.accept(false);
+  auto accepted = accept_opening(x, false);
   if (!accepted) return accepted.error();
   if (auto sent = put_short(x, std::move(*accepted)); !sent) {
     give_up(x, sent.error().message);
@@ -259,6 +258,14 @@ void instance_sockets::put_ack(socket& x, protocol::to_rivet_tunnel_message mess
     x.session.handle_duplicate();
     acks_due_ = true;
   }
+}
+
+outcome<protocol::to_rivet_tunnel_message> instance_sockets::accept_opening(
+    socket& x, bool hibernates) {
+  auto message = x.session.accept(hibernates);
+  if (!message || x.claim_opening()) return message;
+  x.session.handle_closed();  // its handler is about to hear of it
+  return failure{errc::cancelled, "this WebSocket was not accepted in time"};
 }
 
 // Accepts and closes, without which the client would wait for ever: one for each socket, so they need no bound.
@@ -384,6 +391,7 @@ void instance_sockets::give_up(socket& x, std::string_view why) {
       {{"actor", x.context->start.self.actor.str()}, {"reason", std::string{why}}});
   x.session.handle_closed();
   all_.erase(x.ticket);
+  x.answered.store(false);
 }
 
 void instance_sockets::forget(socket& x) {

@@ -44,6 +44,10 @@ struct socket : std::enable_shared_from_this<socket> {
   /// What this takes while it is there, whoever keeps it: in a mailbox, too, until the instance has passed over it.
   [[nodiscard]] std::size_t head_cost() const { return head.size() + socket_bytes; }
 
+  /// The instance accepts an opening, or ingress refuses it once its time is over: who comes first, in whatever thread, speaks.
+  /// @returns false if the other one has
+  bool claim_opening() { return !answered.exchange(true); }
+
   // -- the instance's handlers only
   socket_session session;
   bytes state;  ///< a copy of its own: what it was given may be a small part of a frame
@@ -60,8 +64,9 @@ struct socket : std::enable_shared_from_this<socket> {
   std::shared_ptr<waiting_pool> heads;  ///< where head_cost() is counted; null while it is not
 
   // -- shared: ingress adds, the instance takes away
-  waiting_share waiting;               ///< of messages that no handler has had yet
-  std::atomic<bool> dropped = false;   ///< ingress has no use for it any more
+  waiting_share waiting;  ///< of messages that no handler has had yet
+  std::atomic<bool> answered =
+      false;  ///< somebody's word on its opening goes out; see claim_opening()
   std::atomic<bool> repeated = false;  ///< the instance is to hear that a message has come again
 };
 
@@ -175,6 +180,8 @@ private:
   static constexpr std::size_t outgoing_bytes_reserved = 64UL << 10U;
 
   outcome<void> put(socket& x, protocol::to_rivet_tunnel_message&& message);
+  /// @returns errc::cancelled if ingress has refused it already, else as socket_session::accept
+  outcome<protocol::to_rivet_tunnel_message> accept_opening(socket& x, bool hibernates);
   outcome<void> put_short(socket& x, protocol::to_rivet_tunnel_message message);
   void put_ack(socket& x, protocol::to_rivet_tunnel_message message);
   bool wait_for_room(socket& x, protocol::to_rivet_tunnel_message& message);

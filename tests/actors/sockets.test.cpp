@@ -63,7 +63,10 @@ caf::behavior doorman(engine_actor* self, notes_ptr n) {
       [=](const std::string& order) {
         if (order == "fail") throw std::runtime_error("as ordered");
         if (order.starts_with("say ")) self->broadcast(text{order.substr(4)});
-        if (order == "accept") CHECK(n->sockets.back().accept());
+        if (order == "accept") {
+          const auto accepted = n->sockets.back().accept();
+          n->seen.push_back(accepted ? "accepted" : accepted.error().message);
+        }
         if (order == "fill")  // more than one actor may ask of storage at once
           for (int i = 0; i < 5000; ++i)
             self->kv()
@@ -622,6 +625,40 @@ TEST_CASE("2.4: what WebSockets that come back were opened with counts as well")
   x.host.close_socket(11, 1, 1000);
   x.host.open_socket(instance_of("a", 2), 12);
   CHECK(x.sent() == strings{"12 #0 socket open"});
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "a WebSocket that is accepted as its time is over is accepted or refused, never both") {
+  host.open_socket(a, 1, "/later");
+  said();
+  const auto limit = small().accept_limit;
+  const auto time_over = [&] { host.sim.pass(limit + 1s); };
+  SUBCASE("its actor comes first") {
+    caf::anon_send(n->self, std::string{"accept"});
+    time_over();
+    host.settle();
+    CHECK(sent() == strings{"1 #0 socket open"});
+    CHECK(said() == strings{"accepted"});
+    CHECK(host.stats().sockets_open == 1);
+    CHECK(host.stats().sockets_refused == 0);
+    // Nor does it end later.
+    host.pass(2 * limit, 1s);
+    CHECK(sent().empty());
+    CHECK(n->sockets.back().is_open());
+  }
+  SUBCASE("ingress comes first") {
+    time_over();
+    caf::anon_send(n->self, std::string{"accept"});
+    host.settle();
+    CHECK(sent() == strings{"1 #0 socket open", "1 #1 socket close 1011"});
+    CHECK(
+        said() ==
+        strings{
+            "this WebSocket was not accepted in time", "closed 1006 it was not accepted in time"});
+    CHECK(host.stats().sockets_open == 0);
+    CHECK(host.stats().sockets_refused == 1);
+  }
 }
 
 TEST_CASE_FIXTURE(fixture, "an open for an actor that is not here is left to the next generation") {
