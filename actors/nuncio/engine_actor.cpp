@@ -239,7 +239,7 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
     begun_[ticket] = request.position;
     if (request.streamed) {  // its parts follow
       if (!streams_) streams_ = std::make_unique<internal::instance_streams>(this);
-      streams_->at(ticket, request.position)->on_way = request.on_way;
+      streams_->at(ticket, request.position)->on_way = on_way;
     }
     auto result = invoke_message_result::consumed;
     try {

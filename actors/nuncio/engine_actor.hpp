@@ -156,11 +156,8 @@ public:
   void broadcast(bytes message, bool binary = true);
 
   /// A string is a text message.
-  template <class T>
-
-  requires(
-      std::convertible_to<const T&, std::string_view> &&
-      !std::derived_from<T, text>) void broadcast(const T& message) {
+  template <string_like T>
+  void broadcast(const T& message) {
     broadcast(text{std::string{std::string_view{message}}});
   }
 

@@ -58,10 +58,10 @@ public:
   outcome<void> send(bytes message) const;
 
   /// A string is a text message.
-  template <class T>
-  requires(std::convertible_to<const T&, std::string_view> && !std::derived_from<T, text>)
-      outcome<void> send(const T& message)
-  const { return send(text{std::string{std::string_view{message}}}); }
+  template <string_like T>
+  outcome<void> send(const T& message) const {
+    return send(text{std::string{std::string_view{message}}});
+  }
 
   /// As above; both kinds by one name.
   outcome<void> send(bytes message, bool binary) const;

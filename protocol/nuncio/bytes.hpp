@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <compare>
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -163,5 +164,11 @@ public:
 
   friend auto operator<=>(const text& a, const text& b) { return a.view() <=> b.view(); }
 };
+
+/// What a program writes where text is wanted: a literal, a std::string, a std::string_view. For overloads that take both
+/// text and bytes, which each of them converts to.
+template <class T>
+concept string_like =
+    std::convertible_to<const T&, std::string_view> && !std::derived_from<T, text>;
 
 }  // namespace nuncio

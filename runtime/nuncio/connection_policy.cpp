@@ -128,9 +128,8 @@ reconnect_decision connection_policy::handle_end(const connection_end& why, time
   const auto refused = [](std::string message) {
     return reconnect_decision{decision::refused, {}, std::move(message)};
   };
-  const auto ask = [&](bool token, std::string message) {
-    token_refused_ = token;
-    pool_missing_ = false;
+  const auto ask = [&](refused_term what, std::string message) {
+    refused_ = what;
     refusal_ = message;
     return reconnect_decision{decision::ask, {}, std::move(message)};
   };
@@ -143,7 +142,9 @@ reconnect_decision connection_policy::handle_end(const connection_end& why, time
       case end::http_refused: {
         const auto status = "HTTP status " + std::to_string(why.http_status);
         if (why.http_status == 401 || why.http_status == 403)
-          return ask(true, status + ": the engine does not accept the token: check --token");
+          return ask(
+              refused_term::token,
+              status + ": the engine does not accept the token: check --token");
         const bool passing = why.http_status >= 500 || why.http_status == 408 ||
                              why.http_status == 425 || why.http_status == 429 ||
                              why.http_status == 0;
@@ -169,8 +170,10 @@ reconnect_decision connection_policy::handle_end(const connection_end& why, time
     if (code == "ws.eviction")
       return {decision::evicted, {}, "another host connected with this envoy key" + quoted(why)};
     if (refuses_token(code))
-      return ask(true, "the engine does not accept the token: check --token" + quoted(why));
-    if (code == bad_parameters) return ask(false, std::string{bad_parameters_advice} + quoted(why));
+      return ask(
+          refused_term::token, "the engine does not accept the token: check --token" + quoted(why));
+    if (code == bad_parameters)
+      return ask(refused_term::parameters, std::string{bad_parameters_advice} + quoted(why));
     for (const auto& x : refusals)
       if (code == x.reason) return refused(std::string{x.advice} + quoted(why));
     // What somebody may still create: an engine in its first second has no namespace at all.
@@ -178,11 +181,8 @@ reconnect_decision connection_policy::handle_end(const connection_end& why, time
       return retry_slowly(
           "the engine knows no such namespace: create it or check --namespace" + quoted(why));
     // An engine that has begun anew: whoever answers `ask` creates the pool.
-    if (code == "ws.no_runner_config") {
-      auto result = ask(false, "the engine has no such pool: check --pool" + quoted(why));
-      pool_missing_ = true;
-      return result;
-    }
+    if (code == "ws.no_runner_config")
+      return ask(refused_term::pool, "the engine has no such pool: check --pool" + quoted(why));
     if (code == "ws.going_away" && first) {
       std::uniform_int_distribution<std::int64_t> ms{0, 50};
       return {
@@ -206,14 +206,14 @@ reconnect_decision connection_policy::handle_end(const connection_end& why, time
 
 reconnect_decision connection_policy::handle_terms(bool changed, bool renewable) {
   if (changed) return {decision::retry, next_delay(), "trying again with what is known now", news_};
-  if (pool_missing_)
+  if (refused_ == refused_term::pool)
     return {
         decision::retry,
         failures_ <= 2 ? next_delay() : jittered(options_.slow_delay),
         refusal_ + "; trying again, now that it was asked to create it",
         news_};
   // A token that has worked may be renewed where it came from; one that never did is a wrong setting.
-  if (token_refused_ && renewable && was_live_)
+  if (refused_ == refused_term::token && renewable && was_live_)
     return {
         decision::retry,
         jittered(options_.slow_delay),

@@ -100,6 +100,7 @@ public:
 
 private:
   enum class phase : std::uint8_t { down, dialling, open, replaying, live };
+  enum class refused_term : std::uint8_t { token, parameters, pool };
 
   [[nodiscard]] duration first_words_limit() const;
   duration jittered(duration x);
@@ -114,8 +115,8 @@ private:
   time_point live_at_{};
   time_point heard_at_{};         // while open or replaying
   std::size_t replay_bytes_ = 0;  // of what came since Init, while replaying
-  // With `ask`: what was refused.
-  bool token_refused_ = false, pool_missing_ = false;
+  // With `ask`: what was refused, and the words for it.
+  refused_term refused_ = refused_term::parameters;
   std::string refusal_;
   std::pair<connection_end::kind, std::string> cause_;  // of the last end, with the engine's code
   bool news_ = true;

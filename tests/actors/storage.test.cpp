@@ -190,6 +190,14 @@ struct fixture : hosted {
   void answer(std::size_t nth, protocol::kv_response_data with) {
     host.deliver(protocol::to_envoy_kv_response{kv(nth).request_id, std::move(with)});
   }
+
+  /// With one entry, the key "k" and so many zeros.
+  void answer_list(std::size_t nth, std::size_t size) {
+    answer(
+        nth,
+        protocol::kv_list_response{
+            {bytes{"\x04k"}}, {bytes{std::vector<std::uint8_t>(size)}}, {{}}});
+  }
 };
 
 bytes of(std::string_view x) { return bytes{x}; }
@@ -298,18 +306,12 @@ TEST_CASE_FIXTURE(
   const auto b = instance_of("b");
   host.start_accepted(b, "hoarder");
   host.clear();
-  const auto page = [this](std::size_t nth) {
-    answer(
-        nth,
-        protocol::kv_list_response{
-            {of("\x04k")}, {bytes{std::vector<std::uint8_t>(26UL << 20U)}}, {{}}});
-  };
   const auto bytes_kept = [this] { return host.counts->storage.get().answer_bytes; };
   for (std::uint32_t i = 1; i <= 14; ++i) host.request(b, i, "GET", "/list");
   for (std::size_t n = 0; n < 14; ++n) {
     CHECK(host.storage_requests_sent().size() == std::min<std::size_t>(n + 2, 14));
     CHECK(bytes_kept() <= 72UL << 20U);
-    page(n);
+    answer_list(n, 26UL << 20U);
   }
   CHECK(kept->values.size() == 28);
   CHECK(bytes_kept() == 0);
@@ -322,11 +324,7 @@ TEST_CASE_FIXTURE(
   host.clear();
   host.request(b, 1, "GET", "/");
   REQUIRE(host.storage_requests_sent().size() == 3);
-  for (std::size_t n = 0; n < 2; ++n)
-    answer(
-        n,
-        protocol::kv_list_response{
-            {of("\x04k")}, {bytes{std::vector<std::uint8_t>(32UL << 20U)}}, {{}}});
+  for (std::size_t n = 0; n < 2; ++n) answer_list(n, 32UL << 20U);
   answer(2, protocol::kv_list_response{});
   CHECK(*told == strings{"awaited", "listed", "listed"});
 }
@@ -340,11 +338,7 @@ TEST_CASE_FIXTURE(
   host.clear();
   host.request(b, 1, "GET", "/behind");
   REQUIRE(host.storage_requests_sent().size() == 2);
-  for (std::size_t n = 0; n < 2; ++n)
-    answer(
-        n,
-        protocol::kv_list_response{
-            {of("\x04k")}, {bytes{std::vector<std::uint8_t>(32UL << 20U)}}, {{}}});
+  for (std::size_t n = 0; n < 2; ++n) answer_list(n, 32UL << 20U);
   REQUIRE(host.storage_requests_sent().size() == 4);
   answer(2, protocol::kv_put_response{});
   answer(3, protocol::kv_get_response{});
