@@ -8,6 +8,7 @@
 #include <nuncio/instance_sockets.hpp>
 #include <nuncio/instance_streams.hpp>
 #include <nuncio/kv.hpp>
+#include <nuncio/request_room.hpp>
 #include <nuncio/sql.hpp>
 #include <nuncio/sqlite.hpp>
 #include <nuncio/storage_error.hpp>

@@ -12,6 +12,10 @@ std::optional<caf::invoke_message_result> engine_actor::consume_stream(caf::mail
     if (streams_) streams_->handle(content.get_as<internal::exchange_input>(0));
     return invoke_message_result::consumed;
   }
+  if (content.match_elements<internal::response_credited>()) {
+    if (streams_) streams_->handle_credited(content.get_as<internal::response_credited>(0));
+    return invoke_message_result::consumed;
+  }
   if (content.match_elements<internal::room_tick>()) {
     streams_->handle_room_tick();
     return invoke_message_result::consumed;

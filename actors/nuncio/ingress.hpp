@@ -193,11 +193,12 @@ private:
     time_point due = time_point::max();  ///< when its response must have begun
     /// Of a request whose parts go to the instance as they come, what that has not taken; else null.
     std::shared_ptr<upload_on_way> passes;
-    bool uploading = false;      ///< more of these parts may come, and go on
-    std::uint64_t credited = 0;  ///< the engine's last word to the instance on that response
-    bool begun = false;          ///< the instance has begun a response that it writes bit by bit
-    bool responding = false;     ///< answered; the response waits for credit
-    bool crowded = false;        ///< or for room in the link
+    bool uploading = false;  ///< more of these parts may come, and go on
+    /// Of a response that its instance writes; null until its client has read some of it.
+    std::shared_ptr<response_credit> credit;
+    bool begun = false;       ///< the instance has begun a response that it writes bit by bit
+    bool responding = false;  ///< answered; the response waits for credit
+    bool crowded = false;     ///< or for room in the link
     std::optional<stall_map::iterator>
         stall;  ///< while the next word is the engine's: when to look
   };
@@ -268,7 +269,7 @@ private:
   bool pass_on(
       route_map::iterator at, std::uint16_t index, protocol::to_envoy_tunnel_message_kind& kind);
   static void handle_uploaded(route& r);
-  bool take_chunk(route_map::iterator at, const protocol::to_envoy_request_chunk& chunk);
+  bool take_part(route_map::iterator at, std::size_t size, bool last);
   route_map::iterator find_attempt(
       const actor_ref& who, const exchange_id& exchange, std::uint64_t ticket);
   void handle_response_begun(const internal::response_begun& what);

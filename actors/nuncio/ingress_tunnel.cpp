@@ -261,7 +261,7 @@ bool ingress::pass_on(
   internal::exchange_input out{r.ticket, index, {}};
   if (auto* chunk = std::get_if<protocol::to_envoy_request_chunk>(&kind);
       chunk != nullptr && r.passes) {
-    if (!r.uploading || !take_chunk(at, *chunk)) return true;
+    if (!r.uploading || !take_part(at, chunk->body.size(), chunk->finish)) return true;
     out.kind = std::move(*chunk);
   } else if (std::holds_alternative<protocol::to_envoy_request_body_cancel>(kind) && r.passes) {
     if (!r.uploading) return true;
@@ -269,7 +269,15 @@ bool ingress::pass_on(
     out.kind = protocol::to_envoy_request_body_cancel{};
   } else if (auto* update = std::get_if<protocol::to_envoy_response_body_window_update>(&kind);
              update != nullptr && r.begun) {
-    r.credited = update->consumed_bytes;
+    if (!r.credit) r.credit = std::make_shared<response_credit>();
+    r.credit->handle(update->consumed_bytes);
+    if (!r.uploading) {
+      if (r.credit->poll_word())
+        caf::anon_send(to->handle, internal::response_credited{r.ticket, r.credit});
+      return true;
+    }
+    // It has its place among the parts, and costs as one.
+    if (!take_part(at, 0, false)) return true;
     out.kind = *update;
   } else
     return false;
@@ -284,10 +292,9 @@ void ingress::handle_uploaded(route& r) {
 }
 
 // @returns false if the upload is over, for what its instance has not taken: nothing more of it goes on
-bool ingress::take_chunk(route_map::iterator at, const protocol::to_envoy_request_chunk& chunk) {
+bool ingress::take_part(route_map::iterator at, std::size_t size, bool last) {
   auto& r = at->second;
   auto& to = *find(r.who);
-  const auto size = chunk.body.size();
   if (r.passes->exceeds_window(size)) {
     tell_over(at, 0, "the request body's window was exceeded");
     return false;
@@ -304,7 +311,7 @@ bool ingress::take_chunk(route_map::iterator at, const protocol::to_envoy_reques
     }
   r.place.resize(kept);
   r.passes->add(size);
-  if (chunk.finish) handle_uploaded(r);
+  if (last) handle_uploaded(r);
   return true;
 }
 
@@ -379,7 +386,8 @@ void ingress::handle_response(internal::response_waits& what) {
   const auto full = make_room(*to, 0, what.exchange.held());
   if (full == request_bound::none) {
     r.exchange = std::move(what.exchange);
-    r.exchange.handle_window_update(r.credited);  // it may have been on its way to the instance
+    // Its word may have been on its way to the instance.
+    if (r.credit) r.exchange.handle_window_update(r.credit->total());
     r.place.resize(r.exchange.held());
     r.responding = true;
     ++to->responses;

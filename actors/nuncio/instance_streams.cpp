@@ -73,7 +73,18 @@ void instance_streams::handle(const exchange_input& what) {
           std::get_if<protocol::to_envoy_response_body_window_update>(&what.kind)) {
     x->exchange.handle_window_update(update->consumed_bytes, what.index);
     x->wrote = true;
+    if (x->on_way) x->on_way->take(0);
   }
+  advance(*x);
+  wake(*x);
+}
+
+void instance_streams::handle_credited(const response_credited& what) {
+  const auto total = what.credit->take_word();
+  const auto x = find(what.ticket);
+  if (!x) return;
+  x->exchange.handle_window_update(total);
+  x->wrote = true;
   advance(*x);
   wake(*x);
 }

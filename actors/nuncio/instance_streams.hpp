@@ -61,6 +61,7 @@ public:
 
   // -- from ingress
   void handle(const exchange_input& what);
+  void handle_credited(const response_credited& what);
   void handle_room_tick();
   /// The engine has said nothing of it for long.
   void handle_quiet(std::uint64_t ticket);
@@ -110,7 +111,7 @@ private:
   std::vector<stream_ptr> crowded_;
   std::shared_ptr<waiting_pool> waiting_;  ///< bytes of responses that wait for their clients
   waiting_share collected_;                ///< of responses to gateways that take no stream
-  std::vector<stream_ptr> untold_;  ///< over, but their handlers have not heard of it
+  std::vector<stream_ptr> untold_;         ///< over, but their handlers have not heard of it
 };
 
 }  // namespace nuncio::internal

@@ -8,6 +8,7 @@
 #include <nuncio/http.hpp>
 #include <nuncio/http_exchange.hpp>
 #include <nuncio/link.hpp>
+#include <nuncio/request_room.hpp>
 #include <nuncio/socket.hpp>
 #include <nuncio/start_info.hpp>
 #include <string>
@@ -167,6 +168,12 @@ struct exchange_input {
       protocol::to_envoy_request_body_cancel,
       protocol::to_envoy_response_body_window_update>
       kind;
+};
+
+/// The client of a response that goes bit by bit has read more of it.
+struct response_credited {
+  std::uint64_t ticket = 0;
+  std::shared_ptr<response_credit> credit;
 };
 
 /// Hibernating sockets that the engine holds for this actor, for the instance to go on with.
@@ -351,6 +358,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::state_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::sockets_restored)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::sockets_listed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::response_begun)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::response_credited)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::instance_down)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::exchange_input)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::room_tick)

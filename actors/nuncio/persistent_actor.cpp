@@ -227,7 +227,10 @@ outcome<bool> persistent_base::save() {
     complain(now.error().message);
     return now.error();
   }
-  if (!now->empty()) write(std::move(*now));
+  if (!now->empty())
+    write(std::move(*now));
+  else if (open_ == 0)
+    complained_ = false;  // set back to what is stored
   return open_ != 0;
 }
 

@@ -34,7 +34,8 @@ bool refuses_token(std::string_view code) {
 }
 
 std::string quoted(const connection_end& why) {
-  return why.reason.empty() ? std::string{} : " (" + why.reason + ")";
+  const auto& words = why.said.empty() ? why.reason : why.said;
+  return words.empty() ? std::string{} : " (" + words + ")";
 }
 
 }  // namespace

@@ -30,6 +30,8 @@ struct connection_end {
   int http_status = 0;
   std::uint16_t code = 0;
   std::string reason{};  ///< of a close frame: "group.code#ray"
+  std::string
+      said{};  ///< `reason` as a person may read it, if that differs: it may repeat our token
 };
 
 /// What to do after a connection ended.

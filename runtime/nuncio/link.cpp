@@ -7,6 +7,7 @@
 #include <nuncio/codec.hpp>
 #include <nuncio/link.hpp>
 #include <nuncio/parts.hpp>
+#include <nuncio/token_source.hpp>
 #include <nuncio/wire_limits.hpp>
 
 namespace nuncio {
@@ -273,8 +274,9 @@ struct link::impl final : websocket_handler {
     batch_bytes = 0;
     const auto old = policy.connection();
     up.store(false);
-    const auto why = end_reason ? *end_reason : to_end(gone);
-    end_reason.reset();
+    auto why = end_reason ? *std::exchange(end_reason, std::nullopt) : to_end(gone);
+    // Whoever closes may repeat what he was sent.
+    why.said = without_token(why.reason, terms.token);
     ping_out = false;
     fence_out.reset();
     pong_due.reset();

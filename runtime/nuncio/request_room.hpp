@@ -54,6 +54,29 @@ private:
   std::atomic<std::size_t> bytes_ = 0, parts_ = 0;
 };
 
+/// How much of a response its client has read, from ingress to the instance that writes it: the latest total, and one word
+/// on its way however often it changes.
+class response_credit {
+public:
+  /// Ingress: the engine's word. Only ever more.
+  void handle(std::uint64_t total) { total_.store(std::max(total, total_.load())); }
+
+  /// Ingress. @returns true if the instance has to be told; false while it is about to hear of it anyway
+  bool poll_word() { return !on_way_.exchange(true); }
+
+  /// The instance, when it is told.
+  [[nodiscard]] std::uint64_t take_word() {
+    on_way_.store(false);
+    return total_.load();
+  }
+
+  [[nodiscard]] std::uint64_t total() const { return total_.load(); }
+
+private:
+  std::atomic<std::uint64_t> total_ = 0;
+  std::atomic<bool> on_way_ = false;
+};
+
 /// Whose bound has no room.
 enum class request_bound : std::uint8_t { none, actor, host };
 

@@ -307,7 +307,7 @@ TEST_CASE_FIXTURE(fixture, "a token that can't be sent, or read, is a wrong opti
   CHECK(host{sys, bad}.start().error().message.find("tls.cert_file") != std::string::npos);
 }
 
-TEST_CASE_FIXTURE(fixture, "no token becomes a second header, wherever it comes from") {
+TEST_CASE_FIXTURE(fixture, "5.3: no token becomes a second header, wherever it comes from") {
   const std::string bad = "secret\r\nx-admin: yes";
   const token_source source = [&] { return outcome{bad}; };
   const auto refused = [](const failure& why) {

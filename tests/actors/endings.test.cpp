@@ -122,7 +122,8 @@ TEST_CASE_FIXTURE(fixture, "destroy() before Running was acked waits for it") {
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "an exception: 500 and Stopped(Error), with an id under which the log has its text") {
+    fixture,
+    "5.5: an exception: 500 and Stopped(Error), with an id under which the log has its text") {
   begin();
   host.request(a, 1, "GET", "/throw");
   CHECK(

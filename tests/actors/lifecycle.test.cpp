@@ -250,7 +250,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "an alarm at the beginning of time comes at once, one at its end never") {
+    fixture, "4.2: an alarm at the beginning of time comes at once, one at its end never") {
   tell("ever");
   host.pass(1s);
   CHECK(said() == strings{"alarm"});

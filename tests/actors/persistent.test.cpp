@@ -139,6 +139,7 @@ caf::behavior gauge(persistent_actor<reading>* self, std::vector<std::string>* t
       [self](const http_request& r) -> caf::result<http_response> {
         const auto path = r.path.view();
         auto& state = self->state;
+        if (path == "/as-stored") state.number = 1;
         if (path == "/nan") state.number = std::numeric_limits<double>::quiet_NaN();
         if (path == "/any-infinity") state.any = {1, {{"x", HUGE_VAL}}};
         if (path == "/binary") state.any = nlohmann::json::binary({1, 2});
@@ -360,7 +361,8 @@ TEST_CASE_FIXTURE(fixture, "a destroyed actor's state is not written again") {
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "what is stored and can't be read stays, and its actor answers 500 that says so") {
+    fixture,
+    "4.1: what is stored and can't be read stays, and its actor answers 500 that says so") {
   const std::string answer =
       "500 the stored state of this actor can't be read; it is kept, and the host's log says why\n";
   const auto left_alone = [&](const std::string& what, std::string_view name = "tally") {
@@ -401,7 +403,7 @@ TEST_CASE_FIXTURE(fixture, "an SQL state that can't be read stays, and its actor
   CHECK(store.table == std::vector<bytes>{bytes{std::string_view{"anything"}}});
 }
 
-TEST_CASE_FIXTURE(fixture, "recover_state makes a state of what can't be read, or leaves it") {
+TEST_CASE_FIXTURE(fixture, "4.1: recover_state makes a state of what can't be read, or leaves it") {
   store.content[key] = stored(R"({"score":7})");
   auto a = start("renamed");
   CHECK(ask(a, "/") == "200 7");
@@ -418,7 +420,8 @@ TEST_CASE_FIXTURE(fixture, "recover_state makes a state of what can't be read, o
 
 TEST_CASE_FIXTURE(
     fixture,
-    "a state that can't be saved is told at once, keeps its actor awake, and is not what stays") {
+    "4.1: a state that can't be saved is told at once, keeps its actor awake, and is not what "
+    "stays") {
   const auto good = stored(R"({"any":null,"number":1.0,"word":""})");
   const auto a = start("gauge");
   pass(2s);
@@ -456,6 +459,16 @@ TEST_CASE_FIXTURE(
     CHECK(store.content[key] == stored(R"({"any":null,"number":2.0,"word":"good"})"));
     ask(a, "/sleep");
     CHECK(says("event a/1:501 intent sleep"));
+  }
+  SUBCASE("set back to what is stored, it is as good") {
+    bad("/nan", "nan");
+    ask(a, "/as-stored");
+    pass(1s);
+    bad("/nan", "nan");  // told again
+    ask(a, "/as-stored");
+    ask(a, "/sleep");
+    CHECK(says("event a/1:501 intent sleep"));
+    CHECK(store.content[key] == good);
   }
   SUBCASE("told to stop all the same, it is told once more and ends as failed") {
     bad("/nan", "nan");
@@ -561,7 +574,7 @@ TEST_CASE_FIXTURE(
   CHECK(says("event a/1:501 stopped error: KvPut: the actor has ended; it may have been written"));
 }
 
-TEST_CASE_FIXTURE(fixture, "the last state is what stays, whatever is being saved") {
+TEST_CASE_FIXTURE(fixture, "4.1: the last state is what stays, whatever is being saved") {
   std::string_view name = "tally";
   SUBCASE("in KV") {}
   SUBCASE("in SQL") { name = "sql"; }
@@ -659,7 +672,7 @@ void take_turns(std::string_view name, std::uint64_t seed) {
   }
 }
 
-TEST_CASE("the last state is what stays: sets, saves, late answers, cuts and ends by chance") {
+TEST_CASE("4.1: the last state is what stays: sets, saves, late answers, cuts and ends by chance") {
   for (std::uint64_t seed = 1; seed <= 200; ++seed)
     for (const auto* name : {"tally", "sql"}) take_turns(name, seed);
 }

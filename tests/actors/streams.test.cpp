@@ -101,6 +101,9 @@ caf::behavior streamer(engine_actor* self, notes_ptr n) {
             CHECK(out.write(p.data));
             if (p.last) out.finish();
           }));
+        } else if (r.path == "/both") {  // reads, and has begun its response
+          n->out = self->stream(r, {.status = 200, .headers = {}, .body = {}});
+          n->in = self->on_body(r, [n](const request_part& part) { note(*n, part); });
         } else if (r.path == "/throw") {
           static_cast<void>(
               self->on_body(r, [](const request_part&) { throw std::runtime_error("boom"); }));
@@ -178,6 +181,27 @@ struct fixture : hosted {
 
   strings said() { return std::exchange(n->seen, {}); }
 
+  /// Of the actor's messages, those that it has not looked at.
+  std::size_t in_mailbox() {
+    auto& box = dynamic_cast<caf::scheduled_actor&>(*caf::actor_cast<caf::abstract_actor*>(n->self))
+                    .mailbox();
+    box.fetch_more();
+    return box.size();
+  }
+
+  /// `n` updates of how much the client has read reach ingress, while the actor is busy. @returns what waits for it then
+  std::size_t flood(std::uint64_t n, std::uint64_t total_each) {
+    std::vector<protocol::to_envoy> all;
+    for (std::uint64_t i = 1; i <= n; ++i)
+      all.push_back(sim_host::tunnel(
+          1,
+          static_cast<std::uint16_t>(i),
+          protocol::to_envoy_response_body_window_update{i * total_each}));
+    host.batch(std::move(all));
+    host.sim.scheduler().try_run_once();  // ingress alone
+    return in_mailbox();
+  }
+
   std::size_t sent_body() {
     std::size_t total = 0;
     for (const auto& frame : host.link->sent)
@@ -226,6 +250,46 @@ TEST_CASE_FIXTURE(
   CHECK(said() == strings{"/down", "gone"});
   CHECK(host.stats().requests_open == 0);
   CHECK(sent().empty());
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "I13 backpressure: however often a client reads a little, one word of it waits for its actor") {
+  open("/down", false);
+  sent_body();
+  CHECK(flood(100, 1000) == 1);
+  host.settle();
+  CHECK(sent_body() == 100'000);
+  credit(150'000);
+  CHECK(sent_body() == 50'000);
+}
+
+TEST_CASE(
+    "I13 backpressure: what is said of a response while its request comes counts as its parts do") {
+  ingress_options options;
+  options.request_bytes_max = 2 * http_window_bytes;
+  fixture x{options};
+  x.open("/both", true);
+  x.host.clear();
+  x.said();
+  SUBCASE("until its actor has looked at it") {
+    for (int i = 0; i < 40; ++i) {
+      CHECK(x.flood(1000, 1) == 1000);
+      x.host.settle();
+    }
+    CHECK(x.sent().empty());
+    CHECK(x.host.stats().requests_rejected == 0);
+  }
+  SUBCASE("and has no other bound") {
+    const auto room = options.request_bytes_max / waiting_message_bytes;
+    const auto waits = x.flood(2 * room, 1);
+    CHECK(waits > room / 2);
+    CHECK(waits <= room + 1);  // and that it is over
+    x.host.settle();
+    CHECK(x.sent() == strings{"1 #1 abort"});
+    CHECK(x.said() == strings{"failed 0"});
+    CHECK(x.host.stats().requests_open == 0);
+  }
 }
 
 TEST_CASE_FIXTURE(fixture, "I13 backpressure: a body that finds the link full waits for room") {

@@ -55,7 +55,7 @@ struct small_pool : probed_pool {
 
 TEST_SUITE_BEGIN("frames");
 
-TEST_CASE_FIXTURE(small_pool, "a list that is longer than the host takes fails alone, once") {
+TEST_CASE_FIXTURE(small_pool, "1.2: a list that is longer than the host takes fails alone, once") {
   neighbour other{*this};
   const std::string value(128 * 1024, 'v');
   for (int i = 0; i < 12; ++i)
@@ -73,7 +73,7 @@ TEST_CASE_FIXTURE(small_pool, "a list that is longer than the host takes fails a
   CHECK(page.body.size() > 4 * value.size());
 }
 
-TEST_CASE_FIXTURE(small_pool, "rows that are longer than the host takes fail alone") {
+TEST_CASE_FIXTURE(small_pool, "1.2: rows that are longer than the host takes fail alone") {
   neighbour other{*this};
   const auto all = client.post(id, "/request/sql", "select hex(zeroblob(700000))");
   CHECK(all.status == 500);
@@ -84,7 +84,7 @@ TEST_CASE_FIXTURE(small_pool, "rows that are longer than the host takes fail alo
 
 TEST_CASE_FIXTURE(
     small_pool,
-    "a client whose message is longer than the host takes hears 1009, and nobody else") {
+    "1.2: a client whose message is longer than the host takes hears 1009, and nobody else") {
   neighbour other{*this};
   for (const auto* path : {"echo", "hibernate"}) {
     auto client_socket = open(path);
@@ -97,7 +97,8 @@ TEST_CASE_FIXTURE(
   CHECK(await([&] { return host->stats().ingress.sockets_open == 1; }));
 }
 
-TEST_CASE("a client's longest message arrives, and an answer that is too long ends that client") {
+TEST_CASE(
+    "1.2: a client's longest message arrives, and an answer that is too long ends that client") {
   probed_pool pool{case_setup{}};
   neighbour other{pool};
   for (const std::size_t size : {32 * mib - 16, 32 * mib}) {
@@ -109,7 +110,7 @@ TEST_CASE("a client's longest message arrives, and an answer that is too long en
   }
 }
 
-TEST_CASE("a replay longer than any message is taken, and runs each actor once") {
+TEST_CASE("1.2: a replay longer than any message is taken, and runs each actor once") {
   probed_pool pool{small_messages()};
   neighbour other{pool};
   pool.proxy->lose_acks(true);

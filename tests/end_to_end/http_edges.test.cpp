@@ -282,14 +282,14 @@ TEST_CASE("of a header that a client repeats, the actor sees the last") {
   }
 }
 
-TEST_CASE("no client sees what an exception or an error says, but for http_error") {
+TEST_CASE("5.5: no client sees what an exception or an error says, but for http_error") {
   for (const bool streaming : {false, true}) {
     CAPTURE(streaming);
     check_failures(edges_case{streaming});
   }
 }
 
-TEST_CASE("`nuncio serve` prints no token, whatever becomes of its calls") {
+TEST_CASE("5.3: `nuncio serve` prints no token, whatever becomes of its calls") {
   if (kind_under_test() == engine_kind::rivet) E2E_SKIP("it is about servers that are no engine");
   const std::string token = "tok/en-4711";
   // What a proxy in front of an engine may do: say no, and repeat what it was sent.

@@ -153,7 +153,7 @@ TEST_CASE("what the engine would not take is refused here") {
   CHECK(!refused({.id = "1kr6", .body = std::string(std::size_t{20} << 20U, 'x')}));
 }
 
-TEST_CASE("no path leaves its actor, and none is changed on its way") {
+TEST_CASE("5.1: no path leaves its actor, and none is changed on its way") {
   const auto call = [](std::string path) {
     return to_call(call_actor{.id = "1kr6", .path = std::move(path)}, at);
   };
@@ -205,7 +205,8 @@ TEST_CASE("no path leaves its actor, and none is changed on its way") {
   }
 }
 
-TEST_CASE("what a handler passes on from its client says nothing of the call's own connection") {
+TEST_CASE(
+    "5.1: what a handler passes on from its client says nothing of the call's own connection") {
   const auto c = must(to_call(
       call_actor{
           .id = "1kr6",

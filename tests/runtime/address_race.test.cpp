@@ -20,7 +20,7 @@ std::vector<std::size_t> all_at_once(address_race& x) {
 
 }  // namespace
 
-TEST_CASE("families take turns, beginning with the one that the resolver prefers") {
+TEST_CASE("1.3: families take turns, beginning with the one that the resolver prefers") {
   address_race six_first{{true, true, true, false, false}};
   CHECK(all_at_once(six_first) == std::vector<std::size_t>{0, 3, 1, 4, 2});
   address_race four_first{{false, true, true}};
@@ -28,7 +28,8 @@ TEST_CASE("families take turns, beginning with the one that the resolver prefers
 }
 
 TEST_CASE(
-    "one begins at once, the next when the last has failed or a quarter of a second has passed") {
+    "1.3: one begins at once, the next when the last has failed or a quarter of a second has "
+    "passed") {
   address_race x{{false, false, false}};
   CHECK(x.poll_begin(start) == 0);
   CHECK(!x.poll_begin(start));
@@ -46,7 +47,7 @@ TEST_CASE(
   CHECK(x.lost());
 }
 
-TEST_CASE("of very many addresses only the first are tried") {
+TEST_CASE("1.3: of very many addresses only the first are tried") {
   address_race x{std::vector<bool>(1000, false)};
   CHECK(all_at_once(x).size() == 16);
 }

@@ -59,7 +59,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "The backoff starts anew after a connection that was live for a while, not at its first Ping") {
+    "1.4: The backoff starts anew after a connection that was live for a while, not at its first "
+    "Ping") {
   connection_policy x;
   CHECK(fail_live(x, 6) >= 1120ms);
   CHECK(x.failures() == 6);
@@ -225,7 +226,7 @@ TEST_CASE("What can pass is retried") {
   }
 }
 
-TEST_CASE("What somebody may still create is waited for, slowly, and the setting is named") {
+TEST_CASE("1.3: What somebody may still create is waited for, slowly, and the setting is named") {
   connection_policy x;
   for (int i = 0; i < 100; ++i) {
     x.handle_dial();

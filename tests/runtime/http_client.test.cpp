@@ -123,7 +123,7 @@ TEST_CASE("failures have a code and name the URL") {
   CHECK(r.error().code == errc::invalid_argument);
 }
 
-TEST_CASE("a path goes out as it is, and a header without a value too") {
+TEST_CASE("5.1: a path goes out as it is, and a header without a value too") {
   std::promise<std::string> seen;
   raw_server s{[&](raw_peer& p) {
     seen.set_value(p.read_head());

@@ -1,9 +1,11 @@
 // The link against a scripted server: what dies with a connection and what moves to the next, what goes first, what is
 // bounded, and how it ends.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -133,9 +135,10 @@ std::string line(const protocol::to_rivet& x) {
 
 /// A link and its owner, which records what it is told and never grants by itself.
 struct hosting : link_listener {
-  explicit hosting(std::uint16_t port, std::function<void(link_options&)> change = {})
+  explicit hosting(
+      std::uint16_t port, std::function<void(link_options&)> change = {}, std::string token = {})
       : uplink(*this, options(port, change)) {
-    REQUIRE(uplink.start({.protocol_version = version}).ok());
+    REQUIRE(uplink.start({.protocol_version = version, .token = std::move(token)}).ok());
   }
 
   ~hosting() override { uplink.stop(); }
@@ -372,7 +375,7 @@ protocol::command_wrapper start(std::string_view actor, std::size_t input) {
 }  // namespace
 
 TEST_CASE(
-    "link: a message that is too long is told by its head, in its place among the others, and "
+    "1.2: link: a message that is too long is told by its head, in its place among the others, and "
     "costs no connection") {
   raw_server server{[&](raw_peer& p) {
     engine_side engine{p};
@@ -405,7 +408,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "link: commands are taken at any length, each once it is whole, within the inbound bound") {
+    "1.2: link: commands are taken at any length, each once it is whole, within the inbound "
+    "bound") {
   constexpr std::size_t count = 60;  // encoding it all must not take long
   raw_server server{[&](raw_peer& p) {
     engine_side engine{p};
@@ -485,7 +489,8 @@ TEST_CASE("link: what is too long and of no known kind, or before Init, renews t
   CHECK(host.uplink.stats().bad_frames == 2);
 }
 
-TEST_CASE("link: a message that the engine would answer with a cut is refused, whoever sends it") {
+TEST_CASE(
+    "1.2: link: a message that the engine would answer with a cut is refused, whoever sends it") {
   signal done;
   std::vector<std::string> seen;
   raw_server server{[&](raw_peer& p) {
@@ -730,6 +735,52 @@ TEST_CASE("link: a storage request longer than the room of all of them goes alon
   CHECK(host.uplink.send(host.gate, 1, hosting::kv(3, 10)).ok());
 }
 
+TEST_CASE("5.3: link: a token that whoever closes repeats is printed nowhere") {
+  const std::string token = "tok-en-4711";
+  std::string reason;
+  bool ends = false;
+  SUBCASE("and the link dials again") { reason = "core.internal_error#r you sent rivet_token."; }
+  SUBCASE("in place of a code") { reason = "rivet_token."; }
+  SUBCASE("and the host is evicted") {
+    reason = "ws.eviction#r you sent rivet_token.";
+    ends = true;
+  }
+  SUBCASE("and the host is refused") {
+    reason = "guard.websocket_not_supported#r you sent rivet_token.";
+    ends = true;
+  }
+  std::atomic<bool> was_sent = false;
+  raw_server server{[&](raw_peer& p) {
+    if (p.accept("rivet").find(token) != std::string::npos) was_sent = true;
+    p.send(raw_peer::close_frame(1011, reason + token));
+    p.wait_for_end();
+  }};
+  std::mutex mutex;
+  std::string log;
+  hosting host{
+      server.port(),
+      [&](link_options& o) {
+        o.log = [&](log_level, std::string_view message, std::span<const log_field> fields) {
+          const std::lock_guard guard{mutex};
+          log += fmt::format("{}\n", message);
+          for (const auto& x : fields) log += fmt::format("{}={}\n", x.name, x.value);
+        };
+      },
+      token};
+  std::string words;
+  if (ends) {
+    REQUIRE(host.until([&] { return host.final_word.has_value(); }));
+    words = host.read([&] { return host.final_word->message; });
+  } else {
+    REQUIRE(host.until([&] { return host.downs.size() >= 2; }));
+    words = host.read([&] { return host.downs.front().second; });
+  }
+  CHECK(was_sent);
+  CHECK(words.find("rivet_token.***") != std::string::npos);
+  const std::lock_guard guard{mutex};
+  CHECK((words + log).find("4711") == std::string::npos);
+}
+
 TEST_CASE("link: close() sends all that is queued, then a close frame, and that was the end") {
   signal full;
   std::vector<std::string> seen;
@@ -777,7 +828,8 @@ TEST_CASE("link: close() towards an engine that reads nothing ends by its limit"
 }
 
 TEST_CASE(
-    "link: an engine that takes the WebSocket and says no Init, or no Ping after it, is dialled "
+    "1.4: link: an engine that takes the WebSocket and says no Init, or no Ping after it, is "
+    "dialled "
     "again") {
   for (const auto says_init : {false, true}) {
     CAPTURE(says_init);
@@ -830,7 +882,8 @@ TEST_CASE("link: a long replay that is on its way is no silence") {
 }
 
 TEST_CASE(
-    "link: an engine that breaks each connection after its first Ping is dialled more and more "
+    "1.4: link: an engine that breaks each connection after its first Ping is dialled more and "
+    "more "
     "slowly") {
   raw_server server{[&](raw_peer& p) {
     engine_side engine{p};
@@ -843,7 +896,8 @@ TEST_CASE(
   CHECK(host.read([&] { return host.delays.at(4); }) >= 1120ms);  // 70 of a hundred of 1.6 s
 }
 
-TEST_CASE("link: more before the first Ping than is kept ends the connection, which says why") {
+TEST_CASE(
+    "1.4: link: more before the first Ping than is kept ends the connection, which says why") {
   raw_server server{[&](raw_peer& p) {
     engine_side engine{p};
     p.accept("rivet");

@@ -223,4 +223,17 @@ TEST_CASE("I13 backpressure: of an upload no more is on its way than the gateway
   CHECK(x.cost() == 0);
 }
 
+TEST_CASE("I13 backpressure: one word of a client's credit is on its way, and it says the latest") {
+  response_credit x;
+  x.handle(100);
+  CHECK(x.poll_word());
+  x.handle(300);
+  x.handle(200);
+  CHECK_FALSE(x.poll_word());
+  CHECK(x.take_word() == 300);
+  CHECK(x.poll_word());
+  CHECK(x.take_word() == 300);
+  CHECK(x.total() == 300);
+}
+
 }  // namespace request_room_test

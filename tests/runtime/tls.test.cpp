@@ -181,7 +181,7 @@ TEST_CASE_FIXTURE(fixture, "TLS: a certificate for another name is refused") {
   refused(o, s.server.port());
 }
 
-TEST_CASE_FIXTURE(fixture, "TLS: what only looks like an address is verified as a name") {
+TEST_CASE_FIXTURE(fixture, "5.2: TLS: what only looks like an address is verified as a name") {
   const auto other = make_certificate("server", "DNS:example.org", &authority);
   const auto context = make_tls_context(other);
   for (const auto* host : {"127.1", "2130706433", "0x7f.1", "127.0.0.01"}) {

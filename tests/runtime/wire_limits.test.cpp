@@ -41,7 +41,7 @@ constexpr std::pair<engine_ms, engine_ms> times[] = {
 
 }  // namespace
 
-TEST_CASE("times are 0 to the year 2223") {
+TEST_CASE("1.4: times are 0 to the year 2223") {
   for (const auto& [comes, is] : times) {
     CAPTURE(comes);
     CHECK(kept(protocol::to_envoy_ping{comes}).ts == is);
@@ -68,7 +68,7 @@ TEST_CASE("times are 0 to the year 2223") {
   }
 }
 
-TEST_CASE("a lost threshold is 1 ms to a day") {
+TEST_CASE("1.4: a lost threshold is 1 ms to a day") {
   for (const auto& [comes, is] :
        {std::pair{lowest, lost_threshold_ms_usual},
         std::pair{std::int64_t{-1}, lost_threshold_ms_usual},
@@ -83,7 +83,7 @@ TEST_CASE("a lost threshold is 1 ms to a day") {
   }
 }
 
-TEST_CASE("the longest response is 1 byte to 31 MiB, and a response of any gateway has room") {
+TEST_CASE("1.4: the longest response is 1 byte to 31 MiB, and a response of any gateway has room") {
   for (const auto& [comes, is] :
        {std::pair{std::uint64_t{0}, response_bytes_usual},
         std::pair{std::uint64_t{1}, std::uint64_t{1}},
@@ -103,7 +103,7 @@ TEST_CASE("the longest response is 1 byte to 31 MiB, and a response of any gatew
   }
 }
 
-TEST_CASE("a lease and a clock of numbers in range overflow nothing") {
+TEST_CASE("1.4: a lease and a clock of numbers in range overflow nothing") {
   constexpr time_point now{24h * 365 * 30};  // of a machine that has been up for long
   for (const auto& first : times)
     for (const auto& second : times)
