@@ -105,6 +105,7 @@ ingress::ingress(caf::actor_config& cfg, ingress_options options, caf::actor ack
       hibernated_(duration::max(), options_.left_bytes_max),
       stray_room_(std::make_shared<waiting_pool>(options_.waiting.actor_bytes_max, waiting_)),
       stray_lost_(duration::max(), early_bytes_max),
+      stray_closed_(duration::max(), early_bytes_max),
       ended_(options_.start_limit, early_bytes_max),
       own_gate_(std::make_shared<const output_gate>(0)),
       system_watch_(home_system()) {}

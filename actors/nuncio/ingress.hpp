@@ -15,6 +15,7 @@
 #include <nuncio/http_exchange.hpp>
 #include <nuncio/instance_sockets.hpp>
 #include <nuncio/internal_messages.hpp>
+#include <nuncio/known_by_owner.hpp>
 #include <nuncio/known_for.hpp>
 #include <nuncio/lease.hpp>
 #include <nuncio/lifecycle.hpp>
@@ -79,7 +80,7 @@ struct ingress_options {
   /// How long a hibernating WebSocket that is gone may still be listed: the engine's 90 s since it last saw it, and the
   /// age of the oldest Start that is run (docs/protocol.md G.7).
   duration listed_limit = std::chrono::minutes{2};
-  /// What may be remembered of such, and of the actors that had them; each.
+  /// What may be remembered of such, of one actor no more than it leaves free; and of the actors that had them.
   std::size_t left_bytes_max = 16UL << 20U;
   /// How long a client may neither send of its request nor read of its response: as long as the gateway waits for the
   /// beginning of a response (docs/protocol.md G.3).
@@ -321,16 +322,17 @@ private:
       std::uint16_t index,
       protocol::to_envoy_web_socket_message& message);
   [[nodiscard]] bool may_be_restored(const exchange_id& exchange);
-  void note_ended(const exchange_id& exchange);
+  void note_ended(const actor_id& of, const exchange_id& exchange);
   void end_restoring(instance& x);
-  fate take_fate(const exchange_id& exchange);
+  fate take_fate(const actor_id& of, const exchange_id& exchange);
   void handle_unknown_close(const exchange_id& exchange);
   void close_unaccepted(
       const exchange_id& id,
       std::uint16_t code,
       std::string_view why,
       const std::shared_ptr<const output_gate>& gate);
-  void refuse_socket(const exchange_id& id, std::uint16_t code, std::string_view why);
+  void refuse_socket(
+      const actor_id& of, const exchange_id& id, std::uint16_t code, std::string_view why);
   void end_unaccepted(time_point now);
   [[nodiscard]] bool is_stale(const opening& x) const;
   void drop_stale_openings();
@@ -416,8 +418,8 @@ private:
   /// Aborts that overtook their start: not executed when it comes.
   known_for<exchange_id, std::monostate> aborted_early_;
   /// Hibernating WebSockets that instances have left, until the next ones know: those whose close came in between may
-  /// still be listed. What there is no room for is closed instead of being believed open.
-  known_for<exchange_id, fate> left_;
+  /// still be listed. What there is no room for is closed instead of being believed open; one actor's crowd is at its own cost.
+  known_by_owner<actor_id, exchange_id, fate> left_;
   /// Actors that left hibernating WebSockets: their next instance looks for those that are not listed, too. Without room
   /// every next instance looks.
   known_for<actor_id, std::monostate> hibernated_;
@@ -426,8 +428,10 @@ private:
   std::shared_ptr<waiting_pool> stray_room_;
   /// Of these there was no room for one.
   known_for<exchange_id, std::monostate> stray_lost_;
+  /// And these were closed by their clients.
+  known_for<exchange_id, std::monostate> stray_closed_;
   /// WebSockets that were closed here a moment ago: what is on its way of them is nobody's.
-  known_for<exchange_id, std::monostate> ended_;
+  known_by_owner<actor_id, exchange_id, std::monostate> ended_;
   std::size_t restoring_ = 0;  ///< instances
   alarm_map alarms_;
   std::vector<protocol::to_envoy_commands> held_;  ///< until the engine's clock is known

@@ -38,16 +38,18 @@ void ingress::handle_socket_open(
   note_use(*to);
   if (!has_room_for_socket(*to)) {
     ++stats_.sockets_refused;
-    return refuse_socket(exchange, close_later, "this actor has too many WebSockets");
+    return refuse_socket(
+        open.actor_id, exchange, close_later, "this actor has too many WebSockets");
   }
-  if (!to->handle) return refuse_socket(exchange, close_later, "this actor has not started yet");
+  if (!to->handle)
+    return refuse_socket(open.actor_id, exchange, close_later, "this actor has not started yet");
   const auto ticket = next_ticket_++;
   auto made = std::make_shared<internal::socket>(
       socket_session{exchange}, ticket, to->context, caf::actor_cast<caf::actor_addr>(to->handle));
   made->head = {open.path, open.headers};
   if (!charge_head(*to, *made)) {
     ++stats_.sockets_refused;
-    return refuse_socket(exchange, close_later, no_socket_room);
+    return refuse_socket(open.actor_id, exchange, close_later, no_socket_room);
   }
   give_room(*to, *made);
   ++stats_.sockets;
@@ -138,7 +140,7 @@ void ingress::handle_socket_close(
   // Until Stopped has been judged the gateway gives a close to the old instance, and the Start of the next still lists the
   // WebSocket; nobody says it again.
   if (at->second.hibernates && (!told || told_to_stop(*x)))
-    static_cast<void>(left_.add(at->first, fate::closed, options_.now()));
+    static_cast<void>(left_.add(at->second.who().actor, at->first, fate::closed, options_.now()));
   if (!told && x != nullptr) std::erase(x->listed, at->second.socket);
   erase_socket(at);
 }
@@ -149,12 +151,12 @@ void ingress::handle_unknown_close(const exchange_id& exchange) {
   if (auto* const known = left_.find(exchange))
     *known = fate::closed;
   else if (restoring_ != 0)
-    static_cast<void>(left_.add(exchange, fate::closed, options_.now()));
+    static_cast<void>(stray_closed_.add(exchange, {}, now_));
 }
 
-ingress::fate ingress::take_fate(const exchange_id& exchange) {
+ingress::fate ingress::take_fate(const actor_id& of, const exchange_id& exchange) {
   if (const auto known = left_.take(exchange)) return *known;
-  return left_.incomplete(options_.now()) ? fate::unknown : fate::open;
+  return left_.incomplete(of, options_.now()) ? fate::unknown : fate::open;
 }
 
 void ingress::handle_socket_accepted(const internal::socket_accepted& what) {
@@ -168,7 +170,7 @@ void ingress::handle_socket_over(const internal::socket_over& what) {
   const auto at = sockets_.find(what.exchange);
   if (at == sockets_.end() || at->second.socket->ticket != what.ticket) return;
   if (!at->second.accepted) ++stats_.sockets_refused;
-  note_ended(what.exchange);
+  note_ended(at->second.who().actor, what.exchange);
   erase_socket(at);
 }
 
@@ -190,12 +192,13 @@ void ingress::list_socket(instance& x, const exchange_id& exchange) {
   // Not listed, it is one that left while its actor slept. What is known of it stays: its record may be young enough for the
   // instance to look for it all the same.
   const auto* const closed = left_.find(exchange);
-  const auto known = closed != nullptr && *closed == fate::closed ? *closed : take_fate(exchange);
+  const auto known =
+      closed != nullptr && *closed == fate::closed ? *closed : take_fate(x.who.actor, exchange);
   if (known == fate::unknown) close_unaccepted(exchange, close_restart, not_restored, x.gate());
   if (known != fate::open) return;
   if (!has_room_for_socket(x)) {
     close_unaccepted(exchange, close_later, no_socket_room, x.gate());
-    static_cast<void>(left_.add(exchange, fate::closed, options_.now()));
+    static_cast<void>(left_.add(x.who.actor, exchange, fate::closed, options_.now()));
     ++stats_.sockets_refused;
     return;
   }
@@ -234,7 +237,9 @@ void ingress::handle_sockets_restored(const internal::sockets_restored& what) {
 
 void ingress::route_unlisted(instance& x, const internal::socket_ptr& socket) {
   const auto id = socket->session.id();
-  const auto known = ended_.take(id) ? fate::closed : take_fate(id);
+  const bool closed = ended_.take(id) || stray_closed_.take(id);
+  auto known = closed ? fate::closed : take_fate(x.who.actor, id);
+  if (known == fate::open && stray_closed_.incomplete(now_)) known = fate::unknown;
   if (known == fate::closed)
     return caf::anon_send(
         x.handle,
@@ -310,14 +315,15 @@ void ingress::keep_stray(
 }
 
 // Without room what is on its way of it may be kept for a while.
-void ingress::note_ended(const exchange_id& exchange) {
-  static_cast<void>(ended_.add(exchange, {}, options_.now()));
+void ingress::note_ended(const actor_id& of, const exchange_id& exchange) {
+  static_cast<void>(ended_.add(of, exchange, {}, options_.now()));
 }
 
 void ingress::end_restoring(instance& x) {
   if (!std::exchange(x.restoring, false) || --restoring_ != 0) return;
   strays_ = decltype(strays_){};
   stray_lost_.clear();
+  stray_closed_.clear();
 }
 
 // The first thing that is said on it here.
@@ -331,8 +337,9 @@ void ingress::close_unaccepted(
 }
 
 // Accepted first: what is refused is opened again by the gateway (docs/protocol.md G.6).
-void ingress::refuse_socket(const exchange_id& id, std::uint16_t code, std::string_view why) {
-  note_ended(id);
+void ingress::refuse_socket(
+    const actor_id& of, const exchange_id& id, std::uint16_t code, std::string_view why) {
+  note_ended(of, id);
   const protocol::to_rivet_web_socket_close no{code, text{why}, false};
   send_answer({{id.gateway, id.request, 0}, protocol::to_rivet_web_socket_open{false}}, own_gate_);
   send_answer({{id.gateway, id.request, 1}, no}, own_gate_);
@@ -360,7 +367,8 @@ void ingress::end_unaccepted(time_point now) {
       continue;
     }
     ++stats_.sockets_refused;
-    refuse_socket(due.exchange, close_failed, "the actor did not accept in time");
+    refuse_socket(
+        at->second.who().actor, due.exchange, close_failed, "the actor did not accept in time");
     drop_socket(at, "it was not accepted in time");
   }
 }
@@ -370,7 +378,7 @@ void ingress::end_socket(socket_map::iterator at, std::uint16_t code, std::strin
   if (const auto* x = find(at->second.who()); x != nullptr && x->handle)
     caf::anon_send<caf::message_priority::high>(
         x->handle, internal::socket_failed{connection{at->second.socket}, code, std::string{why}});
-  note_ended(at->first);
+  note_ended(at->second.who().actor, at->first);
   erase_socket(at);
 }
 
@@ -401,7 +409,7 @@ void ingress::forget_sockets(instance& x) {
       x.state == state::stopped && x.reason == protocol::stop_actor_reason::destroy;
   for (const auto& id : x.sockets) {
     const auto at = sockets_.find(id);
-    if (at->second.hibernates) static_cast<void>(left_.add(id, fate::open, now));
+    if (at->second.hibernates) static_cast<void>(left_.add(x.who.actor, id, fate::open, now));
     hibernating = hibernating || at->second.hibernates;
     sockets_.erase(at);
   }

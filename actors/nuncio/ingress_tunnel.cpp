@@ -122,11 +122,12 @@ void ingress::handle_too_long(const protocol::to_envoy& head) {
           [&](const protocol::to_envoy_request_abort& x) {
             handle_request_abort(exchange, x.reason);
           },
-          [&](const protocol::to_envoy_web_socket_open&) {
+          [&](const protocol::to_envoy_web_socket_open& x) {
             if (const auto old = sockets_.find(exchange); old != sockets_.end())
               drop_socket(old, "the gateway opened this WebSocket again");
             ++stats_.sockets_refused;
-            refuse_socket(exchange, close_too_large, "the head of this WebSocket is too long");
+            refuse_socket(
+                x.actor_id, exchange, close_too_large, "the head of this WebSocket is too long");
           },
           [&](const protocol::to_envoy_web_socket_message&) { handle_long_socket_message(id); },
           [&](const protocol::to_envoy_web_socket_close& x) {

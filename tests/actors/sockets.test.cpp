@@ -1,5 +1,7 @@
 // Client WebSockets: what handlers see of them, what the client sees, and what bounds hold.
+#include <numeric>
 #include <nuncio/instance_sockets.hpp>
+#include <nuncio/known_by_owner.hpp>
 #include <nuncio/kv.hpp>
 #include <nuncio/socket_record.hpp>
 
@@ -12,6 +14,8 @@ using namespace nuncio;
 using namespace nuncio::test;
 using reason = protocol::stop_actor_reason;
 using strings = std::vector<std::string>;
+// As ingress keeps them.
+using left = known_by_owner<actor_id, exchange_id, std::uint8_t>;
 
 namespace {
 
@@ -1160,7 +1164,7 @@ TEST_CASE_FIXTURE(fixture, "2.3: one that closes before its next instance is the
 
 TEST_CASE("2.3: what can't be remembered of hibernating clients is closed, not believed open") {
   auto options = fixture::small();
-  options.left_bytes_max = 2 * known_for<exchange_id, std::uint8_t>::entry_bytes;
+  options.left_bytes_max = 2 * (left::owner_bytes + 2 * left::entry_bytes);
   fixture x{options};
   for (std::uint32_t i = 1; i <= 4; ++i) x.host.open_socket(x.a, i, "/hibernate");
   x.sleep();
@@ -1179,6 +1183,39 @@ TEST_CASE("2.3: what can't be remembered of hibernating clients is closed, not b
     x.sent();
     CHECK(x.host.stats().sockets_open == 4);
   }
+}
+
+TEST_CASE("2.3: an actor that leaves more hibernating clients than it may costs no other any") {
+  auto options = fixture::small();
+  options.sockets_max = 16;
+  options.left_bytes_max = 2 * (left::owner_bytes + 8 * left::entry_bytes);
+  fixture x{options};
+  for (std::uint32_t i = 1; i <= 12; ++i) x.host.open_socket(x.a, i, "/hibernate");
+  x.sleep();
+  x.let_age();
+  const auto of_a = std::exchange(x.store.content, {});
+  x.host.start_accepted(instance_of("b"), "doorman");
+  for (std::uint32_t i = 21; i <= 22; ++i) x.host.open_socket(instance_of("b"), i, "/hibernate");
+  x.sent();
+  x.host.stop(instance_of("b"));
+  x.sent();
+  x.said();
+  x.let_go();
+  x.let_age();
+  x.host.wake(instance_of("b", 2), "doorman", {21, 22});
+  x.host.accept(instance_of("b", 2));
+  x.sent();
+  CHECK(x.host.stats().sockets_open == 2);
+  CHECK(x.said() == strings{"restored /hibernate ", "restored /hibernate "});
+  x.store.content = of_a;
+  std::vector<std::uint32_t> all(12);
+  std::iota(all.begin(), all.end(), 1);
+  x.wake(2, all);
+  const auto lines = x.sent();
+  CHECK(std::count_if(lines.begin(), lines.end(), [](const auto& line) {
+          return line.ends_with("socket close 1012");
+        }) == 4);
+  CHECK(x.host.stats().sockets_open == 10);
 }
 
 TEST_CASE(

@@ -127,11 +127,12 @@ struct bystander_client::impl {
           fmt::format("bystander {}: ", number) + fmt::format(how, std::forward<Args>(args)...));
   }
 
-  void waited(steady::time_point from, std::string_view at) {
-    const auto took = since(from);
+  void waited(
+      steady::time_point from, std::string_view what, steady::time_point until = steady::now()) {
+    const auto took = std::chrono::duration_cast<milliseconds>(until - from);
     if (took <= tally.silence) return;
     tally.silence = took;
-    tally.silent_at = at;
+    tally.silent_at = what;
   }
 
   // The answer, if it has status 200.
@@ -166,10 +167,9 @@ struct bystander_client::impl {
 
   void count() {
     const bool arms = !alarm_due && open.socket;
-    const auto from = steady::now();
     const auto answer =
         ask("POST", arms ? fmt::format("/count?alarm={}", alarm_after.count()) : "/count");
-    if (arms && answer) alarm_due = from + alarm_after;
+    if (arms && answer) alarm_due = steady::now() + alarm_after;
     if (!answer) {  // it may have been counted, and the alarm set
       counted_known = alarms_known = false;
       return;
@@ -189,12 +189,13 @@ struct bystander_client::impl {
     counted = n;
   }
 
-  void take(spoken& on, const std::string& message) {
+  // Which came at the latest when `by`.
+  void take(spoken& on, const std::string& message, steady::time_point by = steady::now()) {
     if (message.starts_with("alarm ")) {
       const auto n = leading_number(std::string_view{message}.substr(6)).value_or(0);
       if (!std::exchange(alarms_known, true)) alarms = n - 1;
       judge_number(alarms, n, "alarm");
-      if (alarm_due) tally.late = std::max(tally.late, since(std::max(*alarm_due, run_from)));
+      if (alarm_due) waited(*alarm_due, "an alarm", by);
       return alarm_due.reset();
     }
     const auto n = leading_number(message).value_or(0);
@@ -251,20 +252,36 @@ struct bystander_client::impl {
     waited(from, on.path);
   }
 
-  void settle() {
-    while (open.socket && alarm_due && since(*alarm_due) < answer_limit)
-      if (const auto got = open.socket->receive(answer_limit)) take(open, got->data);
+  // The next that comes until then, between two turns: an alarm, or the end of its WebSocket.
+  void hear_until(steady::time_point t) {
+    const auto left = std::chrono::ceil<milliseconds>(t - steady::now());
+    if (const auto got = open.socket->receive(left)) return take(open, got->data);
+    if (steady::now() < t) give_up(open, "is closed");
   }
 
-  // An alarm may have come.
-  void listen() {
+  void rest_until(steady::time_point t) {
+    while (open.socket && steady::now() < t) hear_until(t);
+    std::this_thread::sleep_until(t);
+  }
+
+  // While a turn waited for its own answer, of which it has noted how long that took.
+  void hear_what_came(steady::time_point turn_from) {
     if (!open.socket) return;
-    while (const auto got = open.socket->receive(0ms)) take(open, got->data);
+    while (const auto got = open.socket->receive(0ms)) take(open, got->data, turn_from);
+  }
+
+  void judge_alarm() {
     if (!alarm_due || since(*alarm_due) < answer_limit) return;
     ++tally.lost;
     note("alarm {} does not come", alarms + 1);
     alarms_known = false;
     alarm_due.reset();
+  }
+
+  void await_alarm() {
+    while (open.socket && alarm_due && since(*alarm_due) < answer_limit)
+      hear_until(*alarm_due + answer_limit);
+    judge_alarm();
   }
 
   void put() {
@@ -321,7 +338,6 @@ struct bystander_client::impl {
   bool counted_known = true, alarms_known = true, kept_known = false;
   std::string kept, generation;
   std::optional<steady::time_point> alarm_due;
-  steady::time_point run_from;
   traffic_tally tally;
 };
 
@@ -331,7 +347,6 @@ void traffic_tally::add(const traffic_tally& more) {
   closed += more.closed;
   lost += more.lost;
   repeated += more.repeated;
-  late = std::max(late, more.late);
   if (more.silence > silence) {
     silence = more.silence;
     silent_at = more.silent_at;
@@ -348,20 +363,20 @@ bystander_client::~bystander_client() = default;
 
 bystander_client::bystander_client(bystander_client&&) noexcept = default;
 
-void bystander_client::settle() { impl_->settle(); }
-
 traffic_tally bystander_client::run(const std::atomic<bool>& over) {
   auto& x = *impl_;
   x.tally = {};
-  x.run_from = steady::now();
   // Not all at the same moment, nor the same at any.
-  auto next = x.run_from + x.number * x.pace / 20;
+  auto next = steady::now() + x.number * x.pace / 20;
   for (unsigned turn = x.number; !over; ++turn) {
-    std::this_thread::sleep_until(next);
-    next = std::max(next + x.pace, steady::now());
+    x.rest_until(next);
+    const auto from = steady::now();
     x.act(turn);
-    x.listen();
+    x.hear_what_came(from);
+    x.judge_alarm();
+    next = std::max(next + x.pace, steady::now());
   }
+  x.await_alarm();
   return std::exchange(x.tally, {});
 }
 

@@ -17,9 +17,8 @@ struct traffic_tally {
   std::uint64_t closed = 0;    ///< WebSockets
   std::uint64_t lost = 0;      ///< counted up, said or due, and never heard of
   std::uint64_t repeated = 0;
-  std::chrono::milliseconds silence{0};  ///< the longest that one answer took
-  std::string silent_at{};               ///< what was asked then
-  std::chrono::milliseconds late{0};     ///< the latest alarm
+  std::chrono::milliseconds silence{0};  ///< the longest that one answer took, or an alarm was late
+  std::string silent_at{};               ///< what was waited for then
   std::vector<std::string> notes{};      ///< what went wrong, the first of it
 
   [[nodiscard]] std::uint64_t harm() const { return failed + closed + lost + repeated; }
@@ -36,11 +35,9 @@ public:
   bystander_client(const bystander_client&) = delete;
   bystander_client& operator=(const bystander_client&) = delete;
 
-  /// Until `over`, and until what was asked is answered.
+  /// Until `over`, and until what was asked is answered and the alarm that is set has come. What happens between two runs
+  /// finds nothing on its way.
   traffic_tally run(const std::atomic<bool>& over);
-
-  /// Waits for the alarm that is set.
-  void settle();
 
 private:
   struct impl;

@@ -159,10 +159,6 @@ void bystanders::measure_alone() {
   keep("(none)", seen);
 }
 
-void bystanders::settle() {
-  for (auto& x : clients_) x.settle();
-}
-
 void bystanders::during(
     const std::string& act, const std::function<void()>& once, const act_limits& limits) {
   const auto connections = host.stats().link.connections;

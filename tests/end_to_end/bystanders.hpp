@@ -8,7 +8,8 @@
 //   }
 //
 // Any actor of test_host can be part of an act. Not one of the bystanders' requests may fail, no WebSocket close, nothing be
-// lost or repeated, and the host must keep its connection. Their longest silence must not exceed `silence`, nor `ratio` times
+// lost or repeated, and the host must keep its connection. Their longest silence, an alarm that is
+// late included, must not exceed `silence`, nor `ratio` times
 // what it is without the act: of the two, the larger holds, and above it the act is run once more, right after traffic
 // without it, so that a slow or a busy machine does not fail.
 #pragma once
@@ -39,9 +40,7 @@ public:
   bystanders(const bystanders&) = delete;
   bystanders& operator=(const bystanders&) = delete;
 
-  /// Waits until nothing is on its way to a bystander. What cuts the connection right then costs them nothing.
-  void settle();
-
+  /// Before and after it nothing is on its way to a bystander: what cuts the connection right then costs them nothing.
   void during(
       const std::string& act, const std::function<void()>& once, const act_limits& limits = {});
 

@@ -136,7 +136,6 @@ TEST_CASE_TEMPLATE(
     REQUIRE(client.send("x"));
     REQUIRE(client.text() == "x");
   }
-  b.settle();
   const auto connections = proxy.records().size();
   const auto counted = b.host.stats().link.connections;
   proxy.refuse(true);

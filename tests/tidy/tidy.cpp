@@ -1,7 +1,7 @@
 // Checks the house rules that compiler, formatter and linter do not: layer order, which room may
 // use which library, header comments, no open end without an issue number, nothing that ties the
 // repository to one machine, documents that are there, the example as the README shows it, options, tests and containers
-// as the tables of bounds name them. Each rule must first find a fault planted in memory, so that a rule that has gone blind
+// as the tables of bounds name them, end-to-end cases that some entry runs. Each rule must first find a fault planted in memory, so that a rule that has gone blind
 // fails too. One thread.
 #include <algorithm>
 #include <array>
@@ -16,6 +16,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -46,6 +47,8 @@ bool ends_in(std::string_view path, std::initializer_list<std::string_view> endi
   return std::any_of(endings.begin(), endings.end(), [&](auto e) { return path.ends_with(e); });
 }
 
+constexpr std::string_view end_to_end = "tests/end_to_end/";
+
 bool is_cpp(std::string_view path) { return ends_in(path, {".hpp", ".cpp"}); }
 
 class rules {
@@ -55,13 +58,13 @@ public:
     for (const auto& f : files) {
       if (f.path.ends_with(".md")) documents_.insert(f.path);
       if (f.path == "examples/smallest.cpp") smallest_ = code_of(f);
+      if (f.path == std::string{end_to_end} + "CMakeLists.txt") entries_ = f.lines;
       if (f.path.ends_with(".test.cpp")) tests_ += joined_literals(f);
       if (is_cpp(f.path) && !f.path.starts_with("tests/")) sources_.push_back(without_blanks(f));
-      for (std::size_t i = 0; i < f.lines.size(); ++i) {
-        if (const auto name = container_in(f, i); !name.empty()) containers_.insert(name);
-        if (f.path.ends_with("reliability.md"))
-          for (const auto& name : containers_named(f.lines[i])) bounded_.insert(name);
-      }
+      for (const auto& [line, name] : containers_of(f)) containers_.insert(name);
+      if (f.path.ends_with("reliability.md"))
+        for (const auto& line : f.lines)
+          for (const auto& name : containers_named(line, true)) bounded_.insert(name);
       const auto slash = f.path.find('/');
       if (slash != std::string::npos && height(f.path) >= 0)
         heights_.emplace(f.path.substr(slash + 1), height(f.path));
@@ -72,10 +75,12 @@ public:
     found_.clear();
     check_opening(f);
     if (f.path == "README.md") check_example(f);
+    if (f.path.starts_with(end_to_end)) check_suites(f);
+    for (const auto& [line, name] : containers_of(f))
+      if (!bounded_.contains(name))
+        report(f, line, "declares " + name + ", of which no table says what bounds it");
     for (std::size_t i = 0; i < f.lines.size(); ++i) {
       if (is_cpp(f.path)) check_include(f, i);
-      if (const auto name = container_in(f, i); !name.empty() && !bounded_.contains(name))
-        report(f, i, "declares " + name + ", of which no table says what bounds it");
       check_text(f, i);
       if (f.path.ends_with("reliability.md")) check_bound(f, i);
     }
@@ -112,6 +117,25 @@ private:
         "shows another examples/smallest.cpp than there is");
   }
 
+  // ctest runs suites by their names, and those with bystanders once for each gateway, which their cases' names end with.
+  void check_suites(const file& f) {
+    static const std::regex begin{R"re(^TEST_SUITE_BEGIN\("(\w+)"\).*)re"};
+    std::string suite;
+    for (std::size_t i = 0; i < f.lines.size(); ++i) {
+      std::smatch m;
+      if (std::regex_match(f.lines[i], m, begin)) {
+        suite = m[1];
+        const std::regex entry{"(^|[\\s(])" + suite + "($|[\\s)])"};
+        if (std::none_of(entries_.begin(), entries_.end(), [&](const std::string& line) {
+              return std::regex_search(line, entry);
+            }))
+          report(f, i, "begins the suite " + suite + ", which no entry of ctest runs");
+      }
+      if (suite.starts_with("bystanders") && f.lines[i].starts_with("TEST_CASE("))
+        report(f, i, "has a case that is not of a gateway, which no entry of ctest runs");
+    }
+  }
+
   static std::string without_blanks(const file& f) {
     std::string out;
     for (const auto& line : f.lines)
@@ -129,27 +153,95 @@ private:
     return std::regex_replace(all, seam, "");
   }
 
-  // The container that a class keeps, as FILE::MEMBER; empty if the line declares none. What an actor or a machine of ours
-  // keeps can be filled from outside, or somebody must say why not.
-  static std::string container_in(const file& f, std::size_t at) {
-    static const std::regex member{
-        R"re(^\s+(?:mutable\s+)?[\w:]*(?:map|set|list|vector|deque|queue|known_for)(?:<.*>)?\s+(\w+_)\s*[;{=].*)re"};
-    if (!is_cpp(f.path) || !(f.path.starts_with("actors/") || f.path.starts_with("runtime/")))
-      return {};
-    auto line = f.lines[at];
-    if (line.starts_with(" ") && line.find("//") == std::string::npos &&
-        line.find(';') == std::string::npos && at + 1 < f.lines.size())
-      line += f.lines[at + 1];  // a declaration that was broken
-    std::smatch m;
-    if (!std::regex_match(line, m, member)) return {};
-    return fs::path{f.path}.stem().string() + "::" + m[1].str();
+  // Code without comments, literals and directives, line by line.
+  static std::string bare(const file& f) {
+    std::string out, raw_end;
+    for (const auto& line : f.lines) {
+      std::size_t i = 0;
+      if (!raw_end.empty()) {
+        i = line.find(raw_end);
+        if (i != std::string::npos) i += std::exchange(raw_end, {}).size();
+      } else if (line.starts_with('#')) {
+        i = line.size();
+      }
+      while (i < line.size()) {
+        const char c = line[i];
+        if (line.compare(i, 2, "//") == 0) break;
+        if (line.compare(i, 2, "R\"") == 0) {
+          const auto begin = line.find('(', i);
+          raw_end = ')' + line.substr(i + 2, begin - i - 2) + '"';
+          const auto end = line.find(raw_end, begin);
+          if (end == std::string::npos) break;
+          i = end + std::exchange(raw_end, {}).size();
+        } else if (c == '"' || (c == '\'' && (i == 0 || std::isalnum(line[i - 1]) == 0))) {
+          for (++i; i < line.size() && line[i] != c; ++i)
+            if (line[i] == '\\') ++i;
+          ++i;
+        } else {
+          out += c;
+          ++i;
+        }
+      }
+      out += '\n';
+    }
+    return out;
   }
 
-  static std::vector<std::string> containers_named(const std::string& line) {
-    static const std::regex name{R"re(`(\w+::\w+_)`)re"};
+  // The containers that classes and structures keep, however deep they stand, as FILE::MEMBER and with the lines where their
+  // declarations end. What an actor or a machine of ours keeps can be filled from outside, or somebody must say why not. A
+  // container is known by the end of its type's name; an alias of one, by its declaration in the same file.
+  static std::vector<std::pair<std::size_t, std::string>> containers_of(const file& f) {
+    std::vector<std::pair<std::size_t, std::string>> found;
+    if (!is_cpp(f.path) || !(f.path.starts_with("actors/") || f.path.starts_with("runtime/")))
+      return found;
+    const auto text = bare(f);
+    const std::string ends = "map|set|list|vector|deque|queue|known_for|known_by_owner";
+    const std::regex alias{R"re(using\s+(\w+)\s*=\s*[\w:]*(?:)re" + ends + R"re()<)re"};
+    auto types = "[\\w:]*(?:" + ends + ")";
+    for (std::sregex_iterator m{text.begin(), text.end(), alias}, last; m != last; ++m)
+      types += "|" + (*m)[1].str();
+    const std::regex member{
+        R"re(^\s*(?:(?:public|private|protected):)?\s*(?:mutable\s+)?(?:(?:std::)?array<\s*)?(?:)re" +
+        types + R"re()\s*(?:<[^;]*>)?(?:,\s*\w+>)?\s+(\w+)\s*(?:=[\s\S]*)?$)re"};
+    static const std::regex opens_class{
+        R"re((?:^|[\s>])(?:struct|class)\s+[\w:]+(?:<[^{}()]*>)?\s*(?:final\s*)?(?::[^:(][^(]*)?$)re"};
+    // What each open brace belongs to: a class, or else what was written before it.
+    std::vector<std::pair<bool, std::string>> open;
+    std::string statement;
+    std::size_t line = 0;
+    for (const char c : text) {
+      if (c == '\n') ++line;
+      if (c == '{') {
+        const bool is_class = std::regex_search(statement, opens_class);
+        open.emplace_back(is_class, is_class ? std::string{} : std::exchange(statement, {}));
+        statement.clear();
+      } else if (c == '}') {
+        statement.clear();
+        if (open.empty()) continue;
+        auto [was_class, before] = std::move(open.back());
+        open.pop_back();
+        // A member's initial value; the end of a function otherwise.
+        if (!was_class && !open.empty() && open.back().first &&
+            before.find('(') == std::string::npos)
+          statement = std::move(before);
+      } else if (c == ';') {
+        std::smatch m;
+        if (!open.empty() && open.back().first && std::regex_match(statement, m, member))
+          found.emplace_back(line, fs::path{f.path}.stem().string() + "::" + m[1].str());
+        statement.clear();
+      } else {
+        statement += c;
+      }
+    }
+    return found;
+  }
+
+  static std::vector<std::string> containers_named(std::string_view text, bool all) {
+    static const std::regex name{R"re(`(\w+::\w+)`)re"};
     std::vector<std::string> out;
+    const std::string line{text};
     for (std::sregex_iterator m{line.begin(), line.end(), name}, last; m != last; ++m)
-      out.push_back((*m)[1]);
+      if (all || (*m)[1].str().ends_with('_')) out.push_back((*m)[1]);
     return out;
   }
 
@@ -158,7 +250,10 @@ private:
     static const std::regex option{R"re(`(?:(\w+)::)?(\w+ = [^`]+)`)re"};
     static const std::regex test{R"re("([^"]+)")re"};
     const auto& line = f.lines[at];
-    if (!line.starts_with("| ")) return;
+    if (!line.starts_with("| ")) {
+      of_containers_ = false;
+      return;
+    }
     for (std::sregex_iterator m{line.begin(), line.end(), option}, last; m != last; ++m) {
       const auto declared = without_blanks({{}, {(*m)[2].str() + ';'}});
       const auto owner = (*m)[1].matched ? "struct" + (*m)[1].str() + '{' : std::string{};
@@ -178,7 +273,9 @@ private:
       if (tests_.find(name) == std::string::npos)
         report(f, at, "names the test " + m->str() + ", which is not there");
     }
-    for (const auto& name : containers_named(line))
+    if (at >= 2 && f.lines[at - 2].starts_with("| containers ")) of_containers_ = true;
+    for (const auto& name :
+         containers_named(std::string_view{line}.substr(0, line.find('|', 2)), of_containers_))
       if (!containers_.contains(name))
         report(f, at, "names the container " + name + ", which is not there");
   }
@@ -219,9 +316,11 @@ private:
   std::map<std::string, int> heights_;
   std::set<std::string> documents_;
   std::vector<std::string> smallest_;
+  std::vector<std::string> entries_;  ///< the lines that name the end-to-end suites
   std::vector<std::string> sources_;  ///< without blanks
   std::string tests_;
   std::set<std::string> containers_;  ///< that classes keep
+  bool of_containers_ = false;        ///< the table that is being read
   std::set<std::string> bounded_;     ///< of which a table says what bounds them
   std::vector<finding> found_;
 };
@@ -271,6 +370,15 @@ bool rules_can_see() {
       {"docs/names/reliability.md", "| `kept::gone_` | 1 |\n"},
       {"actors/nuncio/filled.hpp", "// a\nclass filled {\n  std::vector<int> all_;\n};\n"},
       {"runtime/nuncio/c.hpp", "// a\nclass c {\n  some_map of_\n      {};\n};\n"},
+      {"runtime/nuncio/d.cpp",
+       "// a\nvoid f() {\n  std::vector<int> local;\n}\nstruct d::impl {\n  void g() {\n    "
+       "std::list<int> here;\n  }\n"
+       "  using all = std::map<int, int>;\n  struct inner {\n    all nested;\n  };\n};\n"},
+      {"runtime/nuncio/e.hpp",
+       "// a\nstruct e final : base<int> {\n  std::array<std::list<int>, 2> both;\n};\n"},
+      {"tests/end_to_end/a.test.cpp", "// a\nTEST_SUITE_BEGIN(\"unlisted\");\n"},
+      {"tests/end_to_end/b.test.cpp",
+       "// a\nTEST_SUITE_BEGIN(\"bystanders\");\nTEST_CASE(\"a\") {}\n"},
       {"README.md", "```cpp\nint main() { return 1; }\n```\n"}};
   std::vector<file> files;
   const auto add = [&](const std::string& path, const std::string& text) {
@@ -286,6 +394,10 @@ bool rules_can_see() {
   add("runtime/nuncio/kept.hpp",
       "// a\nclass kept {\n  std::map<int, int>\n      more_;\n  std::map<int, int>::iterator "
       "at_;\n};\n");
+  add("tests/end_to_end/CMakeLists.txt",
+      "set(suites basics unlisted.test)\nset(more bystanders)\n");
+  add("tests/end_to_end/basics.test.cpp",
+      "// a\nTEST_SUITE_BEGIN(\"basics\");\nTEST_CASE(\"a\") {}\n");
   add("actors/nuncio/good.cpp",
       std::string{"// a\n#include <caf/all.hpp>\n#include <nuncio/above.hpp>\n// TO"} +
           "DO #7: more\n");
@@ -293,7 +405,7 @@ bool rules_can_see() {
   rules all{files};
   bool good = true;
   for (std::size_t i = 0; i < files.size(); ++i) {
-    const std::size_t wanted = i < 7 ? 0 : 1;
+    const std::size_t wanted = i < 9 ? 0 : 1;
     const auto found = all.check(files[i]);
     if (found.size() == wanted) continue;
     std::fprintf(

@@ -1,0 +1,146 @@
+// What is known for a time of ids that somebody owns, as known_for keeps it of others; no owner's crowd costs another's. Pure.
+// An owner may keep as much as it leaves free to the others; what it has no room for is missing of that owner alone.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <list>
+#include <nuncio/clock.hpp>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+namespace nuncio {
+
+template <class Owner, class Id, class Value>
+class known_by_owner {
+public:
+  /// What one takes: a node of the list and one of the table, with their share of its buckets.
+  static constexpr std::size_t entry_bytes = 2 * sizeof(Id) + sizeof(Value) + 112;
+  /// What its owner takes besides, and that something is missing of it.
+  static constexpr std::size_t owner_bytes = 2 * sizeof(Owner) + 104;
+
+  /// @param worth  how long anything is worth knowing
+  known_by_owner(duration worth, std::size_t bytes_max) : worth_(worth), bytes_max_(bytes_max) {}
+
+  /// `id`, which is `owner`'s, is known from now on, or anew.
+  /// @returns false without room for it: the others are worth no less
+  bool add(const Owner& owner, const Id& id, Value value, time_point now) {
+    expire(now);
+    static_cast<void>(take(id));
+    const auto until = now + worth_;
+    auto& of = *owners_.try_emplace(owner).first;
+    const auto own = bytes_of(of.second) + entry_bytes;
+    const auto others = bytes() - bytes_of(of.second);
+    if (others + 2 * own > bytes_max_) {
+      miss(of, until);
+      return false;
+    }
+    ++of.second.entries;
+    order_.push_back({until, id});
+    entries_.try_emplace(id, entry{std::move(value), std::prev(order_.end()), &of});
+    return true;
+  }
+
+  /// Null if nothing is known of `id`.
+  [[nodiscard]] Value* find(const Id& id) {
+    const auto at = entries_.find(id);
+    return at == entries_.end() ? nullptr : &at->second.value;
+  }
+
+  /// Forgets `id`. @returns what was known
+  std::optional<Value> take(const Id& id) {
+    const auto at = entries_.find(id);
+    if (at == entries_.end()) return std::nullopt;
+    std::optional<Value> out{std::move(at->second.value)};
+    order_.erase(at->second.place);
+    erase(at);
+    return out;
+  }
+
+  void expire(time_point now) {
+    while (!order_.empty() && order_.front().first <= now) {
+      erase(entries_.find(order_.front().second));
+      order_.pop_front();
+    }
+    while (!missing_.empty() && missing_.front().first <= now) {
+      auto& of = *missing_.front().second;
+      missing_.pop_front();
+      auto& until = of.second.incomplete_until;
+      if (*until > now) {
+        missing_.emplace_back(*until, &of);
+        continue;
+      }
+      until.reset();
+      drop_if_idle(of);
+    }
+    if (incomplete_until_ && *incomplete_until_ <= now) incomplete_until_.reset();
+  }
+
+  /// Whether there was no room for one of `owner`'s that may still be spoken of.
+  [[nodiscard]] bool incomplete(const Owner& owner, time_point now) const {
+    if (incomplete_until_ && *incomplete_until_ > now) return true;
+    const auto of = owners_.find(owner);
+    if (of == owners_.end()) return false;
+    const auto& until = of->second.incomplete_until;
+    return until && *until > now;
+  }
+
+  [[nodiscard]] std::size_t size() const { return entries_.size(); }
+
+  /// Counted for all that is kept.
+  [[nodiscard]] std::size_t bytes() const {
+    return entries_.size() * entry_bytes + owners_.size() * owner_bytes;
+  }
+
+private:
+  struct owned {
+    std::size_t entries = 0;
+    std::optional<time_point> incomplete_until;
+  };
+
+  using owner_map = std::unordered_map<Owner, owned>;
+  using node = typename owner_map::value_type;
+  using places = std::list<std::pair<time_point, Id>>;
+
+  struct entry {
+    Value value;
+    typename places::iterator place;
+    node* of;
+  };
+
+  using entry_map = std::unordered_map<Id, entry>;
+
+  static std::size_t bytes_of(const owned& x) { return owner_bytes + x.entries * entry_bytes; }
+
+  // Where there is no room to know it of that owner, it may be anybody's.
+  void miss(node& of, time_point until) {
+    if (bytes() > bytes_max_) {
+      incomplete_until_ = until;
+      return drop_if_idle(of);
+    }
+    if (!std::exchange(of.second.incomplete_until, until)) missing_.emplace_back(until, &of);
+  }
+
+  void erase(typename entry_map::iterator at) {
+    auto& of = *at->second.of;
+    entries_.erase(at);
+    --of.second.entries;
+    drop_if_idle(of);
+  }
+
+  void drop_if_idle(node& of) {
+    if (of.second.entries == 0 && !of.second.incomplete_until)
+      owners_.erase(owners_.find(of.first));
+  }
+
+  duration worth_;
+  std::size_t bytes_max_;
+  owner_map owners_;
+  places order_;  ///< that is worth knowing for the shortest time first
+  entry_map entries_;
+  std::deque<std::pair<time_point, node*>> missing_;  ///< each that is incomplete, once
+  std::optional<time_point> incomplete_until_;
+};
+
+}  // namespace nuncio
