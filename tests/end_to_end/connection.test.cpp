@@ -1,6 +1,9 @@
 // What a host may be told of its links and of how its actors run, against an engine.
+#include <future>
 #include <nuncio/host.hpp>
 #include <set>
+#include <thread>
+#include <vector>
 
 #include "fixture.hpp"
 
@@ -34,6 +37,40 @@ TEST_CASE("a host of three links: the engine spreads actors over its envoys, and
   for (const auto& id : ids) CHECK(client.get(id, "/request/count").status == 200);
   CHECK(next.factory_calls() == ids.size());
   next.abort();
+}
+
+TEST_CASE(
+    "1.1: a host whose ingress is held up for seconds keeps its connection, and hears it all") {
+  auto& engine = shared_engine();
+  const auto pool = new_pool();
+  const pool_client client{engine, pool};
+  std::promise<void> held, free;
+  auto go_on = free.get_future();
+  bool once = false;
+  test_host host{
+      {.endpoint = engine.endpoint(), .pool = pool, .on_log = [&](std::string_view message) {
+         // What says this is ingress.
+         if (message != "an actor failed" || std::exchange(once, true)) return;
+         held.set_value();
+         go_on.wait();
+       }}};
+  REQUIRE(host.await_ready());
+  const auto id = client.create_running("counter");
+  const auto before = host.stats();
+  must(client.create({.name = "thrower"}));
+  REQUIRE(held.get_future().wait_for(20s) == std::future_status::ready);
+  std::vector<std::future<int>> answers;
+  for (int i = 0; i < 20; ++i)
+    answers.push_back(std::async(
+        std::launch::async, [&] { return client.post(id, "/request/increment").status; }));
+  std::this_thread::sleep_for(3s);
+  for (auto& x : answers) CHECK(x.wait_for(0s) == std::future_status::timeout);
+  free.set_value();
+  for (auto& x : answers) CHECK(x.get() == 200);
+  CHECK(client.get(id, "/request/count").body == "20");
+  CHECK(host.stats().link.connections == before.link.connections);
+  CHECK(host.stats().ingress.requests == before.ingress.requests + 21);
+  host.abort();
 }
 
 TEST_CASE("a host speaks what the engine says that it speaks") {

@@ -1,4 +1,7 @@
 // However an actor ends, only destroy() destroys it: afterwards the same id answers again.
+#include <algorithm>
+#include <cstdint>
+
 #include "fixture.hpp"
 
 namespace nuncio::e2e {
@@ -59,6 +62,29 @@ TEST_CASE("a factory that throws: crashed, its text in the log; other actors are
   CHECK_FALSE(crashed.destroyed);
   CHECK(x.client.get(other, "/request/count").status == 200);
   CHECK(x.backlog_drains());
+}
+
+TEST_CASE(
+    "3.6: an actor that can't start is tried again more and more slowly, and said once a while") {
+  hosted_pool x;
+  const auto id = must(x.client.create({.name = "thrower"})).id;
+  const auto from = std::chrono::steady_clock::now();
+  // Who asks for it wakes it each time.
+  while (std::chrono::steady_clock::now() - from < 5s) {
+    const auto reply = x.client.request(id, "GET", "/");
+    REQUIRE(reply);
+    CHECK(reply->status >= 500);
+  }
+  const auto took = std::chrono::steady_clock::now() - from;
+  const auto seen = x.host->stats().ingress;
+  const auto log = x.host->log();
+  INFO(log);
+  // 0.1 s after the first, and twice as long with each up to two seconds: no more than six in the first five seconds.
+  const auto most = 6 + static_cast<std::uint64_t>(took / 2s);
+  CHECK(seen.starts > 1);
+  CHECK(seen.actors_failed <= most);
+  CHECK(seen.starts <= most + 1);
+  CHECK(static_cast<std::uint64_t>(std::count(log.begin(), log.end(), '\n')) <= 3 * most);
 }
 
 TEST_CASE("a name that nobody serves: crashed, and the error names it") {

@@ -218,6 +218,24 @@ TEST_CASE_FIXTURE(
   CHECK(backlog_drains());
 }
 
+TEST_CASE_FIXTURE(
+    hosted_pool, "4.2: an alarm at the beginning of time comes at once, one at its end never") {
+  const auto id = client.create_running("timeless");
+  const auto connections = host->stats().link.connections;
+  for (int i = 1; i <= 2; ++i) {
+    CHECK(client.post(id, "/max").status == 200);
+    CHECK(client.post(id, "/min").status == 200);
+    CHECK(await([&] { return client.get(id, "/").body == fmt::format("{} 1", i); }));
+  }
+  CHECK(client.post(id, "/max").body == "2 1");
+  CHECK(client.post(id, "/sleep").body == "2 1");
+  CHECK(client.await_sleeping(id).sleeping);
+  CHECK(client.get(id, "/").body == "0 2");
+  CHECK(client.post(id, "/min").status == 200);
+  CHECK(await([&] { return client.get(id, "/").body == "1 2"; }));
+  CHECK(host->stats().link.connections == connections);
+}
+
 TEST_SUITE_END();
 
 }  // namespace nuncio::e2e

@@ -98,6 +98,26 @@ caf::behavior late(caf::stateful_actor<late_state, engine_actor>* self) {
   }};
 }
 
+struct timeless_state {
+  int alarms = 0;
+};
+
+caf::behavior timeless(caf::stateful_actor<timeless_state, engine_actor>* self) {
+  return {
+      [self](const http_request& r) {
+        using time = std::chrono::system_clock::time_point;
+        const auto path = r.path_only();
+        if (path == "/min") self->set_alarm(time::min());
+        if (path == "/max") self->set_alarm(time::max());
+        if (path == "/sleep") self->sleep();
+        return http_response{
+            .status = 200,
+            .headers = {},
+            .body = fmt::format("{} {}", self->state.alarms, self->start().self.generation)};
+      },
+      [self](const alarm_due&) { ++self->state.alarms; }};
+}
+
 }  // namespace
 
 void serve_life_actors(host& to) {
@@ -113,6 +133,7 @@ void serve_life_actors(host& to) {
       listener);
   to.serve(serve_options{.name = "gate", .detached = true}, gate);
   to.serve("late", late);
+  to.serve("timeless", timeless);
 }
 
 std::vector<std::string> stops_told(const std::string& actor_id) {

@@ -8,6 +8,9 @@
 // answer, and anything else's: the generation.
 //
 // late: its start waits for storage. Every request: which of this instance's it is, and the generation.
+//
+// timeless: POST /min and /max set an alarm at the ends of time, POST /sleep sleeps. Every answer: how many alarms have come to
+// this instance, and the generation.
 #pragma once
 
 #include <string>

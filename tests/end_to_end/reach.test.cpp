@@ -5,6 +5,7 @@
 #include <set>
 
 #include "fixture.hpp"
+#include "raw_client.hpp"
 
 namespace nuncio::e2e {
 namespace {
@@ -253,6 +254,47 @@ TEST_CASE("many calls at once are all answered, over a bounded number of connect
         [&](const http_response& r) { good += r.status == 200 ? 1 : 0; }, caf::after(20s) >> [] {});
   CHECK(good == 100);
   CHECK(body_of(x.ask<http_response>(call_actor{.id = id, .path = "/n"}).must()) == "100");
+}
+
+TEST_CASE("5.1: no engine resolves a path that goes up, and no call of an actor has one") {
+  reach x;
+  const auto id = x.over_http.create_running("outside");
+  const auto arrives = [](const std::string& path) { return "no route for GET " + path + '\n'; };
+  // As a client asks that resolves nothing itself.
+  const auto seen_by_actor = [&](const std::string& path) {
+    raw_client out{x.engine.port()};
+    CHECK(out.send(request_head("GET", "/gateway/" + id + path)));
+    return out.await("\r\n\r\n") && out.await(arrives(path));
+  };
+  for (const std::string up :
+       {"..",
+        ".",
+        "%2e%2e",
+        "%2E%2e",
+        ".%2e",
+        "%2e",
+        "..%2f..",
+        "%2e%2e%2F",
+        "..%5c",
+        "%5C..%5c",
+        "..;",
+        "..;x=1",
+        "..%3b"}) {
+    CAPTURE(up);
+    for (const auto& path : {"/request/" + up + '/' + up + "/actors", "/request/a/" + up}) {
+      CHECK(seen_by_actor(path));
+      const auto refused = x.ask<http_response>(call_actor{.id = id, .path = path}).failure();
+      CHECK(refused.code == errc::invalid_argument);
+    }
+  }
+  for (const std::string plain :
+       {"...", "%252e%252e", "%252e%252e%252f", "%c0%ae%c0%ae", "..%00", "..a"}) {
+    CAPTURE(plain);
+    const auto path = "/request/" + plain + '/' + plain + "/actors";
+    CHECK(seen_by_actor(path));
+    CHECK(
+        body_of(x.ask<http_response>(call_actor{.id = id, .path = path}).must()) == arrives(path));
+  }
 }
 
 TEST_CASE("a call has its limit, and what can't be reached says why") {

@@ -252,9 +252,10 @@ struct test_host::impl {
     out.token = std::move(setup.token);
     out.token_from = std::move(setup.token_from);
     out.policy = setup.policy;
-    out.log = [log = log](
+    out.log = [log = log, on_log = std::move(setup.on_log)](
                   log_level level, std::string_view message, std::span<const log_field> fields) {
       log->write(level, message, fields);
+      if (on_log) on_log(message);
     };
     out.on_ready = [this] {
       {

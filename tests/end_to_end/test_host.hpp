@@ -15,6 +15,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <nuncio/connection_policy.hpp>
 #include <nuncio/counters.hpp>
@@ -23,6 +24,7 @@
 #include <nuncio/token_source.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace caf {
 class actor_system;
@@ -54,6 +56,8 @@ struct host_setup {
   std::string token{};
   token_source token_from{};
   connection_policy_options policy{};
+  std::function<void(std::string_view message)>
+      on_log{};  ///< on the thread that logs, which waits for it
 };
 
 /// A host of the same actors as the whole of a process, to be killed: prints "ready" and runs until then.
