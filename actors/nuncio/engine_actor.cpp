@@ -213,6 +213,13 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
     return invoke_message_result::consumed;
   }
   auto& content = x.content();
+  // What CAF skips while an answer is awaited it takes up again with the next message of the same priority, which for this one
+  // need never come.
+  if (content.match_elements<caf::exit_msg>() &&
+      content.get_as<caf::exit_msg>(0).reason == caf::exit_reason::kill) {
+    quit(caf::exit_reason::kill);
+    return invoke_message_result::consumed;
+  }
   if (content.match_elements<internal::launch>()) return invoke_message_result::consumed;
   if (content.match_elements<internal::attempt_cancelled>()) {
     handle_cancelled(content.get_as<internal::attempt_cancelled>(0));

@@ -644,6 +644,14 @@ void ingress::count_failure(instance& x, state from) {
   if (!x.used) starts_.handle_failed(x.who.actor, options_.now());
 }
 
+// A request has come for a newer generation. `x` may be gone afterwards.
+void ingress::supersede(instance& x, std::uint32_t newer) {
+  const auto who = x.who;
+  say(internal::superseded{
+      who.actor, newer});  // or its events are kept until the newer one's Start comes
+  apply(who, input::superseded, "a newer generation exists");
+}
+
 void ingress::finish(instance& x) {
   const auto at = slots_.find(x.who.actor);
   auto& place = at->second;

@@ -345,6 +345,7 @@ private:
   static bool takes_requests(const instance& x);
   instance* find(const actor_ref& who);
   instance* newest(const actor_id& actor);
+  void supersede(instance& x, std::uint32_t newer);
   void apply(const actor_ref& who, lifecycle::input input, std::string why = {});
   void apply(instance& x, lifecycle::input input, std::string why = {});
   void apply_to_all(lifecycle::input input, const std::string& why);

@@ -26,7 +26,7 @@ void ingress::handle_socket_open(
   auto* to = newest(open.actor_id);
   if (to != nullptr && open.actor_generation) {
     if (*open.actor_generation > to->who.generation)  // I11
-      apply(actor_ref{to->who}, input::superseded, "a newer generation exists");
+      supersede(*to, *open.actor_generation);
     to = find({open.actor_id, *open.actor_generation});
   }
   if (to == nullptr || !takes_requests(*to) || told_to_stop(*to)) {

@@ -191,7 +191,7 @@ void ingress::handle_request_start(
   if (to != nullptr && start.actor_generation) {
     // I11: a request for a newer generation ends the older instance; its Start is on the way.
     if (*start.actor_generation > to->who.generation)
-      apply(actor_ref{to->who}, input::superseded, "a newer generation exists");
+      supersede(*to, *start.actor_generation);
     to = find({start.actor_id, *start.actor_generation});
   }
   auto how = options_.http;

@@ -97,6 +97,20 @@ TEST_CASE_FIXTURE(fixture, "a Stop for a queued generation") {
   CHECK(host.log_text().find("can't happen") == std::string::npos);
 }
 
+TEST_CASE_FIXTURE(
+    fixture,
+    "I9 bounded: what an instance has said is forgotten when a request ends it for a newer one") {
+  const auto b = instance_of("b");
+  host.start_accepted(a);
+  host.start_accepted(b);
+  CHECK(host.events().actors == 2);
+  host.request(instance_of("a", 2), 1);
+  protocol::to_envoy_web_socket_open open{b.actor, 2, text{"/"}, {}};
+  host.deliver(sim_host::tunnel(2, 0, std::move(open)));
+  CHECK(host.stats().instances == 0);
+  CHECK(host.events().actors == 0);
+}
+
 TEST_CASE_FIXTURE(fixture, "I11 generations: a Stop for a newer one than is known ends the older") {
   host.start_accepted(a);
   host.clear();

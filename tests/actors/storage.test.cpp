@@ -39,6 +39,11 @@ caf::behavior keeper(engine_actor* self, std::shared_ptr<strings> told) {
       self->kv().get("k").await([=](std::optional<bytes>) { told->push_back("awaited"); });
       return ok("");
     }
+    if (path == "/patient") {
+      self->kv().get("k").await(
+          [](std::optional<bytes>) {}, [=](const caf::error&) { told->push_back("failed"); });
+      return ok("");
+    }
     if (path.starts_with("/put/"))
       return self->kv().put(path.substr(5), r.body).answer([] { return ok("put"); });
     if (path == "/turn") {
@@ -357,6 +362,15 @@ TEST_CASE_FIXTURE(fixture, "limits are checked before anything is sent") {
   CHECK(
       host.lines().back() ==
       "2 #0 500 hidden: a key of 2047 bytes: at most 2046; it was not sent\n");
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "I14 single writer: an actor that awaits its storage ends at once as any other") {
+  host.request(a, 1, "GET", "/patient");
+  host.request(a, 2, "GET", "/nothing");
+  host.to_ingress(internal::lease_ended{});
+  CHECK(host.stats().instances == 0);
+  CHECK(told->empty());
 }
 
 TEST_CASE_FIXTURE(fixture, "await handles nothing else before the answer") {

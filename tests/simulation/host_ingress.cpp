@@ -136,8 +136,10 @@ void host_model::request(const protocol::to_envoy_request_start& start) {
   const auto at = slots_.find(start.actor_id);
   if (at == slots_.end()) return;
   auto* to = at->second.next ? at->second.next.get() : at->second.current.get();
-  if (*start.actor_generation > to->who.generation)
+  if (*start.actor_generation > to->who.generation) {
+    said_.emplace_back(said_superseded{start.actor_id, *start.actor_generation});
     apply(actor_ref{to->who}, input::superseded, "a newer generation exists");
+  }
   to = find({start.actor_id, *start.actor_generation});
   if (to == nullptr || to->state == state::ending || to->state == state::ending_silently ||
       !lifecycle::has_actor(to->state))
