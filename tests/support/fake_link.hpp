@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <nuncio/codec.hpp>
 #include <nuncio/link_port.hpp>
 #include <optional>
 #include <utility>
@@ -22,6 +23,8 @@ public:
   bool record = true;  ///< false: only count, for tests that look at the heap
   std::uint64_t frames = 0;
   epoch connection = 0;  ///< 0 while down
+  std::uint16_t version =
+      wire::version_max;  ///< a storage request that it does not have is refused
   bool room_for_bodies = true;
   bool auto_written = true;                   ///< false: nothing is ever reported as written
   std::optional<failure> refuse_tunnel;       ///< what sending a tunnel message gives
@@ -56,6 +59,8 @@ public:
       return failure{errc::link_lost, "the connection is over"};
     if (!gate->open) return failure{errc::cancelled, "the instance has ended"};
     if (refuse_storage) return *refuse_storage;
+    if (version != wire::version_max)
+      if (const auto encoded = protocol::encode(request, version); !encoded) return encoded.error();
     ++frames;
     if (record) sent.push_back({on, request});
     return {};

@@ -1,11 +1,12 @@
-// The engine's storage as far as the actor suite needs it: KV, and the SQL that persistent_actor keeps its state with.
-// Answers what a sim_host has sent. For tests on one thread.
+// The engine's storage of one actor as far as tests of actors need it: KV, the SQL that persistent_actor keeps its state with,
+// and pages. Answers what a sim_host has sent. For tests on one thread.
 #pragma once
 
 #include <deque>
 #include <map>
 #include <string>
 
+#include "support/page_store.hpp"
 #include "support/sim_host.hpp"
 
 namespace nuncio::test {
@@ -14,6 +15,7 @@ class fake_store {
 public:
   std::map<std::string, std::string> content;
   std::optional<std::vector<bytes>> table;  ///< _nuncio_state
+  store pages;
   std::size_t answered = 0;
   bool silent = false;                        ///< answers nothing
   std::size_t lists = 0;                      ///< that were asked for
@@ -30,9 +32,13 @@ public:
   bool process(const sim_host& host) {
     const auto* request = host.next_storage_request(seen_);
     if (request == nullptr) return false;
-    answers_.push_back(
-        std::visit([this](const auto& x) -> protocol::to_envoy { return answer_to(x); }, *request));
+    answers_.push_back(carry_out(*request));
     return true;
+  }
+
+  /// Carries out one request, and what the engine says to it.
+  protocol::to_envoy carry_out(const protocol::to_rivet& request) {
+    return std::visit([this](const auto& x) { return answer_to(x); }, request);
   }
 
   /// Gives the next answer, if there is one.
@@ -74,11 +80,14 @@ private:
   }
 
   protocol::to_envoy answer_to(const protocol::to_rivet_sqlite_execute_batch_request& x) {
-    table.emplace();
     for (const auto& each : x.data.statements) {
       const auto statement = each.sql.view();
+      if (statement.find("_nuncio_state") == std::string_view::npos) continue;
       const auto from = statement.find("x'");
-      if (from == std::string_view::npos) continue;
+      if (from == std::string_view::npos) {
+        table.emplace();
+        continue;
+      }
       const auto until = statement.rfind('\'');
       std::string part;
       for (auto i = from + 2; i < until; i += 2)
@@ -90,9 +99,53 @@ private:
     return protocol::to_envoy_sqlite_execute_batch_response{x.request_id, std::move(out)};
   }
 
+  static protocol::to_envoy answer_to(const protocol::to_rivet_sqlite_exec_request& x) {
+    return protocol::to_envoy_sqlite_exec_response{x.request_id, protocol::sqlite_exec_ok{}};
+  }
+
+  protocol::to_envoy answer_to(const protocol::to_rivet_sqlite_get_pages_request& x) {
+    return paged<protocol::to_envoy_sqlite_get_pages_response, protocol::sqlite_get_pages_ok>(x);
+  }
+
+  protocol::to_envoy answer_to(const protocol::to_rivet_sqlite_commit_request& x) {
+    return paged<protocol::to_envoy_sqlite_commit_response, protocol::sqlite_commit_ok>(x);
+  }
+
+  protocol::to_envoy answer_to(const protocol::to_rivet_sqlite_commit_stage_begin_request& x) {
+    return paged<
+        protocol::to_envoy_sqlite_commit_stage_begin_response,
+        protocol::sqlite_commit_stage_begin_ok>(x);
+  }
+
+  protocol::to_envoy answer_to(const protocol::to_rivet_sqlite_commit_stage_segment_request& x) {
+    return paged<
+        protocol::to_envoy_sqlite_commit_stage_segment_response,
+        protocol::sqlite_commit_stage_segment_ok>(x);
+  }
+
+  protocol::to_envoy answer_to(const protocol::to_rivet_sqlite_commit_finalize_request& x) {
+    return paged<
+        protocol::to_envoy_sqlite_commit_finalize_response,
+        protocol::sqlite_commit_finalize_ok>(x);
+  }
+
   template <class T>
   protocol::to_envoy answer_to(const T&) {
     throw std::logic_error{"a request that fake_store does not know"};
+  }
+
+  template <class Response, class Ok, class Request>
+  protocol::to_envoy paged(const Request& x) {
+    const auto got = pages(storage_call{x.data});
+    if (const auto* done = std::get_if<storage_answer>(&got))
+      return Response{x.request_id, std::get<Ok>(*done)};
+    const auto& why = std::get<storage_failure>(got);
+    const std::string_view code{why.engine_code};
+    const auto slash = code.find('/');
+    return Response{
+        x.request_id,
+        protocol::sqlite_error_response{
+            text{code.substr(0, slash)}, text{code.substr(slash + 1)}, text{why.message}}};
   }
 
   protocol::kv_response_data answer(const protocol::kv_request_data& what) {
@@ -104,6 +157,16 @@ private:
     if (const auto* gone = std::get_if<protocol::kv_delete_request>(&what)) {
       for (const auto& key : gone->keys) content.erase(std::string{key.view()});
       return protocol::kv_delete_response{};
+    }
+    if (const auto* range = std::get_if<protocol::kv_delete_range_request>(&what)) {
+      std::erase_if(content, [&](const auto& each) {
+        return each.first >= range->start.view() && each.first < range->end.view();
+      });
+      return protocol::kv_delete_response{};
+    }
+    if (std::holds_alternative<protocol::kv_drop_request>(what)) {
+      content.clear();
+      return protocol::kv_drop_response{};
     }
     if (const auto* get = std::get_if<protocol::kv_get_request>(&what)) {
       protocol::kv_get_response out;

@@ -52,7 +52,7 @@ struct store {
     for (const auto& x : dirty) {
       CHECK(x.pgno != 0);
       CHECK(x.bytes.size() == sqlite_pages::page_bytes);
-      const auto once =
+      [[maybe_unused]] const auto once =
           out.emplace(x.pgno, std::vector<std::uint8_t>(x.bytes.begin(), x.bytes.end())).second;
       CHECK(once);
     }

@@ -150,24 +150,33 @@ public:
     settle();
   }
 
-  /// As deliver, without running anything.
-  void batch(std::vector<protocol::to_envoy> messages) {
-    if (messages.size() == 1 && answers_storage(messages.front()))
-      return caf::anon_send(storage_, internal::storage_inbound{std::move(messages), 100});
-    caf::anon_send(ingress_, inbound_batch{epoch_, term, std::move(messages), 100, sim.now()});
+  /// As deliver, without running anything. `head`: of a message before them that the link could not take.
+  void batch(
+      std::vector<protocol::to_envoy> messages, std::optional<protocol::to_envoy> head = {}) {
+    const auto to_storage = head               ? answers_storage(*head)
+                            : messages.empty() ? false
+                                               : answers_storage(messages.front());
+    if (to_storage)
+      return caf::anon_send(
+          storage_, internal::storage_inbound{std::move(messages), 100, std::move(head)});
+    caf::anon_send(
+        ingress_,
+        inbound_batch{epoch_, term, std::move(messages), 100, sim.now(), std::move(head)});
+  }
+
+  /// What the link hands on of a message that begins like this one and is too long.
+  static protocol::to_envoy head_of(
+      const protocol::to_envoy& message, std::uint16_t version = wire::version_max) {
+    const auto raw = protocol::encode(message, version);
+    auto head = protocol::decode_head(
+        std::span{*raw}.first(std::min(raw->size(), protocol::head_bytes)), version);
+    REQUIRE(head.ok());
+    return std::move(*head);
   }
 
   /// The link could not take a message that begins like this one: the actors get its head, and then `after`.
   void too_long(const protocol::to_envoy& message, std::vector<protocol::to_envoy> after = {}) {
-    const auto raw = protocol::encode(message, wire::version_max);
-    auto head = protocol::decode_head(
-        std::span{*raw}.first(std::min(raw->size(), protocol::head_bytes)), wire::version_max);
-    REQUIRE(head.ok());
-    if (answers_storage(*head))
-      caf::anon_send(storage_, internal::storage_inbound{std::move(after), 0, std::move(*head)});
-    else
-      caf::anon_send(
-          ingress_, inbound_batch{epoch_, term, std::move(after), 0, sim.now(), std::move(*head)});
+    batch(std::move(after), head_of(message));
     settle();
   }
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <caf/actor_addr.hpp>
 #include <map>
+#include <nuncio/counters.hpp>
 #include <nuncio/factory.hpp>
 #include <string_view>
 
@@ -20,7 +21,9 @@ inline constexpr std::array<const char*, 7> guest_orders{
 /// Who is there, and who is told of it. Outlives the actors.
 struct guest_book {
   judge* of;
+  const counters* counts;
   std::map<actor_ref, caf::actor_addr> present{};
+  bool store_is_honest = true;  ///< storage has done what it said, and said what it has
 };
 
 /// All of the above.

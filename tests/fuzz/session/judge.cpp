@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 namespace nuncio::fuzz {
 
@@ -18,31 +19,46 @@ void judge::handle_connection(epoch connection) {
   connection_ = connection;
   owed_.clear();
   held_back_.clear();
+  delivered_now_.clear();
+}
+
+void judge::owe(owed_acks& to, const actor_ref& who, const owed_ack& what) {
+  const auto [known, made] = to.try_emplace(who, what);
+  if (!made && known->second.index < what.index) known->second = what;
 }
 
 void judge::handle_command(const protocol::actor_checkpoint& at, bool judged) {
   const actor_ref who{at.actor_id, at.generation};
-  generations_[who].delivered.insert(at.index);
-  auto& due = judged ? owed_ : held_back_;
-  const auto [known, made] = due.try_emplace(who, at.index);
-  if (!made) known->second = std::max(known->second, at.index);
+  auto& known = generations_[who];
+  known.delivered.insert(at.index);
+  delivered_now_[who].insert(at.index);
+  owe(judged ? owed_ : held_back_, who, {at.index, at.index <= known.acked});
+}
+
+void judge::handle_fresh_start(const actor_ref& who, bool fails) {
+  auto& known = generations_[who];
+  known.owes_end = true;
+  known.must_fail = fails;
+}
+
+void judge::handle_asked(const actor_ref& who) {
+  auto& newest = newest_asked_[who.actor];
+  newest = std::max(newest, who.generation);
 }
 
 void judge::handle_clock_known() {
-  for (const auto& [who, index] : held_back_) {
-    const auto [known, made] = owed_.try_emplace(who, index);
-    if (!made) known->second = std::max(known->second, index);
-  }
-  held_back_.clear();
+  for (const auto& [who, what] : std::exchange(held_back_, {})) owe(owed_, who, what);
 }
 
-void judge::handle_factory(const actor_ref& who) {
+void judge::handle_factory(const actor_ref& who, std::uint64_t recorded) {
+  expect(++factories_ <= recorded, "I2 record first: an actor starts whose Start is not recorded");
   expect(generations_.contains(who), "I1 fresh only: a generation runs that nobody has started");
   if (engine_lies_) return;
   expect(++generations_[who].factories == 1, "I3 no resurrection: one generation has one life");
   const auto [newest, first] = newest_factory_.try_emplace(who.actor, who.generation);
   expect(
-      first || newest->second < who.generation, "I11 generations: an older one starts after a newer");
+      first || newest->second < who.generation,
+      "I11 generations: an older one starts after a newer");
   newest->second = who.generation;
 }
 
@@ -53,7 +69,12 @@ void judge::handle_acks(const protocol::to_rivet_ack_commands& frame) {
     expect(
         known != generations_.end() && known->second.delivered.contains(at.index),
         "I6 acks honest: what was not delivered is acked");
-    if (const auto due = owed_.find(who); due != owed_.end() && due->second <= at.index)
+    const auto now = delivered_now_.find(who);
+    expect(
+        now != delivered_now_.end() && now->second.contains(at.index),
+        "I8 one truth: what was delivered on an earlier connection is acked on this one");
+    known->second.acked = std::max(known->second.acked, at.index);
+    if (const auto due = owed_.find(who); due != owed_.end() && due->second.index <= at.index)
       owed_.erase(due);
   }
 }
@@ -62,7 +83,8 @@ void judge::handle_events(epoch connection, const protocol::to_rivet_events& fra
   for (const auto& each : frame.events) {
     const actor_ref who{each.checkpoint.actor_id, each.checkpoint.generation};
     const auto index = each.checkpoint.index;
-    expect(generations_.contains(who), "I10 events arrive: of a generation that nobody has started");
+    expect(
+        generations_.contains(who), "I10 events arrive: of a generation that nobody has started");
     auto& known = generations_[who];
     if (known.connection != connection) {
       known.connection = connection;
@@ -71,11 +93,14 @@ void judge::handle_events(epoch connection, const protocol::to_rivet_events& fra
     expect(known.last_event < index, "I10 events arrive: an index goes back or comes twice");
     known.last_event = index;
     const auto* update = std::get_if<protocol::event_actor_state_update>(&each.inner);
-    if (update != nullptr && std::holds_alternative<protocol::actor_state_stopped>(update->state)) {
+    const auto* stopped =
+        update != nullptr ? std::get_if<protocol::actor_state_stopped>(&update->state) : nullptr;
+    if (stopped != nullptr) {
       expect(
           engine_lies_ || !known.stopped || *known.stopped == index,
           "I10 events arrive: a generation gets one Stopped");
       known.stopped = index;
+      known.failed = stopped->code == protocol::stop_code::error;
     } else {
       expect(
           engine_lies_ || !known.stopped || index < *known.stopped,
@@ -110,12 +135,26 @@ void judge::handle_tunnel(const protocol::to_rivet_tunnel_message& message) {
 void judge::check_settled(bool acks_flow) const {
   for (const auto& [actor, generations] : alive_)
     expect(generations.size() <= 1, "I11 generations: two instances of an actor at once");
-  expect(!acks_flow || owed_.empty(), "I5 acks complete: a command was not acked");
+  if (!acks_flow || owed_.empty()) return;
+  expect(owed_.begin()->second.again, "I5 acks complete: a command was not acked");
+  expect(false, "I7 re-ack: a command that came again was not acked again");
 }
 
 void judge::check_over() const {
   for (const auto& [actor, generations] : alive_)
     expect(generations.empty(), "I14 single writer: an instance outlives its host");
+  if (engine_lies_) return;
+  for (const auto& [who, known] : generations_) {
+    const auto newer = generations_.upper_bound(who);
+    const auto asked = newest_asked_.find(who.actor);
+    if (!known.owes_end || (newer != generations_.end() && newer->first.actor == who.actor) ||
+        (asked != newest_asked_.end() && who.generation < asked->second))
+      continue;
+    expect(known.stopped.has_value(), "I12 nothing silent: a Start was neither run nor refused");
+    expect(
+        !known.must_fail || known.failed,
+        "I12 nothing silent: what can't be carried out is not answered with Stopped(Error)");
+  }
 }
 
 }  // namespace nuncio::fuzz

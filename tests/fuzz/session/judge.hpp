@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <nuncio/ids.hpp>
 #include <nuncio/messages.hpp>
+#include <optional>
 #include <set>
 #include <string_view>
 
@@ -20,14 +22,27 @@ public:
   void handle_connection(epoch connection);
   /// @param judged  whether the host can tell how old a Start is, so that it need not hold it back
   void handle_command(const protocol::actor_checkpoint& at, bool judged);
-  void handle_held_back_lost() { held_back_.clear(); }
+  /// The command just handled is a young Start of the newest generation of its actor, the first that is said of it.
+  /// @param fails  it can't be carried out
+  void handle_fresh_start(const actor_ref& who, bool fails);
   void handle_clock_known();
+
+  /// The engine stops it: it may have no time to fail.
+  void handle_stop(const actor_ref& who) { generations_[who].must_fail = false; }
+
+  /// Something is asked of `who`: older generations are over.
+  void handle_asked(const actor_ref& who);
+
   void handle_request(const exchange_id& id) { ++exchanges_[id].requests; }
+
   void handle_socket(const exchange_id& id) { ++exchanges_[id].sockets; }
 
   // -- what the host's actors do
-  void handle_factory(const actor_ref& who);
+  /// @param recorded  how many commands the ledger has called fresh
+  void handle_factory(const actor_ref& who, std::uint64_t recorded);
+
   void handle_alive(const actor_ref& who) { alive_[who.actor].insert(who.generation); }
+
   void handle_ended(const actor_ref& who) { alive_[who.actor].erase(who.generation); }
 
   // -- what the host sends
@@ -37,7 +52,7 @@ public:
 
   /// Nothing is left to do. `acks_flow`: a connection is up and what is sent on it is reported as written.
   void check_settled(bool acks_flow) const;
-  /// The session is over and every instance must be down.
+  /// The session is over, the lease has ended, a connection is up: every instance must be down, and what was owed is said.
   void check_over() const;
 
   /// The engine has lied about time, so that what it re-sends may look fresh after it was forgotten.
@@ -48,11 +63,23 @@ public:
 private:
   struct generation_record {
     std::set<std::int64_t> delivered;
+    std::int64_t acked = std::numeric_limits<std::int64_t>::min();  ///< the highest index
     int factories = 0;
     epoch connection = 0;
-    std::int64_t last_event = 0;              ///< on `connection`
-    std::optional<std::int64_t> stopped;      ///< index of its Stopped
+    std::int64_t last_event = 0;               ///< on `connection`
+    std::optional<std::int64_t> stopped;       ///< index of its Stopped
+    bool failed = false;                       ///< which was Stopped(Error)
+    bool owes_end = false, must_fail = false;  ///< of what handle_fresh_start told
   };
+
+  struct owed_ack {
+    std::int64_t index = 0;
+    bool again = false;  ///< it was acked before
+  };
+
+  using owed_acks = std::map<actor_ref, owed_ack>;
+
+  static void owe(owed_acks& to, const actor_ref& who, const owed_ack& what);
 
   struct exchange_record {
     int requests = 0, responses = 0;
@@ -63,8 +90,11 @@ private:
   std::map<actor_ref, generation_record> generations_;
   std::map<actor_id, std::uint32_t> newest_factory_;
   std::map<actor_id, std::set<std::uint32_t>> alive_;
-  std::map<actor_ref, std::int64_t> owed_;  ///< highest index to be acked on this connection
-  std::map<actor_ref, std::int64_t> held_back_;
+  std::map<actor_id, std::uint32_t> newest_asked_;
+  owed_acks owed_;  ///< the highest index of each to be acked on this connection
+  owed_acks held_back_;
+  std::map<actor_ref, std::set<std::int64_t>> delivered_now_;  ///< on this connection
+  std::uint64_t factories_ = 0;
   std::map<exchange_id, exchange_record> exchanges_;
   epoch connection_ = 0;
   bool engine_lies_ = false;

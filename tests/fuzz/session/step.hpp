@@ -39,9 +39,14 @@ enum class step_kind : std::uint8_t {
   no_room,  ///< the link takes no body, no tunnel message or no storage request; or takes them again
   hold,     ///< fences and the word that something was written come late
   kinds,
+  // Added later, with numbers of their own: so the sessions that were found before mean what they did.
+  store = 61,     ///< storage answers at once, for so many requests
+  too_long = 62,  ///< a message of another kind, of which the link has read the head only
 };
 
 inline std::string_view name_of(step_kind x) {
+  if (x == step_kind::store) return "store";
+  if (x == step_kind::too_long) return "too_long";
   constexpr std::array<std::string_view, static_cast<std::size_t>(step_kind::kinds)> names{
       "start",         "stop",           "replay_command", "ack_events",  "ping",
       "request",       "request_part",   "request_abort",  "body_cancel", "window_update",
@@ -52,7 +57,7 @@ inline std::string_view name_of(step_kind x) {
 }
 
 struct step {
-  std::uint8_t kind = 0;  ///< of step_kind, modulo `kinds`, with the two bits below on top
+  std::uint8_t kind = 0;  ///< of step_kind, modulo `kinds` unless it is one of the last; with the two bits below on top
   std::uint8_t actor = 0;
   std::uint8_t generation = 0;
   std::uint8_t index = 0;
@@ -67,6 +72,8 @@ struct step {
   static constexpr std::uint8_t unsettled = 0x40;
 
   [[nodiscard]] step_kind means() const {
+    const auto number = static_cast<step_kind>(kind & 0x3fU);
+    if (number == step_kind::store || number == step_kind::too_long) return number;
     return static_cast<step_kind>((kind & 0x3fU) % static_cast<unsigned>(step_kind::kinds));
   }
 };

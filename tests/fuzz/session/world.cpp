@@ -7,6 +7,8 @@
 #include <nuncio/json.hpp>
 #include <nuncio/wire_limits.hpp>
 
+#include "session/odd_answers.hpp"
+
 namespace nuncio::fuzz {
 namespace {
 
@@ -31,6 +33,30 @@ bool is_storage(const protocol::to_rivet& x) {
       x);
 }
 
+std::uint32_t id_of(const protocol::to_rivet& x) {
+  return std::visit(
+      []<class T>(const T& message) -> std::uint32_t {
+        if constexpr (requires { message.request_id; })
+          return message.request_id;
+        else
+          return 0;
+      },
+      x);
+}
+
+actor_id owner_of(const protocol::to_rivet& x) {
+  return std::visit(
+      []<class T>(const T& message) -> actor_id {
+        if constexpr (requires { message.actor_id; })
+          return message.actor_id;
+        else if constexpr (requires { message.data.actor_id; })
+          return message.data.actor_id;
+        else
+          return {};
+      },
+      x);
+}
+
 }  // namespace
 
 ingress_options world::options_of(session_head head, guest_book& book) {
@@ -49,7 +75,10 @@ ingress_options world::options_of(session_head head, guest_book& book) {
 world::world(test::sim_system& system, session_head head)
     : head_(head),
       version_(static_cast<std::uint16_t>(3 + head.version % 6)),
-      host_(options_of(head, book_), &system) {
+      host_(options_of(head, book_), &system),
+      at_once_((head.modes & session_head::stores) != 0 ? SIZE_MAX : 0) {
+  book_.counts = host_.counts.get();
+  host_.link->version = version_;
   host_.boot(false);
   connect(0);
 }
@@ -59,10 +88,32 @@ world::~world() { host_.end(); }
 void world::play(std::span<const step> steps) {
   for (const auto& x : steps) {
     if (over_) return;
+    // I4: a Start of an instance that lives, when nothing else is on its way.
+    const auto present = settled_ ? book_.present : decltype(book_.present){};
+    const auto before = host_.stats();
+    const auto commands = commands_.size();
     play_one(x);
+    settled_ = false;
     if ((x.kind & step::joins_next) != 0) continue;
+    const auto alone = batch_.size() == 1 && commands_.size() == commands + 1;
     deliver_batch();
-    if ((x.kind & step::unsettled) == 0) settle();
+    if ((x.kind & step::unsettled) != 0) continue;
+    settle();
+    settled_ = true;
+    if (!alone || over_ ||
+        !std::holds_alternative<protocol::command_start_actor>(commands_.back().inner))
+      continue;
+    const auto& at = commands_.back().checkpoint;
+    const auto was = present.find({at.actor_id, at.generation});
+    if (was == present.end()) continue;
+    const auto is = book_.present.find(was->first);
+    expect(
+        is != book_.present.end() && is->second == was->second,
+        "I4 no clobber: a Start again ended a live actor");
+    const auto after = host_.stats();
+    expect(
+        after.requests_open == before.requests_open && after.sockets_open == before.sockets_open,
+        "I4 no clobber: a Start again took a live actor's requests or WebSockets");
   }
   deliver_batch();
   settle();
@@ -131,6 +182,9 @@ void world::play_one(const step& x) {
       deliver_batch();
       host_.cut();
       read_sent();
+      // Of what storage was asked last it has done all, or nothing.
+      if ((x.size & 1) != 0)
+        for (const auto& each : storage_) static_cast<void>(answer_to(each, 0, 0));
       return connect(x.what);
     case step_kind::swap_connection:
       deliver_batch();
@@ -151,6 +205,7 @@ void world::play_one(const step& x) {
       return end_lease();
     case step_kind::drain:
       deliver_batch();
+      draining_ = true;
       host_.to_ingress(internal::drain{host_.sim.now() + std::chrono::seconds{x.number}});
       return;
     case step_kind::no_room:
@@ -163,6 +218,12 @@ void world::play_one(const step& x) {
       else
         release_written();
       return;
+    case step_kind::store:
+      at_once_ = x.number % 64 == 63 ? SIZE_MAX : x.number % 64;
+      at_once_how_ = x.what;
+      return;
+    case step_kind::too_long:
+      return say_too_long(x);
     case step_kind::kinds:
       return;
   }
@@ -236,10 +297,12 @@ const world::commanded& world::allocate(const step& x, const actor_ref& who) {
 void world::start(const step& x) {
   const auto who = choose(x);
   newest_[who.actor] = std::max(newest_[who.actor], who.generation);
+  const auto first = !commanded_.contains(who);
   const auto& known = allocate(x, who);
   const auto index = choose_index(x, known.last);
+  const auto heard = first && must_be_heard(who);
   protocol::command_start_actor start;
-  start.config.name = text{guest_names[x.what % guest_names.size()]};
+  start.config.name = text{guest_names.named(x.what)};
   start.config.create_ts = *known.create_ts;
   if ((x.exchange & 1) != 0) start.config.key = text{"key"};
   if ((x.exchange & 2) != 0) start.config.input = body_of(x);
@@ -254,12 +317,23 @@ void world::start(const step& x) {
     preloaded.requested_get_keys.push_back(bytes{"key"});
     if ((x.exchange & 16) != 0) preloaded.requested_prefixes.push_back(bytes{"k"});
   }
+  const auto name = start.config.name;
   command({{who.actor, who.generation, index}, std::move(start)});
+  if (heard) judge_.handle_fresh_start(who, name == "nobody" || name == "broken");
+}
+
+// Whether a first Start of `who` that comes now is fresh, and nothing keeps it from being carried out.
+bool world::must_be_heard(const actor_ref& who) const {
+  const auto age = host_.sim.engine_now() - *commanded_.at(who).create_ts;
+  const auto newer = commanded_.upper_bound(who);
+  return clock_known_ && !draining_ && host_.link->connection != 0 && age >= 0 && age <= 20'000 &&
+         (newer == commanded_.end() || newer->first.actor != who.actor);
 }
 
 void world::stop(const step& x) {
   const auto who = choose(x);
   const auto index = choose_index(x, allocate(x, who).last);
+  judge_.handle_stop(who);
   command(
       {{who.actor, who.generation, index},
        protocol::command_stop_actor{static_cast<protocol::stop_actor_reason>(x.what % 5)}});
@@ -395,9 +469,12 @@ void world::request(const step& x) {
   const auto who = choose(x);
   protocol::to_envoy_request_start start;
   start.actor_id = who.actor;
-  if ((x.index & 8) != 0) start.actor_generation = who.generation;
+  if ((x.index & 8) != 0) {
+    start.actor_generation = who.generation;
+    judge_.handle_asked(who);
+  }
   start.method = text{(x.index & 16) != 0 ? "POST" : "GET"};
-  start.path = text{guest_paths[x.what % guest_paths.size()]};
+  start.path = text{guest_paths.named(x.what)};
   start.stream = (x.index & 32) != 0;
   start.response_stream = (x.index & 64) != 0;
   if (x.size != 0) start.body = body_of(x);
@@ -415,8 +492,11 @@ void world::open_socket(const step& x) {
   const auto who = choose(x);
   protocol::to_envoy_web_socket_open open;
   open.actor_id = who.actor;
-  if ((x.index & 8) != 0) open.actor_generation = who.generation;
-  open.path = text{guest_sockets[x.what % guest_sockets.size()]};
+  if ((x.index & 8) != 0) {
+    open.actor_generation = who.generation;
+    judge_.handle_asked(who);
+  }
+  open.path = text{guest_sockets.named(x.what)};
   open.headers.entries.emplace_back("user-agent", std::string(x.size, 'u'));
   const auto id = exchange_of(x);
   next_index_[id] = 1;
@@ -433,79 +513,34 @@ void world::say_on_socket(const step& x) {
 
 // -- storage ------------------------------------------------------------------------
 
-protocol::kv_response_data world::answer_kv(const protocol::kv_request_data& what) {
-  const auto add = [](auto& out, const auto& each) {
-    out.keys.push_back(bytes{each.first});
-    out.values.push_back(bytes{each.second});
-    out.metadata.push_back({bytes{"1"}, 1});
-  };
-  if (const auto* put = std::get_if<protocol::kv_put_request>(&what)) {
-    for (std::size_t i = 0; i < put->keys.size(); ++i)
-      stored_[std::string{put->keys[i].view()}] = std::string{put->values[i].view()};
-    return protocol::kv_put_response{};
-  }
-  if (const auto* get = std::get_if<protocol::kv_get_request>(&what)) {
-    protocol::kv_get_response out;
-    for (const auto& key : get->keys)
-      if (const auto at = stored_.find(std::string{key.view()}); at != stored_.end()) add(out, *at);
-    return out;
-  }
-  if (const auto* list = std::get_if<protocol::kv_list_request>(&what)) {
-    protocol::kv_list_response out;
-    const auto* range = std::get_if<protocol::kv_list_range_query>(&list->query);
-    for (const auto& each : stored_)
-      if (range == nullptr || (each.first >= range->start.view() && each.first < range->end.view()))
-        add(out, each);
-    return out;
-  }
-  if (const auto* gone = std::get_if<protocol::kv_delete_request>(&what))
-    for (const auto& key : gone->keys) stored_.erase(std::string{key.view()});
-  return protocol::kv_delete_response{};
-}
-
-// How: 0 as the engine does, 1 with an error, 2 with an answer to something else, 3 with one that is out of shape.
-std::optional<protocol::to_envoy> world::answer_to(
-    const protocol::to_rivet& request, std::uint8_t how) {
-  const protocol::sqlite_error_response refused{text{"sqlite"}, text{"busy"}, text{"no"}};
-  const auto kv = [&](std::uint32_t id, protocol::kv_response_data data) -> protocol::to_envoy {
-    return protocol::to_envoy_kv_response{id, std::move(data)};
-  };
-  if (const auto* x = std::get_if<protocol::to_rivet_kv_request>(&request)) {
-    switch (how) {
-      case 1:
-        return kv(x->request_id, protocol::kv_error_response{text{"no"}});
-      case 2:
-        return kv(x->request_id, protocol::kv_drop_response{});
-      case 3: {
-        protocol::kv_get_response odd;
-        odd.keys.push_back(bytes{"key"});
-        return kv(x->request_id, std::move(odd));
-      }
-      default:
-        return kv(x->request_id, answer_kv(x->data));
-    }
-  }
-  if (const auto* x = std::get_if<protocol::to_rivet_sqlite_execute_request>(&request)) {
-    protocol::to_envoy_sqlite_execute_response out{x->request_id, protocol::sqlite_execute_ok{}};
-    if (how == 1) out.data = refused;
-    if (how == 2) return kv(x->request_id, protocol::kv_put_response{});
-    if (how == 3)
-      std::get<protocol::sqlite_execute_ok>(out.data).result.rows.push_back(
-          {protocol::sqlite_value_integer{1}});
-    return out;
-  }
-  return std::nullopt;
+// How, modulo 4: 0 as the engine does, 1 with an error, 2 with an answer to something else, 3 with one that is out of shape;
+// the rest of it says which.
+protocol::to_envoy world::answer_to(
+    const protocol::to_rivet& request, std::uint8_t how, std::uint8_t number) {
+  const auto which = static_cast<std::uint8_t>(how / 4);
+  if (how % 4 != 0) book_.store_is_honest = false;
+  if (how % 4 == 2) return answer_of_kind(id_of(request), which);
+  // An error says nothing of what was done.
+  const auto idle = how % 4 == 1 && which < 32;
+  test::fake_store nothing;
+  auto out = (idle ? nothing : stores_[owner_of(request)]).carry_out(request);
+  if (how % 4 == 1) fuzz::refuse(out, which);
+  if (how % 4 == 3) distort(out, which, number);
+  return out;
 }
 
 void world::answer_storage(const step& x) {
-  if (storage_.empty()) {  // an answer to nothing
-    say(protocol::to_envoy_kv_response{
-        static_cast<std::uint32_t>(edge(x.number)), protocol::kv_put_response{}});
+  if (storage_.empty() || x.exchange % 8 == 7) {  // an answer to nothing
+    say(answer_of_kind(static_cast<std::uint32_t>(edge(x.number)), x.what));
     return;
   }
   const auto at = storage_.begin() + x.number % static_cast<std::ptrdiff_t>(storage_.size());
-  if (auto answer = answer_to(*at, x.what % 4)) say(std::move(*answer));
-  if ((x.index & 3) != 3) storage_.erase(at);  // else it is answered again
+  say(answer_to(*at, x.what, x.size));
+  if ((x.index & 3) != 3) {
+    storage_.erase(at);
+  } else {  // it is answered again
+    book_.store_is_honest = false;
+  }
 }
 
 // -- delivering, and looking at what comes of it --------------------------------------
@@ -513,6 +548,30 @@ void world::answer_storage(const step& x) {
 void world::say(protocol::to_envoy message) {
   if (trace_) fmt::print(stderr, "  {}\n", protocol::to_json(message, 8).substr(0, 300));
   batch_.push_back(std::move(message));
+}
+
+// What another step would say, as the link hands on what it can't take.
+void world::say_too_long(const step& x) {
+  constexpr std::array kinds{
+      step_kind::request,
+      step_kind::request_part,
+      step_kind::request_abort,
+      step_kind::body_cancel,
+      step_kind::window_update,
+      step_kind::socket_open,
+      step_kind::socket_message,
+      step_kind::socket_close,
+      step_kind::answer_storage};
+  deliver_batch();
+  auto said = x;
+  said.kind = of(kinds[x.what % kinds.size()]);
+  said.what = x.what / kinds.size();
+  play_one(said);
+  const auto whole = over_the_wire(batch_.back());
+  batch_.clear();
+  if (!whole) return;
+  too_long_ = test::sim_host::head_of(*whole, version_);
+  book_.store_is_honest = book_.store_is_honest && !answers_storage(*too_long_);
 }
 
 // As the link would hand it on: what a version does not have is not there.
@@ -526,7 +585,9 @@ std::optional<protocol::to_envoy> world::over_the_wire(const protocol::to_envoy&
 }
 
 void world::deliver_batch() {
+  if (host_.link->connection == 0) too_long_.reset();
   std::vector<protocol::to_envoy> out;
+  if (too_long_ && answers_storage(*too_long_)) host_.batch({}, std::exchange(too_long_, {}));
   for (auto& each : std::exchange(batch_, {})) {
     auto message = over_the_wire(each);
     if (!message || host_.link->connection == 0) continue;
@@ -540,7 +601,7 @@ void world::deliver_batch() {
     else
       out.push_back(std::move(*message));
   }
-  if (!out.empty()) host_.batch(std::move(out));
+  if (!out.empty() || too_long_) host_.batch(std::move(out), std::exchange(too_long_, {}));
 }
 
 void world::settle() {
@@ -555,8 +616,11 @@ void world::settle() {
 }
 
 void world::read_sent() {
-  if (trace_)
+  if (trace_) {
+    for (const auto& [level, line] : host_.log) fmt::print(stderr, "    says: {}\n", line);
     for (const auto& line : host_.lines()) fmt::print(stderr, "    sends {}\n", line);
+  }
+  host_.log.clear();
   for (const auto& frame : host_.link->sent) {
     if (const auto* tunnelled = std::get_if<protocol::to_rivet_tunnel_message>(&frame.content)) {
       judge_.handle_tunnel(*tunnelled);
@@ -581,10 +645,11 @@ void world::read_sent() {
           say(protocol::to_envoy_ack_events{{at}});
       }
     } else if (is_storage(message) && frame.connection == host_.link->connection) {
-      if ((head_.modes & session_head::stores) == 0) {
+      if (at_once_ == 0) {
         storage_.push_back(message);
-      } else if (auto answer = answer_to(message, 0)) {
-        say(std::move(*answer));
+      } else {
+        if (at_once_ != SIZE_MAX) --at_once_;
+        say(answer_to(message, at_once_how_, static_cast<std::uint8_t>(at_once_)));
       }
     }
   }
@@ -621,6 +686,7 @@ void world::finish() {
   read_sent();
   release_written();
   settle();
+  if (over_) return;  // it has drained
   end_lease();
   deliver_batch();
   settle();
@@ -628,10 +694,38 @@ void world::finish() {
     host_.sim.pass(5s);
     settle();
   }
+  if (over_) return;
   const auto stats = host_.stats();
   judge_.check_over();
   expect(stats.requests_open == 0, "I14 single writer: a request outlives the lease");
   expect(stats.sockets_open == 0, "I14 single writer: a WebSocket outlives the lease");
+  check_nothing_left();
+}
+
+// I9: when all has ended and the times are over for which something is remembered.
+void world::check_nothing_left() {
+  for (int i = 0; i < 4; ++i) {
+    host_.sim.pass(3min);
+    settle();
+  }
+  if (over_) return;
+  const auto stats = host_.stats();
+  if (trace_)
+    fmt::print(
+        stderr,
+        "left: {} instances, {} entries of the ledger, events of {}\n",
+        stats.instances,
+        host_.ledger().entries,
+        host_.events().actors);
+  expect(stats.instances == 0, "I9 bounded: an instance is left");
+  expect(stats.socket_bytes_waiting == 0, "I9 bounded: what a client has said is left");
+  expect(host_.ledger().entries == 0, "I9 bounded: the ledger forgets an actor never");
+  expect(host_.events().actors == 0, "I9 bounded: the outbox keeps events for ever");
+  const auto storage = host_.counts->storage.get();
+  expect(
+      storage.open == 0 && storage.open_bytes == 0 && storage.answer_bytes == 0,
+      "I9 bounded: a storage request or its answer is left");
+  expect(host_.counts->acks_pending == 0, "I9 bounded: an ack waits for ever");
 }
 
 }  // namespace nuncio::fuzz

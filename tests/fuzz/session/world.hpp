@@ -12,6 +12,7 @@
 
 #include "session/guest.hpp"
 #include "session/step.hpp"
+#include "support/fake_store.hpp"
 #include "support/sim_host.hpp"
 
 namespace nuncio::fuzz {
@@ -40,6 +41,7 @@ private:
   const commanded& allocate(const step& x, const actor_ref& who);
   void start(const step& x);
   void stop(const step& x);
+  [[nodiscard]] bool must_be_heard(const actor_ref& who) const;
   void command(protocol::command_wrapper what);
   void deliver_command(protocol::command_wrapper what);
   void ack_events(const step& x);
@@ -64,13 +66,13 @@ private:
   void say_on_socket(const step& x);
 
   // -- storage
-  [[nodiscard]] protocol::kv_response_data answer_kv(const protocol::kv_request_data& what);
-  [[nodiscard]] std::optional<protocol::to_envoy> answer_to(
-      const protocol::to_rivet& request, std::uint8_t how);
+  [[nodiscard]] protocol::to_envoy answer_to(
+      const protocol::to_rivet& request, std::uint8_t how, std::uint8_t number);
   void answer_storage(const step& x);
 
   // -- delivering, and looking at what comes of it
   void say(protocol::to_envoy message);
+  void say_too_long(const step& x);
   [[nodiscard]] std::optional<protocol::to_envoy> over_the_wire(
       const protocol::to_envoy& message) const;
   void deliver_batch();
@@ -79,11 +81,12 @@ private:
   void note_written(epoch connection, frame_class what);
   void check();
   void finish();
+  void check_nothing_left();
 
   session_head head_;
   std::uint16_t version_;
   judge judge_;
-  guest_book book_{&judge_};
+  guest_book book_{.of = &judge_, .counts = nullptr};
   test::sim_host host_;
   std::map<actor_id, std::uint32_t> newest_;
   std::map<actor_ref, commanded> commanded_;
@@ -91,13 +94,18 @@ private:
   std::map<exchange_id, std::uint16_t> next_index_;  ///< of what the client says
   std::map<actor_ref, std::int64_t> events_;         ///< the last index of each
   std::deque<protocol::to_rivet> storage_;           ///< asked on this connection, not answered
-  std::map<std::string, std::string> stored_;
+  std::map<actor_id, test::fake_store> stores_;
+  std::size_t at_once_ = 0;       ///< so many requests are answered at once
+  std::uint8_t at_once_how_ = 0;  ///< see answer_to
   std::vector<protocol::to_envoy> batch_;
+  std::optional<protocol::to_envoy> too_long_;             ///< before the batch
   std::vector<std::pair<epoch, frame_class>> unreported_;  ///< written, which nobody has said yet
   std::uint64_t delivered_ = 0;
   /// Steps, and what the host sends, go to standard error: to read a session that failed.
   bool trace_ = std::getenv("NUNCIO_FUZZ_TRACE") != nullptr;
   bool clock_known_ = false;
+  bool draining_ = false;
+  bool settled_ = true;  ///< nothing is on its way
   bool over_ = false;
 };
 

@@ -1,7 +1,8 @@
 // Plays sessions of session.fuzz.cpp at the speed of an ordinary build, without a fuzzer's feedback: changes those that it
 // is given, over and over, and joins halves of two. For numbers that an instrumented and sanitized build does not reach.
 //
-//   session_storm SESSIONS SEED FOLDER...   folders of sessions, as make_sessions and session_fuzz write them
+//   session_storm SESSIONS SEED FOLDER...   folders of sessions, as make_sessions and session_fuzz write them, or single ones
+//   session_storm 0 SEED FOLDER...          plays each once, as it is
 //
 // The same arguments play the same sessions. One that breaks an invariant ends the program with the judge's word, and is in
 // storm-SEED.session.
@@ -52,8 +53,11 @@ void keep_and_die(int signal) {
 
 std::vector<session> read_all(const std::string& folder) {
   std::vector<std::filesystem::path> paths;
-  for (const auto& x : std::filesystem::directory_iterator{folder})
-    if (x.is_regular_file()) paths.push_back(x.path());
+  if (std::filesystem::is_regular_file(folder))
+    paths.emplace_back(folder);
+  else
+    for (const auto& x : std::filesystem::directory_iterator{folder})
+      if (x.is_regular_file()) paths.push_back(x.path());
   std::sort(paths.begin(), paths.end());
   std::vector<session> out;
   for (const auto& path : paths) {
@@ -108,6 +112,11 @@ int run(int argc, char** argv) {
   const auto rate = [&](std::uint64_t n) {
     return static_cast<double>(n) / std::chrono::duration<double>(clock::now() - began).count();
   };
+  if (count == 0)
+    for (const auto& x : all) {
+      playing = x;
+      LLVMFuzzerTestOneInput(playing.data(), playing.size());
+    }
   for (std::uint64_t n = 1; n <= count; ++n) {
     const auto& from = all[random() % all.size()];
     playing = random() % 4 == 0 ? joined(from, all[random() % all.size()], random) : from;
@@ -119,9 +128,9 @@ int run(int argc, char** argv) {
   }
   fmt::print(
       "{} sessions from {}, {:.0f} a second: no invariant broken\n",
-      count,
+      count == 0 ? all.size() : count,
       all.size(),
-      rate(count));
+      rate(count == 0 ? all.size() : count));
   return 0;
 }
 
