@@ -23,12 +23,12 @@ public:
   /// @param judged  whether the host can tell how old a Start is, so that it need not hold it back
   void handle_command(const protocol::actor_checkpoint& at, bool judged);
   /// The command just handled is a young Start of the newest generation of its actor, the first that is said of it.
-  /// @param fails  it can't be carried out
+  /// @param fails  it can't be carried out, and nothing keeps it from being tried at once
   void handle_fresh_start(const actor_ref& who, bool fails);
   void handle_clock_known();
 
   /// The engine stops it: it may have no time to fail.
-  void handle_stop(const actor_ref& who) { generations_[who].must_fail = false; }
+  void handle_stop(const actor_ref& who) { must_fail_.erase(who); }
 
   /// Something is asked of `who`: older generations are over.
   void handle_asked(const actor_ref& who);
@@ -51,7 +51,7 @@ public:
   void handle_tunnel(const protocol::to_rivet_tunnel_message& message);
 
   /// Nothing is left to do. `acks_flow`: a connection is up and what is sent on it is reported as written.
-  void check_settled(bool acks_flow) const;
+  void check_settled(bool acks_flow);
   /// The session is over, the lease has ended, a connection is up: every instance must be down, and what was owed is said.
   void check_over() const;
 
@@ -69,7 +69,7 @@ private:
     std::int64_t last_event = 0;               ///< on `connection`
     std::optional<std::int64_t> stopped;       ///< index of its Stopped
     bool failed = false;                       ///< which was Stopped(Error)
-    bool owes_end = false, must_fail = false;  ///< of what handle_fresh_start told
+    bool owes_end = false;                    ///< handle_fresh_start told of it
   };
 
   struct owed_ack {
@@ -79,6 +79,7 @@ private:
 
   using owed_acks = std::map<actor_ref, owed_ack>;
 
+  void forgive_older(const actor_ref& who);
   static void owe(owed_acks& to, const actor_ref& who, const owed_ack& what);
 
   struct exchange_record {
@@ -90,6 +91,7 @@ private:
   std::map<actor_ref, generation_record> generations_;
   std::map<actor_id, std::uint32_t> newest_factory_;
   std::map<actor_id, std::set<std::uint32_t>> alive_;
+  std::set<actor_ref> must_fail_;  ///< what can't be carried out
   std::map<actor_id, std::uint32_t> newest_asked_;
   owed_acks owed_;  ///< the highest index of each to be acked on this connection
   owed_acks held_back_;

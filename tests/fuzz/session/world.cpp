@@ -298,6 +298,8 @@ void world::start(const step& x) {
   const auto who = choose(x);
   newest_[who.actor] = std::max(newest_[who.actor], who.generation);
   const auto first = !commanded_.contains(who);
+  const auto older = commanded_.lower_bound({who.actor, 0});
+  const auto alone = older == commanded_.end() || older->first.actor != who.actor;
   const auto& known = allocate(x, who);
   const auto index = choose_index(x, known.last);
   const auto heard = first && must_be_heard(who);
@@ -319,7 +321,7 @@ void world::start(const step& x) {
   }
   const auto name = start.config.name;
   command({{who.actor, who.generation, index}, std::move(start)});
-  if (heard) judge_.handle_fresh_start(who, name == "nobody" || name == "broken");
+  if (heard) judge_.handle_fresh_start(who, alone && (name == "nobody" || name == "broken"));
 }
 
 // Whether a first Start of `who` that comes now is fresh, and nothing keeps it from being carried out.
