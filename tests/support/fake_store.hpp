@@ -38,7 +38,7 @@ public:
 
   /// Carries out one request, and what the engine says to it.
   protocol::to_envoy carry_out(const protocol::to_rivet& request) {
-    return std::visit([this](const auto& x) { return answer_to(x); }, request);
+    return std::visit([this](const auto& x) { return this->answer_to(x); }, request);
   }
 
   /// Gives the next answer, if there is one.
