@@ -67,10 +67,10 @@ private:
     std::int64_t acked = std::numeric_limits<std::int64_t>::min();  ///< the highest index
     int factories = 0;
     epoch connection = 0;
-    std::int64_t last_event = 0;               ///< on `connection`
-    std::optional<std::int64_t> stopped;       ///< index of its Stopped
-    bool failed = false;                       ///< which was Stopped(Error)
-    bool owes_end = false;                    ///< handle_fresh_start told of it
+    std::int64_t last_event = 0;          ///< on `connection`
+    std::optional<std::int64_t> stopped;  ///< index of its Stopped
+    bool failed = false;                  ///< which was Stopped(Error)
+    bool owes_end = false;                ///< handle_fresh_start told of it
   };
 
   struct owed_ack {
