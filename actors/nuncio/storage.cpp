@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 storage::storage(caf::actor_config& cfg, storage_options options)
     : event_based_actor(cfg),
       options_(std::move(options)),
-      requests_(options_.namespace_name, options_.limits),
+      requests_(options_.namespace_name, options_.limits, options_.flow),
       system_watch_(home_system()) {}
 
 caf::behavior storage::make_behavior() {
@@ -24,8 +24,9 @@ caf::behavior storage::make_behavior() {
         flush();
       },
       [this](storage_inbound& x) {
-        if (x.too_long) requests_.handle_too_long(*x.too_long);
-        for (auto& message : x.messages) requests_.handle_message(std::move(message));
+        const auto now = options_.now();
+        if (x.too_long) requests_.handle_too_long(*x.too_long, now);
+        for (auto& message : x.messages) requests_.handle_message(std::move(message), now);
         options_.link->grant(x.messages.size(), x.bytes);
         flush();
       },
@@ -85,7 +86,7 @@ void storage::handle_batch(internal::storage_batch& batch) {
 }
 
 void storage::flush() {
-  while (const auto frame = requests_.poll_transmit()) {
+  while (const auto frame = requests_.poll_transmit(options_.now())) {
     const auto sent = options_.link->send(frame->gate, frame->connection, frame->message);
     if (!sent) requests_.handle_not_sent(frame->id, sent.error());
   }

@@ -20,6 +20,7 @@ struct storage_options {
   std::function<time_point()> now = boot_clock::now;
   std::string namespace_name = "default";
   storage_limits limits{};
+  answer_flow_limits flow{};
 };
 
 class storage final : public caf::event_based_actor {

@@ -84,10 +84,12 @@ bool error_leaves_doubt(const storage_call& call) {
 
 }  // namespace
 
-storage_requests::storage_requests(std::string namespace_name, storage_limits limits)
+storage_requests::storage_requests(
+    std::string namespace_name, storage_limits limits, answer_flow_limits flow)
     : namespace_name_(std::move(namespace_name)),
       limits_(limits),
-      answers_(std::make_shared<waiting_pool>(limits.host_answer_bytes_max)) {}
+      answers_(std::make_shared<waiting_pool>(limits.host_answer_bytes_max)),
+      flow_(flow) {}
 
 // -- inputs -------------------------------------------------------------------------
 
@@ -138,6 +140,7 @@ void storage_requests::handle_request(request what, time_point now) {
 void storage_requests::handle_link_up(epoch connection) {
   if (connection_ != 0) handle_link_down();
   connection_ = connection;
+  flow_.handle_link_up();
 }
 
 void storage_requests::handle_link_down() {
@@ -150,6 +153,7 @@ void storage_requests::handle_link_down() {
     if (x->reads || x->what.mode != write_mode::once) {
       x->id = 0;
       x->sent_before = true;
+      flow_.give_back(x->plan);
       release(actors_[x->what.who], x->answer_max);
       wait(*x);
       ++stats_.retried;
@@ -170,6 +174,7 @@ void storage_requests::handle_not_sent(std::uint32_t id, const failure& why) {
   if (x == nullptr) return;
   in_flight_.erase(id);
   x->id = 0;
+  flow_.give_back(x->plan);
   release(actors_[x->what.who], x->answer_max);
   wait(*x);
   if (why.code == errc::link_lost)  // handle_link_down follows
@@ -190,7 +195,7 @@ void storage_requests::handle_consumed(const actor_ref& who, std::size_t bytes) 
   finish_if_idle(who);
 }
 
-void storage_requests::handle_message(to_envoy message) {
+void storage_requests::handle_message(to_envoy message, time_point now) {
   const auto take_error = [](const sqlite_error_response& e) {
     return storage_failure{
         errc::refused, e.message.str(), false, fmt::format("{}/{}", e.group.view(), e.code.view())};
@@ -199,27 +204,28 @@ void storage_requests::handle_message(to_envoy message) {
       overloaded{
           [&](to_envoy_kv_response& x) {
             if (const auto* e = std::get_if<kv_error_response>(&x.data))
-              answer(x.request_id, storage_failure{errc::refused, e->message.str()}, 0);
+              answer(x.request_id, storage_failure{errc::refused, e->message.str()}, 0, now);
             else
-              answer(x.request_id, storage_answer{std::move(x.data)}, 0);
+              answer(x.request_id, storage_answer{std::move(x.data)}, 0, now);
           },
           [&]<class T>(T& x) {
             if constexpr (answers<T> != 0) {
               if (const auto* e = std::get_if<sqlite_error_response>(&x.data))
-                answer(x.request_id, take_error(*e), answers<T>);
+                answer(x.request_id, take_error(*e), answers<T>, now);
               else
-                answer(x.request_id, content_of(std::move(std::get<0>(x.data))), answers<T>);
+                answer(x.request_id, content_of(std::move(std::get<0>(x.data))), answers<T>, now);
             }
           }},
       message);
 }
 
-void storage_requests::handle_too_long(const to_envoy& head) {
+void storage_requests::handle_too_long(const to_envoy& head, time_point now) {
   std::visit(
-      [this]<class T>(const T& x) {
+      [&]<class T>(const T& x) {
         if constexpr (requires { x.request_id; }) {
           if (auto* asked = sent(x.request_id)) {
             ++stats_.too_long;
+            learn(*asked, answer_bytes_longest, now);
             fail(
                 *asked,
                 errc::too_large,
@@ -278,54 +284,79 @@ void storage_requests::expire(time_point now) {
 
 // -- outputs ------------------------------------------------------------------------
 
-std::optional<storage_requests::frame> storage_requests::poll_transmit() {
-  while (connection_ != 0 && !full_ && !ready_.empty()) {
-    auto& of = *ready_.begin()->second;
-    auto& x = *of.waiting.begin()->second;
-    if (!x.what.gate->open.load()) {  // ingress has closed it and says so later
-      fail(x, errc::cancelled, "this instance has been ended");
-      continue;
-    }
-    unlist(of);
-    // Beyond the share that is its own it goes behind those that the host had no room for before.
-    const auto own = of.answers.used() + x.answer_max <= limits_.answer_bytes_reserved;
-    const auto last = !own && !crowded_.empty() && !goes_in_any_case(of, x);
-    const auto said = last ? waiting_share::verdict::crowded : take_room(of, x);
-    if (said == waiting_share::verdict::taken) return send(of);
-    if (holds_itself_up(of, x, said)) {
-      ++stats_.rejected;
-      fail(
-          x,
-          errc::queue_full,
-          fmt::format(
-              "this actor awaits a later answer, and the {} bytes of answers that it has not dealt "
-              "with leave no room for this one",
-              of.kept));
-    } else if (said == waiting_share::verdict::crowded) {
-      crowded_.emplace(of.listed = x.order, &of);
-      if (last) freed_ = true;
+std::optional<storage_requests::frame> storage_requests::poll_transmit(time_point now) {
+  std::optional<frame> out;
+  while (connection_ != 0 && !full_ && !out) {
+    if (!ready_.empty()) {
+      try_next(*ready_.begin()->second, now, false, out);
+    } else {
+      out = send_crowded(now);
+      if (ready_.empty()) break;
     }
   }
-  return connection_ != 0 && !full_ ? send_crowded() : std::nullopt;
+  return out;
 }
 
-std::optional<storage_requests::frame> storage_requests::send_crowded() {
-  if (!std::exchange(freed_, false)) return std::nullopt;
-  for (auto at = crowded_.begin(); at != crowded_.end();) {
-    auto& of = *(at++)->second;
-    auto& x = *of.waiting.begin()->second;
-    if (!x.what.gate->open.load()) continue;
-    unlist(of);
-    const auto said = take_room(of, x);
-    if (said == waiting_share::verdict::taken) {
-      freed_ = true;
-      return send(of);
-    }
-    if (said == waiting_share::verdict::crowded) crowded_.emplace(of.listed = x.order, &of);
-    // One that keeps nothing is next. Who keeps something lets others go before it.
-    if (of.answers.used() == 0) break;
+// @param in_turn  whoever is before it in its lane was tried
+storage_requests::attempt storage_requests::try_next(
+    usage& of, time_point now, bool in_turn, std::optional<frame>& out) {
+  auto& x = *of.waiting.begin()->second;
+  if (!x.what.gate->open.load()) {  // ingress has closed it and says so later
+    fail(x, errc::cancelled, "this instance has been ended");
+    return attempt::failed;
   }
+  x.plan = flow_.plan_for(x.answer_max, of.sizes);
+  auto& lane = crowded_[static_cast<std::size_t>(x.plan.in)];
+  const auto in_lane = in_turn && of.list == &lane;
+  unlist(of);
+  const auto behind = x.plan.bytes != 0 && !in_lane && !lane.empty();
+  const auto memory = take_memory(of, x);
+  if (memory == waiting_share::verdict::taken && !behind && flow_.take(x.plan, now)) {
+    out = send(of, now);
+    return attempt::sent;
+  }
+  if (memory == waiting_share::verdict::taken) {
+    give_memory_back(of, x.answer_max);
+  } else if (holds_itself_up(of, x, memory)) {
+    ++stats_.rejected;
+    fail(
+        x,
+        errc::queue_full,
+        fmt::format(
+            "this actor awaits a later answer, and the {} bytes of answers that it has not dealt "
+            "with leave no room for this one",
+            of.kept));
+    return attempt::failed;
+  } else if (memory == waiting_share::verdict::socket_full) {
+    return attempt::moved;
+  }
+  if (x.turn == 0) x.turn = next_turn_++;
+  list(of, lane, x.turn);
+  if (behind) freed_ = true;
+  if (in_turn && !in_lane) return attempt::moved;
+  return memory == waiting_share::verdict::taken ? attempt::no_window : attempt::no_memory;
+}
+
+std::optional<storage_requests::frame> storage_requests::send_crowded(time_point now) {
+  while (std::exchange(freed_, false))
+    for (auto& lane : crowded_)
+      if (auto out = send_of(lane, now)) {
+        freed_ = true;
+        return out;
+      }
   return std::nullopt;
+}
+
+std::optional<storage_requests::frame> storage_requests::send_of(usages& lane, time_point now) {
+  std::optional<frame> out;
+  for (auto at = lane.begin(); at != lane.end() && !out;) {
+    auto& of = *(at++)->second;
+    const auto did = try_next(of, now, true, out);
+    if (did == attempt::no_window) break;
+    // One that keeps nothing is next. Who keeps something lets others go before it, and so does what takes little.
+    if (did == attempt::no_memory && of.answers.used() == 0 && &lane != &crowded_.front()) break;
+  }
+  return out;
 }
 
 std::optional<storage_requests::result> storage_requests::poll_result() {
@@ -376,26 +407,33 @@ void storage_requests::leave_waiting(usage& of, const entry& x) {
 // Something has changed of what it may send next.
 void storage_requests::look_at(usage& of) {
   unlist(of);
-  if (!of.waiting.empty()) ready_.emplace(of.listed = of.waiting.begin()->first, &of);
+  if (!of.waiting.empty()) list(of, ready_, of.waiting.begin()->first);
+}
+
+void storage_requests::list(usage& of, usages& in, std::uint64_t under) {
+  of.list = &in;
+  of.listed = under;
+  in.emplace(under, &of);
 }
 
 void storage_requests::unlist(usage& of) {
-  if (const auto order = std::exchange(of.listed, 0)) {
-    ready_.erase(order);
-    crowded_.erase(order);
-  }
+  if (auto* const in = std::exchange(of.list, nullptr)) in->erase(of.listed);
 }
 
 void storage_requests::release(usage& of, std::size_t bytes) {
   if (bytes == 0) return;
-  of.answers.give_back(bytes);
-  stats_.answer_bytes -= bytes;
+  give_memory_back(of, bytes);
   freed_ = true;
   look_at(of);
 }
 
+void storage_requests::give_memory_back(usage& of, std::size_t bytes) {
+  of.answers.give_back(bytes);
+  stats_.answer_bytes -= bytes;
+}
+
 // @returns socket_full if it must wait for what its actor keeps, crowded if for what others do
-waiting_share::verdict storage_requests::take_room(usage& of, const entry& x) {
+waiting_share::verdict storage_requests::take_memory(usage& of, const entry& x) {
   auto said = waiting_share::verdict::taken;
   if (goes_in_any_case(of, x))
     of.answers.add(x.answer_max);
@@ -420,10 +458,11 @@ bool storage_requests::holds_itself_up(
          (said == waiting_share::verdict::crowded && of.kept > limits_.answer_bytes_reserved);
 }
 
-storage_requests::frame storage_requests::send(usage& of) {
+storage_requests::frame storage_requests::send(usage& of, time_point now) {
   auto& x = *of.waiting.begin()->second;
   leave_waiting(of, x);
   x.id = new_id();
+  x.sent_at = now;
   in_flight_.emplace(x.id, &x);
   look_at(of);
   return frame{connection_, x.id, x.what.gate, addressed(x)};
@@ -444,6 +483,7 @@ void storage_requests::end(entry& x, storage_result with, std::size_t kept) {
   stats_.answer_bytes += kept;
   if (x.id != 0) {
     in_flight_.erase(x.id);
+    flow_.give_back(x.plan);
     release(of, x.answer_max);
   } else {
     const auto was_next = of.waiting.begin()->second == &x;
@@ -470,7 +510,7 @@ void storage_requests::fail(entry& x, errc code, std::string_view why) {
 void storage_requests::finish_if_idle(const actor_ref& who) {
   const auto at = actors_.find(who);
   if (at == actors_.end() || at->second.requests != 0) return;
-  if (!at->second.give_up && at->second.kept != 0) return;
+  if (!at->second.give_up && (at->second.kept != 0 || !at->second.sizes.empty())) return;
   if (!at->second.give_up && !at->second.lost.empty()) return;  // told when it is down
   if (at->second.give_up) {
     finished_.push_back({who, at->second.lost});
@@ -522,7 +562,12 @@ storage_requests::entry* storage_requests::sent(std::uint32_t id) {
   return at == in_flight_.end() ? nullptr : at->second;
 }
 
-void storage_requests::answer(std::uint32_t id, storage_result with, std::size_t index) {
+void storage_requests::learn(const entry& x, std::size_t bytes, time_point now) {
+  flow_.handle_answer(x.plan, x.answer_max, bytes, actors_[x.what.who].sizes, x.sent_at, now);
+}
+
+void storage_requests::answer(
+    std::uint32_t id, storage_result with, std::size_t index, time_point now) {
   auto* x = sent(id);
   if (x == nullptr) {
     ++stats_.strays;
@@ -533,7 +578,9 @@ void storage_requests::answer(std::uint32_t id, storage_result with, std::size_t
   const auto fits = call.index() == index && (given == nullptr || index != 0 ||
                                               answers_kv(std::get<0>(call), std::get<0>(*given)));
   if (!fits) return fail(*x, errc::malformed, "the engine gave an answer of another kind");
-  if (const auto kept = size_of(with); kept > answer_bytes_kept_max) {
+  const auto kept = size_of(with);
+  learn(*x, kept, now);
+  if (kept > answer_bytes_kept_max) {
     ++stats_.too_long;
     return fail(
         *x,
@@ -556,7 +603,6 @@ void storage_requests::answer(std::uint32_t id, storage_result with, std::size_t
   } else {
     ++stats_.answered;
   }
-  const auto kept = size_of(with);
   end(*x, std::move(with), kept);
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "bystanders.hpp"
+#include "front.hpp"
 #include "raw_client.hpp"
 #include "socket_client.hpp"
 #include "socket_crowd.hpp"
@@ -87,6 +88,38 @@ TEST_CASE_TEMPLATE(
         });
       },
       {.lasts = 0ms, .silence = 8s});
+}
+
+TEST_CASE_TEMPLATE(
+    "1.2: actors that read much at once over a slow link cost nobody else",
+    Gateway,
+    buffered,
+    streaming) {
+  auto& engine = Gateway::engine();
+  front link{engine.port()};
+  bystanders b{
+      engine,
+      Gateway::name,
+      {.endpoint = fmt::format("http://127.0.0.1:{}", link.port()), .pool = new_pool()}};
+  std::vector<std::string> ids;
+  for (int i = 0; i < 6; ++i) ids.push_back(b.client.create_running("store"));
+  const std::string value(131'072, 'v');
+  side_by_side(6 * 130, 12, [&](std::size_t i) {
+    const auto done = b.client.request(ids[i % 6], "POST", fmt::format("/put?{}", i), value);
+    CHECK((done && done->status == 200));
+  });
+  b.settle();
+  // All of it asked for at once would stand before the engine's Pings for 20 s, which is longer than it waits for a Pong.
+  link.slow_down(10 * mb);
+  b.during(
+      "1.2: 6 actors read 17 MB twice each, at once, over a link of 10 MB/s",
+      [&] {
+        side_by_side(12, 12, [&](std::size_t i) {
+          const auto got = b.client.request(ids[i % 6], "GET", "/count?");
+          CHECK((got && got->status == 200 && got->body == "130"));
+        });
+      },
+      {.lasts = 0ms, .silence = 10s});
 }
 
 // Of these the buffered gateway tells no host.

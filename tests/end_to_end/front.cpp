@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <chrono>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -20,6 +21,9 @@ namespace nuncio::e2e {
 namespace {
 
 constexpr auto front_poll_ms = 20;
+
+// What a slow connection may make up for of the time in which the machine did something else.
+constexpr auto front_catch_up = std::chrono::milliseconds{20};
 
 sockaddr_in front_address(std::uint16_t port) {
   sockaddr_in out{};
@@ -81,10 +85,10 @@ public:
     return std::string{name == nullptr ? "" : name};
   }
 
-  /// What is there, appended. @returns false at the end
-  bool receive(std::string& to) {
+  /// What is there, appended, and no more than `most` and a little. @returns false at the end
+  bool receive(std::string& to, std::size_t most = SIZE_MAX) {
     char buffer[16384];
-    while (true) {
+    while (to.size() < most) {
       if (ssl_ != nullptr) {
         const int n = SSL_read(ssl_, buffer, sizeof buffer);
         if (n <= 0) return SSL_get_error(ssl_, n) == SSL_ERROR_WANT_READ;
@@ -95,6 +99,7 @@ public:
         to.append(buffer, static_cast<std::size_t>(n));
       }
     }
+    return true;
   }
 
   bool send(std::string_view x) {
@@ -284,9 +289,12 @@ void front::serve(int client) {
       return near.send("HTTP/1.1 200 Connection established\r\n\r\n");
     return answer.empty();
   };
+  auto next_back = std::chrono::steady_clock::now();  // when more may pass, if it is slow
   while (!over_) {
+    const std::size_t rate = rate_;
+    const bool wait = rate != 0 && std::chrono::steady_clock::now() < next_back;
     pollfd p[2] = {{near.fd(), POLLIN, 0}, {far.fd(), POLLIN, 0}};
-    ::poll(p, 2, front_poll_ms);
+    ::poll(p, wait ? 1 : 2, wait ? 1 : front_poll_ms);
     if (cuts_ != cuts) {
       near.break_off();
       far.break_off();
@@ -300,7 +308,10 @@ void front::serve(int client) {
       return near.await_end();
     }
     std::string back;
-    const bool comes_on = far.receive(back);
+    const bool comes_on = wait || far.receive(back, rate != 0 ? 65536 : SIZE_MAX);
+    if (rate != 0 && !back.empty())
+      next_back = std::max(next_back, std::chrono::steady_clock::now() - front_catch_up) +
+                  std::chrono::microseconds{back.size() * 1'000'000 / rate};
     if (!near.send(back) || !goes_on || !comes_on) return;
   }
 }

@@ -48,6 +48,9 @@ public:
   /// From the next connection on.
   void show(SSL_CTX* tls) { tls_ = tls; }
 
+  /// What comes from behind passes no faster than so many bytes a second, on each connection; 0: as it comes.
+  void slow_down(std::size_t bytes_per_second) { rate_ = bytes_per_second; }
+
   /// Resets every connection.
   void cut() { ++cuts_; }
 
@@ -68,6 +71,7 @@ private:
   std::atomic<SSL_CTX*> tls_;
   std::atomic<bool> over_ = false;
   std::atomic<std::uint64_t> cuts_ = 0, without_tls_ = 0;
+  std::atomic<std::size_t> rate_ = 0;
   mutable std::mutex mutex_;
   std::mutex judge_mutex_;  ///< held while a judge runs
   judge ask_;

@@ -32,9 +32,14 @@ kv_list_response listed(std::size_t size) {
 
 constexpr std::size_t mib = 1UL << 20U;
 
+// A link that carries anything at once.
+constexpr answer_flow_limits no_window{
+    .window_first = 4096 * mib, .window_min = 4096 * mib, .window_max = 4096 * mib};
+
 // One engine's side of it: ids of what came, in order, and the results in words.
 struct fixture {
-  explicit fixture(storage_limits limits = {}) : machine("default", limits) {}
+  explicit fixture(storage_limits limits = {}, answer_flow_limits flow = no_window)
+      : machine("default", limits, flow) {}
 
   void ask(
       std::uint64_t ticket,
@@ -60,7 +65,7 @@ struct fixture {
   }
 
   void poll() {
-    while (auto frame = machine.poll_transmit()) {
+    while (auto frame = machine.poll_transmit(now)) {
       if (refuse) {
         machine.handle_not_sent(frame->id, *refuse);
         continue;
@@ -105,7 +110,7 @@ struct fixture {
   }
 
   void say(to_envoy message) {
-    machine.handle_message(std::move(message));
+    machine.handle_message(std::move(message), now);
     poll();
   }
 
@@ -162,7 +167,7 @@ TEST_CASE("an answer that is too long fails its request alone, which is not aske
   x.ask(3, sqlite_execute_request{{}, {}, 0, text{"insert into t values (1) returning *"}, {}});
   x.sent.clear();
   const auto too_long = [&](const to_envoy& head) {
-    x.machine.handle_too_long(head);
+    x.machine.handle_too_long(head, x.now);
     x.poll();
   };
   too_long(to_envoy_kv_response{x.ids.at(0), {}});
@@ -492,6 +497,91 @@ TEST_CASE(
   x.kv(2, listed(100));
   CHECK(x.sent.size() == before + 3);
   CHECK(std::get<to_rivet_kv_request>(x.messages.back()).data.index() == 2);
+}
+
+TEST_CASE(
+    "I13 backpressure: no more is asked for than the link carries soon, by actors in turns; what "
+    "is "
+    "short goes beside it") {
+  fixture x{{}, {}};
+  x.up(1);
+  const auto asked_by = [&] {
+    std::string out;
+    for (const auto& each : x.take(x.messages))
+      out += std::get<to_rivet_kv_request>(each).actor_id.str();
+    return out;
+  };
+  for (std::uint64_t ticket = 1; ticket <= 3; ++ticket) x.ask(ticket, list(), "a");
+  x.ask(4, list(), "b");
+  CHECK(asked_by() == "a");
+  x.ask(5, get("k"), "c");
+  x.ask(6, put("k"), "b");  // behind its list
+  kv_list_request few;
+  few.limit = 7;
+  x.ask(7, kv_request_data{few}, "d");
+  CHECK(asked_by() == "cd");
+  x.pass(1500ms);
+  x.kv(0, listed(18 * mib));
+  CHECK(asked_by() == "a");  // it is expected to take as much again
+  x.kv(1, kv_get_response{});
+  x.kv(2, listed(100));
+  CHECK(asked_by().empty());
+  x.kv(3, listed(18 * mib));
+  CHECK(asked_by() == "bb");
+  // Late, and again: asked for one by one, however short it turns out.
+  x.pass(3s);
+  x.kv(4, listed(18 * mib));
+  CHECK(asked_by() == "a");
+  x.kv(5, kv_put_response{});
+  x.consume("a");
+  x.consume("b");
+  // What a cut has left unanswered takes no room on the next connection.
+  x.down();
+  x.up(2);
+  CHECK(asked_by() == "a");
+}
+
+TEST_CASE("what an actor was answered is known for as long as it lives, and then forgotten") {
+  fixture x{{}, {}};
+  x.up(1);
+  std::uint64_t ticket = 0;
+  const auto sent_of = [&](std::string_view actor) {
+    const auto before = x.sent.size();
+    x.ask(++ticket, list(), actor);
+    return x.sent.size() - before;
+  };
+  for (const auto* each : {"a", "b"}) {
+    CHECK(sent_of(each) == 1);
+    x.kv(x.ids.size() - 1, listed(each == std::string_view{"a"} ? 100 : 20 * mib));
+    x.consume(each);
+  }
+  CHECK(sent_of("c") == 1);  // nothing is known of it, and others' may be long
+  CHECK(sent_of("d") == 0);
+  CHECK(sent_of("a") == 1);
+  x.kv(x.ids.size() - 1, listed(100));
+  x.consume("a");
+  x.machine.handle_down({actor_id{"a"}, 3}, x.now);
+  x.poll();
+  CHECK(x.finished == lines{"a"});
+  CHECK(sent_of("a") == 0);
+}
+
+TEST_CASE(
+    "I13 backpressure: what can't have a long answer waits for no memory that others' may take, "
+    "nor for its turn behind them") {
+  fixture x{{.host_answer_bytes_max = 160 * mib}};
+  x.up(1);
+  const std::string names = "abcdefgh";
+  std::uint64_t ticket = 0;
+  for (std::size_t n = 0; n < 6; ++n)
+    x.ask(++ticket, sqlite_execute_request{{}, {}, 0, text{"select 1"}, {}}, names.substr(n, 1));
+  CHECK(x.sent.size() == 4);  // e and f wait
+  kv_list_request few;
+  few.limit = 2;
+  x.ask(++ticket, kv_request_data{few}, "g");
+  CHECK(x.sent.size() == 5);
+  x.ask(++ticket, get("k"), "h");
+  CHECK(x.sent.size() == 6);
 }
 
 TEST_CASE("what its actor awaits need not wait for what the actor keeps, which would be for ever") {
@@ -922,7 +1012,7 @@ TEST_CASE("500 seeds of everything that can happen") {
     for (const auto* name : {"a", "b", "c"}) gates[name] = std::make_shared<output_gate>(1);
     const auto drain = [&] {
       machine.handle_room();
-      while (auto frame = machine.poll_transmit()) {
+      while (auto frame = machine.poll_transmit(now)) {
         const auto& request = std::get<to_rivet_kv_request>(frame->message);
         // The key of each request is its ticket.
         const auto* get = std::get_if<kv_get_request>(&request.data);
@@ -972,7 +1062,7 @@ TEST_CASE("500 seeds of everything that can happen") {
         data = kv_get_response{};
       else
         data = kv_put_response{};
-      machine.handle_message(to_envoy_kv_response{id, std::move(data)});
+      machine.handle_message(to_envoy_kv_response{id, std::move(data)}, now);
     };
     for (int step = 0; step < 300; ++step) {
       const std::string actor(1, static_cast<char>('a' + roll(3)));
@@ -1012,7 +1102,7 @@ TEST_CASE("500 seeds of everything that can happen") {
           }
           break;
         case 8:
-          machine.handle_message(to_envoy_kv_response{roll(100), kv_put_response{}});
+          machine.handle_message(to_envoy_kv_response{roll(100), kv_put_response{}}, now);
           if (roll(2) == 0)
             machine.handle_consumed({actor_id{actor}, 1}, std::exchange(kept[actor], 0));
           break;

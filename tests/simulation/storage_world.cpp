@@ -40,6 +40,7 @@ enum class storage_row : std::uint8_t {
   lost_with_connection,
   taken_back_then_sent,
   waited_for_consumer,
+  waited_for_link,
   not_taken,
   gate_closed_waiting,
   gate_closed_in_flight,
@@ -68,7 +69,8 @@ public:
   storage_world(std::uint64_t seed, bool tracing)
       : machine_run(seed, tracing, storage_kind::kinds),
         limits_(draw_limits()),
-        machine_("default", limits_) {}
+        flow_(draw_flow()),
+        machine_("default", limits_, flow_) {}
 
   machine_result go() {
     return judge([this] {
@@ -96,6 +98,7 @@ private:
     bool taken_back = false;  // the link had not sent it
     bool awaited = false;
     bool held = false;           // there was no room for its answer
+    bool held_by_link = false;   // though memory had some
     bool told_not_done = false;  // its asker believes that nothing was written
     // what its asker is to be told next, if it is told something
     std::optional<storage_row> cause{};
@@ -129,6 +132,16 @@ private:
     if (random_.percent(30)) x.actor_answer_bytes_max = 1 + random_.below(300'000);
     if (random_.percent(30)) x.host_answer_bytes_max = 3 * answer_bytes_longest;
     if (random_.percent(30)) x.answer_bytes_reserved = 0;
+    return x;
+  }
+
+  // Half of the links carry anything at once, so that what waits must be waiting for memory.
+  answer_flow_limits draw_flow() {
+    answer_flow_limits x;
+    if (random_.percent(50))
+      x.window_first = x.window_min = x.window_max = std::size_t{1} << 32U;
+    else if (random_.percent(50))
+      x.window_first = x.window_min = 1;
     return x;
   }
 
@@ -236,6 +249,7 @@ private:
     machine_.handle_request({ticket, who, of.gate, x.call, write_mode::once, x.awaited}, now_);
     drain();
     x.held = x.at == fate::waiting && link_ != 0 && !full_ && of.gate->open;
+    x.held_by_link = x.held && is_next(ticket) && !carries_all() && memory_for(x) == room::some;
     must(!x.code || x.ended == 1, "storage", "what is turned away is told so at once");
   }
 
@@ -296,7 +310,7 @@ private:
   void drain() {
     if (std::exchange(full_, false)) machine_.handle_room();
     take_results();  // what their answers take is known before more is sent
-    while (const auto frame = machine_.poll_transmit()) transmit(*frame);
+    while (const auto frame = machine_.poll_transmit(now_)) transmit(*frame);
     take_results();
     while (const auto over = machine_.poll_finished()) finish(over->who);
   }
@@ -322,7 +336,9 @@ private:
     must(newest < ticket, "storage", "sent out of turn");
     must_have_room(x, of);
     if (random_.permille(refuse_permille_)) return refuse(frame.id, x);
-    if (x.held) count(storage_row::waited_for_consumer, x.kind);
+    if (x.held)
+      count(
+          x.held_by_link ? storage_row::waited_for_link : storage_row::waited_for_consumer, x.kind);
     newest = ticket;
     if (x.taken_back) count(storage_row::taken_back_then_sent, x.kind);
     x.at = fate::in_flight;
@@ -387,19 +403,40 @@ private:
     x.code = errc::queue_full;
   }
 
-  void must_have_room(const asked& x, const instance& of) const {
-    if (of.down || (is_word(x) && awaits(x.who))) return;
+  enum class room : std::uint8_t { some, none_of_actor, none_of_host };
+
+  room memory_for(const asked& x) const {
     const auto now = use_of(x.who);
     const auto then = now.own + answer_bytes_max(x.call);
+    if (!x.awaited && now.own != 0 && then > limits_.actor_answer_bytes_max)
+      return room::none_of_actor;
+    const auto more = beyond_share(then) - beyond_share(now.own);
+    if (more != 0 && now.all + more + beyond_share(then) > limits_.host_answer_bytes_max)
+      return room::none_of_host;
+    return room::some;
+  }
+
+  void must_have_room(const asked& x, const instance& of) const {
+    if (of.down || (is_word(x) && awaits(x.who))) return;
+    const auto found = memory_for(x);
     must(
-        x.awaited || now.own == 0 || then <= limits_.actor_answer_bytes_max,
+        found != room::none_of_actor,
         "I13 backpressure",
         "sent without room among its actor's answers");
-    const auto more = beyond_share(then) - beyond_share(now.own);
     must(
-        more == 0 || now.all + more + beyond_share(then) <= limits_.host_answer_bytes_max,
+        found != room::none_of_host,
         "I13 backpressure",
         "sent though less is left for others than its actor takes");
+  }
+
+  bool carries_all() const { return flow_.window_first > 100 * answer_bytes_longest; }
+
+  // Whether its actor asked for nothing before it that has not left.
+  bool is_next(std::uint64_t ticket) const {
+    return std::none_of(open_.begin(), open_.lower_bound(ticket), [&](auto other) {
+      const auto& x = all_.at(other);
+      return x.who == all_.at(ticket).who && x.at == fate::waiting;
+    });
   }
 
   // Nothing waits where there is room for it, and for any before it.
@@ -416,13 +453,24 @@ private:
       const auto fits = now.own == 0 || then <= limits_.actor_answer_bytes_max;
       const auto plenty =
           now.all + 2 * longest + beyond_share(now.own) <= limits_.host_answer_bytes_max;
-      must(!of.gate->open || !fits || !plenty, "liveness", "it waits although there is room");
+      // One answer may be under way in any case.
+      const auto carried = carries_all() || nothing_in_flight();
+      must(
+          !of.gate->open || !fits || !plenty || !carried,
+          "liveness",
+          "it waits although there is room");
       const auto holds_up = is_word(x) || (!x.awaited && is_beyond_kept(x));
       must(
-          !of.gate->open || !holds_up || !awaits(x.who),
+          !of.gate->open || !holds_up || !carried || !awaits(x.who),
           "liveness",
           "it holds up what its actor awaits");
     }
+  }
+
+  bool nothing_in_flight() const {
+    return std::none_of(open_.begin(), open_.end(), [&](auto ticket) {
+      return all_.at(ticket).at == fate::in_flight;
+    });
   }
 
   void consume() {
@@ -554,7 +602,7 @@ private:
       count(storage_row::answer_to_nothing, x.kind);
       ++strays_;
       machine_.handle_message(
-          response(make_call(storage_kind::kv_read, 1, 0), 1'000'000'000, false));
+          response(make_call(storage_kind::kv_read, 1, 0), 1'000'000'000, false), now_);
       return drain();
     }
     const auto error = random_.percent(15);
@@ -569,13 +617,13 @@ private:
       x.code = error ? std::optional{errc::refused} : std::nullopt;
       ++(error ? refused_ : answered_);
     }
-    machine_.handle_message(response(as, frame.id, error));
+    machine_.handle_message(response(as, frame.id, error), now_);
     drain();
     must(!open || x.ended == 1, "storage", "an answer does not end its request");
     if (!random_.percent(3)) return;
     count(storage_row::answered_twice, x.kind);
     ++strays_;
-    machine_.handle_message(response(as, frame.id, error));
+    machine_.handle_message(response(as, frame.id, error), now_);
     drain();
   }
 
@@ -584,7 +632,7 @@ private:
     x.code = errc::malformed;
     const auto kv = x.call.index() == 0;
     auto other = make_call(kv ? storage_kind::pages_read : storage_kind::kv_read, 1, 0);
-    machine_.handle_message(response(other, x.id, random_.percent(50)));
+    machine_.handle_message(response(other, x.id, random_.percent(50)), now_);
     drain();
     must(x.ended == 1, "storage", "an answer of another kind is waited for on");
   }
@@ -901,6 +949,7 @@ private:
   }
 
   storage_limits limits_;
+  answer_flow_limits flow_;
   storage_requests machine_;
   time_point now_{1000s};
 
@@ -949,6 +998,10 @@ machine_simulation simulate_storage() {
   only(retried, all_reads, "a write is never sent twice");
   only(lost_with_connection, all_writes, "a read is sent again");
   only(cancelled_at_end, all_reads, "a write may still be answered");
+  only(
+      waited_for_link,
+      {kv_read, sql_read, sql_write, script, pages_read},
+      "the others are answered with a word");
   for (const auto r : {answered_after_end, given_up_waiting, given_up_in_flight})
     only(r, all_writes, "nobody wants to read after the end");
   return {
@@ -962,6 +1015,7 @@ machine_simulation simulate_storage() {
            "lost with the connection",
            "taken back, then sent",
            "sent when there was room for its answer",
+           "sent when the link was expected to carry its answer",
            "not taken by the link",
            "gate closed while it waited",
            "gate closed while in flight",

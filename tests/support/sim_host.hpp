@@ -93,7 +93,8 @@ public:
         .link = link,
         .counts = counts,
         .now = [this] { return sim.now(); },
-        .limits = storage_bounds});
+        .limits = storage_bounds,
+        .flow = storage_flow});
     options_.storage = storage_;
     ingress_ = (*sim).spawn<ingress, caf::hidden>(options_, acks_, outbox_);
     settle();
@@ -389,6 +390,9 @@ public:
   std::vector<std::pair<log_level, std::string>> log;
   bool hold_fences = false;
   storage_limits storage_bounds{};
+  /// A link that carries anything at once.
+  answer_flow_limits storage_flow{
+      .window_first = 4UL << 30U, .window_min = 4UL << 30U, .window_max = 4UL << 30U};
   std::uint64_t term = 0;
 
   /// What every instance but an actor's first asks by itself.
