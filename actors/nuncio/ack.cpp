@@ -12,10 +12,12 @@ ack::ack(
     : event_based_actor(cfg),
       link_(std::move(link)),
       counts_(std::move(counts)),
-      pending_(options) {}
+      pending_(options),
+      system_watch_(home_system()) {}
 
 caf::behavior ack::make_behavior() {
   set_default_handler(caf::drop);
+  system_watch_.begin(this, [this] { quit(); });
   return {
       [this](const internal::link_up& x) {
         pending_.handle_link_up(x.connection);

@@ -6,6 +6,7 @@
 #include <nuncio/ack_aggregator.hpp>
 #include <nuncio/counters.hpp>
 #include <nuncio/internal_messages.hpp>
+#include <nuncio/system_watch.hpp>
 
 namespace nuncio {
 
@@ -20,7 +21,10 @@ public:
 
   const char* name() const override { return "nuncio.ack"; }
 
-  void on_exit() override { link_.reset(); }
+  void on_exit() override {
+    system_watch_.end(this);
+    link_.reset();
+  }
 
 private:
   void flush();
@@ -28,6 +32,7 @@ private:
   std::shared_ptr<link_port> link_;
   std::shared_ptr<counters> counts_;
   ack_aggregator pending_;
+  internal::system_watch system_watch_;
 };
 
 }  // namespace nuncio

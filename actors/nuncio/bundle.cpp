@@ -7,15 +7,26 @@
 #include <nuncio/storage.hpp>
 
 namespace nuncio {
+namespace {
+
+bool is_end(const caf::error& why) {
+  return !why || why == caf::exit_reason::normal || why == caf::exit_reason::kill ||
+         why == caf::exit_reason::user_shutdown;
+}
+
+}  // namespace
 
 bundle::bundle(caf::actor_system& system, bundle_options options)
     : ask_(std::move(options.on_ask)),
       link_(std::make_shared<link>(*this, std::move(options.link))) {
   auto& to = options.ingress;
+  const auto on_final = to.on_final;
+  const auto on_done = to.on_done;
   to.link = link_;
   to.counts = counts_;
-  ack_ = system.spawn<ack, caf::hidden>(link_, counts_);
-  outbox_ = system.spawn<outbox, caf::hidden>(link_, counts_);
+  // Detached: handlers that block all threads of the pool hold up no ack and no event.
+  ack_ = system.spawn<ack, caf::hidden + caf::detached>(link_, counts_);
+  outbox_ = system.spawn<outbox, caf::hidden + caf::detached>(link_, counts_);
   options.storage.link = link_;
   options.storage.counts = counts_;
   storage_ = system.spawn<storage, caf::hidden + caf::detached>(std::move(options.storage));
@@ -23,6 +34,29 @@ bundle::bundle(caf::actor_system& system, bundle_options options)
   ingress_ = options.ingress_detached
                  ? system.spawn<ingress, caf::hidden + caf::detached>(std::move(to), ack_, outbox_)
                  : system.spawn<ingress, caf::hidden>(std::move(to), ack_, outbox_);
+  for (const auto* x : {&ingress_, &ack_, &outbox_, &storage_}) watch(*x, on_final, on_done);
+}
+
+// A host whose link answers Pings while nobody deals with anything would keep its actors for ever.
+void bundle::watch(
+    const caf::actor& x,
+    const std::function<void(const failure&)>& on_final,
+    const std::function<void()>& on_done) {
+  const auto is_ingress = x == ingress_;
+  const auto link = link_;
+  const auto ingress = ingress_address();
+  const auto handle_end = [=](const caf::error& reason) {
+    if (is_end(reason)) return;
+    const failure why{
+        errc::internal,
+        "an exception ended a part of the runtime; the host ends, and the engine moves its actors"};
+    link->close();
+    if (const auto to = caf::actor_cast<caf::actor>(ingress); to && !is_ingress)
+      return caf::anon_send(to, internal::link_final{why});
+    if (on_final) on_final(why);
+    if (on_done) on_done();
+  };
+  caf::actor_cast<caf::abstract_actor*>(x)->attach_functor(handle_end);
 }
 
 bundle::~bundle() { link_->stop(); }

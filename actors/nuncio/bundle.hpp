@@ -68,6 +68,11 @@ private:
   void on_final(const failure& why) override;
   template <class T>
   void to_all(const T& x);
+  /// Should an exception end `x`, the link is closed and the host hears that it is over. The functions are called on any thread.
+  void watch(
+      const caf::actor& x,
+      const std::function<void(const failure&)>& on_final,
+      const std::function<void()>& on_done);
 
   std::function<void()> ask_;
   std::shared_ptr<counters> counts_ = std::make_shared<counters>();

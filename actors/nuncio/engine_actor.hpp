@@ -235,9 +235,11 @@ private:
   bool destroyed_ = false;  ///< told to stop for good
   bool finishing_ = false;  ///< finish() was called
   std::optional<std::chrono::system_clock::time_point> alarm_at_;
-  std::uint64_t alarm_serial_ = 0;
-  std::shared_ptr<const void> awake_;  ///< of which others hold copies
-  time_point talked_{};                ///< when another actor last sent a message
+  bool alarm_called_ = false;              // set or cleared in this life
+  std::optional<time_point> alarm_timer_;  // when the last timer for it fires
+  std::uint64_t alarm_serial_ = 0;         // of that timer
+  std::shared_ptr<const void> awake_;      ///< of which others hold copies
+  time_point talked_{};                    ///< when another actor last sent a message
   std::uint64_t newest_ticket_ = 0;
   std::string failure_;  ///< what the exception said; for the log alone
   bool initialized_ = false;

@@ -35,6 +35,7 @@ std::optional<system_clock::time_point> from_record(const bytes& x) {
 
 void engine_actor::set_alarm(system_clock::time_point at) {
   if (!hosted()) return;
+  alarm_called_ = true;
   alarm_at_ = at;
   // The engine counts from 1970; what is before has passed as well.
   internal::tell(
@@ -46,8 +47,8 @@ void engine_actor::set_alarm(system_clock::time_point at) {
 
 void engine_actor::clear_alarm() {
   if (!hosted()) return;
+  alarm_called_ = true;
   alarm_at_.reset();
-  ++alarm_serial_;
   internal::tell(*context_, internal::alarm_called{context_->start.self, std::nullopt});
   keep_alarm();
 }
@@ -56,8 +57,8 @@ void engine_actor::keep_alarm() {
   const auto failed = [this, kept = alarm_at_](const caf::error& e) {
     if (kept != alarm_at_) return;  // what replaced it was asked for later
     if (kept)
-      log_to(
-          context_->log,
+      internal::log_limited(
+          *context_,
           log_level::error,
           "an alarm could not be stored: if its actor ends before, it is woken but not told why",
           {{"actor", context_->start.self.actor.str()}, {"reason", describe(system(), e)}});
@@ -73,13 +74,13 @@ void engine_actor::keep_alarm() {
 void engine_actor::recall_alarm() {
   kv_store::raw(storage_).get(alarm_key).then(
       [this](const std::optional<bytes>& kept) {
-        if (!kept || alarm_at_ || alarm_serial_ != 0) return;  // none, or one of our own by now
+        if (!kept || alarm_called_) return;  // none, or a word of our own by now
         alarm_at_ = from_record(*kept);
         arm_alarm();
       },
       [this](const caf::error& e) {
-        log_to(
-            context_->log,
+        internal::log_limited(
+            *context_,
             log_level::error,
             "what alarm was set can't be read; if one is due, it comes with the next start",
             {{"actor", context_->start.self.actor.str()}, {"reason", describe(system(), e)}});
@@ -90,10 +91,12 @@ void engine_actor::arm_alarm() {
   if (!alarm_at_) return;
   const auto left =
       std::chrono::ceil<std::chrono::milliseconds>(until(system_clock::now(), *alarm_at_));
-  delayed_send(
-      this,
-      std::clamp<std::chrono::milliseconds>(left, 0ms, timer_max),
-      internal::alarm_tick{++alarm_serial_});
+  const auto wait = std::clamp<std::chrono::milliseconds>(left, 0ms, timer_max);
+  // A timer can't be taken back. One that fires no later looks for itself.
+  const auto due = later(context_->now(), wait);
+  if (alarm_timer_ && *alarm_timer_ <= due) return;
+  alarm_timer_ = due;
+  delayed_send(this, wait, internal::alarm_tick{++alarm_serial_});
 }
 
 std::shared_ptr<const void> engine_actor::keep_awake() {
@@ -126,8 +129,10 @@ std::optional<caf::invoke_message_result> engine_actor::consume_lifecycle(caf::m
     return invoke_message_result::consumed;
   }
   if (content.match_elements<internal::alarm_tick>()) {
-    if (content.get_as<internal::alarm_tick>(0).serial != alarm_serial_ || !alarm_at_)
+    if (content.get_as<internal::alarm_tick>(0).serial != alarm_serial_)
       return invoke_message_result::consumed;
+    alarm_timer_.reset();
+    if (!alarm_at_) return invoke_message_result::consumed;
     if (*alarm_at_ > system_clock::now())
       arm_alarm();
     else

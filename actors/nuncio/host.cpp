@@ -594,10 +594,10 @@ int host::run_until_signal() {
     log_to(impl_->options.log, log_level::error, started.error().message);
     return started.error().code == errc::invalid_argument ? 2 : 1;
   }
-  // One thread waits for signals, so that this one can also wait for the host's own end, and another
-  // stops the host, so that the second signal is seen meanwhile.
-  std::thread waiter{[this, fd] {
-    std::thread stopper;
+  // One thread waits for signals, so that this one can wait for the host's own end too, and a second signal is seen while it
+  // stops the host.
+  bool told_to_stop = false;
+  std::thread waiter{[this, fd, &told_to_stop] {
     std::uint64_t signals = 0, sum = 0;
     while (sum < no_more_signals) {
       if (read(fd, &sum, sizeof sum) != sizeof sum) {
@@ -606,18 +606,22 @@ int host::run_until_signal() {
       }
       signals += sum % no_more_signals;  // one read may take several
       if (signals > 1) _exit(1);
-      if (signals == 1 && !stopper.joinable()) stopper = std::thread{[this] { stop(); }};
+      if (signals == 0) continue;
+      {
+        const std::lock_guard guard{impl_->mutex};
+        told_to_stop = true;
+      }
+      impl_->changed.notify_all();
     }
-    if (stopper.joinable()) stopper.join();
   }};
-  std::optional<failure> why;
   {
     std::unique_lock guard{impl_->mutex};
-    impl_->changed.wait(
-        guard, [&] { return impl_->final || impl_->now_in == impl::phase::stopped; });
-    why = impl_->final;
+    impl_->changed.wait(guard, [&] {
+      return told_to_stop || impl_->final || impl_->now_in == impl::phase::stopped;
+    });
   }
   stop();
+  const auto why = ended();
   restore();
   [[maybe_unused]] const auto n = write(fd, &no_more_signals, sizeof no_more_signals);
   waiter.join();

@@ -64,10 +64,13 @@ protocol::preloaded_kv copy_of(const protocol::preloaded_kv& x) {
 }
 
 // As it is kept with the instance, which takes instance_bytes besides (docs/benchmarks.md).
-std::size_t kept_bytes(const protocol::command_start_actor& start) {
+std::size_t kept_bytes(const actor_ref& who, const protocol::command_start_actor& start) {
   constexpr std::size_t instance_bytes = 4096;
   constexpr std::size_t slice_bytes = 64;  // the slice and its memory's head
+  constexpr std::size_t id_copies = 16;    // with each thing that names its actor
+  const auto id = who.actor.view().size();
   auto out = instance_bytes + start.config.name.size();
+  if (id > actor_id::inline_bytes_max) out += id_copies * id;
   if (start.config.key) out += start.config.key->size();
   if (start.config.input) out += start.config.input->size();
   if (!start.preloaded_kv) return out;
@@ -362,19 +365,20 @@ void ingress::handle_start(
       requests_,
       request_limits{own_max != 0 ? own_max : options_.requests_max, options_.request_bytes_max});
   made->who = who;
-  made->start_bytes = kept_bytes(start);
+  made->start_bytes = kept_bytes(who, start);
   start_bytes_ += made->start_bytes;
   made->limit = later(allocated, options_.start_limit);
   made->context = std::move(context);
   if (start.preloaded_kv) made->context->preloaded = copy_of(*start.preloaded_kv);
-  await_sockets(*made, place.current.get(), start.hibernating_requests);
   made->alarms.reserve(2);
   if (const auto& key = made->context->start.key)
     keyed_.emplace(hash_of(made->context->start.name, key_from_text(key->view())), made.get());
   ++stats_.instances;
   auto& x = *made;
+  const auto* const older = place.current.get();
   auto& free = place.current ? place.next : place.current;
   free = std::move(made);
+  await_sockets(x, older, start.hibernating_requests);
   set_alarm(x, input::start_limit, x.limit);
   if (!place.next) begin(x);
 }
@@ -623,6 +627,8 @@ void ingress::spawn(instance& x) {
   }
   if (start_bytes_ > options_.host_start_bytes_max)
     return apply(x, input::failed, "this host has no room for another actor");
+  if (x.context->serving->detached && system().detached_actors() >= options_.detached_max)
+    return apply(x, input::failed, "this host has no thread for another detached actor");
   try {
     x.handle = factory->second.make(system(), x.context, launching_);
     tell_listed(x);
@@ -870,7 +876,8 @@ void ingress::flush() {
          {"bytes", fmt::to_string(ledger_.stats().bytes)}});
   }
   check_drained();
-  if (release_.handle_used(waiting_->used() + requests_.bytes(), now) && options_.release_memory)
+  if (release_.handle_used(waiting_->used() + requests_.bytes() + start_bytes_, now) &&
+      options_.release_memory)
     options_.release_memory();
   std::optional<time_point> next;
   const auto earlier = [&](std::optional<time_point> t) {

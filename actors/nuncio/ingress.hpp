@@ -65,6 +65,9 @@ struct ingress_options {
   /// What instances keep of their Starts for as long as they live: input, key, preloaded values; at least 4 KiB for each. A
   /// Start above it is answered with Stopped(Error).
   std::size_t host_start_bytes_max = 4UL << 30U;
+  /// Threads of detached actors in the actor system, the application's own and four of the runtime among them; a Start of one
+  /// more is answered with Stopped(Error). Far below what a process may have.
+  std::size_t detached_max = 1024;
   /// WebSockets of one instance and of the host; above it they are closed with 1013.
   std::size_t sockets_max = 32768;
   std::size_t host_sockets_max = 65536;

@@ -188,7 +188,10 @@ void ingress::await_sockets(
 }
 
 void ingress::list_socket(instance& x, const exchange_id& exchange) {
-  if (const auto old = sockets_.find(exchange); old != sockets_.end()) erase_socket(old);
+  if (const auto old = sockets_.find(exchange); old != sockets_.end()) {
+    if (old->second.who() == x.who) return;  // listed twice
+    erase_socket(old);
+  }
   // Not listed, it is one that left while its actor slept. What is known of it stays: its record may be young enough for the
   // instance to look for it all the same.
   const auto* const closed = left_.find(exchange);

@@ -19,10 +19,12 @@ outbox::outbox(
       link_(std::move(link)),
       counts_(std::move(counts)),
       now_(std::move(now)),
-      events_(options) {}
+      events_(options),
+      system_watch_(home_system()) {}
 
 caf::behavior outbox::make_behavior() {
   set_default_handler(caf::drop);
+  system_watch_.begin(this, [this] { quit(); });
   return {
       [this](const internal::outbox_batch& x) {
         for (const auto& what : x.inputs) handle(what);

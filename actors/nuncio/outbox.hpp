@@ -6,6 +6,7 @@
 #include <nuncio/counters.hpp>
 #include <nuncio/event_outbox.hpp>
 #include <nuncio/internal_messages.hpp>
+#include <nuncio/system_watch.hpp>
 
 namespace nuncio {
 
@@ -23,6 +24,7 @@ public:
   const char* name() const override { return "nuncio.outbox"; }
 
   void on_exit() override {
+    system_watch_.end(this);
     link_.reset();
     drain_reply_ = nullptr;
   }
@@ -40,6 +42,7 @@ private:
   bool in_flight_ = false;
   std::uint64_t tick_serial_ = 0;
   std::optional<time_point> tick_at_;
+  internal::system_watch system_watch_;
 };
 
 }  // namespace nuncio

@@ -6,7 +6,9 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <future>
 #include <mutex>
+#include <nuncio/codec.hpp>
 #include <nuncio/host.hpp>
 #include <span>
 
@@ -33,7 +35,8 @@ public:
     refuse_token,
     refuse_token_in_http,
     refuse_namespace,
-    hold
+    hold,
+    greet,  ///< Init and a Ping, and whatever the test says then
   };
 
   explicit scripted_engine(int speaks, std::deque<answer> answers)
@@ -54,6 +57,20 @@ public:
   void lack_namespace(int n) {
     const std::lock_guard guard{mutex_};
     lacks_namespace_ = n;
+  }
+
+  /// With answer::greet, on the server's thread.
+  std::function<void(raw_peer&)> speaks_further;
+
+  static engine_ms wall_clock() {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(
+               std::chrono::system_clock::now().time_since_epoch())
+        .count();
+  }
+
+  static void send(raw_peer& p, const protocol::to_envoy& x) {
+    const auto raw = protocol::encode(x, 8);
+    p.send(raw_peer::frame(2, {reinterpret_cast<const char*>(raw->data()), raw->size()}));
   }
 
   [[nodiscard]] std::string endpoint() const {
@@ -109,6 +126,12 @@ private:
     p.accept_with(head, "rivet");
     note(head);
     if (then == answer::hold) return p.wait_for_end();
+    if (then == answer::greet) {
+      send(p, protocol::to_envoy_init{{15'000, 1'800'000, 20'971'520}});
+      send(p, protocol::to_envoy_ping{wall_clock()});
+      if (speaks_further) return speaks_further(p);
+      return p.wait_for_end();
+    }
     p.send(raw_peer::close_frame(
         1011,
         then == answer::refuse_token       ? "auth.forbidden#r"
@@ -318,6 +341,76 @@ TEST_CASE_FIXTURE(fixture, "5.3: no token becomes a second header, wherever it c
   refused(host{sys, {.token_from = source}}.start().error());
   refused(spawn_client(sys, {.token = bad}).error());
   refused(spawn_client(sys, {.token_from = source}).error());
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "an exception in a part of the runtime ends its host, and the engine sees it go") {
+  std::promise<void> gone;
+  scripted_engine engine{8, {answer::greet}};
+  engine.speaks_further = [&](raw_peer& p) {
+    while (p.read_frame().opcode > 0) {
+    }
+    gone.set_value();
+  };
+  auto throwing = options(engine);
+  throwing.drain_timeout = 60s;
+  throwing.on_ready = [] { throw std::runtime_error{"boom"}; };
+  host h{sys, throwing};
+  REQUIRE(h.start());
+  const auto why = h.wait_ended(20s);
+  REQUIRE(why.has_value());
+  CHECK(why->code == errc::internal);
+  CHECK(gone.get_future().wait_for(20s) == std::future_status::ready);
+  const auto before = boot_clock::now();
+  h.stop();
+  CHECK(boot_clock::now() - before < 30s);  // nobody is left to drain
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "3.6: handlers that block every thread of the pool hold up no ack and no event") {
+  std::promise<void> release;
+  const auto released = release.get_future().share();
+  std::promise<void> heard;
+  scripted_engine engine{8, {answer::greet}};
+  const auto blockers = std::max(2U, std::thread::hardware_concurrency()) + 2;
+  engine.speaks_further = [&](raw_peer& p) {
+    const auto start = [&](const std::string& id, const char* name) {
+      protocol::command_start_actor x;
+      x.config.name = text{name};
+      x.config.create_ts = scripted_engine::wall_clock();
+      scripted_engine::send(p, protocol::to_envoy_commands{{{{actor_id{id}, 1, 0}, std::move(x)}}});
+    };
+    for (auto i = 0U; i < blockers; ++i) start(std::to_string(i), "blocker");
+    start("last", "nobody");
+    bool acked = false, stopped = false;
+    while (!acked || !stopped) {
+      const auto frame = p.read_frame();
+      if (frame.opcode < 0 || frame.opcode == 8) return;
+      if (frame.opcode == 9) p.send(raw_peer::frame(10, frame.payload));
+      if (frame.opcode != 2) continue;
+      const auto message = protocol::decode_to_rivet(bytes{frame.payload}, 8);
+      if (!message) return;
+      if (const auto* acks = std::get_if<protocol::to_rivet_ack_commands>(&*message))
+        for (const auto& x : acks->last_command_checkpoints)
+          acked = acked || x.actor_id.view() == "last";
+      if (const auto* events = std::get_if<protocol::to_rivet_events>(&*message))
+        for (const auto& x : events->events)
+          stopped = stopped || x.checkpoint.actor_id.view() == "last";
+    }
+    heard.set_value();
+    p.wait_for_end();
+  };
+  host h{sys, options(engine)};
+  h.serve(
+      "blocker",
+      [](engine_actor*, const std::shared_future<void>& until) -> caf::behavior {
+        until.wait();
+        return {[](const http_request&) { return http_response{}; }};
+      },
+      released);
+  REQUIRE(h.start());
+  CHECK(heard.get_future().wait_for(20s) == std::future_status::ready);
+  release.set_value();
 }
 
 }  // namespace dialling_host_test

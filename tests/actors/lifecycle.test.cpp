@@ -262,6 +262,19 @@ TEST_CASE_FIXTURE(
   CHECK(said() == strings{"set"});
 }
 
+TEST_CASE_FIXTURE(
+    fixture, "2.4: an alarm that is set again and again takes one timer, and the last one comes") {
+  const auto timers = [&] { return host.sim.scheduler().clock().schedule().size(); };
+  tell("future");
+  const auto with_one = timers();
+  for (int i = 0; i < 1000; ++i) tell(i % 2 == 0 ? "never" : "future");
+  for (int i = 0; i < 1000; ++i) tell(i % 2 == 0 ? "clear" : "future");
+  CHECK(timers() <= with_one + 1);  // with what storage has for its requests
+  tell("past");
+  host.pass(1s);
+  CHECK(said() == strings{"alarm"});
+}
+
 TEST_CASE("idle time, limits of requests and of stopping without end are never") {
   ingress_options endless;
   endless.stop_grace = duration::max();

@@ -165,6 +165,54 @@ TEST_CASE("2.4: what all actors were started with has a bound; above it a Start 
       strings{"ack e/1:1", "event e/1:250 stopped error: this host has no room for another actor"});
 }
 
+TEST_CASE("2.4: an actor's id counts with what it was started with") {
+  ingress_options options;
+  options.host_start_bytes_max = 2 * 4096 + 100'000;
+  hosted x{std::move(options)};
+  x.host.boot();
+  const auto start = [&](char id) {
+    x.host.command(x.host.start_command(instance_of(std::string(5000, id).c_str())));
+    return x.host.stats().instances;
+  };
+  CHECK(start('a') == 1);
+  CHECK(start('b') == 1);
+  CHECK(start('c') == 1);
+}
+
+TEST_CASE("2.4: actors with threads of their own have a bound; above it a Start is answered") {
+  ingress_options options;
+  options.detached_max = 0;
+  hosted x{std::move(options)};
+  x.host.serve(serve_options{.name = "own thread", .detached = true}, [](engine_actor*) {
+    return caf::behavior{[](const http_request&) { return http_response{}; }};
+  });
+  x.host.boot();
+  x.host.command(x.host.start_command(instance_of("a"), "own thread"));
+  CHECK(
+      x.host.lines() ==
+      strings{
+          "ack a/1:1",
+          "event a/1:250 stopped error: this host has no thread for another detached actor"});
+  x.host.clear();
+  x.host.command(x.host.start_command(instance_of("b")));
+  CHECK(x.host.lines() == strings{"ack b/1:1", "event b/1:250 running"});
+}
+
+TEST_CASE("2.4: memory is given back once many actors have ended") {
+  int released = 0;
+  ingress_options options;
+  options.release_memory = [&] { ++released; };
+  hosted x{std::move(options)};
+  x.host.boot();
+  const auto all = [](int i) { return instance_of(std::to_string(i).c_str()); };
+  for (int i = 0; i < 20'000; ++i) x.host.command(x.host.start_command(all(i)));
+  x.host.pass(1min, 1s);
+  CHECK(released == 0);
+  for (int i = 0; i < 20'000; ++i) x.host.stop(all(i));
+  x.host.pass(1min, 1s);
+  CHECK(released == 1);
+}
+
 TEST_CASE_FIXTURE(fixture, "2.1: an actor keeps nothing of the frame that its Start came in") {
   const auto frame = std::make_shared<const std::string>("echo[\"k\"]input and other Starts");
   const auto cut = [&](std::size_t from, std::size_t size) {

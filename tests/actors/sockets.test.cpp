@@ -665,6 +665,23 @@ TEST_CASE_FIXTURE(
   }
 }
 
+TEST_CASE("1.4: a hibernating WebSocket that is listed twice is one, also where there is no room") {
+  auto options = fixture::small();
+  options.sockets_max = 2;
+  fixture x{options};
+  x.host.open_socket(x.a, 1, "/hibernate");
+  x.host.open_socket(x.a, 2, "/hibernate");
+  x.sleep();
+  x.let_age();
+  x.wake(2, {1, 2, 1, 2});
+  CHECK(x.host.stats().sockets_open == 2);
+  x.sent();
+  CHECK(x.said() == strings{"restored /hibernate ", "restored /hibernate "});
+  x.host.close_socket(1, 1, 1000);
+  x.host.close_socket(2, 1, 1000);
+  CHECK(x.host.stats().sockets_open == 0);
+}
+
 TEST_CASE_FIXTURE(fixture, "an open for an actor that is not here is left to the next generation") {
   host.open_socket(instance_of("b"), 1);
   CHECK(sent() == strings{"1 #0 socket close 1011"});
