@@ -21,6 +21,7 @@
 #include <nuncio/lifecycle.hpp>
 #include <nuncio/log_limiter.hpp>
 #include <nuncio/request_room.hpp>
+#include <nuncio/room_pause.hpp>
 #include <nuncio/start_backoff.hpp>
 #include <nuncio/system_watch.hpp>
 #include <nuncio/waiting_room.hpp>
@@ -409,6 +410,7 @@ private:
   stall_map stalls_;
   std::vector<exchange_id> crowded_;  ///< routes whose response found no room in the link
   std::optional<time_point> crowded_until_;
+  room_pause pause_;
   /// Short messages that found no room in the link, of exchanges that have no route.
   std::deque<std::pair<protocol::to_rivet_tunnel_message, std::shared_ptr<const output_gate>>>
       owed_;

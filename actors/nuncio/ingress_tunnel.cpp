@@ -432,10 +432,11 @@ void ingress::say_last(http_exchange& exchange, const std::shared_ptr<const outp
 
 void ingress::advance_crowded(time_point now) {
   if (!crowded_until_ || *crowded_until_ > now) return;
-  crowded_until_.reset();
-  for (auto owed = std::exchange(owed_, {}); !owed.empty(); owed.pop_front())
+  auto owed = std::exchange(owed_, {});
+  const auto owed_before = owed.size();
+  for (; !owed.empty(); owed.pop_front())
     send_answer(std::move(owed.front().first), owed.front().second);
-  auto full = false;
+  auto moved = owed_.size() < owed_before, full = false;
   for (const auto& id : std::exchange(crowded_, {})) {
     const auto at = routes_.find(id);
     if (at == routes_.end() || !std::exchange(at->second.crowded, false)) continue;
@@ -445,12 +446,18 @@ void ingress::advance_crowded(time_point now) {
       wait_for_room(at);
       continue;
     }
+    const auto unsent = at->second.exchange.unsent();
     advance(at);
     // Where something short finds no room nothing else does. Whoever waits longest is the first to try again.
     const auto still = routes_.find(id);
-    full = still != routes_.end() && still->second.crowded && !still->second.exchange.bulky();
+    const auto waits = still != routes_.end() && still->second.crowded;
+    full = waits && !still->second.exchange.bulky();
+    moved = moved || !waits || still->second.exchange.unsent() != unsent;
     if (auto* x = find(who)) count_as_down(*x);
   }
+  if (moved) pause_.reset();
+  crowded_until_.reset();
+  if (!owed_.empty() || !crowded_.empty()) ask_for_room();
 }
 
 // At a bound the requests go whose clients have been silent for long, one by one until there is room. They are at fault if
@@ -622,7 +629,7 @@ void ingress::send_answer(
 }
 
 void ingress::ask_for_room() {
-  if (!crowded_until_) crowded_until_ = options_.now() + body_room_interval;
+  if (!crowded_until_) crowded_until_ = options_.now() + pause_.next();
 }
 
 void ingress::log_lost(const failure& why) {

@@ -329,7 +329,7 @@ void instance_sockets::send_waiting() {
       full = !send_one(at);
       moved = moved || !full;
     }
-  if (said_waiting_ != before) room_pause_ = body_room_interval;
+  if (said_waiting_ != before) pause_.reset();
   if (outgoing_.empty())
     said_ = kept_ = {};
   else
@@ -361,13 +361,12 @@ void instance_sockets::handle_ending() {
 
 void instance_sockets::handle_room() {
   room_asked_ = false;
-  room_pause_ = std::min(room_pause_ * 2, body_room_interval_max);
   send_waiting();
 }
 
 void instance_sockets::ask_for_room() {
   if (!std::exchange(room_asked_, true))
-    owner_->delayed_send(owner_, room_pause_, socket_room_tick{});
+    owner_->delayed_send(owner_, pause_.next(), socket_room_tick{});
 }
 
 void instance_sockets::close_and_tell(socket& x, std::uint16_t code, std::string_view reason) {

@@ -13,6 +13,7 @@
 #include <nuncio/kv.hpp>
 #include <nuncio/kv_pages.hpp>
 #include <nuncio/link_port.hpp>
+#include <nuncio/room_pause.hpp>
 #include <nuncio/socket.hpp>
 #include <nuncio/socket_exchange.hpp>
 #include <nuncio/socket_head.hpp>
@@ -227,7 +228,7 @@ private:
   std::size_t owed_ = 0;          ///< of them, what is to be sent before the actor ends
   bool ending_ = false;
   bool room_asked_ = false;
-  duration room_pause_ = body_room_interval;
+  room_pause pause_;
   std::optional<socket_message> in_hand_;  ///< that a handler is dealing with
   bool acks_due_ = false;
   std::uint64_t next_own_ = ~std::uint64_t{};  ///< ticket for what is not made by ingress

@@ -196,17 +196,27 @@ void instance_streams::advance(stream& x) {
 
 void instance_streams::wait_for_room(stream& x) {
   if (std::exchange(x.crowded, true)) return;
-  if (crowded_.empty()) owner_->delayed_send(owner_, body_room_interval, room_tick{});
   crowded_.push_back(x.shared_from_this());
+  ask_for_room();
+}
+
+void instance_streams::ask_for_room() {
+  if (!std::exchange(room_asked_, true)) owner_->delayed_send(owner_, pause_.next(), room_tick{});
 }
 
 void instance_streams::handle_room_tick() {
+  auto moved = false;
   for (const auto& x : std::exchange(crowded_, {})) {
+    const auto before = x->exchange.unsent();
     x->crowded = false;
     x->wrote = true;
     advance(*x);
+    moved = moved || !x->crowded || x->exchange.unsent() != before;
     wake(*x);
   }
+  if (moved) pause_.reset();
+  room_asked_ = false;
+  if (!crowded_.empty()) ask_for_room();
 }
 
 void instance_streams::leave(stream& x) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <nuncio/engine_actor.hpp>
+#include <nuncio/room_pause.hpp>
 #include <nuncio/stream.hpp>
 #include <nuncio/waiting_room.hpp>
 #include <unordered_map>
@@ -99,6 +100,7 @@ private:
   /// Sends what it has to say. An exchange that is over goes.
   void advance(stream& x);
   void wait_for_room(stream& x);
+  void ask_for_room();
   void close(stream& x);
   void leave(stream& x);
   waiting_share& share_of(stream& x);
@@ -109,6 +111,8 @@ private:
   std::unordered_map<std::uint64_t, stream_ptr> all_;
   std::vector<stream_ptr> due_;
   std::vector<stream_ptr> crowded_;
+  bool room_asked_ = false;
+  room_pause pause_;
   std::shared_ptr<waiting_pool> waiting_;  ///< bytes of responses that wait for their clients
   waiting_share collected_;                ///< of responses to gateways that take no stream
   std::vector<stream_ptr> untold_;         ///< over, but their handlers have not heard of it

@@ -88,10 +88,13 @@ void storage::handle_batch(internal::storage_batch& batch) {
 void storage::flush() {
   while (const auto frame = requests_.poll_transmit(options_.now())) {
     const auto sent = options_.link->send(frame->gate, frame->connection, frame->message);
-    if (!sent) requests_.handle_not_sent(frame->id, sent.error());
+    if (sent)
+      pause_.reset();
+    else
+      requests_.handle_not_sent(frame->id, sent.error());
   }
   if (requests_.waits_for_room() && !std::exchange(room_asked_, true))
-    delayed_send(this, body_room_interval, internal::room_tick{});
+    delayed_send(this, pause_.next(), internal::room_tick{});
   options_.counts->storage.set(requests_.stats());  // first: who has an answer finds it counted
   while (auto result = requests_.poll_result()) {
     const auto waited = waiting_.extract(result->ticket);

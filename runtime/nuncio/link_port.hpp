@@ -28,12 +28,6 @@ struct output_gate {
 /// keeps its own bound. Shared by the sender and the queue.
 using output_meter = std::atomic<std::size_t>;
 
-/// When to ask again for room: the time in which 10 Gbit/s drain a tenth of the link's default bound.
-inline constexpr duration body_room_interval = std::chrono::milliseconds{5};
-
-/// Who has asked in vain may ask again after twice as long, up to this: many may be waiting.
-inline constexpr duration body_room_interval_max = 8 * body_room_interval;
-
 /// The longest message for a client that need not ask link_port::has_room_for_bodies.
 inline constexpr std::size_t short_message_bytes_max = 65536;
 
@@ -78,7 +72,7 @@ public:
 
   /// Whether what is_bulk() may be queued: all of it together may take an eighth of the bound, so that all else has room
   /// beside it and waits behind no more, however much that is. Who is told no asks again a little later
-  /// (body_room_interval).
+  /// (room_pause).
   [[nodiscard]] virtual bool has_room_for_bodies() const = 0;
 
   /// A WebSocket ping behind all that is queued; on_fence(id) when its pong is back. Dies with the connection.

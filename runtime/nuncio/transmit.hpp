@@ -8,7 +8,8 @@
 namespace nuncio {
 
 struct transmitted {
-  bool waits = false;  ///< the rest waits for room in the link: ask again after body_room_interval
+  bool waits =
+      false;  ///< the rest waits for room in the link: ask again a little later (room_pause)
   std::optional<failure>
       refused{};  ///< why a message could not go at all: the client gets 500 or a cut
 };

@@ -883,7 +883,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.lines().empty());
   CHECK(host.stats().requests_open == 2);
   host.link->refuse_tunnel.reset();
-  host.pass(body_room_interval);
+  host.pass(room_pause::longest);
   CHECK(host.lines() == strings{"1 #0 200 first", "2 #0 200 second"});
   CHECK(host.stats().requests_open == 0);
 }
@@ -905,7 +905,7 @@ TEST_CASE_FIXTURE(fixture, "a response waits for room when its actor has ended")
   CHECK(p->ended == 1);
   CHECK(host.lines() == strings{"ack a/1:2"});
   host.link->refuse_tunnel.reset();
-  host.pass(body_room_interval);
+  host.pass(room_pause::longest);
   CHECK(host.lines() == strings{"ack a/1:2", "1 #0 200 kept", "event a/1:501 stopped ok"});
 }
 
@@ -918,7 +918,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.lines().empty());
   CHECK(host.log_text().find("a response found no room to wait in") != std::string::npos);
   host.link->refuse_tunnel.reset();
-  host.pass(body_room_interval);
+  host.pass(room_pause::longest);
   const auto lines = host.lines();
   REQUIRE(lines.size() == 2);
   CHECK(lines[0] == "1 #0 200 " + std::string(900, 'x'));
@@ -933,7 +933,7 @@ TEST_CASE_FIXTURE(fixture, "what the host itself answers waits for room as well,
   CHECK(host.stats().requests_open == 0);
   host.link->refuse_tunnel.reset();
   host.clear();
-  host.pass(body_room_interval);
+  host.pass(room_pause::longest);
   CHECK(
       host.lines() == strings{
                           "1 #0 abort",

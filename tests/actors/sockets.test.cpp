@@ -369,7 +369,7 @@ TEST_CASE_FIXTURE(
   CHECK(sent().empty());
   CHECK(host.stats().sockets_open == 1);
   host.link->refuse_tunnel.reset();
-  host.pass(body_room_interval_max);
+  host.pass(room_pause::longest);
   auto lines = sent();
   std::stable_sort(lines.begin(), lines.end(), [](const auto& x, const auto& y) {
     return x[0] < y[0];  // a broadcast has no order among its clients
@@ -400,7 +400,7 @@ TEST_CASE_FIXTURE(fixture, "long messages leave room in the link for short ones 
   host.socket_says(2, 1, "short");
   CHECK(sent() == strings{"2 #1 socket text short"});
   host.link->room_for_bodies = true;
-  host.pass(body_room_interval_max);
+  host.pass(room_pause::longest);
   CHECK(sent().size() == 1);
 }
 
@@ -417,7 +417,7 @@ TEST_CASE(
   x.order("say " + std::string(600'000, 'y'));
   CHECK(x.host.stats().sockets_open == 0);
   x.host.link->refuse_tunnel.reset();
-  x.host.pass(body_room_interval_max);
+  x.host.pass(room_pause::longest);
   const auto lines = x.sent();
   REQUIRE(lines.size() == 6);  // nobody has a gap: what was said first, then the close
   for (std::size_t i = 3; i < 6; ++i) CHECK(lines[i].ends_with("socket close 1013"));
@@ -436,7 +436,7 @@ TEST_CASE_FIXTURE(fixture, "an actor that is to stop says first what waits for r
   host.stop(a);
   host.pass(1s);
   host.link->refuse_tunnel.reset();
-  host.pass(body_room_interval_max);
+  host.pass(room_pause::longest);
   const auto lines = sent();
   CHECK(std::count(lines.begin(), lines.end(), "1 #1 socket text last words") == 1);
   CHECK(lines.back() == "event a/1:501 stopped ok");
@@ -456,7 +456,7 @@ TEST_CASE_FIXTURE(
   host.socket_says(2, 2, "close");
   CHECK(sent() == strings{"3 #0 socket open", "2 #2 socket close 4001"});
   host.link->room_for_bodies = true;
-  host.pass(body_room_interval_max);
+  host.pass(room_pause::longest);
   const auto lines = sent();
   REQUIRE(lines.size() == 2);
   CHECK(lines[0].starts_with("1 #1 socket text x"));

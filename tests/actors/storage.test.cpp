@@ -323,6 +323,25 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
+    fixture, "what storage finds no room for is offered again less and less often, until it went") {
+  host.link->refuse_storage = failure{errc::queue_full, "full"};
+  const auto offered_within = [this](duration d) {
+    const auto before = host.link->refused;
+    host.pass(d, 1ms);
+    return host.link->refused - before;
+  };
+  for (std::uint32_t n = 1; n <= 2; ++n) {
+    host.request(a, n, "GET", "/list");
+    CHECK(offered_within(35ms) == 3);
+    CHECK(offered_within(400ms) == 10);
+    host.link->refuse_storage.reset();
+    host.pass(room_pause::longest);
+    CHECK(host.storage_requests_sent().size() == n);
+    host.link->refuse_storage = failure{errc::queue_full, "full"};
+  }
+}
+
+TEST_CASE_FIXTURE(
     fixture, "what an actor awaits comes, however much it keeps that it has not heard") {
   const auto b = instance_of("b");
   host.start_accepted(b, "waiter");

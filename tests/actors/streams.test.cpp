@@ -298,10 +298,10 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a body that finds the link full wa
   open("/whole", false, 2);  // more than a window, given at once
   CHECK(sent_body() == 0);
   CHECK(host.stats().requests_open == 2);
-  host.pass(2 * body_room_interval);
+  host.pass(2 * room_pause::shortest);
   CHECK(sent_body() == 0);
   host.link->room_for_bodies = true;
-  host.pass(body_room_interval);
+  host.pass(room_pause::longest);
   CHECK(sent_body() == 2 * ahead);
   host.link->room_for_bodies = false;
   credit(ahead, 1);
@@ -309,13 +309,38 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a body that finds the link full wa
   CHECK(sent_body() == 0);
   abort(1);
   host.link->room_for_bodies = true;
-  host.pass(body_room_interval);
+  host.pass(room_pause::longest);
   CHECK(sent_body() == ahead);
   credit(2 * ahead, 2);
   CHECK(sent_body() == ahead);
   credit(3 * ahead, 2);
   CHECK(sent_body() == 3 * (mib - ahead));
   CHECK(host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "what finds no room in the link asks again less and less often, until something went") {
+  host.link->room_for_bodies = false;
+  std::uint64_t each_time = 1;
+  SUBCASE("beside its actor") {
+    each_time = 2;  // its handler is called, too, and writes
+    open("/down", false, 1);
+  }
+  SUBCASE("at ingress") { open("/whole", false, 1); }
+  const auto asked_within = [&](duration d) {
+    const auto before = host.link->refused;
+    host.pass(d, 1ms);
+    return (host.link->refused - before) / each_time;
+  };
+  CHECK(asked_within(35ms) == 3);
+  CHECK(asked_within(400ms) == 10);
+  host.link->room_for_bodies = true;
+  host.pass(room_pause::longest);
+  CHECK(sent_body() == ahead);
+  host.link->room_for_bodies = false;
+  credit(ahead, 1);
+  CHECK(asked_within(35ms) == 3);
 }
 
 TEST_CASE_FIXTURE(
@@ -327,7 +352,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.stats().requests_open == 1);
   tell("quit");
   host.link->refuse_tunnel.reset();
-  host.pass(body_room_interval);
+  host.pass(room_pause::longest);
   const auto lines = sent();
   CHECK(std::count(lines.begin(), lines.end(), "1 #0 201 firstmore") == 1);
   CHECK(host.stats().requests_open == 0);
@@ -342,7 +367,7 @@ TEST_CASE_FIXTURE(fixture, "a part that the link does not take goes when it does
   tell("finish");
   CHECK(host.stats().requests_open == 1);
   host.link->refuse_tunnel.reset();
-  host.pass(2 * body_room_interval);
+  host.pass(2 * room_pause::shortest);
   CHECK(sent() == strings{"1 #2 chunk 8 end"});
   CHECK(host.stats().requests_open == 0);
 }

@@ -30,6 +30,7 @@ public:
   std::optional<failure> refuse_tunnel;       ///< what sending a tunnel message gives
   std::optional<failure> refuse_tunnel_once;  ///< the same for the next one
   std::optional<failure> refuse_storage;      ///< the same for a storage request
+  mutable std::uint64_t refused = 0;          ///< how often one of these four said no
   std::vector<std::pair<epoch, frame_class>> to_report;  ///< written, not told yet
   std::vector<std::pair<epoch, std::uint64_t>> fences;   ///< asked for, not told yet
   std::vector<protocol::to_rivet> greeting;
@@ -58,7 +59,7 @@ public:
     if (on != connection || connection == 0)
       return failure{errc::link_lost, "the connection is over"};
     if (!gate->open) return failure{errc::cancelled, "the instance has ended"};
-    if (refuse_storage) return *refuse_storage;
+    if (refuse_storage) return ++refused, *refuse_storage;
     if (version != wire::version_max)
       if (const auto encoded = protocol::encode(request, version); !encoded) return encoded.error();
     ++frames;
@@ -72,14 +73,17 @@ public:
       std::shared_ptr<output_meter> meter) override {
     if (meter) meters.push_back(meter);
     if (gate && !gate->open) return failure{errc::cancelled, "the instance has ended"};
-    if (refuse_tunnel) return *refuse_tunnel;
-    if (auto once = std::exchange(refuse_tunnel_once, std::nullopt)) return *once;
+    if (refuse_tunnel) return ++refused, *refuse_tunnel;
+    if (auto once = std::exchange(refuse_tunnel_once, std::nullopt)) return ++refused, *once;
     ++frames;
     if (record) sent.push_back({connection, std::move(message)});
     return {};
   }
 
-  [[nodiscard]] bool has_room_for_bodies() const override { return room_for_bodies; }
+  [[nodiscard]] bool has_room_for_bodies() const override {
+    if (!room_for_bodies) ++refused;
+    return room_for_bodies;
+  }
 
   void fence(epoch on, std::uint64_t id) override { fences.emplace_back(on, id); }
 
