@@ -32,6 +32,8 @@ struct ingress_stats {
   std::uint64_t requests_aborted = 0;   ///< left to the next generation
   std::uint64_t requests_late = 0;      ///< answered 504: their actor did not answer in time
   std::uint64_t requests_silent = 0;  ///< answered 408 at a bound: their bodies had stopped coming
+  std::uint64_t clients_doubted =
+      0;  ///< ended at a bound, WebSockets too: they had not been heard of since a reconnect
   std::uint64_t requests_replaced = 0;  ///< a repeated start of a live exchange
   std::uint64_t sockets = 0;            ///< client WebSockets handed to actors
   std::uint64_t sockets_open = 0;

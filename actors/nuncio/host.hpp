@@ -66,7 +66,7 @@ struct host_options {
   /// awake for so long.
   std::chrono::milliseconds stall_limit{std::chrono::minutes{5}};
   /// Where a request finds no room, that of an actor's or of the host's requests is ended with 408 of whose body nothing has
-  /// come for longest, if for so long. A client that its handler or the link holds up is not meant.
+  /// come for longest, if for so long; not one that its handler or the link holds up. Before it, who was open through a cut.
   std::chrono::milliseconds upload_patience{std::chrono::seconds{10}};
   bool ingress_detached =
       true;  ///< a thread of its own, so that no actor can hold the engine's messages up

@@ -97,6 +97,7 @@ ingress::ingress(caf::actor_config& cfg, ingress_options options, caf::actor ack
       ledger_(options_.ledger),
       limiter_(options_.log),
       errors_(internal::make_error_log(options_.log)),
+      gateways_(options_.upload_patience),
       requests_(
           {options_.host_requests_max, options_.host_request_bytes_max}, options_.upload_patience),
       heads_(std::make_shared<waiting_pool>(options_.host_socket_head_bytes_max)),
@@ -738,31 +739,40 @@ void ingress::watch_idle(instance& x, time_point at) {
 
 bool ingress::is_busy(const instance& x, time_point now) const {
   if (x.responses != 0) return true;
-  const auto waits = [&](const auto& attempt) { return may_be_there(attempt.first, now); };
+  const auto waits = [&](const auto& attempt) {
+    const auto at = routes_.find(attempt.first);
+    return at != routes_.end() && may_be_there(&at->second.place.doubt(), now);
+  };
   if (std::any_of(x.attempts.begin(), x.attempts.end(), waits)) return true;
   return std::any_of(x.sockets.begin(), x.sockets.end(), [&](const auto& id) {
-    return !sockets_.at(id).hibernates && may_be_there(id, now);
+    const auto& r = sockets_.at(id);
+    return !r.hibernates && may_be_there(r.doubt.get(), now);
   });
 }
 
 // Of a client that left while the connection was down the engine never tells, and it answers to nothing that is sent there
-// (docs/protocol.md): so whoever was open then and is not heard of keeps its actor awake for stall_limit more.
+// (docs/protocol.md): so whoever was open then and is not heard of keeps its actor awake for stall_limit more, and its place as
+// long as nobody else needs it.
 void ingress::doubt_clients() {
   const auto now = options_.now();
-  std::unordered_map<exchange_id, time_point> open;
-  const auto doubt = [&](const exchange_id& id) {
-    const auto since = doubted_.find(id);
-    open.emplace(id, since == doubted_.end() ? now : since->second);
-  };
-  for (const auto& [id, r] : routes_) doubt(id);
-  for (const auto& [id, r] : sockets_)
-    if (!r.hibernates) doubt(id);
-  doubted_ = std::move(open);
+  gateways_.handle_up(now);
+  for (auto& [id, r] : routes_) {
+    gateways_.handle_open(id.gateway);
+    r.place.handle_doubted(now);
+  }
+  for (auto& [id, r] : sockets_) {
+    gateways_.handle_open(id.gateway);
+    // One that is not restored yet is its Start's, which lists who is there.
+    auto* const x = find(r.who());
+    if (x == nullptr || r.restoring) continue;
+    if (!r.doubt) r.doubt = std::make_unique<client_doubt>(id);
+    x->doubted_sockets.add(*r.doubt, now);
+    doubted_sockets_.add(*r.doubt, now);
+  }
 }
 
-bool ingress::may_be_there(const exchange_id& exchange, time_point now) const {
-  const auto since = doubted_.find(exchange);
-  return since == doubted_.end() || now < later(since->second, options_.stall_limit);
+bool ingress::may_be_there(const client_doubt* x, time_point now) const {
+  return x == nullptr || !x->since() || now < later(*x->since(), options_.stall_limit);
 }
 
 // The instance has the last word: it knows what ingress does not see.

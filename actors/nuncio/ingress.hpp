@@ -11,6 +11,7 @@
 #include <nuncio/command_ledger.hpp>
 #include <nuncio/counters.hpp>
 #include <nuncio/directory.hpp>
+#include <nuncio/doubted_clients.hpp>
 #include <nuncio/factory.hpp>
 #include <nuncio/http_exchange.hpp>
 #include <nuncio/instance_sockets.hpp>
@@ -60,7 +61,7 @@ struct ingress_options {
   std::size_t host_requests_max = 16384;
   std::size_t host_request_bytes_max = 512UL << 20U;
   /// How long a client must have sent nothing of a request that is not whole for this to be ended with 408 where another one
-  /// finds no room.
+  /// finds no room; and how long one that was open through a reconnect must not have been heard of to be ended likewise.
   duration upload_patience = std::chrono::seconds{10};
   http_exchange_options http;
   /// What instances keep of their Starts for as long as they live: input, key, preloaded values; at least 4 KiB for each. A
@@ -152,6 +153,7 @@ private:
     /// By ticket those of attempts that were replaced or aborted, but are still in the instance's mailbox.
     std::unordered_map<std::uint64_t, request_place> cancelled;
     std::unordered_set<exchange_id> sockets;
+    doubted_clients<doubted_of_actor> doubted_sockets;
     std::shared_ptr<waiting_pool> heads;       ///< of its WebSockets; none before the first
     std::shared_ptr<waiting_pool> waiting;     ///< of what its clients say; none before the first
     std::vector<internal::socket_ptr> listed;  ///< to tell the instance of, once it is there
@@ -216,12 +218,13 @@ private:
 
     [[nodiscard]] const actor_ref& who() const { return socket->context->start.self; }
 
+    std::unique_ptr<client_doubt> doubt;  ///< while it is doubted
     internal::socket_ptr socket;
     socket_intake intake;
     bool accepted = false;
     bool hibernates = false;
-    bool restoring = false;            ///< its instance has not said yet whether it goes on with it
-    std::vector<socket_message> held;  ///< until then
+    bool restoring = false;  ///< its instance has not said yet whether it goes on with it
+    std::unique_ptr<std::vector<socket_message>> held;  ///< until then
   };
 
   using socket_map = std::unordered_map<exchange_id, socket_route>;
@@ -292,6 +295,7 @@ private:
       protocol::to_rivet_tunnel_message message, const std::shared_ptr<const output_gate>& gate);
   request_bound make_room(instance& to, std::size_t requests, std::size_t bytes);
   void end_silent(route_map::iterator at);
+  void end_doubted(route_map::iterator at);
   void end_upload(const internal::upload_over& what);
   void tell_over(route_map::iterator at, std::uint16_t status, std::string_view why);
   void watch(route_map::iterator at);
@@ -319,7 +323,10 @@ private:
   void handle_sockets_restored(const internal::sockets_restored& what);
   void route_unlisted(instance& x, const internal::socket_ptr& socket);
   void give_room(instance& x, internal::socket& to);
-  [[nodiscard]] bool has_room_for_socket(const instance& x) const;
+  bool make_socket_room(instance& x);
+  void make_head_room(instance& x, std::size_t bytes);
+  client_doubt* doubted_socket(instance& x, bool own);
+  void end_doubted(socket_map::iterator at);
   bool charge_head(instance& x, internal::socket& socket) const;
   void keep_stray(
       const exchange_id& exchange,
@@ -369,7 +376,7 @@ private:
   void check_idle(instance& x, time_point now);
   [[nodiscard]] bool is_busy(const instance& x, time_point now) const;
   void doubt_clients();
-  [[nodiscard]] bool may_be_there(const exchange_id& exchange, time_point now) const;
+  [[nodiscard]] bool may_be_there(const client_doubt* x, time_point now) const;
   void say(internal::outbox_input what);
 
   // -- time
@@ -397,6 +404,8 @@ private:
   log_limiter limiter_;
   std::shared_ptr<internal::error_log> errors_;
   ingress_stats stats_;
+  gateway_watch gateways_;
+  doubted_clients<doubted_of_host> doubted_sockets_;
   request_room requests_;  ///< of all instances
   /// Flat: a fresh Start spends most of its time in misses of the cache, and std::unordered_map takes two for a look.
   boost::unordered_flat_map<actor_id, actor_slot, std::hash<actor_id>> slots_;
@@ -404,9 +413,6 @@ private:
   std::unordered_multimap<std::size_t, instance*> keyed_;
   std::size_t start_bytes_ = 0;  ///< of all instances
   route_map routes_;
-  /// Requests and WebSockets that do not hibernate which were open through a reconnect and have not been heard of since: from
-  /// when on. What has ended meanwhile goes with the next reconnect.
-  std::unordered_map<exchange_id, time_point> doubted_;
   stall_map stalls_;
   std::vector<exchange_id> crowded_;  ///< routes whose response found no room in the link
   std::optional<time_point> crowded_until_;

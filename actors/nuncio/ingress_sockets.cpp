@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::string_view not_restored = "the connection could not be restored";
 constexpr std::string_view no_socket_room = "there are too many WebSockets here";
+constexpr std::string_view not_heard_of_socket =
+    "this client was not heard of after a reconnect, and others need its place";
 
 }  // namespace
 
@@ -36,7 +38,7 @@ void ingress::handle_socket_open(
   }
   apply(actor_ref{to->who}, input::accepted);
   note_use(*to);
-  if (!has_room_for_socket(*to)) {
+  if (!make_socket_room(*to)) {
     ++stats_.sockets_refused;
     return refuse_socket(
         open.actor_id, exchange, close_later, "this actor has too many WebSockets");
@@ -49,12 +51,13 @@ void ingress::handle_socket_open(
   made->head = {open.path, open.headers};
   if (!charge_head(*to, *made)) {
     ++stats_.sockets_refused;
+    make_head_room(*to, made->head_cost());
     return refuse_socket(open.actor_id, exchange, close_later, no_socket_room);
   }
   give_room(*to, *made);
   ++stats_.sockets;
   to->busy_at = now_;
-  sockets_.emplace(exchange, socket_route{made, socket_intake{id.message_index}});
+  sockets_.try_emplace(exchange, made, socket_intake{id.message_index});
   to->sockets.insert(exchange);
   static_cast<void>(ended_.take(exchange));
   if (openings_.size() >= 2 * options_.host_sockets_max) drop_stale_openings();
@@ -103,21 +106,20 @@ void ingress::handle_socket_message(
       message.binary,
       index,
       waiting_place{{r.socket, &x.waiting}, cost}};
-  if (r.restoring)
-    r.held.push_back(std::move(said));
-  else
-    caf::anon_send(to->handle, std::move(said));
+  if (!r.restoring) return caf::anon_send(to->handle, std::move(said));
+  if (!r.held) r.held = std::make_unique<std::vector<socket_message>>();
+  r.held->push_back(std::move(said));
 }
 
 void ingress::handle_long_socket_message(const protocol::message_id& id) {
   const exchange_id exchange{id.gateway_id, id.request_id};
-  doubted_.erase(exchange);
   const auto at = sockets_.find(exchange);
   if (at == sockets_.end()) {
     if (may_be_restored(exchange)) static_cast<void>(stray_lost_.add(exchange, {}, now_));
     return;
   }
   auto& r = at->second;
+  r.doubt.reset();
   const auto* const to = find(r.who());
   if (to == nullptr || (!to->handle && !r.restoring)) return;
   // It comes again, for the next generation.
@@ -199,7 +201,7 @@ void ingress::list_socket(instance& x, const exchange_id& exchange) {
       closed != nullptr && *closed == fate::closed ? *closed : take_fate(x.who.actor, exchange);
   if (known == fate::unknown) close_unaccepted(exchange, close_restart, not_restored, x.gate());
   if (known != fate::open) return;
-  if (!has_room_for_socket(x)) {
+  if (!make_socket_room(x)) {
     close_unaccepted(exchange, close_later, no_socket_room, x.gate());
     static_cast<void>(left_.add(x.who.actor, exchange, fate::closed, options_.now()));
     ++stats_.sockets_refused;
@@ -208,10 +210,9 @@ void ingress::list_socket(instance& x, const exchange_id& exchange) {
   auto made = std::make_shared<internal::socket>(
       socket_session{exchange}, next_ticket_++, x.context, caf::actor_addr{});
   give_room(x, *made);
-  socket_route r{made, socket_intake::restored()};
+  auto& r = sockets_.try_emplace(exchange, made, socket_intake::restored()).first->second;
   r.accepted = r.hibernates = r.restoring = true;
   static_cast<void>(ended_.take(exchange));
-  sockets_.emplace(exchange, std::move(r));
   x.sockets.insert(exchange);
   x.listed.push_back(std::move(made));
 }
@@ -229,7 +230,8 @@ void ingress::handle_sockets_restored(const internal::sockets_restored& what) {
   for (const auto& id : x->sockets) {
     auto& r = sockets_.at(id);
     if (!std::exchange(r.restoring, false)) continue;
-    for (auto& said : std::exchange(r.held, {})) caf::anon_send(x->handle, std::move(said));
+    if (const auto held = std::exchange(r.held, nullptr))
+      for (auto& said : *held) caf::anon_send(x->handle, std::move(said));
     if (!charge_head(*x, *r.socket)) crowded.push_back(id);  // its instance has read it
   }
   stats_.sockets_refused += crowded.size();
@@ -249,16 +251,15 @@ void ingress::route_unlisted(instance& x, const internal::socket_ptr& socket) {
         socket_closed{
             connection{socket}, close_left, text{"the client left while the actor slept"}});
   if (sockets_.contains(id)) return;  // opened again in the meantime, which its instance sees, too
-  socket_route r{socket, socket_intake::restored()};
-  r.accepted = r.hibernates = true;
-  if (!has_room_for_socket(x) || !charge_head(x, *socket)) {
+  if (!make_socket_room(x) || !charge_head(x, *socket)) {
     ++stats_.sockets_refused;
     return caf::anon_send(
         x.handle,
         internal::socket_failed{connection{socket}, close_later, std::string{no_socket_room}});
   }
   give_room(x, *socket);
-  const auto at = sockets_.emplace(id, std::move(r)).first;
+  const auto at = sockets_.try_emplace(id, socket, socket_intake::restored()).first;
+  at->second.accepted = at->second.hibernates = true;
   x.sockets.insert(id);
   if (known == fate::unknown) return end_socket(at, close_restart, not_restored);
   if (stray_lost_.take(id) || stray_lost_.incomplete(now_))
@@ -273,8 +274,38 @@ void ingress::route_unlisted(instance& x, const internal::socket_ptr& socket) {
   }
 }
 
-bool ingress::has_room_for_socket(const instance& x) const {
-  return x.sockets.size() < options_.sockets_max && sockets_.size() < options_.host_sockets_max;
+// At a bound those go whose clients may have gone.
+bool ingress::make_socket_room(instance& x) {
+  for (;;) {
+    const auto own = x.sockets.size() >= options_.sockets_max;
+    if (!own && sockets_.size() < options_.host_sockets_max) return true;
+    const auto* const doubted = doubted_socket(x, own);
+    if (doubted == nullptr) return false;
+    end_doubted(sockets_.find(doubted->of()));
+  }
+}
+
+// What they were opened with is let go once their actors have heard: the next newcomer has that room.
+void ingress::make_head_room(instance& x, std::size_t bytes) {
+  const auto own = x.heads->used() + bytes > options_.socket_head_bytes_max;
+  for (std::size_t leaving = 0; leaving < bytes;) {
+    const auto* const doubted = doubted_socket(x, own);
+    if (doubted == nullptr) return;
+    const auto at = sockets_.find(doubted->of());
+    leaving += at->second.socket->head_cost();
+    end_doubted(at);
+  }
+}
+
+client_doubt* ingress::doubted_socket(instance& x, bool own) {
+  const auto now = options_.now();
+  return own ? x.doubted_sockets.next(gateways_, now) : doubted_sockets_.next(gateways_, now);
+}
+
+// It may be there all the same, and listen: it hears that this is the end.
+void ingress::end_doubted(socket_map::iterator at) {
+  ++stats_.clients_doubted;
+  end_socket(at, close_later, not_heard_of_socket);
 }
 
 // False without room: then it is not counted, and its WebSocket must not stay.

@@ -19,6 +19,8 @@ namespace {
 
 constexpr std::string_view stopped_coming =
     "the request's body has stopped coming, and others need its place";
+constexpr std::string_view not_heard_of =
+    "the client was not heard of after a reconnect, and others need its place";
 
 std::string_view no_room(request_bound of) {
   return of == request_bound::actor ? "this actor has too many requests waiting"
@@ -61,7 +63,7 @@ text described(const protocol::http_stream_abort_reason& reason) {
 void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
   const auto& id = message.message_id;
   const exchange_id exchange{id.gateway_id, id.request_id};
-  doubted_.erase(exchange);
+  gateways_.handle_heard(exchange.gateway);
   auto& kind = message.message_kind;
   if (auto* start = std::get_if<protocol::to_envoy_request_start>(&kind))
     return handle_request_start(id, *start);
@@ -70,6 +72,7 @@ void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
   if (auto* open = std::get_if<protocol::to_envoy_web_socket_open>(&kind))
     return handle_socket_open(id, *open);
   if (const auto at = sockets_.find(exchange); at != sockets_.end()) {
+    at->second.doubt.reset();
     if (auto* said = std::get_if<protocol::to_envoy_web_socket_message>(&kind))
       handle_socket_message(at, id.message_index, *said);
     else if (const auto* close = std::get_if<protocol::to_envoy_web_socket_close>(&kind))
@@ -86,6 +89,7 @@ void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
   }
   auto& r = at->second;
   const auto who = r.who;
+  r.place.end_doubt();
   r.place.handle_heard(options_.now());
   if (pass_on(at, id.message_index, kind)) return;
   if (const auto* chunk = std::get_if<protocol::to_envoy_request_chunk>(&kind)) {
@@ -107,6 +111,7 @@ void ingress::handle_too_long(const protocol::to_envoy& head) {
   if (tunnel == nullptr) return;
   const auto& id = tunnel->message_id;
   const exchange_id exchange{id.gateway_id, id.request_id};
+  gateways_.handle_heard(exchange.gateway);
   ++stats_.too_long;
   limiter_.log(
       options_.now(),
@@ -384,7 +389,11 @@ void ingress::handle_response(internal::response_waits& what) {
   auto& r = at->second;
   r.place.resize(0);
   handle_uploaded(r);
+  // It makes no room for itself.
+  const auto doubted = r.place.doubt().since();
+  r.place.end_doubt();
   const auto full = make_room(*to, 0, what.exchange.held());
+  if (doubted) r.place.handle_doubted(*doubted);
   if (full == request_bound::none) {
     r.exchange = std::move(what.exchange);
     // Its word may have been on its way to the instance.
@@ -460,17 +469,43 @@ void ingress::advance_crowded(time_point now) {
   if (!owed_.empty() || !crowded_.empty()) ask_for_room();
 }
 
-// At a bound the requests go whose clients have been silent for long, one by one until there is room. They are at fault if
-// they have all that they need to go on: what is held up by its handler, or by the link, is not.
+// At a bound the requests go whose clients may have gone, and those whose clients have been silent for long, one by one until
+// there is room. These are at fault if they have all that they need to go on: what is held up by its handler, or by the link,
+// is not.
 // @returns the bound that has no room all the same
 request_bound ingress::make_room(instance& to, std::size_t requests, std::size_t bytes) {
+  const auto now = options_.now();
+  std::size_t leaving = 0;  // bytes that their actors let go once they have heard
   for (;;) {
     const auto full = to.requests.full(requests, bytes);
-    if (full == request_bound::none) return full;
-    const auto* const silent = to.requests.longest_silent(full, options_.now());
+    if (full == request_bound::none || (leaving != 0 && leaving >= bytes)) return full;
+    if (const auto* const doubted = to.requests.doubted(full, gateways_, now)) {
+      const auto at = routes_.find(doubted->of());
+      const auto kept = at->second.place.bytes(), before = requests_.bytes();
+      end_doubted(at);
+      const auto freed = before - requests_.bytes();
+      leaving += kept - std::min(kept, freed);
+      continue;
+    }
+    const auto* const silent = to.requests.longest_silent(full, now);
     if (silent == nullptr) return full;
     end_silent(routes_.find(silent->id()));
   }
+}
+
+// It may be there all the same, and listen: it hears that this is the end.
+void ingress::end_doubted(route_map::iterator at) {
+  auto& r = at->second;
+  auto& x = *find(r.who);
+  ++stats_.clients_doubted;
+  r.place.vacate();
+  if (!r.responding && r.begun && x.handle) return tell_over(at, 0, not_heard_of);
+  if (!r.responding && r.passes && x.handle) return tell_over(at, 503, not_heard_of);
+  if (!r.responding) return end_upload({r.ticket, at->first, 503, not_heard_of});
+  r.exchange.abort(abort_kind::internal_error, not_heard_of);
+  say_last(r.exchange, x.gate());
+  erase(x, at);
+  count_as_down(x);
 }
 
 void ingress::end_silent(route_map::iterator at) {
@@ -488,7 +523,7 @@ void ingress::tell_over(route_map::iterator at, std::uint16_t status, std::strin
   auto& r = at->second;
   if (status == 0) r.uploading = false;
   r.place.handle_whole();
-  if (r.passes->all_taken()) {
+  if (!r.passes || r.passes->all_taken()) {
     r.place.resize(0);
     r.place.vacate();
   }

@@ -2,8 +2,8 @@
 // wait), in bytes as they are kept. Pure. One thread, but for what of an upload is on its way.
 //
 // The rule for bytes: an actor may keep as much as is left free of its host's room, and no more than its own bound. So a few
-// that keep much leave room to all that keep little. And at a bound whose clients have stopped sending is in the way of others:
-// the one that has been silent longest can be ended, if it has been silent for long enough.
+// that keep much leave room to all that keep little. And at a bound whose clients may have gone, or have stopped sending, is in
+// the way of others: one that is doubted makes room, else the one that has been silent longest, if for long enough.
 #pragma once
 
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <nuncio/clock.hpp>
+#include <nuncio/doubted_clients.hpp>
 #include <nuncio/http_exchange.hpp>
 #include <nuncio/ids.hpp>
 #include <nuncio/intrusive_list.hpp>
@@ -118,8 +119,10 @@ private:
   request_limits limits_;
   duration patience_;
   std::size_t requests_ = 0, bytes_ = 0;
+  std::size_t vacated_ = 0;  ///< places that are there, and do not count as requests
   std::optional<time_point> up_since_;
   intrusive_list<request_place, of_host> unfinished_;  ///< who has been silent longest first
+  doubted_clients<doubted_of_host> doubted_;
 };
 
 /// Of one actor, within the room of its host, which outlives it.
@@ -145,30 +148,44 @@ public:
   /// silent for long enough.
   [[nodiscard]] request_place* longest_silent(request_bound bound, time_point now) const;
 
+  /// As longest_silent, of those whose clients may have gone; see doubted_clients. Null as well while as many are on their way
+  /// out as there may be: each may stand in a mailbox yet.
+  [[nodiscard]] client_doubt* doubted(
+      request_bound bound, const gateway_watch& gateways, time_point now);
+
 private:
   friend class request_place;
 
+  [[nodiscard]] bool own_only(request_bound bound) const {
+    return bound == request_bound::actor || bytes_ > of_->free() / 2;
+  }
+
   request_room* of_;
   request_limits limits_;
-  std::size_t requests_ = 0, bytes_ = 0;
+  std::size_t requests_ = 0, bytes_ = 0, vacated_ = 0;
   intrusive_list<request_place, of_actor> unfinished_;
+  doubted_clients<doubted_of_actor> doubted_;
 };
 
 /// What one request takes, for as long as this is there. Within its actor's share, which outlives it.
 class request_place : list_hook<of_actor>, list_hook<of_host> {
 public:
-  request_place(request_share& of, const exchange_id& id) : of_(&of), id_(id) { count(1); }
+  request_place(request_share& of, const exchange_id& id) : of_(&of), id_(id), doubt_(id) {
+    count(1);
+  }
 
-  /// Counts in place of `x`, and is not unfinished.
+  /// Counts in place of `x`, and is neither unfinished nor doubted.
   request_place(request_place&& x) noexcept
       : list_hook<of_actor>(),
         list_hook<of_host>(),
         of_(std::exchange(x.of_, nullptr)),
         id_(x.id_),
+        doubt_(x.id_),
         bytes_(std::exchange(x.bytes_, 0)),
         vacated_(x.vacated_),
         heard_(x.heard_) {
     x.handle_whole();
+    x.doubt_.end();
   }
 
   request_place(const request_place&) = delete;
@@ -179,6 +196,7 @@ public:
     if (of_ == nullptr) return;
     resize(0);
     vacate();
+    for (auto* sum : {&of_->vacated_, &of_->of_->vacated_}) --*sum;
   }
 
   [[nodiscard]] const exchange_id& id() const { return id_; }
@@ -216,10 +234,25 @@ public:
 
   [[nodiscard]] time_point heard() const { return heard_; }
 
+  /// It was open through a reconnect at `now`, and has not been heard of since.
+  void handle_doubted(time_point now) {
+    if (vacated_) return;
+    of_->doubted_.add(doubt_, now);
+    of_->of_->doubted_.add(doubt_, now);
+  }
+
+  /// Its client is there.
+  void end_doubt() { doubt_.end(); }
+
+  [[nodiscard]] const client_doubt& doubt() const { return doubt_; }
+
   /// It is being ended: others may have its place. What it keeps from now on counts.
   void vacate() {
     handle_whole();
-    if (!std::exchange(vacated_, true)) count(-1);
+    doubt_.end();
+    if (std::exchange(vacated_, true)) return;
+    count(-1);
+    for (auto* sum : {&of_->vacated_, &of_->of_->vacated_}) ++*sum;
   }
 
 private:
@@ -233,6 +266,7 @@ private:
 
   request_share* of_;
   exchange_id id_;
+  client_doubt doubt_;
   std::size_t bytes_ = 0;
   bool vacated_ = false;
   time_point heard_{};  ///< when its client was last heard
@@ -251,9 +285,15 @@ request_place* request_room::longest_silent(
 }
 
 inline request_place* request_share::longest_silent(request_bound bound, time_point now) const {
-  const auto own_only = bound == request_bound::actor || bytes_ > of_->free() / 2;
-  return own_only ? of_->longest_silent(unfinished_, now)
-                  : of_->longest_silent(of_->unfinished_, now);
+  return own_only(bound) ? of_->longest_silent(unfinished_, now)
+                         : of_->longest_silent(of_->unfinished_, now);
+}
+
+inline client_doubt* request_share::doubted(
+    request_bound bound, const gateway_watch& gateways, time_point now) {
+  if (vacated_ >= limits_.requests_max || of_->vacated_ >= of_->limits_.requests_max)
+    return nullptr;
+  return own_only(bound) ? doubted_.next(gateways, now) : of_->doubted_.next(gateways, now);
 }
 
 }  // namespace nuncio

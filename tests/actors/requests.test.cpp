@@ -554,6 +554,79 @@ TEST_CASE_FIXTURE(fixture, "2.1: no client is silent while the connection is dow
   CHECK(host.lines().back() == "6 #0 200 0");
 }
 
+TEST_CASE(
+    "I13 backpressure: what a crashed engine has left makes room for its clients when they come "
+    "back, and no "
+    "other's") {
+  constexpr auto left =
+      "503 the client was not heard of after a reconnect, and others need its place\n";
+  auto options = small();
+  SUBCASE("at the actor's bound") {}
+  SUBCASE("at the host's bound") {
+    options.requests_max = 100;
+    options.host_requests_max = 4;
+  }
+  fixture x{options};
+  for (auto n = 1U; n <= 3; ++n) x.host.request(x.a, n, "GET", "/later");
+  x.open_stream(4);  // whose body is not whole
+  x.host.cut();
+  x.host.connect();
+  x.host.clear();
+  // A gateway that was there before the cut: its clients have their time.
+  x.host.request(x.a, 5, "GET", "/later");
+  CHECK(x.host.lines().size() == 1);
+  CHECK(x.host.lines().front().starts_with("5 #0 503 this "));
+  x.host.cut();
+  x.host.connect();
+  x.host.clear();
+  x.host.gateway = 1;
+  for (auto n = 1U; n <= 4; ++n) {
+    x.host.request(x.a, n, "GET", "/later");
+    CHECK(x.host.lines().size() == n);
+  }
+  auto lines = x.host.lines();
+  std::sort(lines.begin(), lines.end());
+  for (auto n = 1U; n <= 4; ++n) CHECK(lines[n - 1] == fmt::format("{} #0 {}", n, left));
+  x.host.clear();
+  CHECK(x.host.stats().clients_doubted == 4);
+  CHECK(x.host.stats().requests_open == 4);
+  // What comes too late of their handlers is dropped; who is there gets its answer.
+  for (auto n = 1; n <= 3; ++n) x.answer("late");
+  CHECK(x.host.lines().empty());
+  for (auto n = 1; n <= 4; ++n) x.answer("there");
+  CHECK(
+      x.host.lines() ==
+      strings{"1 #0 200 there", "2 #0 200 there", "3 #0 200 there", "4 #0 200 there"});
+  CHECK(x.host.stats().requests_open == 0);
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "I13 backpressure: who is not heard of for ten seconds after a cut makes room, who is heard of "
+    "does not") {
+  for (auto n = 1U; n <= 4; ++n) open_stream(n);
+  host.cut();
+  host.connect();
+  host.clear();
+  for (auto n : {1U, 3U, 4U}) chunk(n, 1, "x", false);
+  host.pass(9s);
+  host.request(a, 5);
+  CHECK(host.lines() == strings{"5 #0 503 this actor has too many requests waiting\n"});
+  chunk(1, 2, "x", false);
+  host.pass(1s);
+  host.clear();
+  host.request(a, 6);
+  CHECK(
+      host.lines() ==
+      strings{
+          "2 #0 503 the client was not heard of after a reconnect, and others need its place\n",
+          "6 #0 200 0"});
+  CHECK(host.stats().clients_doubted == 1);
+  host.clear();
+  chunk(1, 3, "y", true);
+  CHECK(host.lines() == strings{"1 #0 200 xxy"});
+}
+
 TEST_CASE("2.1: actors that keep much of what the host has room for leave some to another") {
   auto options = small();
   options.host_request_bytes_max = 2500;

@@ -140,6 +140,20 @@ struct fixture : hosted {
     return out;
   }
 
+  /// How many of the lines since the last call close one with 1013, and how many open one; -1 where there are others.
+  std::pair<int, int> closed_and_opened() {
+    std::pair<int, int> out;
+    for (const auto& line : sent()) {
+      if (line.ends_with(" socket close 1013"))
+        ++out.first;
+      else if (line.ends_with(" socket open"))
+        ++out.second;
+      else
+        return {-1, -1};
+    }
+    return out;
+  }
+
   /// The engine wakes the actor, with these WebSockets.
   void wake(std::uint32_t generation, const std::vector<std::uint32_t>& sockets) {
     host.wake(instance_of("a", generation), "doorman", sockets);
@@ -548,6 +562,90 @@ TEST_CASE_FIXTURE(fixture, "too many WebSockets") {
   host.close_socket(1, 1, 1000);
   host.open_socket(a, 6);
   CHECK(sent() == strings{"6 #0 socket open"});
+}
+
+TEST_CASE(
+    "I13 backpressure: WebSockets that a crashed engine has left make room, at the bound of an "
+    "actor and of its "
+    "host") {
+  auto options = fixture::small();
+  SUBCASE("of an actor") {}
+  SUBCASE("of the host") {
+    options.sockets_max = 100;
+    options.host_sockets_max = 4;
+  }
+  fixture x{options};
+  for (std::uint32_t i = 1; i <= 4; ++i)
+    x.host.open_socket(x.a, i, i % 2 == 0 ? "/hibernate" : "/");
+  for (std::uint8_t crash = 1; crash <= 3; ++crash) {
+    x.host.cut();
+    x.host.connect();
+    x.sent();
+    x.said();
+    x.host.gateway = crash;
+    for (std::uint32_t i = 1; i <= 4; ++i) {
+      x.host.open_socket(x.a, i, i % 2 == 0 ? "/hibernate" : "/");
+      CHECK(x.closed_and_opened() == std::pair{1, 1});
+    }
+    const auto said = x.said();
+    CHECK(
+        std::count(
+            said.begin(),
+            said.end(),
+            "closed 1013 this client was not heard of after a reconnect, and others need its "
+            "place") == 4);
+    x.host.open_socket(x.a, 5);
+    CHECK(x.sent() == strings{"5 #0 socket open", "5 #1 socket close 1013"});
+    CHECK(x.host.stats().sockets_open == 4);
+    CHECK(x.host.stats().clients_doubted == 4U * crash);
+  }
+}
+
+TEST_CASE_FIXTURE(
+    fixture,
+    "I13 backpressure: after a cut a WebSocket that is heard of stays, one that is not makes "
+    "room") {
+  for (std::uint32_t i = 1; i <= 4; ++i) host.open_socket(a, i);
+  host.cut();
+  host.connect();
+  host.pass(9s);
+  sent();
+  host.open_socket(a, 5);
+  CHECK(sent() == strings{"5 #0 socket open", "5 #1 socket close 1013"});
+  host.socket_says(1, 1, "here");
+  host.close_socket(2, 1, 1000);
+  host.pass(1s);
+  host.open_socket(a, 6);  // in the place of 2
+  sent();
+  for (std::uint32_t i = 7; i <= 8; ++i) {
+    host.open_socket(a, i);
+    CHECK(closed_and_opened() == std::pair{1, 1});
+  }
+  host.open_socket(a, 9);
+  CHECK(sent() == strings{"9 #0 socket open", "9 #1 socket close 1013"});
+  host.socket_says(1, 2, "still here");
+  CHECK(sent().back() == "1 #2 socket text still here");
+}
+
+TEST_CASE("I13 backpressure: the heads of WebSockets that a crashed engine has left make room") {
+  auto options = fixture::small();
+  SUBCASE("of an actor") { options.socket_head_bytes_max = 2200; }
+  SUBCASE("of the host") { options.host_socket_head_bytes_max = 2200; }
+  fixture x{options};
+  const auto path = "/" + std::string(550, 'x');
+  for (std::uint32_t i = 1; i <= 2; ++i) x.host.open_socket(x.a, i, path);
+  x.host.cut();
+  x.host.connect();
+  x.sent();
+  x.host.gateway = 1;
+  // The first is refused: that room is there once its actor has let go.
+  x.host.open_socket(x.a, 3, path);
+  CHECK(x.closed_and_opened() == std::pair{2, 1});
+  CHECK(x.host.stats().clients_doubted == 1);
+  x.let_go();
+  x.host.open_socket(x.a, 4, path);
+  CHECK(x.sent() == strings{"4 #0 socket open"});
+  CHECK(x.host.stats().sockets_open == 2);
 }
 
 TEST_CASE("2.4: what WebSockets were opened with has a bound, of an actor and of its host") {

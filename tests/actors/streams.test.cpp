@@ -125,6 +125,8 @@ caf::behavior streamer(engine_actor* self, notes_ptr n) {
         if (order == "cancel") n->in.cancel();
         if (order == "answer")
           n->answer.deliver(http_response{.body = bytes{std::string{"enough"}}});
+        if (order == "answer long")
+          n->answer.deliver(http_response{.body = bytes{std::string(3 * mib, 'x')}});
         if (order == "await")
           self->request(n->other, caf::infinite, 1).await([=](int) {
             n->seen.emplace_back("awaited");
@@ -573,6 +575,69 @@ TEST_CASE(
   x.chunk(2, 10, true, 4);
   CHECK(x.sent() == strings{"4 #0 200 120"});
   CHECK(x.host.stats().requests_open == 1);
+}
+
+TEST_CASE(
+    "I13 backpressure: responses whose clients went with their engine make room, and their "
+    "handlers hear") {
+  ingress_options options;
+  options.requests_max = 2;
+  fixture x{options};
+  auto up = false;
+  SUBCASE("written bit by bit") {
+    x.open("/manual", false, 1);
+    x.open("/manual", false, 2);
+  }
+  SUBCASE("that wait for credit") {
+    x.open("/whole", false, 1);
+    x.open("/whole", false, 2);
+  }
+  SUBCASE("with an upload that is held up") {
+    up = true;
+    for (auto n = 1U; n <= 2; ++n) {
+      x.open("/up", true, n);
+      x.tell("pause");
+      x.chunk(1, 100, false, n);
+    }
+  }
+  x.host.cut();
+  x.host.connect();
+  x.sent();
+  x.host.gateway = 1;
+  for (auto n = 1U; n <= 2; ++n) x.open("/manual", false, n);
+  const auto sent = x.sent();
+  REQUIRE(sent.size() >= 6);
+  for (auto n = 1U; n <= 2; ++n) {
+    const auto own = [&](std::string_view what) {
+      return std::count_if(sent.begin(), sent.end(), [&](const auto& line) {
+        return line.starts_with(fmt::format("{} #", n)) && line.ends_with(what);
+      });
+    };
+    CHECK(own("201 in parts") == 1);
+    CHECK(own("chunk 5") == 1);
+    CHECK(own("abort") == (up ? 0 : 1));
+    CHECK(own("others need its place\n") == (up ? 1 : 0));
+  }
+  CHECK(x.host.stats().requests_open == 2);
+  CHECK(x.host.stats().clients_doubted == 2);
+  CHECK(x.host.stats().requests_rejected == 0);
+  x.tell("finish");
+  CHECK(x.sent() == strings{"2 #2 chunk 0 end"});
+}
+
+TEST_CASE(
+    "I13 backpressure: a response makes no room for itself, however long its client is doubted") {
+  ingress_options options;
+  options.request_bytes_max = 2 * mib;
+  fixture x{options};
+  x.open("/up", true, 1);
+  x.host.cut();
+  x.host.connect();
+  x.host.pass(11s);
+  x.sent();
+  x.tell("answer long");
+  CHECK(x.host.stats().clients_doubted == 0);
+  CHECK(x.host.log_text().find("a response found no room to wait in") != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(fixture, "a body that came whole is given out as one part") {

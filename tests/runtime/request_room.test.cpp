@@ -191,6 +191,52 @@ TEST_CASE("request room: one that is being ended takes no place, but what it kee
   CHECK(one.full(0, 399) == request_bound::none);
 }
 
+TEST_CASE(
+    "request room: of those that may have gone, an actor's own at its bound, anyone's at the "
+    "host's") {
+  room x;
+  gateway_watch gateways{10s};
+  auto& one = x.actor();
+  auto& other = x.actor({.requests_max = 5, .bytes_max = 1000});
+  auto& first = x.open(one, 1);
+  auto& second = x.open(other, 1);
+  gateways.handle_up(begin);
+  first.handle_doubted(begin);
+  second.handle_doubted(begin);
+  const auto doubted = [&](request_share& of, request_bound at, duration after) {
+    return of.doubted(at, gateways, begin + after);
+  };
+  CHECK(doubted(other, request_bound::host, 9s) == nullptr);
+  CHECK(doubted(other, request_bound::host, 10s) == &first.doubt());
+  CHECK(doubted(other, request_bound::actor, 10s) == &second.doubt());
+  x.fill(other);  // one that keeps much ends no other's
+  CHECK(doubted(other, request_bound::host, 10s) == &second.doubt());
+  second.end_doubt();
+  CHECK(doubted(other, request_bound::host, 10s) == nullptr);
+  first.vacate();
+  CHECK(doubted(one, request_bound::host, 10s) == nullptr);
+  first.handle_doubted(begin);  // it is on its way out
+  CHECK(doubted(one, request_bound::host, 10s) == nullptr);
+}
+
+TEST_CASE("request room: no more make room than may be there, until they are gone") {
+  room x;
+  gateway_watch gateways{10s};
+  auto& one = x.actor({.requests_max = 2, .bytes_max = 400});
+  gateways.handle_up(begin);
+  for (auto i = 0; i < 3; ++i) x.open(one, 1).handle_doubted(begin);
+  const auto doubted = [&] { return one.doubted(request_bound::actor, gateways, begin + 10s); };
+  x.all.front().vacate();
+  CHECK(doubted() == &std::next(x.all.begin())->doubt());
+  std::next(x.all.begin())->vacate();
+  CHECK(doubted() == nullptr);
+  x.all.emplace_back(std::move(x.all.front()));  // still in its actor's mailbox
+  x.all.pop_front();
+  CHECK(doubted() == nullptr);
+  x.all.pop_back();
+  CHECK(doubted() == &std::next(x.all.begin())->doubt());
+}
+
 TEST_CASE("request room: a place that is moved counts once, and is not unfinished") {
   room x;
   auto& one = x.actor({.requests_max = 2, .bytes_max = 400});

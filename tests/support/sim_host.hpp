@@ -154,6 +154,10 @@ public:
   /// As deliver, without running anything. `head`: of a message before them that the link could not take.
   void batch(
       std::vector<protocol::to_envoy> messages, std::optional<protocol::to_envoy> head = {}) {
+    for (auto& each : messages)
+      if (auto* said = std::get_if<protocol::to_envoy_tunnel_message>(&each);
+          said != nullptr && gateway != 0)
+        said->message_id.gateway_id.value.front() = gateway;
     const auto to_storage = head               ? answers_storage(*head)
                             : messages.empty() ? false
                                                : answers_storage(messages.front());
@@ -389,6 +393,7 @@ public:
   std::shared_ptr<counters> counts = std::make_shared<counters>();
   std::vector<std::pair<log_level, std::string>> log;
   bool hold_fences = false;
+  std::uint8_t gateway = 0;  ///< of what batch() and deliver() say of exchanges; 0: as it is
   storage_limits storage_bounds{};
   /// A link that carries anything at once.
   answer_flow_limits storage_flow{
