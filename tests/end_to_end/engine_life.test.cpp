@@ -5,11 +5,15 @@
 #include <charconv>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
+#include <utility>
 #include <vector>
 
-#include "fixture.hpp"
+#include "probed_pool.hpp"
+#include "raw_client.hpp"
 
 namespace nuncio::e2e {
 
@@ -119,6 +123,26 @@ struct writer {
   }
 };
 
+// The gateways that the host hears of.
+struct gateways_heard {
+  std::mutex mutex;
+  std::set<fixed4> all;
+
+  explicit gateways_heard(wire_proxy& proxy) {
+    proxy.judge_to_host([this](const protocol::to_envoy& x) {
+      const std::lock_guard guard{mutex};
+      if (const auto* tunnelled = std::get_if<protocol::to_envoy_tunnel_message>(&x))
+        all.insert(tunnelled->message_id.gateway_id.value);
+      return fate::pass;
+    });
+  }
+
+  std::set<fixed4> take() {
+    const std::lock_guard guard{mutex};
+    return std::exchange(all, {});
+  }
+};
+
 }  // namespace engine_life_cases
 
 TEST_SUITE_BEGIN("engine_life");
@@ -220,6 +244,72 @@ TEST_CASE(
     }
   }
   CHECK(x.host->factory_calls_repeated() == 0);
+}
+
+TEST_CASE(
+    "I13 backpressure: all clients of an engine that is killed with -9 come back at once, and all "
+    "are served") {
+  engine_setup setup{.keep_data = true};
+  std::string waiting = "/request/slow?ms=600000", again = "/request/slow?ms=2000";
+  SUBCASE("requests that wait for their answers") {}
+  SUBCASE("responses that are streamed") {
+    setup.streaming = true;
+    waiting = again = "/request/events?count=1000000&ms=100";
+  }
+  engine_under_test engine{setup};
+  constexpr std::size_t n = 16;
+  probed_pool x{engine, {.requests_max = n}};
+  engine_life_cases::gateways_heard gateways{*x.proxy};
+  const auto ask = [&](const std::string& path) {
+    std::vector<raw_client> out;
+    for (std::size_t i = 0; i < n; ++i) {
+      out.emplace_back(engine.port());
+      out.back().send(request_head("POST", x.target(path), "content-length: 0\r\n"));
+    }
+    return out;
+  };
+  const auto echo = [&] {
+    std::vector<socket_client> out;
+    for (std::size_t i = 0; i < n; ++i) {
+      out.push_back(x.open("echo"));
+      CHECK(out.back().send("one"));
+      CHECK(out.back().text() == "one");
+    }
+    return out;
+  };
+  for (std::uint64_t round = 1; round <= 2; ++round) {
+    CAPTURE(round);
+    // A gateway outlives a cut, and no engine.
+    static_cast<void>(x.info());
+    auto before = gateways.take();
+    x.proxy->cut_and_await();
+    static_cast<void>(x.info());
+    for (const auto& each : gateways.take()) CHECK(before.contains(each));
+    auto clients = ask(waiting);
+    auto sockets = echo();
+    REQUIRE(await([&] { return x.host->stats().ingress.requests_open == n; }));
+    before.merge(gateways.take());
+    engine.kill();
+    clients.clear();
+    sockets.clear();
+    engine.restart();
+    REQUIRE(await([&] { return x.proxy->last().barrier && !x.proxy->last().ended; }));
+    clients = ask(again);
+    for (auto& each : clients) {
+      CHECK(each.await("\r\n\r\n"));
+      CHECK(each.status() == 200);
+    }
+    sockets = echo();
+    CHECK(x.host->stats().ingress.requests_rejected == 0);
+    CHECK(x.host->stats().ingress.clients_doubted == n * round);
+    const auto after = gateways.take();
+    CHECK_FALSE(after.empty());
+    for (const auto& each : after) CHECK_FALSE(before.contains(each));
+    clients.clear();
+    sockets.clear();
+    CHECK(await([&] { return x.host->stats().ingress.requests_open == 0; }));
+  }
+  CHECK(x.host->factory_calls() == 1);
 }
 
 TEST_CASE("commands unacked when the engine is killed are replayed, and run once") {
