@@ -108,7 +108,6 @@ TEST_CASE_TEMPLATE(
     const auto done = b.client.request(ids[i % 6], "POST", fmt::format("/put?{}", i), value);
     CHECK((done && done->status == 200));
   });
-  b.settle();
   // All of it asked for at once would stand before the engine's Pings for 20 s, which is longer than it waits for a Pong.
   link.slow_down(10 * mb);
   b.during(
