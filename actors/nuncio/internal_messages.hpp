@@ -8,7 +8,6 @@
 #include <nuncio/http.hpp>
 #include <nuncio/http_exchange.hpp>
 #include <nuncio/link.hpp>
-#include <nuncio/request_room.hpp>
 #include <nuncio/socket.hpp>
 #include <nuncio/start_info.hpp>
 #include <string>
@@ -16,6 +15,8 @@
 #include <vector>
 
 namespace nuncio {
+
+class response_credit;
 
 /// The engine tells this actor to stop. Without a handler it ends when its open requests are answered. A handler does what
 /// it has to, and then calls engine_actor::finish() for the same; `quit()` ends at once, and answers open requests with 500.
