@@ -326,10 +326,11 @@ void world::start(const step& x) {
 
 // Whether a first Start of `who` that comes now is fresh, and nothing keeps it from being carried out.
 bool world::must_be_heard(const actor_ref& who) const {
-  const auto age = host_.sim.engine_now() - *commanded_.at(who).create_ts;
+  const auto now = host_.sim.engine_now();
+  const auto created = *commanded_.at(who).create_ts;
   const auto newer = commanded_.upper_bound(who);
-  return clock_known_ && !draining_ && host_.link->connection != 0 && age >= 0 && age <= 20'000 &&
-         (newer == commanded_.end() || newer->first.actor != who.actor);
+  return clock_known_ && !draining_ && host_.link->connection != 0 && created <= now &&
+         created >= now - 20'000 && (newer == commanded_.end() || newer->first.actor != who.actor);
 }
 
 void world::stop(const step& x) {
