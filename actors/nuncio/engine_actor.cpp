@@ -244,7 +244,7 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
     }
     const auto on_way = request.on_way;
     const auto first_size = request.body.size();
-    begun_[ticket] = request.position;
+    begun_[ticket] = {request.position, request.claim};
     if (request.streamed) {  // its parts follow
       if (!streams_) streams_ = std::make_unique<internal::instance_streams>(this);
       streams_->at(ticket, request.position)->on_way = on_way;
@@ -354,9 +354,9 @@ void engine_actor::handle_response(caf::mailbox_element& x) {
 void engine_actor::respond(std::uint64_t ticket, http_response response) {
   const auto at = begun_.find(ticket);
   if (at == begun_.end()) return;  // replaced, aborted, or answered twice
-  const auto to = at->second;
+  const auto [to, claim] = std::move(at->second);
   begun_.erase(at);
-  if (respond_to(exchange_of(ticket, to), ticket, std::move(response)))
+  if (!claim->take() || respond_to(exchange_of(ticket, to), ticket, std::move(response)))
     tell_ingress(internal::attempt_done{context_->start.self, to.exchange, ticket});
   finish_if_answered();
 }
@@ -408,9 +408,10 @@ void engine_actor::handle_down(const caf::error& reason) {
   if (!down.error.empty()) down.error = internal::hidden(*context_, down.error);
   const auto why =
       down.error.empty() ? std::string_view{"the actor ended before it answered"} : down.error;
-  for (const auto& [ticket, to] : begun_)
-    if (respond_to(exchange_of(ticket, to), ticket, plain(500, fmt::format("{}\n", why))))
-      down.answered.push_back({context_->start.self, to.exchange, ticket});
+  for (const auto& [ticket, x] : begun_)
+    if (!x.claim->take() ||
+        respond_to(exchange_of(ticket, x.position), ticket, plain(500, fmt::format("{}\n", why))))
+      down.answered.push_back({context_->start.self, x.position.exchange, ticket});
   begun_.clear();
   if (streams_) streams_->handle_down(why, down.answered);
   if (sockets_) sockets_->handle_down(destroyed_);

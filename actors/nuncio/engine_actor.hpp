@@ -223,10 +223,15 @@ private:
   void tell_ingress(T what);
   void handle_down(const caf::error& reason);
 
+  struct unanswered {
+    exchange_position position;
+    std::shared_ptr<answer_claim> claim;
+  };
+
   std::shared_ptr<const instance_context> context_;
   internal::storage_client storage_;
   std::unique_ptr<internal::instance_streams> streams_;  ///< none before the first
-  std::unordered_map<std::uint64_t, exchange_position>
+  std::unordered_map<std::uint64_t, unanswered>
       begun_;                                    ///< by ticket: handed to a handler, not answered
   std::unordered_set<std::uint64_t> cancelled_;  ///< before they were handed to a handler
   std::unordered_set<std::uint64_t> skipped_;  ///< put back by a handler that awaits something else

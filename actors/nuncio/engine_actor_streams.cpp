@@ -51,9 +51,10 @@ std::size_t engine_actor::open_requests() const {
 
 body_writer engine_actor::stream(const http_request& r, http_response head) {
   const auto begun = begun_.find(r.ticket);
-  if (begun == begun_.end()) return {};  // the client has gone, or it was answered before
+  // The client has gone, it was answered before, or is by ingress just now.
+  if (begun == begun_.end() || !begun->second.claim->take()) return {};
   if (!streams_) streams_ = std::make_unique<internal::instance_streams>(this);
-  const auto x = streams_->at(r.ticket, begun->second);
+  const auto x = streams_->at(r.ticket, begun->second.position);
   begun_.erase(
       begun);  // a response that has begun may go on for ever: finish() does not wait for it
   context_->counts->responses.fetch_add(1, std::memory_order_relaxed);

@@ -14,6 +14,7 @@
 
 namespace nuncio {
 
+class answer_claim;
 class upload_on_way;
 
 using http_headers = wire::map_of<text, text>;
@@ -33,7 +34,8 @@ struct http_request {
       false;  ///< the body comes in parts: engine_actor::on_body (serve_options::stream_requests)
   exchange_id exchange;          ///< the same for each repetition: for handlers that deduplicate
   std::uint64_t ticket = 0;      ///< this attempt, unique in the process
-  exchange_position position{};  ///< for the runtime, as is the next
+  exchange_position position{};  ///< for the runtime, as are the next
+  std::shared_ptr<answer_claim> claim{};
   std::shared_ptr<upload_on_way> on_way{};
 
   /// The value of a header; `name` in lower case.

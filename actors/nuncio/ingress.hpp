@@ -194,6 +194,7 @@ private:
     actor_ref who;
     std::uint64_t ticket;
     request_place place;
+    std::shared_ptr<answer_claim> claim = std::make_shared<answer_claim>();
     std::size_t head_bytes = 0;
     /// The head of a request whose body comes in chunks and is not whole yet.
     std::unique_ptr<http_request> partial;
@@ -297,6 +298,7 @@ private:
   void end_silent(route_map::iterator at);
   void end_doubted(route_map::iterator at);
   void end_upload(const internal::upload_over& what);
+  bool end_unanswered(route_map::iterator at, std::uint16_t status, std::string_view why);
   void tell_over(route_map::iterator at, std::uint16_t status, std::string_view why);
   void watch(route_map::iterator at);
   void unwatch(route& r);

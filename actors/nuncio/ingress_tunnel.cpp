@@ -339,6 +339,7 @@ void ingress::handle_response_begun(const internal::response_begun& what) {
 
 void ingress::deliver(instance& to, route_map::iterator at, http_request request) {
   ++stats_.requests;
+  request.claim = at->second.claim;
   if (const auto limit = to.context->serving->request_timeout; limit.count() > 0)
     at->second.due = later(now_, limit);
   if (to.handle) {
@@ -501,7 +502,7 @@ void ingress::end_doubted(route_map::iterator at) {
   r.place.vacate();
   if (!r.responding && r.begun && x.handle) return tell_over(at, 0, not_heard_of);
   if (!r.responding && r.passes && x.handle) return tell_over(at, 503, not_heard_of);
-  if (!r.responding) return end_upload({r.ticket, at->first, 503, not_heard_of});
+  if (!r.responding) return static_cast<void>(end_unanswered(at, 503, not_heard_of));
   r.exchange.abort(abort_kind::internal_error, not_heard_of);
   say_last(r.exchange, x.gate());
   erase(x, at);
@@ -576,13 +577,21 @@ void ingress::end_late(time_point now) {
     if (r.due > now || r.begun || r.responding) continue;
     auto* x = find(r.who);
     if (x == nullptr) continue;
-    ++stats_.requests_late;
     r.due = time_point::max();
     if (r.passes && x->handle)
       tell_over(at, 504, internal::answered_too_late);
-    else
-      end_upload({r.ticket, at->first, 504, internal::answered_too_late});
+    else if (!end_unanswered(at, 504, internal::answered_too_late))
+      continue;
+    ++stats_.requests_late;
   }
+}
+
+// In its instance's place.
+// @returns false if that has just answered: its word is on the way here
+bool ingress::end_unanswered(route_map::iterator at, std::uint16_t status, std::string_view why) {
+  if (!at->second.claim->take()) return false;
+  end_upload({at->second.ticket, at->first, status, why});
+  return true;
 }
 
 // No handler has had it, so that nothing has been said in it.

@@ -23,6 +23,17 @@
 
 namespace nuncio {
 
+/// The right to answer one attempt: its instance's, or ingress's once the time for it is over. Who takes it speaks, the other
+/// one never. Any thread.
+class answer_claim {
+public:
+  /// @returns false if it was taken before
+  [[nodiscard]] bool take() { return !taken_.exchange(true); }
+
+private:
+  std::atomic<bool> taken_ = false;
+};
+
 /// What of an upload has been handed on to its handler, who has not taken it yet. One thread hands on, any may take.
 class upload_on_way {
 public:

@@ -16,7 +16,10 @@ struct notes {
   strings seen;
   caf::actor self;
   std::shared_ptr<const void> guard;
+  std::vector<http_request> asked;
   std::vector<caf::typed_response_promise<http_response>> pending;
+  std::vector<body_writer> writers;
+  std::function<void()> meanwhile;
   std::vector<connection> sockets;
 };
 
@@ -27,6 +30,7 @@ caf::behavior dozer(engine_actor* self, notes_ptr n) {
   return {
       [=](const http_request& r) -> caf::result<http_response> {
         if (r.path != "/later") return http_response{};
+        n->asked.push_back(r);
         n->pending.push_back(self->make_response_promise<http_response>());
         return n->pending.back();
       },
@@ -44,7 +48,16 @@ caf::behavior dozer(engine_actor* self, notes_ptr n) {
         if (order == "ever") self->set_alarm(system_clock::time_point::min());
         if (order == "never") self->set_alarm(system_clock::time_point::max());
         if (order == "clear") self->clear_alarm();
-        if (order == "answer") n->pending.front().deliver(http_response{});
+        if (order == "answer") {
+          if (n->meanwhile) n->meanwhile();
+          n->pending.front().deliver(http_response{});
+        }
+        if (order == "stream") {
+          if (n->meanwhile) n->meanwhile();
+          n->writers.push_back(self->stream(n->asked.front(), http_response{}));
+        }
+        if (order == "finish")
+          for (const auto& x : n->writers) x.finish();
         if (order == "alarm?") n->seen.emplace_back(self->alarm_at() ? "set" : "none");
       },
   };
@@ -356,6 +369,41 @@ TEST_CASE_FIXTURE(fixture, "a request that its actor does not answer in time is 
   CHECK(host.stats().requests_open == 0);
   tell("answer");
   CHECK(sent().empty());
+}
+
+TEST_CASE_FIXTURE(fixture, "a request that is answered as its time is over is answered once") {
+  auto request = sim_host::request_message(a, 1, "GET", "/later");
+  std::get<protocol::to_envoy_request_start>(
+      std::get<protocol::to_envoy_tunnel_message>(request).message_kind)
+      .response_stream = true;
+  host.deliver(std::move(request));
+  const auto time_over = [this] {
+    host.sim.pass(21s);
+    host.sim.run();
+  };
+  const auto actor_first = [&](const std::string& order) {
+    caf::anon_send(n->self, order);
+    time_over();
+    host.settle();
+    CHECK(host.stats().requests_late == 0);
+    return sent();
+  };
+  const auto ingress_first = [&](const std::string& order) {
+    n->meanwhile = time_over;  // the handler that answers is running
+    tell(order);
+    CHECK(host.stats().requests_late == 1);
+    for (const auto& x : n->writers) CHECK_FALSE(x.is_open());
+    return sent();
+  };
+  const strings late{"1 #0 504 the actor did not answer in time\n"};
+  SUBCASE("whole, its actor comes first") { CHECK(actor_first("answer") == strings{"1 #0 200 "}); }
+  SUBCASE("whole, ingress comes first") { CHECK(ingress_first("answer") == late); }
+  SUBCASE("in parts, its actor comes first") {
+    CHECK(actor_first("stream") == strings{"1 #0 200 in parts"});
+  }
+  SUBCASE("in parts, ingress comes first") { CHECK(ingress_first("stream") == late); }
+  tell("finish");
+  CHECK(host.stats().requests_open == 0);
 }
 
 }  // namespace lifecycle_test
