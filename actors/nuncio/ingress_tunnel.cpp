@@ -195,8 +195,7 @@ void ingress::handle_request_start(
   auto* to = newest(start.actor_id);
   if (to != nullptr && start.actor_generation) {
     // I11: a request for a newer generation ends the older instance; its Start is on the way.
-    if (*start.actor_generation > to->who.generation)
-      supersede(*to, *start.actor_generation);
+    if (*start.actor_generation > to->who.generation) supersede(*to, *start.actor_generation);
     to = find({start.actor_id, *start.actor_generation});
   }
   auto how = options_.http;
