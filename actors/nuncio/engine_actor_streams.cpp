@@ -1,6 +1,7 @@
 // The streaming side of engine_actor.
 #include <nuncio/counters.hpp>
 #include <nuncio/instance_streams.hpp>
+#include <nuncio/request_room.hpp>
 
 namespace nuncio {
 
