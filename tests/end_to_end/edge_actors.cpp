@@ -47,7 +47,7 @@ caf::result<http_response> answer(engine_actor* self, const http_request& r) {
     auto text = fmt::format("{} {}\n", r.method.view(), r.path.view());
     for (const auto& [name, value] : r.headers.entries)
       text += fmt::format("{}: {}\n", name.view(), value.view());
-    out.body = text;
+    out.body = fmt::format("{}\n{}", text, r.body.view());
     return out;
   }
   const auto spec = json::parse(*told);

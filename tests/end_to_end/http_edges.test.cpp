@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "edge_actors.hpp"
@@ -11,6 +13,7 @@
 #include "raw_client.hpp"
 #include "raw_server.hpp"
 #include "socket_client.hpp"
+#include "tunnel_judges.hpp"
 
 namespace nuncio::e2e {
 namespace {
@@ -228,6 +231,101 @@ void check_requests(const edges_case& x) {
   CHECK(got.body.find("\ncookie: b=2\n") != std::string::npos);
 }
 
+struct sent {
+  std::string headers;
+  std::string body;
+  int status;
+  std::vector<std::string> seen;  ///< of the headers about the length, by the actor
+};
+
+// Where a request ends decides what the next one is: both engines have to find the same place.
+void check_framing(const edges_case& x, bool streaming) {
+  const std::string chunks = "2\r\nab\r\n1;x=y\r\nc\r\n0\r\n\r\n";
+  const auto encoded = [](std::string_view by) {
+    return fmt::format("transfer-encoding: {}\r\n", by);
+  };
+  const auto chunked = encoded("chunked");
+  const auto broken = streaming ? 500 : 413;
+  std::string crowd;
+  for (int i = 0; i < 100; ++i) crowd += fmt::format("x-{}: 1\r\n", i);
+  const auto says_chunked = std::vector<std::string>{"transfer-encoding: chunked"};
+  const auto says_both =
+      std::vector<std::string>{"content-length: 5", "transfer-encoding: chunked"};
+  for (const auto& [headers, body, status, seen] : std::vector<sent>{
+           {chunked, chunks, 200, says_chunked},
+           {"content-length: 5\r\ntransfer-encoding: chunked\r\n", chunks, 200, says_both},
+           {"transfer-encoding: chunked\r\ncontent-length: 5\r\n", chunks, 200, says_chunked},
+           {"transfer-encoding: chunked\r\ncontent-length: x\r\n", chunks, 200, says_chunked},
+           {"content-length: x\r\ntransfer-encoding: chunked\r\n", chunks, 400, {}},
+           {"content-length: 3\r\ncontent-length: 03\r\n", "abc", 200, {"content-length: 3"}},
+           {"content-length: 3\r\ncontent-length: 4\r\n", "abc", 400, {}},
+           {"content-length: 3, 3\r\n", "abc", 400, {}},
+           {"content-length: 18446744073709551615\r\n", "abc", 431, {}},
+           {encoded("gzip, chunked"), chunks, 200, {"transfer-encoding: gzip, chunked"}},
+           {encoded("chunked, identity"), chunks, 400, {}},
+           {encoded("identity"), chunks, 400, {}},
+           {encoded("gzip"), "", 400, {}},
+           {crowd, "", 431, {}},
+           {chunked, "zz\r\nab\r\n0\r\n\r\n", broken, {}},
+           {chunked, "fffffffffffffffff\r\nab", broken, {}},
+           {chunked, "2\r\nabc\r\n0\r\n\r\n", broken, {}},
+           {chunked, "2\r\nab\r\n-1\r\n", broken, {}}}) {
+    CAPTURE(headers);
+    CAPTURE(body);
+    raw_client client{x.engine.port()};
+    REQUIRE(client.send(
+        request_head(
+            "POST",
+            fmt::format("/gateway/{}/request/x", x.at.id),
+            fmt::format("connection: close\r\n{}", headers)) +
+        body));
+    REQUIRE(client.await_end());
+    const auto got = read(client.received());
+    CHECK(got.status == status);
+    if (got.status != 200) continue;
+    CHECK(got.body.ends_with("\n\nabc"));
+    for (const auto* name : {"content-length", "transfer-encoding"}) {
+      const auto at = got.body.find(fmt::format("\n{}: ", name));
+      const auto told = std::find_if(
+          seen.begin(), seen.end(), [name](const auto& h) { return h.starts_with(name); });
+      CHECK((at != got.body.npos) == (told != seen.end()));
+      if (told != seen.end()) CHECK(got.body.find(fmt::format("\n{}\n", *told)) == at);
+    }
+  }
+  CHECK(await([&] { return x.pool.host->stats().ingress.requests_open == 0; }));
+}
+
+// What the streaming gateway tells of a body that breaks off: the host has begun with it.
+void check_broken_upload(const edges_case& x) {
+  std::atomic<bool> begun = false;
+  request_id upload{};  // the judge's own
+  std::promise<protocol::http_stream_abort_reason> told;
+  x.pool.proxy->judge_to_host([&](const protocol::to_envoy& m) {
+    if (tunnel_kind<protocol::to_envoy_request_start>(m) != nullptr) {
+      upload = std::get<protocol::to_envoy_tunnel_message>(m).message_id.request_id;
+      begun = true;
+    } else if (const auto* abort = tunnel_kind<protocol::to_envoy_request_abort>(m)) {
+      if (begun && std::get<protocol::to_envoy_tunnel_message>(m).message_id.request_id == upload)
+        told.set_value(abort->reason);
+    }
+    return fate::pass;
+  });
+  raw_client client{x.engine.port()};
+  REQUIRE(client.send(request_head(
+      "POST", fmt::format("/gateway/{}/request/x", x.at.id), "transfer-encoding: chunked\r\n")));
+  CHECK(await([&] { return begun.load(); }));
+  REQUIRE(client.send("zz\r\n"));
+  REQUIRE(client.await_end());
+  CHECK(client.status() == 500);
+  auto reason = told.get_future();
+  REQUIRE(reason.wait_for(20s) == std::future_status::ready);
+  const auto got = reason.get();
+  CHECK(got.kind == protocol::http_stream_abort_reason_kind::cancelled);
+  CHECK(got.detail.value_or(text{}).view() == "error reading a body from connection");
+  x.pool.proxy->judge_to_host({});
+  CHECK(await([&] { return x.pool.host->stats().ingress.requests_open == 0; }));
+}
+
 void check_failures(const edges_case& x) {
   const auto log = [&] { return x.pool.host->log(); };
   // Each fails in an actor of its own, which may end with it.
@@ -279,6 +377,16 @@ TEST_CASE("of a header that a client repeats, the actor sees the last") {
   for (const bool streaming : {false, true}) {
     CAPTURE(streaming);
     check_requests(edges_case{streaming});
+  }
+}
+
+TEST_CASE(
+    "where the body of a request ends is what it says, and one that says two things is refused") {
+  for (const bool streaming : {false, true}) {
+    CAPTURE(streaming);
+    const edges_case x{streaming};
+    check_framing(x, streaming);
+    if (streaming) check_broken_upload(x);
   }
 }
 

@@ -119,7 +119,88 @@ TEST_CASE_FIXTURE(
   client.write(
       "PUT /nothing HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: "
       "99999999999\r\n\r\n");
-  CHECK(client.read_until("\r\n\r\n").starts_with("HTTP/1.1 404"));
+  CHECK(client.read_until("\r\n\r\n").starts_with("HTTP/1.1 413"));
+}
+
+TEST_CASE_FIXTURE(running_engine, "what is no head is refused, and nothing behind it is read") {
+  const auto answer = [this](const std::string& head) {
+    raw_socket client{port};
+    client.write(head + "GET /health HTTP/1.1\r\nhost: x\r\n\r\n");
+    return client.read_all();
+  };
+  std::string many = "GET /health HTTP/1.1\r\n";
+  for (int i = 0; i < 400; ++i) many += "x-" + std::to_string(i) + ": 1\r\n";
+  CHECK(
+      answer(many + "\r\n") ==
+      "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: "
+      "close\r\n\r\n");
+  CHECK(
+      answer("POST /actors HTTP/1.1\r\ntransfer-encoding: chunked, identity\r\n\r\n") ==
+      "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+}
+
+TEST_CASE_FIXTURE(hosted_actor, "chunks end a body whatever its length is said to be") {
+  auto answer = std::async(std::launch::async, [&] {
+    raw_socket client{port};
+    client.write(
+        "POST /gateway/" + id +
+        "/ HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999\r\ntransfer-encoding: chunked\r\n"
+        "\r\n3\r\nabc\r\n0\r\n\r\nGET /health HTTP/1.1\r\nconnection: close\r\n\r\n");
+    return client.read_all();
+  });
+  const auto [message, request] = envoy.expect_tunnel<protocol::to_envoy_request_start>();
+  REQUIRE(request.body);
+  CHECK(request.body->view() == "abc");
+  std::map<std::string, std::string> headers;
+  for (const auto& [name, value] : request.headers.entries) headers[name.str()] = value.str();
+  CHECK(headers["content-length"] == "99999999");
+  CHECK(headers["transfer-encoding"] == "chunked");
+  envoy.reply(message, 0, ok("counted"));
+  const auto got = answer.get();
+  CHECK(got.find("counted") != got.npos);
+  CHECK(got.find(R"("status":"ok")") != got.npos);
+}
+
+TEST_CASE_FIXTURE(
+    hosted_actor, "a body that breaks off or is none gets 413, and no actor hears of it") {
+  const std::vector<std::pair<std::string, std::string>> bodies{
+      {"transfer-encoding: chunked\r\n", "2\r\nab\r\nzz\r\n"},
+      {"transfer-encoding: chunked\r\n", "fffffffffffffffff\r\nab"},
+      {"transfer-encoding: chunked\r\n", "3\r\nab"},
+      {"content-length: 5\r\n", "ab"}};
+  for (const auto& target : {"/gateway/" + id + "/", std::string{"/actors?namespace=default"}}) {
+    for (const auto& [head, body] : bodies) {
+      CAPTURE(target);
+      CAPTURE(body);
+      raw_socket client{port};
+      client.write("POST " + target + " HTTP/1.1\r\nhost: x\r\n" + head + "\r\n" + body);
+      client.end_writing();
+      const auto got = client.read_all();
+      CHECK(got.starts_with("HTTP/1.1 413"));
+      CHECK(got.find("x-rivet-error: guard.invalid_request_body") != got.npos);
+      CHECK(got.find(R"("reason":"error reading a body from connection")") != got.npos);
+    }
+  }
+  CHECK(engine.stats().http_attempts == 0);
+}
+
+TEST_CASE_FIXTURE(
+    streaming_gateway, "a body that breaks off or is none gets 500, and its actor is told") {
+  for (const std::string rest : {"zz\r\n", "3\r\nab"}) {
+    CAPTURE(rest);
+    raw_socket client{port};
+    client.write(
+        "POST /gateway/" + id + "/ HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
+    envoy.expect_tunnel<protocol::to_envoy_request_start>();
+    client.write(rest);
+    client.end_writing();
+    const auto got = client.read_all();
+    CHECK(got.starts_with("HTTP/1.1 500"));
+    CHECK(got.find("x-rivet-error: core.internal_error") != got.npos);
+    if (rest != "zz\r\n") envoy.expect_tunnel<protocol::to_envoy_request_chunk>();
+    const auto told = envoy.expect_tunnel<protocol::to_envoy_request_abort>().second.reason;
+    CHECK(told.kind == protocol::http_stream_abort_reason_kind::cancelled);
+  }
 }
 
 TEST_CASE_FIXTURE(running_engine, "refusals come after the upgrade, as close frames") {

@@ -44,6 +44,9 @@ public:
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));
   }
 
+  /// It reads on.
+  void end_writing() { ::shutdown(fd_, SHUT_WR); }
+
   void reset() {
     const linger at_once{1, 0};
     ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);

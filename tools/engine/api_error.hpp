@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "web.hpp"
@@ -47,8 +48,15 @@ inline http_reply actor_not_found() {
   return gateway_error(404, "actor", "not_found", "The actor does not exist or was destroyed.");
 }
 
-inline http_reply body_too_large() {
-  return gateway_error(413, "guard", "invalid_request_body", "The request body is too large.");
+/// @param why  it could not be read
+inline http_reply invalid_body(std::string_view why) {
+  const std::string reason{why};
+  return gateway_error(
+      413,
+      "guard",
+      "invalid_request_body",
+      "Unable to parse request body: " + reason + ".",
+      {{"reason", reason}});
 }
 
 inline http_reply internal_error() {

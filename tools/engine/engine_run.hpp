@@ -179,7 +179,9 @@ public:
   // -- web_handler --
 
   void on_request(http_request request, std::shared_ptr<http_responder> responder) override {
-    if (request.target.starts_with("/gateway/")) {
+    if (!request.body_fault.empty()) {
+      responder->answer(invalid_body(request.body_fault));
+    } else if (request.target.starts_with("/gateway/")) {
       gateway_.request(std::move(request), std::move(responder), now());
     } else if (request.target.starts_with("/dev/")) {
       responder->answer(control(request));

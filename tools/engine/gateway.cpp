@@ -89,11 +89,9 @@ void gateway::request(http_request request, std::shared_ptr<http_responder> resp
   }
   ++counters_.requests;
   auto where = resolve(request.target, now);
-  const auto* const announced = request.header("content-length");
-  if (request.body_too_large || request.body.size() > limits_.request_bytes_max ||
-      (announced != nullptr &&
-       std::strtoull(announced->c_str(), nullptr, 10) > limits_.request_bytes_max))
-    where.refused = body_too_large();
+  if (std::max<std::uint64_t>(request.body.size(), request.announced_length().value_or(0)) >
+      limits_.request_bytes_max)
+    where.refused = invalid_body(body_too_long);
   if (where.refused) {
     ++counters_.failed;
     responder->answer(std::move(*where.refused));
@@ -107,6 +105,10 @@ void gateway::request(http_request request, std::shared_ptr<http_responder> resp
     if (const auto live = weak.lock(); live && live->at != stage::done)
       client_body(*live, part, last, clock_());
   };
+  x->responder->on_broken_body = [this, weak = std::weak_ptr{x}] {
+    if (const auto live = weak.lock(); live && live->at != stage::done)
+      end_upload(*live, internal_error());
+  };
   x->responder->on_gone = [this, weak = std::weak_ptr{x}] {
     const auto gone = weak.lock();
     // The buffered gateway goes on: the envoy is not told (G.1).
@@ -114,7 +116,7 @@ void gateway::request(http_request request, std::shared_ptr<http_responder> resp
     abort_request(
         *gone,
         protocol::http_stream_abort_reason_kind::cancelled,
-        gone->whole ? "client disconnected" : "error reading a body from connection");
+        gone->whole ? "client disconnected" : body_broken);
     finish(*gone);
   };
   advance(*x, now);

@@ -183,6 +183,8 @@ private:
   void collect_body(exchange& x);
   void count_body(exchange& x);
   void client_body(exchange& x, std::string_view part, bool last, millis now);
+  /// No more of the body will come, and not all has.
+  void end_upload(exchange& x, http_reply reply);
   void abort_request(
       exchange& x, protocol::http_stream_abort_reason_kind kind, std::string_view detail);
   void handle_http(exchange& x, const protocol::to_rivet_tunnel_message& message, millis now);

@@ -92,13 +92,7 @@ void gateway::client_body(exchange& x, std::string_view part, bool last, millis 
   x.body_got += part.size();
   count_body(x);
   if (x.body_got > limits_.request_bytes_max) {
-    abort_request(x, abort_kind::cancelled, "error reading a body from connection");
-    if (x.at == stage::streaming) {
-      x.responder->cut();
-      finish(x);
-    } else {
-      refuse(x, body_too_large());
-    }
+    end_upload(x, invalid_body(body_too_long));
     return;
   }
   x.whole = last;
@@ -110,12 +104,20 @@ void gateway::client_body(exchange& x, std::string_view part, bool last, millis 
   }
 }
 
+void gateway::end_upload(exchange& x, http_reply reply) {
+  abort_request(x, abort_kind::cancelled, body_broken);
+  if (x.at == stage::streaming) {
+    x.responder->cut();
+    finish(x);
+  } else {
+    refuse(x, std::move(reply));
+  }
+}
+
 // For hosts that take no parts.
 void gateway::collect_body(exchange& x) {
   if (std::exchange(x.waits_for_room, true)) return;
-  const auto* const announced = x.request.header("content-length");
-  const auto size = announced == nullptr ? limits_.request_bytes_max
-                                         : std::strtoull(announced->c_str(), nullptr, 10);
+  const auto size = x.request.announced_length().value_or(limits_.request_bytes_max);
   collected_.ask(&x, size, [this, weak = std::weak_ptr{exchanges_.at(x.id)}] {
     const auto live = weak.lock();
     if (!live) return;
@@ -190,10 +192,9 @@ void gateway::on_response_start(
   bool valid = start.status >= 100 && start.status <= 999;
   for (const auto& [name, value] : start.headers.entries) {
     valid = valid && valid_header(name, value);
-    std::string lower = name.str();
-    for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    if (lower == "transfer-encoding" || lower == "connection") continue;
-    reply.headers.push_back({std::move(lower), value.str()});
+    auto kept = lower(name.view());
+    if (kept == "transfer-encoding" || kept == "connection") continue;
+    reply.headers.push_back({std::move(kept), value.str()});
   }
   if (!valid) {
     abort_request(x, abort_kind::internal_error, "invalid response head");

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <nuncio/bytes.hpp>
@@ -15,23 +16,42 @@
 
 namespace nuncio::engine {
 
+/// A name of a header as they are kept here.
+inline std::string lower(std::string_view x) {
+  std::string out{x};
+  for (auto& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return out;
+}
+
 struct http_header {
   std::string name;  ///< lower case
   std::string value;
 };
+
+// Why a body could not be read, in the real engine's words.
+constexpr std::string_view body_too_long = "length limit exceeded";
+constexpr std::string_view body_broken = "error reading a body from connection";
 
 struct http_request {
   std::string method;
   std::string target;
   std::vector<http_header> headers;
   std::string body;
-  bool body_follows = false;  ///< in parts, to the responder's on_body
-  bool body_too_large = false;
+  bool body_follows = false;    ///< in parts, to the responder's on_body
+  std::string_view body_fault;  ///< one of the above; empty if there is none
 
   [[nodiscard]] const std::string* header(std::string_view name) const {
     for (const auto& h : headers)
       if (h.name == name) return &h.value;
     return nullptr;
+  }
+
+  /// The length that the client says its body has.
+  [[nodiscard]] std::optional<std::uint64_t> announced_length() const {
+    const auto* const said = header("content-length");
+    if (said == nullptr || header("transfer-encoding") != nullptr) return std::nullopt;
+    return std::strtoull(said->c_str(), nullptr, 10);
   }
 };
 
@@ -63,6 +83,8 @@ public:
   virtual void set_reading(bool on) = 0;
 
   std::function<void(std::string_view part, bool last)> on_body;
+  /// What comes of it is no body.
+  std::function<void()> on_broken_body;
   std::function<void(std::uint64_t body_bytes_total)> on_drained;
   std::function<void()> on_gone;
 };

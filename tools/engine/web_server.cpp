@@ -18,6 +18,7 @@
 
 #include "body_room.hpp"
 #include "random_id.hpp"
+#include "request_head.hpp"
 #include "web.hpp"
 
 namespace nuncio::engine {
@@ -32,7 +33,6 @@ using tcp = asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr std::uint64_t request_body_limit = 64U << 20U;
-constexpr std::uint32_t head_limit = 60U << 10U;   ///< Beast can't hold a field of 64 KiB
 constexpr std::size_t bodies_limit = 512U << 20U;  ///< of requests that are not answered
 constexpr std::size_t small_body = 64U << 10U;  ///< not counted; also the most that one read takes
 constexpr auto body_patience = std::chrono::minutes{1};  ///< from the first byte to the last
@@ -42,16 +42,6 @@ constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr auto tick_interval = std::chrono::milliseconds{5};
 constexpr auto accept_pause = std::chrono::milliseconds{100};
 constexpr auto linger_limit = std::chrono::seconds{2};
-
-std::string lower(std::string_view x) {
-  std::string out{x};
-  for (auto& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
-
-constexpr std::string_view bad_request =
-    "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Whether these are characters that a target may have; all others are to be encoded.
 bool is_target(std::string_view x) {
@@ -421,13 +411,11 @@ public:
   void run() {
     parser_.emplace();
     parser_->body_limit(request_body_limit);
-    parser_->header_limit(head_limit);
+    parser_->header_limit(UINT32_MAX);  // request_head has its own
+    head_ = {};
+    head_text_.clear();
     ++exchange_;
-    http::async_read_header(
-        socket_, buffer_, *parser_, [self = shared_from_this()](error_code ec, std::size_t) {
-          if (self->has_ended(ec)) return;
-          self->welcome_body();
-        });
+    read_head();
   }
 
   void reset_now(bool by_reset) override { end_socket(socket_, by_reset); }
@@ -497,21 +485,49 @@ private:
   };
 
   [[nodiscard]] bool has_ended(error_code ec) {
-    const auto left = ec == http::error::end_of_stream || ec == http::error::partial_message;
     if (ec == http::error::body_limit)
-      refuse_body();
-    else if (!left && ec.category() == http::make_error_code(http::error::bad_method).category())
-      refuse();
+      refuse_body(body_too_long);
+    else if (is_broken(ec))
+      refuse_body(body_broken);
     else if (ec)
       end_socket(socket_, false);
     return ec.failed();
   }
 
+  /// What has come is no whole body, and who sent it may still hear so.
+  static bool is_broken(error_code ec) {
+    return ec.category() == http::make_error_code(http::error::bad_chunk).category();
+  }
+
+  // -- the head
+
+  void read_head() {
+    const auto come = buffer_.data();
+    buffer_.consume(head_.take({static_cast<const char*>(come.data()), come.size()}));
+    head_text_ += head_.text();
+    error_code ec;
+    if (!head_text_.empty()) head_text_.erase(0, parser_->put(asio::buffer(head_text_), ec));
+    if (ec == http::error::body_limit) return refuse_body(body_too_long);
+    if (ec && ec != http::error::need_more) return refuse(400);
+    if (head_.refused() != 0) return refuse(head_.refused());
+    if (head_.over()) return welcome_body();
+    socket_.async_read_some(
+        buffer_.prepare(small_body), [self = shared_from_this()](error_code failed, std::size_t n) {
+          if (self->has_ended(failed)) return;
+          self->buffer_.commit(n);
+          self->read_head();
+        });
+  }
+
+  // -- a body
+
   // Some clients send a long body only once they are told to, or after a second.
   void welcome_body() {
     const auto target = parser_->get().target();
-    if (!is_target({target.data(), target.size()})) return refuse();
+    if (!is_target({target.data(), target.size()})) return refuse(400);
     if (parser_->is_done()) return dispatch();
+    // The sizes of chunks are believed: what comes is counted.
+    if (head_.chunked()) parser_->body_limit(boost::none);
     if (!beast::iequals(parser_->get()[http::field::expect], "100-continue")) return read_body();
     asio::async_write(
         socket_, asio::buffer(go_on), [self = shared_from_this()](error_code ec, std::size_t) {
@@ -540,7 +556,7 @@ private:
     if (ec) {
       in_parts_ = false;
       if (finished_) return end_lingering();
-      return lose_client();
+      return is_broken(ec) ? break_body() : lose_client();
     }
     const auto part = std::exchange(parser_->get().body(), {});
     const auto last = parser_->is_done();
@@ -565,6 +581,12 @@ private:
         });
   }
 
+  void break_body() {
+    broken_ = true;
+    if (const auto current = current_.lock(); current && current->on_broken_body)
+      current->on_broken_body();
+  }
+
   void lose_client() {
     if (const auto current = current_.lock(); current && current->on_gone) current->on_gone();
     end_socket(socket_, false);
@@ -584,7 +606,20 @@ private:
     linger_.async_wait([weak = weak_from_this()](error_code ec) {
       if (const auto self = weak.lock(); self && !ec) end_socket(self->socket_, false);
     });
-    if (std::exchange(paused_, false)) read_part();
+    if (broken_)
+      discard();
+    else if (std::exchange(paused_, false))
+      read_part();
+  }
+
+  void discard() {
+    socket_.async_read_some(
+        buffer_.prepare(small_body), [self = shared_from_this()](error_code ec, std::size_t) {
+          if (ec)
+            self->end_lingering();
+          else
+            self->discard();
+        });
   }
 
   void end_lingering() {
@@ -631,7 +666,9 @@ private:
         socket_, buffer_, *parser_, [self = shared_from_this()](error_code ec, std::size_t) {
           if (ec || self->parser_->is_done()) self->patience_.cancel();
           if (self->has_ended(ec)) return;
-          if (self->parser_->is_done())
+          if (self->parser_->get().body().size() > request_body_limit)
+            self->refuse_body(body_too_long);
+          else if (self->parser_->is_done())
             self->dispatch();
           else
             self->read_growing();
@@ -656,6 +693,9 @@ private:
     request.target = std::string{path_and_query({parsed.target().data(), parsed.target().size()})};
     for (const auto& field : parsed) {
       const auto name = lower({field.name_string().data(), field.name_string().size()});
+      if (field.name() == http::field::transfer_encoding ||
+          field.name() == http::field::content_length)
+        continue;
       const auto value = std::string{field.value()};
       // Of a name that is there more than once the last stays, as in the engine.
       const auto before =
@@ -667,6 +707,7 @@ private:
       else
         before->value = value;
     }
+    for (const auto& said : head_.framing()) request.headers.push_back(said);
     keep_alive_ = parsed.keep_alive();
     head_request_ = parsed.method() == http::verb::head;
     return request;
@@ -691,18 +732,20 @@ private:
   }
 
   /// What is no HTTP.
-  void refuse() {
+  void refuse(unsigned status) {
     keep_alive_ = false;
+    broken_ = true;
     finished_ = true;
-    write(std::string{bad_request}, 0);
+    write(
+        head_of({.status = status, .headers = {{"content-length", "0"}}, .body = {}}) + "\r\n", 0);
   }
 
-  void refuse_body() {
-    http_request request;
-    request.method = std::string{parser_->get().method_string()};
-    request.target = std::string{parser_->get().target()};
-    request.body_too_large = true;
+  void refuse_body(std::string_view why) {
+    patience_.cancel();
+    auto request = request_of(parser_->get());
+    request.body_fault = why;
     keep_alive_ = false;
+    broken_ = true;
     hand_over(std::move(request));
   }
 
@@ -728,7 +771,7 @@ private:
   }
 
   std::string head_of(const http_reply& reply) {
-    if (in_parts_) keep_alive_ = false;
+    if (in_parts_ || broken_) keep_alive_ = false;
     std::string out = "HTTP/1.1 " + std::to_string(reply.status) + " ";
     const auto reason = http::obsolete_reason(http::int_to_status(reply.status));
     out.append(reason.data(), reason.size()).append("\r\n");
@@ -776,7 +819,7 @@ private:
     registry_.bodies.give_back(this);
     if (keep_alive_) {
       run();
-    } else if (in_parts_) {
+    } else if (in_parts_ || broken_) {
       lingers_ = true;
       linger();
     } else {
@@ -793,6 +836,8 @@ private:
   registry& registry_;
   web_handler& handler_;
   beast::flat_buffer buffer_;
+  request_head head_;
+  std::string head_text_;  ///< what of it Beast has not read
   std::optional<http::request_parser<http::string_body>> parser_;
   std::weak_ptr<responder> current_;
   std::uint64_t exchange_ = 0;
@@ -806,6 +851,7 @@ private:
   bool writing_ = false;
   bool finished_ = false;
   bool in_parts_ = false;  ///< the body comes bit by bit, and its end has not
+  bool broken_ = false;    ///< what comes further is not read
   bool paused_ = false;    ///< and the next part is not being read
   bool wanted_ = true;
   bool lingers_ = false;
