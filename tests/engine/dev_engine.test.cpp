@@ -67,9 +67,29 @@ struct hosted_actor : connected_host {
   explicit hosted_actor(dev_engine_options o = with_pool(), std::uint16_t version = 8)
       : connected_host(std::move(o), version) {}
 
+  void ask(std::uint32_t request, protocol::kv_request_data what) {
+    envoy.send(protocol::to_rivet_kv_request{actor_id{id}, request, std::move(what)});
+  }
+
   std::string id = id_of(create(port));
   protocol::actor_checkpoint actor = envoy.start();
 };
+
+/// Has its actor store 210 values, 27 MB in all. @returns how many requests that took
+std::uint32_t store_much(hosted_actor& x) {
+  const bytes value{std::vector<std::uint8_t>(131'072, 'v')};
+  std::uint32_t n = 0;
+  while (n < 30) {
+    protocol::kv_put_request put;
+    for (int k = 0; k < 7; ++k) {
+      put.keys.emplace_back(fmt::format("{:02} {}", n, k));
+      put.values.push_back(value);
+    }
+    x.ask(++n, std::move(put));
+    x.envoy.expect<protocol::to_envoy_kv_response>();
+  }
+  return n;
+}
 
 struct streaming_gateway : hosted_actor {
   streaming_gateway() : hosted_actor(streaming()) {}
@@ -719,22 +739,9 @@ TEST_CASE_FIXTURE(
     sent.get();
   }
   SUBCASE("what it has asked of storage") {
-    std::uint32_t request = 0;
-    const auto ask = [&](protocol::kv_request_data what) {
-      envoy.send(protocol::to_rivet_kv_request{actor_id{id}, ++request, std::move(what)});
-    };
-    const bytes value{std::vector<std::uint8_t>(131'072, 'v')};
-    for (int n = 0; n < 30; ++n) {
-      protocol::kv_put_request put;
-      for (int k = 0; k < 7; ++k) {
-        put.keys.emplace_back(fmt::format("{:02} {}", n, k));
-        put.values.push_back(value);
-      }
-      ask(std::move(put));
-      envoy.expect<protocol::to_envoy_kv_response>();
-    }
+    std::uint32_t request = store_much(*this);
     // 367 MB of answers, above what may ever wait for one peer.
-    for (int n = 0; n < 14; ++n) ask(protocol::kv_list_request{});
+    for (int n = 0; n < 14; ++n) ask(++request, protocol::kv_list_request{});
     for (std::uint32_t n = 31; n <= 44; ++n) {
       const auto got = envoy.expect<protocol::to_envoy_kv_response>();
       CHECK(got.request_id == n);
@@ -742,6 +749,21 @@ TEST_CASE_FIXTURE(
     }
   }
   CHECK(engine.stats().connections == 1);
+}
+
+TEST_CASE("an envoy that takes nothing for long is not closed for Pings that it has not heard") {
+  auto o = with_pool();
+  o.limits.ping_interval = 100;
+  o.limits.pong_timeout = 1500;
+  hosted_actor x{o};
+  x.ask(store_much(x) + 1, protocol::kv_list_request{});
+  hand_envoy other{x.port, "other"};
+  for (int pings = 0; pings < 25; ++pings)
+    other.send(protocol::to_rivet_pong{other.expect<protocol::to_envoy_ping>().ts});
+  const auto got = x.envoy.expect<protocol::to_envoy_kv_response>();
+  CHECK(std::get<protocol::kv_list_response>(got.data).values.size() == 210);
+  x.envoy.expect<protocol::to_envoy_ping>();
+  CHECK(x.engine.stats().connections == 2);
 }
 
 TEST_CASE_FIXTURE(connected_host, "undecodable frames are ignored, a malformed id closes") {

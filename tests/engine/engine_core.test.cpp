@@ -1,6 +1,7 @@
 // The engine's rules (docs/protocol.md C to F, M), by calls and fake time.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <engine/engine_core.hpp>
 #include <string>
 #include <utility>
@@ -329,6 +330,28 @@ TEST_CASE("an envoy that stays away loses its actors when each is judged") {
 TEST_CASE("an envoy that stops answering Pings is closed") {
   rig r;
   r.connect(1);
+  r.pass(20'000);
+  CHECK(r.closed == "ws.timed_out");
+}
+
+TEST_CASE(
+    "an envoy that takes nothing is not closed for it, and its actors are judged by its last "
+    "Ping") {
+  rig r;
+  r.connect(1);
+  const auto a = r.running_actor(1);
+  r.frames.clear();
+  const auto held = [&](millis ms) {
+    for (const auto end = r.now + ms; r.now < end; r.pass(10)) r.core.hold_pings(1, r.now + 10);
+  };
+  held(14'000);
+  CHECK(r.phase(a) == actor_phase::running);
+  held(17'000);
+  CHECK(r.closed.empty());
+  CHECK(std::count(r.frames.begin(), r.frames.end(), "ping") == 0);
+  CHECK(r.core.find(a)->error == actor_error::envoy_connection_lost);
+  r.pass(10);
+  CHECK(std::count(r.frames.begin(), r.frames.end(), "ping") == 1);
   r.pass(20'000);
   CHECK(r.closed == "ws.timed_out");
 }

@@ -108,6 +108,13 @@ void engine_core::disconnected(connection_id connection) {
   if (auto* envoy = envoy_at(connection)) leave(*envoy);
 }
 
+void engine_core::hold_pings(connection_id connection, millis now) {
+  auto* envoy = envoy_at(connection);
+  if (envoy == nullptr) return;
+  envoy->last_pong_ts = now;
+  envoy->next_ping = now + 1;
+}
+
 void engine_core::leave(envoy_record& envoy) {
   connections_.erase(envoy.connection);
   envoy.connection = 0;

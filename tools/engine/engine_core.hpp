@@ -93,6 +93,9 @@ public:
   /// the effects)
   std::string connect(const connect_request& request, millis now);
   void disconnected(connection_id connection);
+  /// For a connection that does not take what it is sent, and so is not read: it is not pinged, nor is a Pong missed. Its
+  /// actors are judged by its last Ping.
+  void hold_pings(connection_id connection, millis now);
   /// Tunnel and storage messages are not for the core.
   void handle(connection_id connection, const protocol::to_rivet& message, millis now);
 

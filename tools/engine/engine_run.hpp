@@ -212,6 +212,8 @@ public:
   }
 
   void on_tick() override {
+    for (const auto& [id, link] : links_)
+      if (!gateway_.has_room(id)) core_.hold_pings(id, now());
     core_.tick(now());
     pump();
     gateway_.tick(now());

@@ -66,6 +66,9 @@ public:
 
   [[nodiscard]] const gateway_counters& counters() const { return counters_; }
 
+  /// Whether an envoy takes what it is sent, so that it may be sent more.
+  [[nodiscard]] bool has_room(connection_id connection) const;
+
 private:
   enum class stage : std::uint8_t {
     waiting_ready,
@@ -167,7 +170,6 @@ private:
   void refuse(exchange& x, http_reply reply);
   void finish(exchange& x);
   void set_deadline(exchange& x, millis deadline);
-  [[nodiscard]] bool has_room(connection_id connection) const;
   void resume_crowded(millis now);
   bool send_now(exchange& x, const protocol::to_envoy_tunnel_message& message);
   /// Sends, or holds while the envoy is away.
