@@ -17,6 +17,8 @@ constexpr unsigned bystander_count = 20;
 // Without an act, and after the last run of one: what it has left behind must not cost anything either.
 constexpr auto alone_for = 2000ms;
 constexpr auto aftermath = 500ms;
+// How often the longest silence without an act may be had with one.
+constexpr int alone_ratio = 4;
 
 // The real engine takes some milliseconds for each request, and two cores are to be enough for all.
 std::chrono::milliseconds pace_of(engine_kind engine) {
@@ -69,29 +71,24 @@ std::optional<std::filesystem::path> file_of_acts() {
   return std::filesystem::path{results}.replace_extension(".acts");
 }
 
-void print_head() {
+void print_row(std::string_view line) {
+  auto cells = tab_separated(line);
+  cells.resize(8);  // a run of an older build may have left fewer
   fmt::print(
-      "{:<62} {:<6} {:<9} {:>8} {:>5} {:>11} {:>11}\n",
-      "act",
-      "engine",
-      "gateway",
-      "requests",
-      "lost",
-      "silence ms",
-      "without");
+      "{:<62} {:<6} {:<9} {:>8} {:>5} {:>11} {:>11} {:>9}\n",
+      cells[0],
+      cells[1],
+      cells[2],
+      cells[3],
+      cells[4],
+      cells[5],
+      cells[6],
+      cells[7]);
 }
 
-void print_act(std::string_view line) {
-  const auto cells = tab_separated(line);
-  fmt::print(
-      "{:<62} {:<6} {:<9} {:>8} {:>5} {:>11} {:>11}\n",
-      cells.at(0),
-      cells.at(1),
-      cells.at(2),
-      cells.at(3),
-      cells.at(4),
-      cells.at(5),
-      cells.at(6));
+void print_rows(const std::vector<std::string>& acts) {
+  print_row("act\tengine\tgateway\trequests\tlost\tsilence ms\twithout\tbound ms");
+  for (const auto& x : acts) print_row(x);
 }
 
 std::string harm_in_words(const traffic_tally& x) {
@@ -156,17 +153,13 @@ void bystanders::measure_alone() {
   const auto seen = watch([] { std::this_thread::sleep_for(20ms); }, alone_for);
   if (seen.harm() != 0) FAIL("without an act: " << harm_in_words(seen));
   alone_ = std::max(alone_, seen.silence);
-  keep("(none)", seen);
+  keep("(none)", seen, "");
 }
 
 void bystanders::during(
     const std::string& act, const std::function<void()>& once, const act_limits& limits) {
   const auto connections = host.stats().link.connections;
-  const auto bound = [&] {
-    return std::max(
-        limits.silence,
-        std::chrono::duration_cast<std::chrono::milliseconds>(limits.ratio * alone_));
-  };
+  const auto bound = [&] { return std::max(limits.silence, alone_ratio * alone_); };
   // Until it has been quiet, what an act does with its end counts as harm.
   spoiled_ = true;
   auto seen = watch(once, limits.lasts);
@@ -174,7 +167,7 @@ void bystanders::during(
     measure_alone();
     seen = watch(once, limits.lasts);
   }
-  keep(act, seen);
+  keep(act, seen, std::to_string(limits.silence.count()));
   INFO(act << ": " << harm_in_words(seen));
   INFO("longest silence: at " << seen.silent_at);
   CHECK(seen.harm() == 0);
@@ -184,16 +177,18 @@ void bystanders::during(
   spoiled_ = seen.harm() != 0 || (!limits.reconnects && now != connections);
 }
 
-void bystanders::keep(const std::string& act, const traffic_tally& seen) const {
+void bystanders::keep(
+    const std::string& act, const traffic_tally& seen, const std::string& bound) const {
   auto line = fmt::format(
-      "{}\t{}\t{}\t{}\t{}\t{}\t{}",
+      "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
       act,
       kind_under_test() == engine_kind::dev ? "dev" : "rivet",
       gateway_,
       seen.requests,
       seen.harm(),
       seen.silence.count(),
-      alone_.count());
+      alone_.count(),
+      bound);
   if (const auto file = file_of_acts())
     std::ofstream{*file, acts_seen().empty() ? std::ios::trunc : std::ios::app} << line << '\n';
   acts_seen().push_back(std::move(line));
@@ -229,9 +224,7 @@ void end_bystanders() {
     x.all.reset();
     x.engine.reset();
   }
-  if (acts_seen().empty()) return;
-  print_head();
-  for (const auto& x : acts_seen()) print_act(x);
+  if (!acts_seen().empty()) print_rows(acts_seen());
 }
 
 void print_acts(const std::filesystem::path& folder) {
@@ -243,8 +236,7 @@ void print_acts(const std::filesystem::path& folder) {
   }
   if (lines.empty()) return;
   std::sort(lines.begin(), lines.end());
-  print_head();
-  for (const auto& x : lines) print_act(x);
+  print_rows(lines);
 }
 
 }  // namespace nuncio::e2e

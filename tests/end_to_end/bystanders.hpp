@@ -8,10 +8,9 @@
 //   }
 //
 // Any actor of test_host can be part of an act. Not one of the bystanders' requests may fail, no WebSocket close, nothing be
-// lost or repeated, and the host must keep its connection. Their longest silence, an alarm that is
-// late included, must not exceed `silence`, nor `ratio` times
-// what it is without the act: of the two, the larger holds, and above it the act is run once more, right after traffic
-// without it, so that a slow or a busy machine does not fail.
+// lost or repeated, and the host must keep its connection. Their longest silence, an alarm that is late included, must not exceed
+// the act's `silence`, nor four times what it is without the act: of the two, the larger holds, and above it the act is run once
+// more, right after traffic without it, so that a slow or a busy machine does not fail.
 #pragma once
 
 #include <atomic>
@@ -27,10 +26,9 @@
 namespace nuncio::e2e {
 
 struct act_limits {
-  std::chrono::milliseconds lasts{1000};  ///< the act is run again until then; 0: once
-  std::chrono::milliseconds silence{250};
-  double ratio = 4;
-  bool reconnects = false;  ///< the act itself ends the host's connection
+  std::chrono::milliseconds lasts{1000};   ///< the act is run again until then; 0: once
+  std::chrono::milliseconds silence{250};  ///< its bound, as the table states it
+  bool reconnects = false;                 ///< the act itself ends the host's connection
 };
 
 class bystanders {
@@ -55,7 +53,8 @@ public:
 private:
   traffic_tally watch(const std::function<void()>& once, std::chrono::milliseconds lasts);
   void measure_alone();
-  void keep(const std::string& act, const traffic_tally& seen) const;
+  /// `bound`: of the act; empty if it has none.
+  void keep(const std::string& act, const traffic_tally& seen, const std::string& bound) const;
 
   std::string gateway_;
   std::deque<bystander_client> clients_;
