@@ -8,7 +8,7 @@ int main(int argc, char** argv) {
   try {
     CLI::App app{"Hosts stateful CAF actors for a Rivet engine.", "nuncio"};
     app.require_subcommand(1);
-    app.set_version_flag("--version", "nuncio 0.1.0");
+    app.set_version_flag("--version", "nuncio " NUNCIO_VERSION);
     int status = 0;
     nuncio::add_serve(app, status);
     nuncio::add_engine(app, status);
