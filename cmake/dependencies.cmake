@@ -1,33 +1,17 @@
-# Everything comes from Debian 12's packages; tools/dev installs them.
-find_package(Threads REQUIRED)
-find_package(nlohmann_json 3.11 REQUIRED)
-find_package(fmt 9 REQUIRED)
-find_package(libwebsockets CONFIG REQUIRED)
-find_package(OpenSSL REQUIRED)
-find_package(CURL REQUIRED)
-find_package(SQLite3 REQUIRED)
-find_package(Boost 1.81 REQUIRED)
-
-# CAF 0.17 ships no CMake config; CAF 0.18 and later bring CAF::core themselves.
-find_package(CAF CONFIG QUIET COMPONENTS core)
-if(NOT TARGET CAF::core)
-  find_library(CAF_CORE_LIBRARY caf_core REQUIRED)
-  find_path(CAF_INCLUDE_DIR caf/all.hpp REQUIRED)
-  add_library(CAF::core UNKNOWN IMPORTED)
-  set_target_properties(
-    CAF::core
-    PROPERTIES IMPORTED_LOCATION "${CAF_CORE_LIBRARY}"
-               INTERFACE_INCLUDE_DIRECTORIES "${CAF_INCLUDE_DIR}"
-               INTERFACE_LINK_LIBRARIES Threads::Threads)
-endif()
-
+# What the build needs. Everything comes from Debian 12's packages; tools/dev installs them.
+include(${CMAKE_CURRENT_LIST_DIR}/nuncio-dependencies.cmake)
+nuncio_need(libboost1.81-dev Boost 1.81)
 if(NOT NUNCIO_FUZZ AND (NUNCIO_TOOLS OR NUNCIO_TESTS OR NUNCIO_BENCH))
-  find_package(CLI11 REQUIRED)
-  find_package(spdlog REQUIRED)
+  nuncio_need(libcli11-dev CLI11 2.1)
+  nuncio_need(libspdlog-dev spdlog 1.10)
 endif()
 if(NOT NUNCIO_FUZZ AND NUNCIO_BENCH)
-  find_package(benchmark REQUIRED)
+  nuncio_need(libbenchmark-dev benchmark 1.7)
 endif()
 if(NUNCIO_TESTS)
-  find_package(doctest REQUIRED)
+  nuncio_need(doctest-dev doctest 2.4)
+endif()
+if(nuncio_missing)
+  list(JOIN nuncio_missing "\n  " nuncio_missing)
+  message(FATAL_ERROR "nuncio needs what was not found:\n  ${nuncio_missing}\n")
 endif()

@@ -1,30 +1,33 @@
-# Installs the three libraries with a config package, so that find_package(nuncio CONFIG) works elsewhere.
-# nuncio::nuncio is all of them; nuncio::protocol, nuncio::runtime and nuncio::actors are the rooms.
+# Installs the three libraries with a config package, so that find_package(nuncio CONFIG) works elsewhere, and with the
+# program and the licence. nuncio::nuncio is all of the libraries; nuncio::protocol, nuncio::runtime and nuncio::actors are
+# the rooms, and the components that may be asked for.
+include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
-
-add_library(nuncio_all INTERFACE)
-add_library(nuncio::nuncio ALIAS nuncio_all)
-set_target_properties(nuncio_all PROPERTIES EXPORT_NAME nuncio)
-target_link_libraries(nuncio_all INTERFACE nuncio_protocol nuncio_runtime nuncio_actors)
+set(package ${CMAKE_INSTALL_LIBDIR}/cmake/nuncio)
 
 install(
-  TARGETS nuncio_protocol nuncio_runtime nuncio_actors
+  TARGETS nuncio_protocol nuncio_runtime nuncio_actors nuncio_all
   EXPORT nuncioTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(TARGETS nuncio_all EXPORT nuncioTargets)
-install(
-  EXPORT nuncioTargets
-  NAMESPACE nuncio::
-  DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/nuncio)
+install(EXPORT nuncioTargets NAMESPACE nuncio:: DESTINATION ${package})
 
 configure_package_config_file(
   ${CMAKE_CURRENT_LIST_DIR}/nuncio-config.cmake.in ${PROJECT_BINARY_DIR}/nuncio-config.cmake
-  INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/nuncio)
+  INSTALL_DESTINATION ${package})
 # Before 1.0 a minor release may break what was.
 write_basic_package_version_file(
   ${PROJECT_BINARY_DIR}/nuncio-config-version.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${PROJECT_BINARY_DIR}/nuncio-config.cmake
-              ${PROJECT_BINARY_DIR}/nuncio-config-version.cmake
-        DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/nuncio)
+install(FILES ${PROJECT_BINARY_DIR}/nuncio-config.cmake ${PROJECT_BINARY_DIR}/nuncio-config-version.cmake
+              ${CMAKE_CURRENT_LIST_DIR}/nuncio-dependencies.cmake
+        DESTINATION ${package})
+
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/nuncio)
+if(TARGET nuncio)
+  if(BUILD_SHARED_LIBS)
+    file(RELATIVE_PATH libraries ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
+    set_property(TARGET nuncio APPEND PROPERTY INSTALL_RPATH $ORIGIN/${libraries})
+  endif()
+  install(TARGETS nuncio RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()

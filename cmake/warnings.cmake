@@ -1,17 +1,21 @@
-# What every target of ours compiles with. Private: consumers choose their own warnings.
+# What every target of ours compiles with. Private: consumers choose their own warnings. Inside another project there are
+# none but its own, which may be errors there, from a compiler that we never tried.
 add_library(nuncio_warnings INTERFACE)
-target_compile_options(
-  nuncio_warnings
-  INTERFACE -Wall
-            -Wextra
-            -Wpedantic
-            -Wshadow
-            -Wconversion
-            -Wsign-conversion
-            -Wnon-virtual-dtor
-            -Woverloaded-virtual
-            -Wimplicit-fallthrough
-            $<$<BOOL:${NUNCIO_WERROR}>:-Werror>)
+target_compile_features(nuncio_warnings INTERFACE cxx_std_20)
+if(PROJECT_IS_TOP_LEVEL)
+  target_compile_options(
+    nuncio_warnings
+    INTERFACE -Wall
+              -Wextra
+              -Wpedantic
+              -Wshadow
+              -Wconversion
+              -Wsign-conversion
+              -Wnon-virtual-dtor
+              -Woverloaded-virtual
+              -Wimplicit-fallthrough
+              $<$<BOOL:${NUNCIO_WERROR}>:-Werror>)
+endif()
 # A unity build compiles several files of a target as one, in a third of the time; a file's anonymous namespace then is
 # visible to the next. What these two say of that is no matter: builds without it, as the debug preset, heed them.
 if(CMAKE_UNITY_BUILD OR NUNCIO_FUZZ)

@@ -61,7 +61,9 @@ test_packages() {
 
 # -- phases ---------------------------------------------------------------------------------------
 
-phase_release() { suite release '' -LE '^e2e-'; }
+phase_release() {
+  if [[ $1 == no ]]; then suite release '' -LE '^e2e-|-long$'; else suite release '' -LE '^e2e-'; fi
+}
 
 phase_debug() {
   suite debug '' -LE '^e2e-' || return

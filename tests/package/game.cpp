@@ -1,5 +1,4 @@
-// The smallest user of the installed package: the front door's header compiles and its library
-// links.
+// The smallest user's program: the front door's header compiles and its libraries link.
 #include <nuncio/actor_id.hpp>
 #include <nuncio/host.hpp>
 
