@@ -244,7 +244,7 @@ void ingress::on_exit() {
   routes_.clear();  // first: they count in their instances
   keyed_.clear();
   slots_.clear();
-  alarms_.clear();
+  due_times_.clear();
   stalls_.clear();
   sockets_.clear();
   ack_ = nullptr;
@@ -371,7 +371,6 @@ void ingress::handle_start(
   made->limit = later(allocated, options_.start_limit);
   made->context = std::move(context);
   if (start.preloaded_kv) made->context->preloaded = copy_of(*start.preloaded_kv);
-  made->alarms.reserve(2);
   if (const auto& key = made->context->start.key)
     keyed_.emplace(hash_of(made->context->start.name, key_from_text(key->view())), made.get());
   ++stats_.instances;
@@ -380,7 +379,7 @@ void ingress::handle_start(
   auto& free = place.current ? place.next : place.current;
   free = std::move(made);
   await_sockets(x, older, start.hibernating_requests);
-  set_alarm(x, input::start_limit, x.limit);
+  set_due(x, due::start_limit, x.limit);
   if (!place.next) begin(x);
 }
 
@@ -391,7 +390,7 @@ void ingress::begin(instance& x) {
   const auto delay = std::min(starts_.delay(x.who.actor, now), until(now, x.limit) / 2);
   if (delay <= duration::zero()) return apply(x, input::older_down);
   if (draining_) return apply(x, input::deadline, std::string{ends_before_start});
-  set_alarm(x, input::older_down, delay);
+  set_due(x, due::start_after_failures, delay);
 }
 
 void ingress::handle_stop(const actor_ref& who, protocol::stop_actor_reason reason) {
@@ -413,7 +412,7 @@ void ingress::handle_stop(const actor_ref& who, protocol::stop_actor_reason reas
   if (x->lingers) return;
   const auto now = options_.now();
   x->lingers = now + options_.stop_linger_max;
-  set_alarm(*x, input::stop_command, options_.stop_linger);
+  set_due(*x, due::end_of_linger, options_.stop_linger);
 }
 
 // Whether requests that a streaming gateway sent before the engine's Stop may still come: those are answered now, or 503.
@@ -427,7 +426,7 @@ bool ingress::told_to_stop(const instance& x) { return x.lingers || x.state == s
 // `x` may be gone afterwards.
 void ingress::end_linger(instance& x) {
   x.lingers.reset();
-  drop_alarm(x, input::stop_command);
+  due_times_.drop(x.times, due::end_of_linger);
   apply(x, input::stop_command);
 }
 
@@ -475,7 +474,7 @@ void ingress::handle_drain(time_point deadline) {
   for (auto& [id, place] : slots_) {
     if (!place.current) continue;
     if (place.current->state == state::queued) waiting.push_back(place.current->who);
-    set_alarm(*place.current, input::drain, options_.drain_patience);
+    set_due(*place.current, due::drain, options_.drain_patience);
   }
   for (const auto& who : waiting) apply(who, input::deadline, std::string{ends_before_start});
 }
@@ -520,13 +519,13 @@ void ingress::apply(instance& x, input what, std::string why) {
   }
   if (does(lifecycle::tell_stop)) {
     if (x.handle) caf::anon_send(x.handle, stop_command{x.reason});
-    set_alarm(x, input::stop_limit, options_.stop_grace);
+    set_due(x, due::stop_grace, options_.stop_grace);
   }
   if (does(lifecycle::exit)) {
     abort_routes(x);
     forget_sockets(x);
     internal::kill_now(x.handle);
-    set_alarm(x, input::end_limit, options_.end_limit);
+    set_due(x, due::end_limit, options_.end_limit);
   }
   if (does(lifecycle::abandon)) {
     ++stats_.actors_abandoned;
@@ -539,12 +538,12 @@ void ingress::apply(instance& x, input what, std::string why) {
   if (does(lifecycle::say_running)) {
     ++stats_.actors_started;
     say(internal::say_running{who});
-    drop_alarm(x, input::start_limit);
+    due_times_.drop(x.times, due::start_limit);
     // The engine gives up what it has not accepted by its start limit (docs/design.md, the outbox).
-    set_alarm(x, input::given_up, x.limit);
+    set_due(x, due::acceptance, x.limit);
     x.busy_at = options_.now();
     watch_idle(x, later(x.busy_at, x.context->serving->idle_timeout));
-    if (draining_) set_alarm(x, input::drain, options_.drain_patience);
+    if (draining_) set_due(x, due::drain, options_.drain_patience);
   }
   if (does(lifecycle::say_sleep) || does(lifecycle::say_destroy)) {
     const auto sleep = does(lifecycle::say_sleep);
@@ -558,7 +557,7 @@ void ingress::apply(instance& x, input what, std::string why) {
     abort_routes(x);
     forget_sockets(x);
     if (!lifecycle::has_actor(x.state) && x.state != state::stopped)
-      set_alarm(x, input::deadline, options_.intent_limit);
+      set_due(x, due::intent_limit, options_.intent_limit);
   }
   if (what == input::quit && step->from != state::ending && step->from != state::ending_silently)
     starts_.handle_useful(who.actor);
@@ -665,7 +664,7 @@ void ingress::finish(instance& x) {
   const auto over = std::move(place.current.get() == &x ? place.current : place.next);
   abort_routes(*over);
   forget_sockets(*over);
-  for (const auto& each : over->alarms) alarms_.erase(each);
+  due_times_.drop_all(over->times);
   if (const auto& key = over->context->start.key) {
     auto [at_key, end] =
         keyed_.equal_range(hash_of(over->context->start.name, key_from_text(key->view())));
@@ -695,16 +694,14 @@ void ingress::handle_down(const internal::instance_down& what) {
   x->storing = what.storing;
   if (x->responses == 0 && !x->storing) return count_as_down(*x);
   abort_routes(*x, false);
-  set_alarm(*x, input::quit, options_.response_grace);
+  set_due(*x, due::response_grace, options_.response_grace);
 }
 
 void ingress::count_as_down(instance& x) {
   if (!x.down || x.responses != 0 || x.storing) return;
   if (x.lingers) {
-    x.lingers.reset();
-    drop_alarm(x, input::stop_command);
     // Counts as down behind it.
-    return apply(x, input::stop_command);
+    return end_linger(x);
   }
   const auto error = *std::exchange(x.down, std::nullopt);
   apply(x, error.empty() ? input::quit : input::failed, error);
@@ -714,27 +711,17 @@ void ingress::say(internal::outbox_input what) { said_.push_back(std::move(what)
 
 // -- time ---------------------------------------------------------------------------
 
-void ingress::set_alarm(instance& x, input what, duration after) {
-  set_alarm(x, what, later(options_.now(), after));
+void ingress::set_due(instance& x, due what, duration after) {
+  set_due(x, what, later(options_.now(), after));
 }
 
-void ingress::set_alarm(instance& x, input what, time_point at) {
-  // Most alarms are of one length, so that the latest belongs at the end.
-  x.alarms.push_back(alarms_.emplace_hint(alarms_.end(), at, alarm{&x, what}));
-}
-
-void ingress::drop_alarm(instance& x, input what) {
-  const auto at = std::find_if(x.alarms.begin(), x.alarms.end(), [&](const auto& each) {
-    return !each->second.idle && each->second.input == what;
-  });
-  if (at == x.alarms.end()) return;
-  alarms_.erase(*at);
-  x.alarms.erase(at);
+void ingress::set_due(instance& x, due what, time_point at) {
+  due_times_.add(x, x.times, what, at);
 }
 
 void ingress::watch_idle(instance& x, time_point at) {
   if (x.context->serving->idle_timeout.count() <= 0) return;
-  x.alarms.push_back(alarms_.emplace_hint(alarms_.end(), at, alarm{&x, {}, true}));
+  set_due(x, due::idle_check, at);
 }
 
 bool ingress::is_busy(const instance& x, time_point now) const {
@@ -796,59 +783,9 @@ void ingress::handle_tick(std::uint64_t serial) {
   if (serial != tick_serial_) return;
   tick_at_.reset();
   const auto now = options_.now();
-  while (!alarms_.empty() && alarms_.begin()->first <= now) {
-    const auto due = alarms_.begin();
-    auto& x = *due->second.of;
-    const auto what = due->second.input;
-    const auto idle = due->second.idle;
-    std::erase(x.alarms, due);
-    alarms_.erase(due);
-    if (idle) {
-      check_idle(x, now);
-      continue;
-    }
-    switch (what) {
-      case input::given_up:
-        // In force only towards an engine that has acked an event of ours.
-        if (engine_acks_)
-          apply(x, what, "the engine did not accept Running in time");
-        else  // the rule may come into force yet
-          set_alarm(x, what, options_.start_limit);
-        break;
-      case input::start_limit:
-        if (x.state == state::starting)
-          apply(x, what, "the factory took longer than the start limit");
-        else if (x.state == state::queued)
-          apply(x, what, "the older generation did not end within the start limit");
-        break;
-      case input::stop_command:
-        if (const auto due = std::min(x.asked_at + options_.stop_linger, *x.lingers); due > now)
-          set_alarm(x, what, due);
-        else
-          end_linger(x);
-        break;
-      case input::older_down:
-        if (x.state == state::queued) apply(x, what);
-        break;
-      case input::end_limit:
-        if (x.state == state::ending || x.state == state::ending_silently) apply(x, what);
-        break;
-      case input::deadline:
-        if (!lifecycle::has_actor(x.state))
-          apply(x, what, "the engine did not answer an intent in time");
-        break;
-      case input::stop_limit:
-        apply(x, what, "the actor did not stop within its grace period");
-        break;
-      case input::quit:
-        abort_routes(x);
-        x.storing = false;
-        count_as_down(x);
-        break;
-      default:
-        apply(x, what);
-    }
-  }
+  while (const auto next = due_times_.poll(
+             now, [](instance & x) -> auto& { return x.times; }))
+    handle_due(*next->first, next->second, now);
   advance_crowded(now);
   end_stalled(now);
   end_unaccepted(now);
@@ -861,6 +798,55 @@ void ingress::handle_tick(std::uint64_t serial) {
   if (drain_asked_ && !over_ && now >= later(drain_deadline_, options_.end_limit))
     options_.link->close();
   after_input();
+}
+
+// `x` may be gone afterwards.
+void ingress::handle_due(instance& x, due what, time_point now) {
+  switch (what) {
+    case due::start_after_failures:
+      if (x.state == state::queued) apply(x, input::older_down);
+      break;
+    case due::start_limit:
+      if (x.state == state::starting)
+        apply(x, input::start_limit, "the factory took longer than the start limit");
+      else if (x.state == state::queued)
+        apply(x, input::start_limit, "the older generation did not end within the start limit");
+      break;
+    case due::acceptance:
+      // In force only towards an engine that has acked an event of ours.
+      if (engine_acks_)
+        apply(x, input::given_up, "the engine did not accept Running in time");
+      else  // the rule may come into force yet
+        set_due(x, what, options_.start_limit);
+      break;
+    case due::idle_check:
+      check_idle(x, now);
+      break;
+    case due::drain:
+      apply(x, input::drain);
+      break;
+    case due::end_of_linger:
+      if (const auto at = std::min(x.asked_at + options_.stop_linger, *x.lingers); at > now)
+        set_due(x, what, at);
+      else
+        end_linger(x);
+      break;
+    case due::stop_grace:
+      apply(x, input::stop_limit, "the actor did not stop within its grace period");
+      break;
+    case due::end_limit:
+      if (x.state == state::ending || x.state == state::ending_silently) apply(x, input::end_limit);
+      break;
+    case due::intent_limit:
+      if (!lifecycle::has_actor(x.state))
+        apply(x, input::deadline, "the engine did not answer an intent in time");
+      break;
+    case due::response_grace:
+      abort_routes(x);
+      x.storing = false;
+      count_as_down(x);
+      break;
+  }
 }
 
 // What inputs have produced is handed on once all that already waits in the mailbox has been dealt with: one message for
@@ -893,7 +879,7 @@ void ingress::flush() {
   const auto earlier = [&](std::optional<time_point> t) {
     if (t) next = next ? std::min(*next, *t) : *t;
   };
-  if (!alarms_.empty()) earlier(alarms_.begin()->first);
+  earlier(due_times_.poll_timeout());
   if (!stalls_.empty()) earlier(stalls_.begin()->first);
   if (!openings_.empty()) earlier(openings_.front().until);
   if (!routes_.empty() && !sweep_at_) sweep_at_ = now + sweep_interval;

@@ -12,6 +12,7 @@
 #include <nuncio/counters.hpp>
 #include <nuncio/directory.hpp>
 #include <nuncio/doubted_clients.hpp>
+#include <nuncio/due_times.hpp>
 #include <nuncio/factory.hpp>
 #include <nuncio/http_exchange.hpp>
 #include <nuncio/instance_sockets.hpp>
@@ -117,10 +118,18 @@ public:
 private:
   struct instance;
 
-  struct alarm {
-    instance* of;  ///< which erases its alarms before it goes
-    lifecycle::input input;
-    bool idle = false;  ///< no input: time to look whether the instance is idle
+  /// What is due of an instance.
+  enum class due : std::uint8_t {
+    start_after_failures,  ///< its factory may run
+    start_limit,           ///< its factory must have returned
+    acceptance,            ///< the engine must have accepted Running
+    idle_check,            ///< it may be idle
+    drain,                 ///< the engine has had its time to stop it
+    end_of_linger,         ///< it hears of its Stop, unless a request has come
+    stop_grace,            ///< it must have ended after stop_command
+    end_limit,             ///< and after exit
+    intent_limit,          ///< the engine must have answered its intent
+    response_grace,        ///< it counts as down, whatever still waits for its clients
   };
 
   /// What has become of the instances that a drain ends, for its log.
@@ -133,8 +142,6 @@ private:
 
   /// What has become of a hibernating WebSocket between two instances.
   enum class fate : std::uint8_t { open, closed, unknown };
-
-  using alarm_map = std::multimap<time_point, alarm>;
 
   struct instance {
     instance(request_room& room, request_limits limits) : requests(room, limits) {}
@@ -163,7 +170,7 @@ private:
     /// The CAF actor has ended, with this error, and is not counted as down while `responses` are going out.
     std::optional<std::string> down;
     bool storing = false;  ///< nor while what it has written is not answered
-    std::vector<alarm_map::iterator> alarms;
+    due_times<instance, due>::own times;
     time_point busy_at{};   ///< when something that keeps it awake was last seen
     time_point asked_at{};  ///< when its last request came
     bool used = false;      ///< a client has asked something of it
@@ -371,9 +378,9 @@ private:
   void finish(instance& x);
   void handle_down(const internal::instance_down& what);
   void count_as_down(instance& x);
-  void set_alarm(instance& x, lifecycle::input input, duration after);
-  void set_alarm(instance& x, lifecycle::input input, time_point at);
-  void drop_alarm(instance& x, lifecycle::input input);
+  void set_due(instance& x, due what, duration after);
+  void set_due(instance& x, due what, time_point at);
+  void handle_due(instance& x, due what, time_point now);
   void watch_idle(instance& x, time_point at);
   void check_idle(instance& x, time_point now);
   [[nodiscard]] bool is_busy(const instance& x, time_point now) const;
@@ -447,7 +454,7 @@ private:
   /// WebSockets that were closed here a moment ago: what is on its way of them is nobody's.
   known_by_owner<actor_id, exchange_id, std::monostate> ended_;
   std::size_t restoring_ = 0;  ///< instances
-  alarm_map alarms_;
+  due_times<instance, due> due_times_;
   std::vector<protocol::to_envoy_commands> held_;  ///< until the engine's clock is known
   std::vector<protocol::actor_checkpoint> processed_;
   std::vector<internal::outbox_input> said_;
