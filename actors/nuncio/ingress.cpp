@@ -105,12 +105,14 @@ ingress::ingress(caf::actor_config& cfg, ingress_options options, caf::actor ack
       outgoing_(std::make_shared<waiting_pool>(options_.waiting.host_bytes_max)),
       written_(std::make_shared<waiting_pool>(options_.host_request_bytes_max)),
       aborted_early_(options_.start_limit, early_bytes_max),
-      left_(options_.listed_limit, options_.left_bytes_max),
-      hibernated_(duration::max(), options_.left_bytes_max),
-      stray_room_(std::make_shared<waiting_pool>(options_.waiting.actor_bytes_max, waiting_)),
-      stray_lost_(duration::max(), early_bytes_max),
-      stray_closed_(duration::max(), early_bytes_max),
-      ended_(options_.start_limit, early_bytes_max),
+      // What is said while instances restore is bounded as if all were of one actor.
+      absent_(
+          {options_.listed_limit,
+           options_.start_limit,
+           options_.left_bytes_max,
+           early_bytes_max,
+           std::make_shared<waiting_pool>(options_.waiting.actor_bytes_max, waiting_),
+           options_.waiting.socket_bytes_max}),
       own_gate_(std::make_shared<const output_gate>(0)),
       system_watch_(home_system()) {}
 

@@ -8,6 +8,7 @@
 #include <caf/event_based_actor.hpp>
 #include <deque>
 #include <map>
+#include <nuncio/absent_sockets.hpp>
 #include <nuncio/command_ledger.hpp>
 #include <nuncio/counters.hpp>
 #include <nuncio/directory.hpp>
@@ -17,7 +18,6 @@
 #include <nuncio/http_exchange.hpp>
 #include <nuncio/instance_sockets.hpp>
 #include <nuncio/internal_messages.hpp>
-#include <nuncio/known_by_owner.hpp>
 #include <nuncio/known_for.hpp>
 #include <nuncio/lease.hpp>
 #include <nuncio/lifecycle.hpp>
@@ -140,9 +140,6 @@ private:
     time_point log_at{};
   };
 
-  /// What has become of a hibernating WebSocket between two instances.
-  enum class fate : std::uint8_t { open, closed, unknown };
-
   struct instance {
     instance(request_room& room, request_limits limits) : requests(room, limits) {}
 
@@ -237,18 +234,6 @@ private:
 
   using socket_map = std::unordered_map<exchange_id, socket_route>;
 
-  /// What a client says on a WebSocket that is not known.
-  struct stray {
-    stray() = default;
-    stray(const stray&) = delete;
-    stray& operator=(const stray&) = delete;
-
-    ~stray() { share.give_back(share.used()); }
-
-    waiting_share share;
-    std::vector<std::pair<std::uint16_t, protocol::to_envoy_web_socket_message>> said;
-  };
-
   /// Whose time to accept runs out next is the first.
   struct opening {
     time_point until;
@@ -337,15 +322,7 @@ private:
   client_doubt* doubted_socket(instance& x, bool own);
   void end_doubted(socket_map::iterator at);
   bool charge_head(instance& x, internal::socket& socket) const;
-  void keep_stray(
-      const exchange_id& exchange,
-      std::uint16_t index,
-      protocol::to_envoy_web_socket_message& message);
-  [[nodiscard]] bool may_be_restored(const exchange_id& exchange);
-  void note_ended(const actor_id& of, const exchange_id& exchange);
   void end_restoring(instance& x);
-  fate take_fate(const actor_id& of, const exchange_id& exchange);
-  void handle_unknown_close(const exchange_id& exchange);
   void close_unaccepted(
       const exchange_id& id,
       std::uint16_t code,
@@ -438,22 +415,7 @@ private:
   release_watch release_;
   /// Aborts that overtook their start: not executed when it comes.
   known_for<exchange_id, std::monostate> aborted_early_;
-  /// Hibernating WebSockets that instances have left, until the next ones know: those whose close came in between may
-  /// still be listed. What there is no room for is closed instead of being believed open; one actor's crowd is at its own cost.
-  known_by_owner<actor_id, exchange_id, fate> left_;
-  /// Actors that left hibernating WebSockets: their next instance looks for those that are not listed, too. Without room
-  /// every next instance looks.
-  known_for<actor_id, std::monostate> hibernated_;
-  /// While instances are restoring: it may turn out whose they are. Bounded as if they were all of one actor.
-  std::unordered_map<exchange_id, stray> strays_;
-  std::shared_ptr<waiting_pool> stray_room_;
-  /// Of these there was no room for one.
-  known_for<exchange_id, std::monostate> stray_lost_;
-  /// And these were closed by their clients.
-  known_for<exchange_id, std::monostate> stray_closed_;
-  /// WebSockets that were closed here a moment ago: what is on its way of them is nobody's.
-  known_by_owner<actor_id, exchange_id, std::monostate> ended_;
-  std::size_t restoring_ = 0;  ///< instances
+  absent_sockets absent_;
   due_times<instance, due> due_times_;
   std::vector<protocol::to_envoy_commands> held_;  ///< until the engine's clock is known
   std::vector<protocol::actor_checkpoint> processed_;

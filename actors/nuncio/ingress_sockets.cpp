@@ -10,6 +10,7 @@ namespace nuncio {
 
 using lifecycle::input;
 using lifecycle::state;
+using fate = absent_sockets::fate;
 
 namespace {
 
@@ -59,7 +60,7 @@ void ingress::handle_socket_open(
   to->busy_at = now_;
   sockets_.try_emplace(exchange, made, socket_intake{id.message_index});
   to->sockets.insert(exchange);
-  static_cast<void>(ended_.take(exchange));
+  absent_.handle_present(exchange);
   if (openings_.size() >= 2 * options_.host_sockets_max) drop_stale_openings();
   openings_.push_back({options_.now() + options_.accept_limit, exchange, ticket});
   internal::deliver(
@@ -114,10 +115,7 @@ void ingress::handle_socket_message(
 void ingress::handle_long_socket_message(const protocol::message_id& id) {
   const exchange_id exchange{id.gateway_id, id.request_id};
   const auto at = sockets_.find(exchange);
-  if (at == sockets_.end()) {
-    if (may_be_restored(exchange)) static_cast<void>(stray_lost_.add(exchange, {}, now_));
-    return;
-  }
+  if (at == sockets_.end()) return absent_.handle_lost_message(exchange, now_);
   auto& r = at->second;
   r.doubt.reset();
   const auto* const to = find(r.who());
@@ -142,23 +140,9 @@ void ingress::handle_socket_close(
   // Until Stopped has been judged the gateway gives a close to the old instance, and the Start of the next still lists the
   // WebSocket; nobody says it again.
   if (at->second.hibernates && (!told || told_to_stop(*x)))
-    static_cast<void>(left_.add(at->second.who().actor, at->first, fate::closed, options_.now()));
+    absent_.handle_closed(at->second.who().actor, at->first, options_.now());
   if (!told && x != nullptr) std::erase(x->listed, at->second.socket);
   erase_socket(at);
-}
-
-// Of one that its last instance has left; or of one that is not listed, for an instance that has not said yet whose it
-// is. Any other is the end of what we closed ourselves.
-void ingress::handle_unknown_close(const exchange_id& exchange) {
-  if (auto* const known = left_.find(exchange))
-    *known = fate::closed;
-  else if (restoring_ != 0)
-    static_cast<void>(stray_closed_.add(exchange, {}, now_));
-}
-
-ingress::fate ingress::take_fate(const actor_id& of, const exchange_id& exchange) {
-  if (const auto known = left_.take(exchange)) return *known;
-  return left_.incomplete(of, options_.now()) ? fate::unknown : fate::open;
 }
 
 void ingress::handle_socket_accepted(const internal::socket_accepted& what) {
@@ -172,7 +156,7 @@ void ingress::handle_socket_over(const internal::socket_over& what) {
   const auto at = sockets_.find(what.exchange);
   if (at == sockets_.end() || at->second.socket->ticket != what.ticket) return;
   if (!at->second.accepted) ++stats_.sockets_refused;
-  note_ended(at->second.who().actor, what.exchange);
+  absent_.handle_ended(at->second.who().actor, what.exchange, options_.now());
   erase_socket(at);
 }
 
@@ -181,11 +165,11 @@ void ingress::handle_socket_over(const internal::socket_over& what) {
 void ingress::await_sockets(
     instance& x, const instance* older, const std::vector<protocol::hibernating_request>& listed) {
   if (x.who.generation <= 1 && listed.empty()) return;
-  const auto left = hibernated_.take(x.who.actor) || hibernated_.incomplete(options_.now()) ||
+  const auto left = absent_.take_hibernated(x.who.actor, options_.now()) ||
                     (older != nullptr && !older->sockets.empty());
   if (listed.empty() && !left) return;
   x.lists = x.restoring = true;
-  ++restoring_;
+  absent_.begin_restoring();
   for (const auto& each : listed) list_socket(x, {each.gateway_id, each.request_id});
 }
 
@@ -194,16 +178,12 @@ void ingress::list_socket(instance& x, const exchange_id& exchange) {
     if (old->second.who() == x.who) return;  // listed twice
     erase_socket(old);
   }
-  // Not listed, it is one that left while its actor slept. What is known of it stays: its record may be young enough for the
-  // instance to look for it all the same.
-  const auto* const closed = left_.find(exchange);
-  const auto known =
-      closed != nullptr && *closed == fate::closed ? *closed : take_fate(x.who.actor, exchange);
+  const auto known = absent_.take_listed(x.who.actor, exchange, options_.now());
   if (known == fate::unknown) close_unaccepted(exchange, close_restart, not_restored, x.gate());
   if (known != fate::open) return;
   if (!make_socket_room(x)) {
     close_unaccepted(exchange, close_later, no_socket_room, x.gate());
-    static_cast<void>(left_.add(x.who.actor, exchange, fate::closed, options_.now()));
+    absent_.handle_closed(x.who.actor, exchange, options_.now());
     ++stats_.sockets_refused;
     return;
   }
@@ -212,7 +192,7 @@ void ingress::list_socket(instance& x, const exchange_id& exchange) {
   give_room(x, *made);
   auto& r = sockets_.try_emplace(exchange, made, socket_intake::restored()).first->second;
   r.accepted = r.hibernates = r.restoring = true;
-  static_cast<void>(ended_.take(exchange));
+  absent_.handle_present(exchange);
   x.sockets.insert(exchange);
   x.listed.push_back(std::move(made));
 }
@@ -242,9 +222,7 @@ void ingress::handle_sockets_restored(const internal::sockets_restored& what) {
 
 void ingress::route_unlisted(instance& x, const internal::socket_ptr& socket) {
   const auto id = socket->session.id();
-  const bool closed = ended_.take(id) || stray_closed_.take(id);
-  auto known = closed ? fate::closed : take_fate(x.who.actor, id);
-  if (known == fate::open && stray_closed_.incomplete(now_)) known = fate::unknown;
+  const auto known = absent_.take_unlisted(x.who.actor, id, options_.now());
   if (known == fate::closed)
     return caf::anon_send(
         x.handle,
@@ -262,13 +240,9 @@ void ingress::route_unlisted(instance& x, const internal::socket_ptr& socket) {
   at->second.accepted = at->second.hibernates = true;
   x.sockets.insert(id);
   if (known == fate::unknown) return end_socket(at, close_restart, not_restored);
-  if (stray_lost_.take(id) || stray_lost_.incomplete(now_))
-    return end_socket(at, close_failed, "a message of this WebSocket was lost");
-  const auto strays = strays_.find(id);
-  if (strays == strays_.end()) return;
-  auto said = std::move(strays->second.said);
-  strays_.erase(strays);
-  for (auto& [index, message] : said) {
+  auto said = absent_.take_messages(id, options_.now());
+  if (!said) return end_socket(at, close_failed, "a message of this WebSocket was lost");
+  for (auto& [index, message] : *said) {
     handle_socket_message(at, index, message);
     if (!sockets_.contains(id)) return;
   }
@@ -326,38 +300,8 @@ void ingress::give_room(instance& x, internal::socket& to) {
       own != 0 ? own : options_.waiting.socket_bytes_max);
 }
 
-bool ingress::may_be_restored(const exchange_id& exchange) {
-  return restoring_ != 0 && ended_.find(exchange) == nullptr;
-}
-
-// Without room the first ones stay, so that what is missing can be told by its index, or here.
-void ingress::keep_stray(
-    const exchange_id& exchange,
-    std::uint16_t index,
-    protocol::to_envoy_web_socket_message& message) {
-  if (!may_be_restored(exchange)) return;
-  const auto [at, first] = strays_.try_emplace(exchange);
-  auto& kept = at->second;
-  if (first) kept.share.join(stray_room_, 0, options_.waiting.socket_bytes_max);
-  if (kept.share.take(message.data.size() + waiting_message_bytes) !=
-      waiting_share::verdict::taken) {
-    static_cast<void>(stray_lost_.add(exchange, {}, now_));
-    if (first) strays_.erase(at);
-    return;
-  }
-  kept.said.emplace_back(index, std::move(message));
-}
-
-// Without room what is on its way of it may be kept for a while.
-void ingress::note_ended(const actor_id& of, const exchange_id& exchange) {
-  static_cast<void>(ended_.add(of, exchange, {}, options_.now()));
-}
-
 void ingress::end_restoring(instance& x) {
-  if (!std::exchange(x.restoring, false) || --restoring_ != 0) return;
-  strays_ = decltype(strays_){};
-  stray_lost_.clear();
-  stray_closed_.clear();
+  if (std::exchange(x.restoring, false)) absent_.end_restoring();
 }
 
 // The first thing that is said on it here.
@@ -373,7 +317,7 @@ void ingress::close_unaccepted(
 // Accepted first: what is refused is opened again by the gateway (docs/protocol.md G.6).
 void ingress::refuse_socket(
     const actor_id& of, const exchange_id& id, std::uint16_t code, std::string_view why) {
-  note_ended(of, id);
+  absent_.handle_ended(of, id, options_.now());
   const protocol::to_rivet_web_socket_close no{code, text{why}, false};
   send_answer({{id.gateway, id.request, 0}, protocol::to_rivet_web_socket_open{false}}, own_gate_);
   send_answer({{id.gateway, id.request, 1}, no}, own_gate_);
@@ -412,7 +356,7 @@ void ingress::end_socket(socket_map::iterator at, std::uint16_t code, std::strin
   if (const auto* x = find(at->second.who()); x != nullptr && x->handle)
     caf::anon_send<caf::message_priority::high>(
         x->handle, internal::socket_failed{connection{at->second.socket}, code, std::string{why}});
-  note_ended(at->second.who().actor, at->first);
+  absent_.handle_ended(at->second.who().actor, at->first, options_.now());
   erase_socket(at);
 }
 
@@ -443,11 +387,11 @@ void ingress::forget_sockets(instance& x) {
       x.state == state::stopped && x.reason == protocol::stop_actor_reason::destroy;
   for (const auto& id : x.sockets) {
     const auto at = sockets_.find(id);
-    if (at->second.hibernates) static_cast<void>(left_.add(x.who.actor, id, fate::open, now));
+    if (at->second.hibernates) absent_.handle_left(x.who.actor, id, now);
     hibernating = hibernating || at->second.hibernates;
     sockets_.erase(at);
   }
-  if (hibernating && !for_good) static_cast<void>(hibernated_.add(x.who.actor, {}, now));
+  if (hibernating && !for_good) absent_.handle_hibernated(x.who.actor, now);
   end_restoring(x);
   x.sockets.clear();
 }

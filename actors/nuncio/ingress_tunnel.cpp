@@ -82,9 +82,9 @@ void ingress::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
   const auto at = routes_.find(exchange);
   if (at == routes_.end()) {  // over, or never ours
     if (std::holds_alternative<protocol::to_envoy_web_socket_close>(kind))
-      handle_unknown_close(exchange);
+      absent_.handle_close(exchange, now_);
     else if (auto* said = std::get_if<protocol::to_envoy_web_socket_message>(&kind))
-      keep_stray(exchange, id.message_index, *said);
+      absent_.handle_message(exchange, id.message_index, *said, now_);
     return;
   }
   auto& r = at->second;

@@ -1,3 +1,4 @@
+// The queue of what is due of many owners.
 #include <doctest/doctest.h>
 
 #include <nuncio/due_times.hpp>
