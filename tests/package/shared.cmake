@@ -4,9 +4,13 @@ include(${CMAKE_CURRENT_LIST_DIR}/steps.cmake)
 
 write_game(add_subdirectory)
 file(CREATE_LINK ${source} ${work}/game/nuncio SYMBOLIC)
-file(WRITE ${work}/install_game.cmake "cmake_language(DEFER CALL install TARGETS game)\n")
+# The parent's program alone says where it finds libraries: ours find each other without its help.
+file(WRITE ${work}/install_game.cmake [[
+cmake_language(DEFER CALL set_target_properties game PROPERTIES INSTALL_RPATH $ORIGIN/../lib)
+cmake_language(DEFER CALL install TARGETS game)
+]])
 step("configuring the parent" ${configure} -S ${work}/game -B ${work}/build -D BUILD_SHARED_LIBS=ON
-     -D CMAKE_UNITY_BUILD=ON -D NUNCIO_INSTALL=ON -D NUNCIO_TOOLS=ON "-DCMAKE_INSTALL_RPATH=$ORIGIN/../lib"
+     -D CMAKE_UNITY_BUILD=ON -D NUNCIO_INSTALL=ON -D NUNCIO_TOOLS=ON
      -D CMAKE_PROJECT_game_INCLUDE=${work}/install_game.cmake)
 step("building everything" ${CMAKE_COMMAND} --build ${work}/build --parallel 2)
 step("running the parent's program" ${work}/build/game)
