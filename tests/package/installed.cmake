@@ -8,6 +8,18 @@ step("running the program" ${work}/moved/bin/nuncio --version)
 expect_equal("the program's version" "${said}" "nuncio ${version}\n")
 step("comparing the licence" ${CMAKE_COMMAND} -E compare_files ${source}/LICENSE ${work}/moved/share/doc/nuncio/LICENSE)
 
+# Whatever of ours an installed header includes is installed too.
+file(GLOB headers ${work}/moved/include/nuncio/*.hpp)
+foreach(header IN LISTS headers)
+  file(STRINGS ${header} includes REGEX "^#include <nuncio/")
+  foreach(include IN LISTS includes)
+    string(REGEX REPLACE ".*<(.*)>.*" "\\1" name "${include}")
+    if(NOT EXISTS ${work}/moved/include/${name})
+      message(FATAL_ERROR "${header} includes ${name}, which is not installed")
+    endif()
+  endforeach()
+endforeach()
+
 write_game(find_package)
 step("configuring" ${configure} -S ${work}/game -B ${work}/game/build -D CMAKE_PREFIX_PATH=${work}/moved)
 step("building" ${CMAKE_COMMAND} --build ${work}/game/build)
