@@ -106,7 +106,9 @@ outcome<void> check_numbers(const host_options& o) {
        count_range("policy.replay_bytes_max", o.policy.replay_bytes_max, 1, many)});
 }
 
-outcome<void> check_numbers(const serve_options& o) {
+outcome<void> check(const serve_options& o) {
+  if (o.name.empty())
+    return failure{errc::invalid_argument, "serve: the name of an actor must not be empty"};
   return check_ranges(
       {time_range("idle_timeout", o.idle_timeout, 0, day_ms),
        time_range("request_timeout", o.request_timeout, 0, day_ms),
@@ -184,8 +186,6 @@ struct host::impl : std::enable_shared_from_this<impl> {
       return failure{
           errc::invalid_argument,
           fmt::format("protocol_version {}: must be 3, 4, 5, 6 or 8, or 0 to ask the engine", v)};
-    for (const auto& [name, each] : factories)
-      if (auto good = check_numbers(*each.options); !good) return good.error();
     if (auto good = check(options.tls); !good) return good.error();
     if (!options.token_from)
       if (auto token = parse_token(options.token); !token) return token.error();
@@ -203,6 +203,31 @@ struct host::impl : std::enable_shared_from_this<impl> {
     return out;
   }
 
+  serve_result add(serve_options how, internal::factory make) {
+    auto taken = take(how, std::move(make));
+    if (!taken && taken.error().code == errc::refused)
+      log_to(options.log, log_level::error, taken.error().message);
+    return taken;
+  }
+
+  serve_result take(serve_options& how, internal::factory make) {
+    const std::lock_guard guard{mutex};
+    auto name = how.name;
+    if (now_in != phase::idle)
+      return failure{
+          errc::refused, fmt::format("serve '{}': this host was started or stopped before", name)};
+    auto good = check(how);
+    if (good && factories.contains(name))
+      good = failure{
+          errc::invalid_argument, fmt::format("serve '{}': this name is served already", name)};
+    if (!good) {
+      if (!not_served) not_served = good.error();
+      return good.error();
+    }
+    factories.emplace(std::move(name), internal::served{std::move(make), std::move(how)});
+    return {};
+  }
+
   outcome<void> start() {
     const std::lock_guard alone{starting};
     auto checked_options = checked();
@@ -212,6 +237,9 @@ struct host::impl : std::enable_shared_from_this<impl> {
       const std::lock_guard guard{mutex};
       if (now_in != phase::idle)
         return failure{errc::refused, "this host was started or stopped before"};
+      if (not_served) return *not_served;
+      if (factories.empty())
+        return failure{errc::invalid_argument, "nothing is served: call serve() before start()"};
       now_in = phase::running;
     }
     const auto for_ingress = ingress_side();
@@ -526,7 +554,8 @@ struct host::impl : std::enable_shared_from_this<impl> {
 
   caf::actor_system* system;
   host_options options;
-  internal::factories factories;
+  internal::factories factories;                 // under `mutex` until the start
+  std::optional<failure> not_served;             // what serve() refused first
   std::vector<std::string> keys;                 // one for each link
   std::vector<std::unique_ptr<bundle>> bundles;  // set once, by start()
   std::shared_ptr<http_client> client;
@@ -550,10 +579,8 @@ host::host(caf::actor_system& system, host_options options)
 
 host::~host() { stop(); }
 
-void host::add(serve_options how, internal::factory make) {
-  auto name = how.name;
-  impl_->factories.insert_or_assign(
-      std::move(name), internal::served{std::move(make), std::move(how)});
+serve_result host::add(serve_options how, internal::factory make) {
+  return impl_->add(std::move(how), std::move(make));
 }
 
 outcome<void> host::start() { return impl_->start(); }

@@ -6,7 +6,8 @@
 //   host.stop();
 //
 // A host owns one link to the engine under one envoy key, or several of them (`links`); a process
-// may have several hosts. Its methods may be called from any thread. It should end before the actor
+// may have several hosts. Its methods may be called from any thread, several at once; actors are
+// served before it starts. It should end before the actor
 // system does (declare it after the system); if the system goes first, the host ends itself,
 // without a word to the engine.
 #pragma once
@@ -88,6 +89,12 @@ struct host_options {
 /// can't be promised.
 void recommended(caf::actor_system_config& config);
 
+/// What serve() could not take, if anything. Before the start it may go unread: start() says it again.
+class serve_result : public outcome<void> {
+public:
+  using outcome<void>::outcome;
+};
+
 class host {
 public:
   host(caf::actor_system& system, host_options options);
@@ -97,32 +104,35 @@ public:
   host& operator=(const host&) = delete;
 
   /// Serves a function actor, `behavior f(engine_actor*, args...)` or with `stateful_actor<S,
-  /// engine_actor>*`, under `name`. Before start() only. `args` are copied for each instance.
+  /// engine_actor>*`, under `name`. `args` are copied for each instance. What can't work (another self
+  /// pointer, other arguments, a typed behavior) does not compile.
+  /// @returns errc::invalid_argument for a name that is empty or served already, and for an option out of
+  /// its range: start() says that too; errc::refused, which is also logged, once start() or stop() was called
   template <std::convertible_to<std::string> Name, class F, class... Args>
-  void serve(Name name, F f, Args... args) {
-    serve(serve_options{.name = std::move(name)}, std::move(f), std::move(args)...);
+  serve_result serve(Name name, F f, Args... args) {
+    return serve(serve_options{.name = std::move(name)}, std::move(f), std::move(args)...);
   }
 
   /// The same with more to say: `host.serve({.name = "report", .detached = true}, report)`.
   template <class F, class... Args>
-  void serve(serve_options how, F f, Args... args) {
-    add(std::move(how), internal::function_factory(std::move(f), std::move(args)...));
+  serve_result serve(serve_options how, F f, Args... args) {
+    return add(std::move(how), internal::function_factory(std::move(f), std::move(args)...));
   }
 
   /// Serves a class derived from engine_actor, constructed as `T(caf::actor_config&, args...)`.
   template <class T, std::convertible_to<std::string> Name, class... Args>
-  void serve(Name name, Args... args) {
-    serve<T>(serve_options{.name = std::move(name)}, std::move(args)...);
+  serve_result serve(Name name, Args... args) {
+    return serve<T>(serve_options{.name = std::move(name)}, std::move(args)...);
   }
 
   template <class T, class... Args>
-  void serve(serve_options how, Args... args) {
-    add(std::move(how), internal::class_factory<T>(std::move(args)...));
+  serve_result serve(serve_options how, Args... args) {
+    return add(std::move(how), internal::class_factory<T>(std::move(args)...));
   }
 
-  /// Checks the options and begins to connect; does not wait for the engine.
-  /// @returns errc::invalid_argument naming the option, or refused when called twice or after
-  /// stop()
+  /// Checks the options and what is served, and begins to connect; does not wait for the engine.
+  /// @returns errc::invalid_argument naming the option, what serve() could not take first, or that nothing
+  /// is served; refused when called twice or after stop()
   outcome<void> start();
 
   /// Drains and ends: actors sleep or move, within drain_timeout; then closes the link. Waits until
@@ -160,7 +170,7 @@ public:
   [[nodiscard]] const std::string& envoy_key() const;
 
 private:
-  void add(serve_options how, internal::factory make);
+  serve_result add(serve_options how, internal::factory make);
 
   struct impl;
   std::shared_ptr<impl> impl_;

@@ -13,6 +13,7 @@
 #include <span>
 
 #include "support/raw_server.hpp"
+#include "support/serving_host.hpp"
 
 namespace dialling_host_test {
 
@@ -180,7 +181,7 @@ bool dialled_with(const std::string& head, std::string_view what) {
 
 TEST_CASE_FIXTURE(fixture, "a host speaks the newest version that the engine speaks too") {
   scripted_engine engine{7, {answer::hold}};
-  host h{sys, options(engine)};
+  serving_host h{sys, options(engine)};
   REQUIRE(h.start());
   CHECK(dialled_with(engine.await_dials(1).front(), "protocol_version=6&"));
   CHECK(h.protocol_version() == 6);
@@ -190,7 +191,7 @@ TEST_CASE_FIXTURE(fixture, "a forced version is not asked about") {
   scripted_engine engine{8, {answer::hold}};
   auto forced = options(engine);
   forced.protocol_version = 4;
-  host h{sys, forced};
+  serving_host h{sys, forced};
   REQUIRE(h.start());
   CHECK(dialled_with(engine.await_dials(1).front(), "protocol_version=4&"));
 }
@@ -207,7 +208,7 @@ TEST_CASE_FIXTURE(
     const std::lock_guard guard{mutex};
     for (const auto& field : fields) said += std::string{field.value} + "\n";
   };
-  host h{sys, patient};
+  serving_host h{sys, patient};
   REQUIRE(h.start());
   CHECK(engine.await_dials(3).size() == 3);
   CHECK(!h.ended());
@@ -217,7 +218,7 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(fixture, "an engine that speaks version 2 at most is refused, in words") {
   scripted_engine engine{2, {answer::hold}};
-  host h{sys, options(engine)};
+  serving_host h{sys, options(engine)};
   REQUIRE(h.start());
   const auto why = h.wait_ended(20s);
   REQUIRE(why.has_value());
@@ -235,7 +236,7 @@ TEST_CASE_FIXTURE(fixture, "an engine that was replaced by an older one is asked
       engine.speak(5);  // start() checks, then it is asked for the first dial, then for the second
     return std::string{};
   };
-  host h{sys, asked};
+  serving_host h{sys, asked};
   REQUIRE(h.start());
   const auto dials = engine.await_dials(2);
   CHECK(dialled_with(dials[0], "protocol_version=8&"));
@@ -245,7 +246,7 @@ TEST_CASE_FIXTURE(fixture, "an engine that was replaced by an older one is asked
 
 TEST_CASE_FIXTURE(fixture, "refused parameters that are still the same end the host") {
   scripted_engine engine{8, {answer::refuse_parameters}};
-  host h{sys, options(engine)};
+  serving_host h{sys, options(engine)};
   REQUIRE(h.start());
   const auto why = h.wait_ended(20s);
   REQUIRE(why.has_value());
@@ -263,7 +264,7 @@ TEST_CASE_FIXTURE(
     renewed.token_from = [&]() -> outcome<std::string> {
       return std::string{++reads < 3 ? "old-one" : "new-one"};
     };
-    host h{sys, renewed};
+    serving_host h{sys, renewed};
     REQUIRE(h.start());
     const auto dials = engine.await_dials(2);
     CHECK(dialled_with(dials[0], "rivet_token.old-one"));
@@ -283,7 +284,7 @@ TEST_CASE_FIXTURE(
     // start() checks, then comes the first question.
     return std::string{++reads < 3 ? "old-one" : "new-one"};
   };
-  host h{sys, renewed};
+  serving_host h{sys, renewed};
   REQUIRE(h.start());
   const auto dials = engine.await_dials(1);
   REQUIRE(!dials.empty());
@@ -296,7 +297,7 @@ TEST_CASE_FIXTURE(fixture, "a token that HTTP refuses and that stays the same en
   engine.refuse("wrong");
   auto wrong = options(engine);
   wrong.token_from = [] { return outcome<std::string>{"wrong"}; };
-  host h{sys, wrong};
+  serving_host h{sys, wrong};
   REQUIRE(h.start());
   const auto why = h.wait_ended(20s);
   REQUIRE(why.has_value());
@@ -309,7 +310,7 @@ TEST_CASE_FIXTURE(
   scripted_engine engine{8, {answer::refuse_token_in_http}};
   auto wrong = options(engine);
   wrong.token = "wrong";
-  host h{sys, wrong};
+  serving_host h{sys, wrong};
   REQUIRE(h.start());
   const auto why = h.wait_ended(20s);
   REQUIRE(why.has_value());
@@ -355,7 +356,7 @@ TEST_CASE_FIXTURE(
   auto throwing = options(engine);
   throwing.drain_timeout = 60s;
   throwing.on_ready = [] { throw std::runtime_error{"boom"}; };
-  host h{sys, throwing};
+  serving_host h{sys, throwing};
   REQUIRE(h.start());
   const auto why = h.wait_ended(20s);
   REQUIRE(why.has_value());
@@ -400,7 +401,7 @@ TEST_CASE_FIXTURE(
     heard.set_value();
     p.wait_for_end();
   };
-  host h{sys, options(engine)};
+  serving_host h{sys, options(engine)};
   h.serve(
       "blocker",
       [](engine_actor*, const std::shared_future<void>& until) -> caf::behavior {

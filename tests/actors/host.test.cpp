@@ -1,17 +1,22 @@
 // The facade's beginning and end, in a real actor system and with no engine there: nothing hangs, everything is said.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <caf/all.hpp>
 #include <csignal>
 #include <functional>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <nuncio/host.hpp>
 #include <optional>
+#include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "actors/sample_actors.hpp"
+#include "support/serving_host.hpp"
 
 namespace host_test {
 
@@ -73,6 +78,73 @@ TEST_CASE_FIXTURE(fixture, "wrong options give errors that name the option") {
   named("protocol_version", [](auto& x) { x.protocol_version = 9; });
 }
 
+TEST_CASE_FIXTURE(fixture, "what can't be served is refused at once, and by start()") {
+  host h{*sys, options()};
+  std::string named;
+  SUBCASE("nothing") { named = "nothing is served: call serve() before start()"; }
+  SUBCASE("no name") {
+    named = "serve: the name of an actor must not be empty";
+    h.serve("echo", test::deaf);
+    const auto served = h.serve("", test::deaf);
+    REQUIRE(!served);
+    CHECK(served.error() == failure{errc::invalid_argument, named});
+  }
+  SUBCASE("a name twice, though nothing else is wrong") {
+    named = "serve 'echo': this name is served already";
+    CHECK(h.serve("echo", test::deaf));
+    CHECK(h.serve("other", test::deaf));
+    const auto served = h.serve({.name = "echo", .detached = true}, test::deaf);
+    REQUIRE(!served);
+    CHECK(served.error() == failure{errc::invalid_argument, named});
+  }
+  SUBCASE("the first of two mistakes is the one that is told") {
+    named = "serve 'slow': idle_timeout -1: must be 0 to 86400000 ms";
+    h.serve({.name = "slow", .idle_timeout = -1ms}, test::deaf);
+    h.serve("", test::deaf);
+  }
+  for (int i = 0; i < 2; ++i) {
+    const auto started = h.start();
+    REQUIRE(!started);
+    CHECK(started.error() == failure{errc::invalid_argument, named});
+  }
+  CHECK(h.stats().link.dials == 0);
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "who serves once the host was started, or stopped, is told, as is the log") {
+  std::mutex mutex;
+  std::vector<std::pair<log_level, std::string>> said;
+  auto logged = options();
+  logged.log = [&](log_level level, std::string_view message, std::span<const log_field>) {
+    const std::lock_guard guard{mutex};
+    if (message.starts_with("serve ")) said.emplace_back(level, message);
+  };
+  const std::string why = "serve 'late': this host was started or stopped before";
+  test::serving_host h{*sys, logged};
+  SUBCASE("started") { REQUIRE(h.start()); }
+  SUBCASE("stopped") { h.stop(); }
+  const auto served = h.serve("late", test::deaf);
+  REQUIRE(!served);
+  CHECK(served.error() == failure{errc::refused, why});
+  const std::lock_guard guard{mutex};
+  CHECK(said == std::vector{std::pair{log_level::error, why}});
+}
+
+TEST_CASE_FIXTURE(fixture, "actors are served from several threads at once") {
+  host h{*sys, options()};
+  constexpr int threads = 4, names = 50;
+  std::atomic<int> taken = 0;
+  std::vector<std::future<void>> all;
+  for (int t = 0; t < threads; ++t)
+    all.push_back(std::async(std::launch::async, [&] {
+      // Each name is offered by each thread, and served once.
+      for (int i = 0; i < names; ++i)
+        if (h.serve(std::to_string(i), test::deaf)) ++taken;
+    }));
+  for (auto& each : all) each.get();
+  CHECK(taken == names);
+}
+
 TEST_CASE_FIXTURE(fixture, "a host is never started, and its keys are random") {
   host a{*sys, options()};
   host b{*sys, options()};
@@ -83,7 +155,7 @@ TEST_CASE_FIXTURE(fixture, "a host is never started, and its keys are random") {
 TEST_CASE_FIXTURE(fixture, "a host of several links begins and ends") {
   auto several = options();
   several.links = 3;
-  host h{*sys, several};
+  test::serving_host h{*sys, several};
   REQUIRE(h.start());
   h.stop();
   CHECK(h.stats().link.dials == 0);
@@ -91,7 +163,7 @@ TEST_CASE_FIXTURE(fixture, "a host of several links begins and ends") {
 }
 
 TEST_CASE_FIXTURE(fixture, "stop before start; start after stop is refused") {
-  host h{*sys, options()};
+  test::serving_host h{*sys, options()};
   h.stop();
   const auto started = h.start();
   REQUIRE(!started);
@@ -99,7 +171,7 @@ TEST_CASE_FIXTURE(fixture, "stop before start; start after stop is refused") {
 }
 
 TEST_CASE_FIXTURE(fixture, "start twice is refused, stop twice is not") {
-  host h{*sys, options()};
+  test::serving_host h{*sys, options()};
   REQUIRE(h.start());
   CHECK(!h.start());
   h.stop();
@@ -110,7 +182,7 @@ TEST_CASE_FIXTURE(fixture, "start twice is refused, stop twice is not") {
 
 TEST_CASE_FIXTURE(fixture, "stop from another thread, from two at once, and right after start") {
   for (auto i = 0; i < 5; ++i) {
-    host h{*sys, options()};
+    test::serving_host h{*sys, options()};
     REQUIRE(h.start());
     auto one = std::async(std::launch::async, [&] { h.stop(); });
     auto two = std::async(std::launch::async, [&] { h.stop(); });
@@ -124,7 +196,7 @@ TEST_CASE_FIXTURE(fixture, "stop from an actor of the same system, on its only w
   sys.reset();
   cfg.set("scheduler.max-threads", std::size_t{1});
   sys.emplace(cfg);
-  host h{*sys, options()};
+  test::serving_host h{*sys, options()};
   REQUIRE(h.start());
   std::promise<void> stopped;
   sys->spawn(
@@ -146,7 +218,7 @@ TEST_CASE_FIXTURE(
       if (!std::exchange(done, true)) once_starting();
       return std::string{};
     };
-    return std::make_unique<host>(*sys, with);
+    return std::make_unique<test::serving_host>(*sys, with);
   };
   const auto signalled = run([] { std::raise(SIGTERM); });
   CHECK(signalled->run_until_signal() == 0);
@@ -164,7 +236,7 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(fixture, "start and stop at the same moment") {
   for (auto i = 0; i < 20; ++i) {
-    host h{*sys, options()};
+    test::serving_host h{*sys, options()};
     auto one = std::async(std::launch::async, [&] { static_cast<void>(h.start()); });
     h.stop();
     one.get();
@@ -174,12 +246,12 @@ TEST_CASE_FIXTURE(fixture, "start and stop at the same moment") {
 
 TEST_CASE_FIXTURE(fixture, "abort, and a destructor that stops") {
   {
-    host h{*sys, options()};
+    test::serving_host h{*sys, options()};
     REQUIRE(h.start());
     h.abort();
   }
   {
-    host h{*sys, options()};
+    test::serving_host h{*sys, options()};
     REQUIRE(h.start());
   }
   CHECK(within(10s));
@@ -198,9 +270,9 @@ TEST_CASE_FIXTURE(fixture, "several hosts in one system, and their numbers") {
 
 TEST_CASE_FIXTURE(fixture, "the actor system ends before the host") {
   host never{*sys, options()};
-  host running{*sys, options()};
+  test::serving_host running{*sys, options()};
   REQUIRE(running.start());
-  host stopped{*sys, options()};
+  test::serving_host stopped{*sys, options()};
   REQUIRE(stopped.start());
   stopped.stop();
   sys.reset();
