@@ -8,6 +8,7 @@
 
 #include "commands.hpp"
 #include "console_log.hpp"
+#include "flag_names.hpp"
 #include "number_in.hpp"
 #include "sample_actors.hpp"
 
@@ -24,7 +25,7 @@ struct serve_flags {
 int serve(serve_flags& flags) {
   flags.host.drain_timeout =
       std::chrono::milliseconds{static_cast<long>(flags.drain_timeout_s * 1000)};
-  flags.host.log = console_log(flags.log_format);
+  flags.host.log = with_flag_names(console_log(flags.log_format));
   if (!flags.token_file.empty())
     flags.host.token_from = token_from_file(flags.token_file);
   else if (const char* fixed = std::getenv("RIVET_TOKEN");

@@ -185,7 +185,10 @@ struct host::impl : std::enable_shared_from_this<impl> {
     if (v != 0 && !speaks_protocol_version(v))
       return failure{
           errc::invalid_argument,
-          fmt::format("protocol_version {}: must be 3, 4, 5, 6 or 8, or 0 to ask the engine", v)};
+          fmt::format(
+              "protocol_version {}: must be {}, or 0 to ask the engine",
+              v,
+              spoken_protocol_versions())};
     if (auto good = check(options.tls); !good) return good.error();
     if (!options.token_from)
       if (auto token = parse_token(options.token); !token) return token.error();
@@ -463,7 +466,10 @@ struct host::impl : std::enable_shared_from_this<impl> {
         options.log,
         why.code == errc::cancelled ? log_level::info : log_level::error,
         "the link to the engine is over",
-        {{"code", std::string{to_string(why.code)}}, {"reason", why.message}});
+        {{"endpoint", options.endpoint},
+         {"pool", options.pool},
+         {"code", std::string{to_string(why.code)}},
+         {"reason", why.message}});
     changed.notify_all();
   }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <limits>
 #include <nuncio/connection_policy.hpp>
+#include <nuncio/dial_terms.hpp>
 
 namespace nuncio {
 namespace {
@@ -18,15 +19,20 @@ struct refusal {
 constexpr std::array refusals{
     refusal{
         "guard.websocket_not_supported",
-        "the engine takes no WebSocket at that path: check the path of --endpoint"},
+        "the engine takes no WebSocket at that path: check the path of host_options::endpoint"},
 };
 
 // The engine's word for a protocol version that it does not speak, and for the other parameters.
 constexpr std::string_view bad_parameters = "ws.invalid_request";
-constexpr std::string_view bad_parameters_advice =
-    "the engine refuses the connection's parameters: check --envoy-key (3 to 128 of A-Z a-z 0-9 _ "
-    "-), "
-    "--protocol-version (3 to 8), --actors-version (a number) and --pool (at most 128 characters)";
+
+std::string bad_parameters_advice() {
+  return "the engine refuses the connection's parameters: check host_options::envoy_key (3 to 128 "
+         "of "
+         "A-Z a-z 0-9 _ -), host_options::protocol_version (" +
+         spoken_protocol_versions() +
+         "), host_options::actors_version (a number) and host_options::pool (at most 128 "
+         "characters)";
+}
 
 bool refuses_token(std::string_view code) {
   return code.starts_with("auth.") || code.ends_with(".forbidden") ||
@@ -59,7 +65,7 @@ void connection_policy::handle_open(time_point now) {
 
 bool connection_policy::handle_init(time_point now) {
   if (phase_ != phase::open) return false;
-  phase_ = phase::replaying;
+  reach(phase::replaying);
   heard_at_ = now;
   replay_bytes_ = 0;
   return true;
@@ -67,11 +73,20 @@ bool connection_policy::handle_init(time_point now) {
 
 bool connection_policy::handle_ping(time_point now) {
   if (phase_ != phase::replaying) return false;
-  phase_ = phase::live;
+  reach(phase::live);
   live_at_ = now;
   was_live_ = true;
   return true;
 }
+
+void connection_policy::reach(phase x) {
+  phase_ = x;
+  reached_is_news_ = x > last_reached_ || is_news();
+}
+
+bool connection_policy::is_news() const { return failures_ <= 3 || failures_ % 20 == 0; }
+
+bool connection_policy::was_connected() const { return last_reached_ >= phase::replaying; }
 
 outcome<void> connection_policy::handle_message(std::size_t bytes, time_point now) {
   if (phase_ == phase::live) return {};
@@ -119,7 +134,7 @@ duration connection_policy::next_delay() {
 reconnect_decision connection_policy::handle_end(const connection_end& why, time_point now) {
   if (phase_ == phase::live && now - live_at_ >= options_.proven_after) failures_ = 0;
   const bool first = failures_ == 0;
-  phase_ = phase::down;
+  last_reached_ = std::exchange(phase_, phase::down);
   const auto retry = [&](std::string message) {
     return reconnect_decision{decision::retry, next_delay(), std::move(message)};
   };
@@ -137,7 +152,7 @@ reconnect_decision connection_policy::handle_end(const connection_end& why, time
   const auto decide = [&]() -> reconnect_decision {
     switch (why.what) {
       case end::unreachable:
-        return retry("nobody answers at --endpoint" + quoted(why));
+        return retry("nobody answers at host_options::endpoint" + quoted(why));
       case end::tls_failed:
         return (was_live_ ? retry(std::string{}) : retry_slowly(std::string{}));
       case end::http_refused: {
@@ -145,17 +160,19 @@ reconnect_decision connection_policy::handle_end(const connection_end& why, time
         if (why.http_status == 401 || why.http_status == 403)
           return ask(
               refused_term::token,
-              status + ": the engine does not accept the token: check --token");
+              status + ": the engine does not accept the token: check host_options::token");
         const bool passing = why.http_status >= 500 || why.http_status == 408 ||
                              why.http_status == 425 || why.http_status == 429 ||
                              why.http_status == 0;
         // An endpoint that has worked is right: what stands in front of the engine is being
         // changed.
         if (passing || was_live_) return retry(status + " instead of a WebSocket" + quoted(why));
-        return refused(status + " instead of a WebSocket: check host and path of --endpoint");
+        return refused(
+            status + " instead of a WebSocket: check host and path of host_options::endpoint");
       }
       case end::bad_target:
-        return refused("the engine's address can't be dialled: check --endpoint" + quoted(why));
+        return refused(
+            "the engine's address can't be dialled: check host_options::endpoint" + quoted(why));
       case end::lost:
         return retry("connection lost" + quoted(why));
       case end::protocol:
@@ -172,18 +189,22 @@ reconnect_decision connection_policy::handle_end(const connection_end& why, time
       return {decision::evicted, {}, "another host connected with this envoy key" + quoted(why)};
     if (refuses_token(code))
       return ask(
-          refused_term::token, "the engine does not accept the token: check --token" + quoted(why));
+          refused_term::token,
+          "the engine does not accept the token: check host_options::token" + quoted(why));
     if (code == bad_parameters)
-      return ask(refused_term::parameters, std::string{bad_parameters_advice} + quoted(why));
+      return ask(refused_term::parameters, bad_parameters_advice() + quoted(why));
     for (const auto& x : refusals)
       if (code == x.reason) return refused(std::string{x.advice} + quoted(why));
     // What somebody may still create: an engine in its first second has no namespace at all.
     if (code == "namespace.not_found")
       return retry_slowly(
-          "the engine knows no such namespace: create it or check --namespace" + quoted(why));
+          "the engine knows no such namespace: create it or check host_options::namespace_name" +
+          quoted(why));
     // An engine that has begun anew: whoever answers `ask` creates the pool.
     if (code == "ws.no_runner_config")
-      return ask(refused_term::pool, "the engine has no such pool: check --pool" + quoted(why));
+      return ask(
+          refused_term::pool,
+          "the engine has no such pool: check host_options::pool" + quoted(why));
     if (code == "ws.going_away" && first) {
       std::uniform_int_distribution<std::int64_t> ms{0, 50};
       return {
@@ -196,17 +217,19 @@ reconnect_decision connection_policy::handle_end(const connection_end& why, time
   auto result = decide();
   if (why.what == end::tls_failed)
     result.message =
-        "no TLS with the engine: check --endpoint (http or https) and the certificate" +
+        "no TLS with the engine: check host_options::endpoint (http or https) and the certificate" +
         quoted(why);
   if (failures_ != std::numeric_limits<unsigned>::max()) ++failures_;
   std::pair cause{why.what, std::string{close_code_of(why.reason)}};
-  result.news = news_ = cause != cause_ || failures_ <= 3 || failures_ % 20 == 0;
+  result.news = news_ = cause != cause_ || is_news();
   cause_ = std::move(cause);
   return result;
 }
 
 reconnect_decision connection_policy::handle_terms(bool changed, bool renewable) {
-  if (changed) return {decision::retry, next_delay(), "trying again with what is known now", news_};
+  if (changed)
+    return {
+        decision::retry, next_delay(), refusal_ + "; trying again with what is known now", news_};
   if (refused_ == refused_term::pool)
     return {
         decision::retry,

@@ -95,6 +95,13 @@ public:
   /// There was no answer to `ask`, and it may help to ask again.
   reconnect_decision handle_no_terms(std::string_view why);
 
+  /// Whether it is worth a line in the log how far this connection has come with the last Init or first Ping: it is one
+  /// of the first in a row, or the one before it did not come so far.
+  [[nodiscard]] bool reached_is_news() const { return reached_is_news_; }
+
+  /// Whether the connection that ended last had begun: the engine had said Init.
+  [[nodiscard]] bool was_connected() const;
+
   [[nodiscard]] epoch connection() const { return connection_; }
 
   /// Connections that ended since the last one that was live for `proven_after`.
@@ -105,6 +112,8 @@ private:
   enum class refused_term : std::uint8_t { token, parameters, pool };
 
   [[nodiscard]] duration first_words_limit() const;
+  [[nodiscard]] bool is_news() const;
+  void reach(phase x);
   duration jittered(duration x);
   duration next_delay();
 
@@ -113,6 +122,8 @@ private:
   epoch connection_ = 0;
   phase phase_ = phase::down;
   unsigned failures_ = 0;
+  phase last_reached_ = phase::down;  // by the connection before this one
+  bool reached_is_news_ = true;
   bool was_live_ = false;
   time_point live_at_{};
   time_point heard_at_{};         // while open or replaying

@@ -19,6 +19,9 @@ struct dial_terms {
 /// Whether this library speaks the version: 3 to 8, but not 7, whose layout engines disagree on.
 bool speaks_protocol_version(int version);
 
+/// Those versions for a person: "3, 4, 5, 6 or 8".
+std::string spoken_protocol_versions();
+
 /// The newest version that both sides speak.
 /// @param engine_speaks  the newest that the engine speaks; 0: it did not say
 /// @returns errc::refused when there is none

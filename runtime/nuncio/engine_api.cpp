@@ -62,7 +62,7 @@ failure explain(const http_reply& reply, const engine_access& access, std::strin
     return {
         errc::not_found,
         "the engine has no namespace \"" + access.namespace_name +
-            "\"; create it or set `namespace`" + said};
+            "\"; create it or set `namespace_name`" + said};
   if (reply.status == 401 || reply.status == 403)
     return {
         errc::refused,

@@ -142,12 +142,13 @@ struct link::impl final : websocket_handler {
     if (const auto* init = std::get_if<protocol::to_envoy_init>(&*decoded)) {
       if (!policy.handle_init(now)) return refuse_frame("a second Init", payload.size());
       our_lease.handle_init(std::chrono::milliseconds{init->metadata.envoy_lost_threshold});
+      log_reached("connected to the engine");
       arm_timer();
     } else if (auto good = policy.handle_message(kept_bytes(*decoded, payload), now); !good) {
       return refuse_frame(
           fmt::format("{} {}", protocol::name_of(*decoded), good.error().message), payload.size());
     } else if (ping != nullptr) {
-      policy.handle_ping(now);
+      if (policy.handle_ping(now)) log_reached("ready");
       our_lease.handle_ping(ping->ts, now);
       pong_due = as_it_came;
       socket.request_write();
@@ -294,6 +295,23 @@ struct link::impl final : websocket_handler {
     carry_out(decision);
   }
 
+  void log_reached(std::string_view what) {
+    if (policy.reached_is_news()) log_connection(log_level::info, what);
+  }
+
+  // Who speaks with whom, and `more`.
+  void log_connection(
+      log_level level, std::string_view what, std::initializer_list<log_field> more = {}) {
+    if (!options.log) return;
+    std::vector<log_field> fields{
+        {"endpoint", options.target.endpoint.base_url()},
+        {"pool", options.target.pool},
+        {"envoy_key", options.target.envoy_key},
+        {"protocol_version", fmt::to_string(terms.protocol_version)}};
+    fields.insert(fields.end(), more.begin(), more.end());
+    options.log(level, what, fields);
+  }
+
   // At once, and then now and then: an engine may refuse us, or break what it has taken, for hours.
   void carry_out(const reconnect_decision& decision) {
     if (decision.what == reconnect_decision::kind::evicted)
@@ -302,11 +320,12 @@ struct link::impl final : websocket_handler {
     if (decision.what == reconnect_decision::kind::refused)
       return finish({errc::refused, decision.message});
     if (decision.news)
-      log_to(
-          options.log,
+      log_connection(
           log_level::warning,
-          decision.message,
-          {{"retry_ms",
+          policy.was_connected() ? "lost the engine; trying again"
+                                 : "no connection to the engine; trying again",
+          {{"reason", decision.message},
+           {"retry_ms",
             fmt::to_string(std::chrono::ceil<std::chrono::milliseconds>(decision.after).count())},
            {"failures", fmt::to_string(policy.failures())}});
     dial_at = boot_clock::now() + decision.after;

@@ -251,7 +251,7 @@ TEST_CASE_FIXTURE(fixture, "refused parameters that are still the same end the h
   const auto why = h.wait_ended(20s);
   REQUIRE(why.has_value());
   CHECK(why->code == errc::refused);
-  CHECK(why->message.find("--envoy-key") != std::string::npos);
+  CHECK(why->message.find("host_options::envoy_key") != std::string::npos);
   CHECK(engine.await_dials(1).size() == 1);
 }
 

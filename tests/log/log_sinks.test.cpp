@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <console_log.hpp>
+#include <flag_names.hpp>
 #include <nlohmann/json.hpp>
 #include <nuncio/utf8.hpp>
 #include <string>
@@ -78,6 +79,24 @@ TEST_CASE("5.4: as JSON a record is one line of ASCII, which says it all") {
   CHECK(read["name"] == said);
   CHECK(read["actor"] == "x");
   CHECK(read["level"] == "warning");
+}
+
+TEST_CASE("a setting that the library names by its field is logged by its flag") {
+  CHECK(
+      with_flag_names(
+          "check host_options::endpoint, host_options::namespace_name (any) and `token`") ==
+      "check --endpoint, --namespace (any) and --token");
+  for (const auto* same :
+       {"", "`", "host_options::", "host_options::tls", "`endpoint", "endpoint", "a `b` c"})
+    CHECK(with_flag_names(same) == same);
+  std::string said;
+  const auto sink = with_flag_names(
+      [&](log_level level, std::string_view message, std::span<const log_field> fields) {
+        CHECK(level == log_level::error);
+        said = log_line(message, fields);
+      });
+  log_to(sink, log_level::error, "host_options::pool", {{"reason", "`pool`"}, {"pool", "p"}});
+  CHECK(said == "--pool reason=--pool pool=p");
 }
 
 }  // namespace log_sinks_test

@@ -158,13 +158,17 @@ TEST_CASE("A permanent error is refused and names the setting to change") {
   const auto has = [](const std::string& s, const char* part) {
     return s.find(part) != std::string::npos;
   };
-  for (const auto* part : {"--envoy-key", "--protocol-version", "--actors-version", "--pool"})
+  for (const auto* part :
+       {"host_options::envoy_key",
+        "host_options::protocol_version (3, 4, 5, 6 or 8)",
+        "host_options::actors_version",
+        "host_options::pool"})
     CHECK(has(message(closed("ws.invalid_request#ray")), part));
-  CHECK(has(message(closed("guard.websocket_not_supported#ray")), "--endpoint"));
-  CHECK(has(message({.what = end::bad_target}), "--endpoint"));
-  CHECK(has(message({.what = end::http_refused, .http_status = 401}), "--token"));
-  CHECK(has(message({.what = end::http_refused, .http_status = 403}), "--token"));
-  CHECK(has(message({.what = end::http_refused, .http_status = 404}), "--endpoint"));
+  CHECK(has(message(closed("guard.websocket_not_supported#ray")), "host_options::endpoint"));
+  CHECK(has(message({.what = end::bad_target}), "host_options::endpoint"));
+  CHECK(has(message({.what = end::http_refused, .http_status = 401}), "host_options::token"));
+  CHECK(has(message({.what = end::http_refused, .http_status = 403}), "host_options::token"));
+  CHECK(has(message({.what = end::http_refused, .http_status = 404}), "host_options::endpoint"));
 }
 
 TEST_CASE("A refused token or version is asked for again, and another one is tried") {
@@ -198,7 +202,7 @@ TEST_CASE(
   const auto waits = after(token, true, true);
   CHECK(waits.what == decision::retry);
   CHECK(waits.after >= 3500ms);
-  CHECK(waits.message.find("--token") != std::string::npos);
+  CHECK(waits.message.find("host_options::token") != std::string::npos);
   CHECK(after(token, true, false).what == decision::refused);
   CHECK(after(token, false, true).what == decision::refused);
   CHECK(after(closed("ws.invalid_request#ray"), true, true).what == decision::refused);
@@ -233,7 +237,7 @@ TEST_CASE("1.3: What somebody may still create is waited for, slowly, and the se
     const auto d = x.handle_end(closed("namespace.not_found#r"), start);
     REQUIRE(d.what == decision::retry);
     CHECK(d.after >= 3500ms);
-    CHECK(d.message.find("--namespace") != std::string::npos);
+    CHECK(d.message.find("host_options::namespace_name") != std::string::npos);
   }
 }
 
@@ -248,7 +252,7 @@ TEST_CASE("A pool that the engine does not have is created, at once and then slo
       CHECK(d.after <= 1600ms);
     else
       CHECK(d.after >= 3500ms);
-    CHECK(d.message.find("--pool") != std::string::npos);
+    CHECK(d.message.find("host_options::pool") != std::string::npos);
   }
   // A token that is refused afterwards is another matter.
   x.handle_dial();
@@ -270,6 +274,38 @@ TEST_CASE("The log has the first failures, every twentieth, and each for another
   for (int n = 11; n <= 15; ++n) fail(n, closed("ws.no_runner_config#one"));
   for (int n = 16; n <= 20; ++n) fail(n, closed("ws.no_runner_config#two"));
   CHECK(logged == std::vector<int>{1, 2, 3, 11, 20});
+}
+
+TEST_CASE(
+    "The log has how far a connection comes, as often as its failures, or when it comes further") {
+  connection_policy x;
+  std::vector<std::string> logged;
+  const auto connect = [&](int n, bool live) {
+    x.handle_dial();
+    x.handle_open(start);
+    CHECK(x.handle_init(start));
+    if (x.reached_is_news()) logged.push_back(std::to_string(n) + " connected");
+    if (live) CHECK(x.handle_ping(start));
+    if (live && x.reached_is_news()) logged.push_back(std::to_string(n) + " ready");
+    x.handle_end({.what = end::lost}, start);
+    CHECK(x.was_connected());
+  };
+  for (int n = 1; n <= 5; ++n) connect(n, false);
+  for (int n = 6; n <= 10; ++n) connect(n, true);  // further
+  x.handle_dial();
+  x.handle_open(start);
+  x.handle_end(closed("namespace.not_found#r"), start);
+  CHECK(!x.was_connected());
+  connect(12, true);
+  CHECK(
+      logged == std::vector<std::string>{
+                    "1 connected",
+                    "2 connected",
+                    "3 connected",
+                    "4 connected",
+                    "6 ready",
+                    "12 connected",
+                    "12 ready"});
 }
 
 TEST_CASE("A restarting engine is met at once, but not in a tight loop") {

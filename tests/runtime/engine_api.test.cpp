@@ -166,7 +166,7 @@ TEST_CASE("errors name what to change") {
   const std::vector<row> rows{
       {{{400, R"({"group":"namespace","code":"not_found","message":"no"})"}},
        errc::not_found,
-       "`namespace`"},
+       "`namespace_name`"},
       {{{401, R"({"group":"auth","code":"invalid_token","message":"no"})"}},
        errc::refused,
        "`token`"},

@@ -735,6 +735,74 @@ TEST_CASE("link: a storage request longer than the room of all of them goes alon
   CHECK(host.uplink.send(host.gate, 1, hosting::kv(3, 10)).ok());
 }
 
+TEST_CASE(
+    "link: each connection is logged once when it begins, is ready and is lost, and who with "
+    "whom") {
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    engine.open();
+    if (p.index() == 0 && engine.pong()) p.send(raw_peer::close_frame(1001, "ws.going_away#r"));
+    p.wait_for_end();
+  }};
+  std::mutex mutex;
+  std::vector<std::string> log;
+  hosting host{
+      server.port(),
+      [&](link_options& o) {
+        o.target.pool = "rooms";
+        o.log = [&](log_level level, std::string_view message, std::span<const log_field> fields) {
+          std::string line = level == log_level::info      ? "info "
+                             : level == log_level::warning ? "warning "
+                                                           : "other ";
+          std::vector<log_field> known;
+          for (const auto& x : fields)
+            if (x.name != "retry_ms") known.push_back(x);
+          line += log_line(message, known);
+          const std::lock_guard guard{mutex};
+          log.push_back(std::move(line));
+        };
+      },
+      "tok-en-4711"};
+  REQUIRE(host.await_live(2));
+  host.uplink.close();
+  REQUIRE(host.until([&] { return host.final_word.has_value(); }));
+  const auto who = " endpoint=http://127.0.0.1:" + std::to_string(server.port()) +
+                   " pool=rooms envoy_key=link-test protocol_version=8";
+  const std::lock_guard guard{mutex};
+  CHECK(
+      log == std::vector<std::string>{
+                 "info connected to the engine" + who,
+                 "info ready" + who,
+                 "warning lost the engine; trying again" + who +
+                     " reason=\"the engine is restarting (ws.going_away#r)\" failures=1",
+                 "info connected to the engine" + who,
+                 "info ready" + who});
+}
+
+TEST_CASE("link: an engine that is not there is logged with its address, and as no loss") {
+  std::uint16_t port = 0;
+  {
+    port = raw_server{[](raw_peer&) {}}.port();
+  }
+  std::mutex mutex;
+  std::string first;
+  hosting host{
+      port, [&](link_options& o) {
+        o.log = [&](log_level, std::string_view message, std::span<const log_field> fields) {
+          const std::lock_guard guard{mutex};
+          if (first.empty()) first = log_line(message, fields);
+        };
+      }};
+  REQUIRE(host.until([&] { return !host.downs.empty(); }));
+  host.uplink.stop();
+  const std::lock_guard guard{mutex};
+  CHECK(first.starts_with(
+      "no connection to the engine; trying again endpoint=http://127.0.0.1:" +
+      std::to_string(port) +
+      " pool=default envoy_key=link-test protocol_version=8 reason=\"nobody answers at "
+      "host_options::endpoint"));
+}
+
 TEST_CASE("5.3: link: a token that whoever closes repeats is printed nowhere") {
   const std::string token = "tok-en-4711";
   std::string reason;
