@@ -1,26 +1,21 @@
 // See engine_error.hpp.
 #include <caf/make_message.hpp>
-#include <caf/message.hpp>
 #include <nuncio/engine_error.hpp>
+#include <nuncio/error_category.hpp>
 
 namespace nuncio {
 namespace {
 
-constexpr auto category = caf::atom("nuncio");
 constexpr auto not_here_code = "host.not_here";
 
 }  // namespace
 
 caf::error make_error(const engine_failure& why) {
-  const auto code =
-      static_cast<std::uint8_t>(static_cast<unsigned>(why.code) + 1U);  // to CAF, 0 is no error
-  return {code, category, caf::make_message(why)};
+  return {internal::caf_code(why.code), internal::error_category, caf::make_message(why)};
 }
 
 std::optional<engine_failure> engine_failure_of(const caf::error& e) {
-  if (!e || e.category() != category || !e.context().match_elements<engine_failure>())
-    return std::nullopt;
-  return e.context().get_as<engine_failure>(0);
+  return internal::value_in<engine_failure>(e);
 }
 
 caf::error not_here() {

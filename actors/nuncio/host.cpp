@@ -12,6 +12,7 @@
 #include <nuncio/bundle.hpp>
 #include <nuncio/host.hpp>
 #include <nuncio/number_range.hpp>
+#include <nuncio/storage_error.hpp>
 #include <nuncio/time_range.hpp>
 #include <random>
 #include <thread>
@@ -145,6 +146,7 @@ extern "C" void handle_signal(int) {
 }  // namespace
 
 void recommended(caf::actor_system_config& config) {
+  internal::print_errors(config);
 #if CAF_VERSION < 1800
   config.set("scheduler.policy", caf::atom("sharing"));
   config.set(

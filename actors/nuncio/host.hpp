@@ -86,7 +86,7 @@ struct host_options {
 /// Sets CAF's scheduler as engine actors need it: shared queue, at least two threads, at most 50
 /// messages in a row, so that a busy actor holds others up for a millisecond instead of seconds
 /// (docs/caf_and_libwebsockets.md). With CAF's defaults everything works, but latency under load
-/// can't be promised.
+/// can't be promised. Also has the actor system print this library's errors by name and message.
 void recommended(caf::actor_system_config& config);
 
 /// What serve() could not take, if anything. Before the start it may go unread: start() says it again.

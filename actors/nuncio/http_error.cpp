@@ -3,9 +3,9 @@
 
 #include <atomic>
 #include <caf/make_message.hpp>
-#include <caf/message.hpp>
 #include <mutex>
 #include <nuncio/engine_actor.hpp>
+#include <nuncio/error_category.hpp>
 #include <nuncio/http_error.hpp>
 #include <nuncio/log_limiter.hpp>
 #include <nuncio/outcome.hpp>
@@ -13,9 +13,6 @@
 
 namespace nuncio {
 namespace {
-
-// To CAF a code of 0 is no error.
-constexpr std::uint8_t http_error_code = static_cast<std::uint8_t>(errc::refused) + 1;
 
 // Unique in a process, and hardly the same in two.
 std::string new_error_id() {
@@ -27,13 +24,15 @@ std::string new_error_id() {
 }  // namespace
 
 caf::error make_error(const http_error& why) {
-  return {http_error_code, caf::atom("nuncio"), caf::make_message(why)};
+  return {internal::http_error_code, internal::error_category, caf::make_message(why)};
 }
 
 std::optional<http_error> http_error_of(const caf::error& e) {
-  if (!e || e.category() != caf::atom("nuncio") || !e.context().match_elements<http_error>())
-    return std::nullopt;
-  return e.context().get_as<http_error>(0);
+  return internal::value_in<http_error>(e);
+}
+
+std::string to_string(const http_error& x) {
+  return fmt::format("http_error {}: {}", x.status, x.message);
 }
 
 namespace internal {

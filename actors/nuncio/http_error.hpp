@@ -34,6 +34,10 @@ struct http_error : std::exception {
   std::string message{};       ///< shown to the client as it is
 };
 
+/// "http_error STATUS: message".
+std::string to_string(const http_error& x);
+
+/// Equal to that of another http_error, and to nothing else.
 caf::error make_error(const http_error& why);
 
 /// What the error says to the client; none for an error of another kind.

@@ -1,34 +1,50 @@
 // See storage_error.hpp.
-#include <caf/message.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/make_message.hpp>
+#include <nuncio/engine_error.hpp>
+#include <nuncio/error_category.hpp>
+#include <nuncio/http_error.hpp>
 #include <nuncio/storage_error.hpp>
 
 namespace nuncio {
-namespace {
 
-constexpr auto category = caf::atom("nuncio");
-
-// To CAF a code of 0 is no error.
-constexpr std::uint8_t code_of(errc x) {
-  return static_cast<std::uint8_t>(static_cast<std::uint8_t>(x) + 1);
+caf::error make_error(errc code) {
+  return {
+      internal::caf_code(code),
+      internal::error_category,
+      caf::make_message(std::string{to_string(code)})};
 }
 
-}  // namespace
-
-caf::error make_error(errc code) { return {code_of(code), category}; }
-
 caf::error make_error(const storage_failure& why) {
-  return {code_of(why.code), category, caf::make_message(why)};
+  return {internal::caf_code(why.code), internal::error_category, caf::make_message(why)};
 }
 
 std::optional<storage_failure> storage_failure_of(const caf::error& e) {
-  if (!e || e.category() != category || !e.context().match_elements<storage_failure>())
-    return std::nullopt;
-  return e.context().get_as<storage_failure>(0);
+  return internal::value_in<storage_failure>(e);
 }
 
 std::string describe(const caf::actor_system& system, const caf::error& e) {
-  if (const auto ours = storage_failure_of(e)) return ours->message;
+  if (const auto x = storage_failure_of(e)) return x->message;
+  if (const auto x = engine_failure_of(e)) return x->message;
+  if (const auto x = http_error_of(e)) return x->message;
+  if (const auto name = internal::value_in<std::string>(e)) return *name;
   return system.render(e);
 }
+
+namespace internal {
+
+void print_errors(caf::actor_system_config& config) {
+  config.add_error_category(
+      error_category, [](std::uint8_t code, caf::atom_value category, const caf::message& context) {
+        const caf::error e{code, category, context};
+        if (const auto x = value_in<storage_failure>(e)) return to_string(*x);
+        if (const auto x = value_in<engine_failure>(e)) return to_string(*x);
+        if (const auto x = value_in<http_error>(e)) return to_string(*x);
+        if (const auto name = value_in<std::string>(e)) return *name;
+        return to_string(e);
+      });
+}
+
+}  // namespace internal
 
 }  // namespace nuncio

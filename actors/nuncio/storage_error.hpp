@@ -22,9 +22,16 @@ caf::error make_error(const storage_failure& why);
 /// What a storage error says; none for an error of another kind.
 std::optional<storage_failure> storage_failure_of(const caf::error& e);
 
-/// The text of any error, ours or CAF's.
+/// The sentence of any error: of storage, of the engine, an http_error, or CAF's. With the name of its code instead:
+/// to_string(e), or system.render(e) after recommended(config).
 std::string describe(const caf::actor_system& system, const caf::error& e);
 
+namespace internal {
+
+/// Has `actor_system::render` print errors of this library as their values' to_string does.
+void print_errors(caf::actor_system_config& config);
+
+}  // namespace internal
 }  // namespace nuncio
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::storage_failure)

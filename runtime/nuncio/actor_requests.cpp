@@ -172,6 +172,12 @@ std::optional<actor_info> described(const json& x) {
 
 }  // namespace
 
+std::string to_string(const engine_failure& x) {
+  auto out = to_string(failure{x.code, x.message});
+  if (!x.engine_code.empty()) out += " (" + x.engine_code + ")";
+  return out;
+}
+
 outcome<http_call> to_call(
     const create_actor& what, const engine_access& at, std::string_view pool) {
   return make_call(what, what.key ? &*what.key : nullptr, "POST", at, pool);

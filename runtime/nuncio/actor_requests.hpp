@@ -32,6 +32,9 @@ struct engine_failure {
   bool operator==(const engine_failure&) const = default;
 };
 
+/// "code: message (the engine's code)".
+std::string to_string(const engine_failure& x);
+
 template <class T>
 using engine_answer = std::variant<T, engine_failure>;
 

@@ -148,6 +148,8 @@ std::size_t size_of(const std::optional<std::vector<sqlite_bind_param>>& xs) {
 
 }  // namespace
 
+std::string to_string(const storage_failure& x) { return to_string(failure{x.code, x.message}); }
+
 bool is_read(const storage_call& call) {
   return std::visit(
       overloaded{

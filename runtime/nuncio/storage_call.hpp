@@ -44,6 +44,9 @@ struct storage_failure {
   bool operator==(const storage_failure&) const = default;
 };
 
+/// "code: message".
+std::string to_string(const storage_failure& x);
+
 using storage_result = std::variant<storage_answer, storage_failure>;
 
 /// What becomes of a write that a cut has left without an answer.

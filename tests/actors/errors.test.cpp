@@ -1,0 +1,69 @@
+// Errors of this library as CAF's error values: each says its name and its sentence, and is equal to its like alone.
+#include <doctest/doctest.h>
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <nuncio/engine_error.hpp>
+#include <nuncio/host.hpp>
+#include <nuncio/http_error.hpp>
+#include <nuncio/storage_error.hpp>
+#include <string>
+
+namespace errors_test {
+
+using namespace nuncio;
+
+namespace {
+
+struct config : caf::actor_system_config {
+  config() { recommended(*this); }
+};
+
+struct sample {
+  caf::error e;
+  std::string sentence, whole;
+};
+
+const sample samples[] = {
+    {make_error(storage_failure{errc::link_lost, "cut; it may have happened", true, "a/b"}),
+     "cut; it may have happened",
+     "link_lost: cut; it may have happened"},
+    {make_error(
+         engine_failure{.code = errc::refused, .message = "taken", .engine_code = "actor.key"}),
+     "taken",
+     "refused: taken (actor.key)"},
+    {make_error(http_error{409, "the room is full"}),
+     "the room is full",
+     "http_error 409: the room is full"},
+    {make_error(errc::queue_full), "queue_full", "queue_full"},
+};
+
+}  // namespace
+
+TEST_CASE("an error of each kind prints its name and its message, wherever it is printed") {
+  config cfg;
+  caf::actor_system sys{cfg};
+  for (const auto& [e, sentence, whole] : samples) {
+    CAPTURE(whole);
+    CHECK(describe(sys, e) == sentence);
+    CHECK(sys.render(e) == whole);
+    CHECK_MESSAGE(to_string(e).find(whole) != std::string::npos, to_string(e));
+  }
+  const caf::error other = caf::sec::invalid_argument;
+  CHECK(describe(sys, other) == sys.render(other));
+}
+
+TEST_CASE("an http_error is equal to an http_error, and to no error of another kind") {
+  const auto e = make_error(http_error{404, "no such room"});
+  CHECK(e == make_error(http_error{409, "the room is full"}));
+  for (auto i = 0; i <= static_cast<int>(errc::internal); ++i) {
+    CHECK_FALSE(e == make_error(static_cast<errc>(i)));
+    CHECK(make_error(static_cast<errc>(i)));
+  }
+  CHECK_FALSE(storage_failure_of(e).has_value());
+  CHECK_FALSE(engine_failure_of(e).has_value());
+  REQUIRE(http_error_of(e).has_value());
+  CHECK(http_error_of(e)->status == 404);
+}
+
+}  // namespace errors_test
