@@ -380,7 +380,7 @@ bool engine_actor::respond_to(
         *context_,
         log_level::error,
         "a response can't be sent; the client gets 500",
-        {{"actor", context_->start.self.actor.str()}, {"reason", good.error().message}});
+        {{"reason", good.error().message}});
   if (!exchange.streaming()) {
     const auto sent = transmit(exchange, *context_->link, gate());
     if (sent.refused)
@@ -388,7 +388,7 @@ bool engine_actor::respond_to(
           *context_,
           log_level::error,
           "a response can't be sent; the client gets 500",
-          {{"actor", context_->start.self.actor.str()}, {"reason", sent.refused->message}});
+          {{"reason", sent.refused->message}});
     if (exchange.done()) return true;
   }
   // What waits for its client, or for room, counts at ingress.

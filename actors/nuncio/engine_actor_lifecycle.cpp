@@ -61,7 +61,7 @@ void engine_actor::keep_alarm() {
           *context_,
           log_level::error,
           "an alarm could not be stored: if its actor ends before, it is woken but not told why",
-          {{"actor", context_->start.self.actor.str()}, {"reason", describe(system(), e)}});
+          {{"reason", describe(system(), e)}});
   };
   auto store = kv_store::raw(storage_);
   if (alarm_at_)
@@ -83,7 +83,7 @@ void engine_actor::recall_alarm() {
             *context_,
             log_level::error,
             "what alarm was set can't be read; if one is due, it comes with the next start",
-            {{"actor", context_->start.self.actor.str()}, {"reason", describe(system(), e)}});
+            {{"reason", describe(system(), e)}});
       });
 }
 

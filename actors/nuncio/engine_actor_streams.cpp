@@ -73,7 +73,7 @@ body_writer engine_actor::stream(const http_request& r, http_response head) {
         *context_,
         log_level::error,
         "a response can't be sent; the client gets 500",
-        {{"actor", context_->start.self.actor.str()}, {"reason", good.error().message}});
+        {{"reason", good.error().message}});
   body_writer out{x};
   if (!head.body.empty()) static_cast<void>(out.write(std::move(head.body)));
   streams_->advance_later(*x);

@@ -10,6 +10,7 @@
 #include <nuncio/log_limiter.hpp>
 #include <nuncio/outcome.hpp>
 #include <random>
+#include <span>
 
 namespace nuncio {
 namespace {
@@ -19,6 +20,17 @@ std::string new_error_id() {
   static const std::uint32_t process = std::random_device{}();
   static std::atomic<std::uint32_t> last = 0;
   return fmt::format("{:08x}{:08x}", process, ++last);
+}
+
+// What others see of an error, before its id.
+constexpr std::string_view hidden_text = "an internal error occurred (error_id ";
+
+// Empty if `said` hides none.
+std::string_view error_id_in(std::string_view said) {
+  const auto at = said.find(hidden_text);
+  if (at == std::string_view::npos) return {};
+  said.remove_prefix(at + hidden_text.size());
+  return said.substr(0, said.find(')'));
 }
 
 }  // namespace
@@ -42,10 +54,7 @@ public:
   explicit error_log(log_sink sink) : limiter_(std::move(sink)) {}
 
   void write(
-      time_point now,
-      log_level level,
-      std::string_view kind,
-      std::initializer_list<log_field> fields) {
+      time_point now, log_level level, std::string_view kind, std::span<const log_field> fields) {
     const std::lock_guard guard{mutex_};
     limiter_.log(now, level, kind, fields);
   }
@@ -63,8 +72,24 @@ void log_limited(
     const instance_context& of,
     log_level level,
     std::string_view kind,
-    std::initializer_list<log_field> fields) {
-  if (of.errors) of.errors->write(of.now(), level, kind, fields);
+    std::initializer_list<log_field> more) {
+  if (of.errors) of.errors->write(of.now(), level, kind, with_actor(of.start, more));
+}
+
+std::vector<log_field> with_actor(const start_info& who, std::initializer_list<log_field> more) {
+  std::vector<log_field> out{{"name", who.name.str()}};
+  if (who.key) out.push_back({"key", who.key->str()});
+  out.push_back({"actor", who.self.actor.str()});
+  out.push_back({"generation", fmt::to_string(who.self.generation)});
+  out.insert(out.end(), more.begin(), more.end());
+  return out;
+}
+
+std::vector<log_field> with_reason(const start_info& who, const std::string& why) {
+  auto out = with_actor(who, {});
+  if (const auto id = error_id_in(why); !id.empty()) out.push_back({"error_id", std::string{id}});
+  out.push_back({"reason", why});
+  return out;
 }
 
 std::string hidden(const instance_context& of, std::string_view real) {
@@ -73,8 +98,8 @@ std::string hidden(const instance_context& of, std::string_view real) {
       of,
       log_level::error,
       "an error whose text others don't see",
-      {{"actor", of.start.self.actor.str()}, {"error_id", id}, {"reason", std::string{real}}});
-  return fmt::format("an internal error occurred (error_id {})", id);
+      {{"error_id", id}, {"reason", std::string{real}}});
+  return fmt::format("{}{})", hidden_text, id);
 }
 
 }  // namespace internal

@@ -15,8 +15,10 @@
 #include <initializer_list>
 #include <memory>
 #include <nuncio/log.hpp>
+#include <nuncio/start_info.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace nuncio {
 
@@ -51,12 +53,19 @@ namespace internal {
 class error_log;
 std::shared_ptr<error_log> make_error_log(log_sink sink);
 
-/// Logs within that bound, for what clients can bring about. `kind` is a literal; also the message.
+/// Logs within that bound, for what clients can bring about, which actor it is and `more`. `kind` is a literal; also the
+/// message.
 void log_limited(
     const instance_context& of,
     log_level level,
     std::string_view kind,
-    std::initializer_list<log_field> fields);
+    std::initializer_list<log_field> more = {});
+
+/// Name, key, id and generation, and `more`.
+std::vector<log_field> with_actor(const start_info& who, std::initializer_list<log_field> more);
+
+/// The same with why it came to that, and the id of the error that `why` hides, if it does.
+std::vector<log_field> with_reason(const start_info& who, const std::string& why);
 
 /// Logs `real` beside an id. @returns what may be said of it to others, which names the id
 std::string hidden(const instance_context& of, std::string_view real);

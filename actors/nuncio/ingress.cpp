@@ -570,7 +570,7 @@ void ingress::apply(instance& x, input what, std::string why) {
         options_.now(),
         log_level::error,
         "an actor failed",
-        {{"name", x.context->start.name.str()}, {"actor", who.actor.str()}, {"reason", x.why}});
+        internal::with_reason(x.context->start, x.why));
   }
   if (does(lifecycle::stopped_ok)) say(internal::say_stopped{who, protocol::stop_code::ok, {}});
   if (does(lifecycle::stopped_error))

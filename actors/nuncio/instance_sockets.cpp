@@ -229,8 +229,7 @@ void instance_sockets::handle_down(bool for_good) {
         owner_->context(),
         log_level::warning,
         "an actor has ended before the link had room for what it said to its clients",
-        {{"actor", owner_->context().start.self.actor.str()},
-         {"messages", fmt::to_string(said_waiting_)}});
+        {{"messages", fmt::to_string(said_waiting_)}});
   write_records(true);
   drop_waiting();
   all_.clear();
@@ -387,7 +386,7 @@ void instance_sockets::give_up(socket& x, std::string_view why) {
       *x.context,
       log_level::warning,
       "a WebSocket could not be accepted",
-      {{"actor", x.context->start.self.actor.str()}, {"reason", std::string{why}}});
+      {{"reason", std::string{why}}});
   x.session.handle_closed();
   all_.erase(x.ticket);
   x.answered.store(false);
@@ -507,9 +506,7 @@ void instance_sockets::complain(std::string_view why, std::size_t count) {
       context,
       log_level::warning,
       "WebSockets could not be stored; they will not survive their actor",
-      {{"actor", context.start.self.actor.str()},
-       {"count", fmt::to_string(count)},
-       {"reason", std::string{why}}});
+      {{"count", fmt::to_string(count)}, {"reason", std::string{why}}});
 }
 
 void instance_sockets::restore(std::vector<socket_ptr> listed) {
@@ -538,8 +535,7 @@ void instance_sockets::handle_no_page(const caf::error& why) {
       context,
       log_level::error,
       "what was stored of WebSockets can't be read; they are closed",
-      {{"actor", context.start.self.actor.str()},
-       {"reason", nuncio::describe(owner_->system(), why)}});
+      {{"reason", nuncio::describe(owner_->system(), why)}});
   end_restore();
 }
 

@@ -290,7 +290,7 @@ void instance_streams::report(const failure& why) const {
       context,
       log_level::error,
       "a response is not what its handler said; it was cut",
-      {{"actor", context.start.self.actor.str()}, {"reason", why.message}});
+      {{"reason", why.message}});
 }
 
 http_exchange instance_streams::take(const stream_ptr& x) {

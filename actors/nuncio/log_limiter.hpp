@@ -7,6 +7,7 @@
 #include <map>
 #include <nuncio/clock.hpp>
 #include <nuncio/log.hpp>
+#include <span>
 #include <string>
 
 namespace nuncio {
@@ -23,6 +24,11 @@ public:
       log_level level,
       std::string_view kind,
       std::initializer_list<log_field> fields = {}) {
+    log(now, level, kind, std::span{fields.begin(), fields.size()});
+  }
+
+  void log(
+      time_point now, log_level level, std::string_view kind, std::span<const log_field> fields) {
     auto& seen = seen_[kind];
     if (now - seen.since >= std::chrono::seconds{1}) {
       if (seen.left_out != 0)
@@ -31,7 +37,7 @@ public:
     }
     if (seen.lines < lines_per_second_max) {
       ++seen.lines;
-      log_to(sink_, level, kind, fields);
+      if (sink_) sink_(level, kind, fields);
     } else {
       ++seen.left_out;
     }

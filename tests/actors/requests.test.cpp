@@ -183,6 +183,30 @@ TEST_CASE_FIXTURE(fixture, "a HEAD is answered without a body, by its handler an
   CHECK(host.lines().at(2) == "3 #0 500 ");
 }
 
+TEST_CASE("a crash is two lines of log, each with its actor and the id of its error") {
+  sim_host host;
+  host.serve("thrower", [](engine_actor*) -> caf::behavior {
+    return {[](const http_request&) -> http_response { throw std::runtime_error{"boom"}; }};
+  });
+  host.boot();
+  const auto who = instance_of("t", 3);
+  auto start = host.start_command(who, "thrower");
+  std::get<protocol::command_start_actor>(start.inner).config.key = text{"lobby"};
+  host.command(std::move(start));
+  host.accept(who);
+  host.request(who, 1);
+  std::vector<std::string> said;
+  for (const auto& [level, line] : host.log)
+    if (level == log_level::error) said.push_back(line);
+  REQUIRE(said.size() == 2);
+  const auto at = said[0].find("error_id=");
+  REQUIRE(at != std::string::npos);
+  const auto id = said[0].substr(at + 9, 16);
+  const std::string of = " name=thrower key=lobby actor=t generation=3 error_id=" + id + " reason=";
+  CHECK(said[0] == "an error whose text others don't see" + of + "boom");
+  CHECK(said[1] == "an actor failed" + of + "an internal error occurred (error_id " + id + ")");
+}
+
 TEST_CASE_FIXTURE(fixture, "a response larger than the engine takes") {
   host.request(a, 1, "GET", "/largest");
   host.request(a, 2, "GET", "/large");

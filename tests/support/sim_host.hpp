@@ -417,8 +417,10 @@ private:
     const auto id = line.substr(at + hidden.size(), 16);
     for (const auto& [level, said] : log)
       if (const auto from = said.find(reason);
-          said.find(" error_id=" + id) != said.npos && from != said.npos)
+          said.find(" error_id=" + id) != said.npos && from != said.npos) {
         line.replace(at, hidden.size() + 17, "hidden: " + said.substr(from + reason.size()));
+        return;  // the first that names it has its text
+      }
   }
 
   static bool is_storage(const protocol::to_rivet& x) {
