@@ -157,8 +157,16 @@ void engine_actor::initialize() {
 
 void engine_actor::begin() {
   event_based_actor::initialize();
+  if (hosted() && !alive() && !getf(is_shutting_down_flag)) stand_in();
   if (hosted() && context_->start.self.generation > 1) recall_alarm();
   say_started();
+}
+
+// CAF would end it at once, which means sleep, and the engine wake it for each request, again and again.
+void engine_actor::stand_in() {
+  internal::log_limited(
+      *context_, log_level::error, "an actor has no behavior; what it is asked is answered 404");
+  become([](const internal::launch&) {});  // which consume() keeps
 }
 
 void engine_actor::begin_with(caf::behavior answers) {

@@ -202,6 +202,7 @@ private:
 
   caf::invoke_message_result give(caf::mailbox_element& x);
   caf::invoke_message_result give_borrowed(caf::mailbox_element& x);
+  void stand_in();
   void say_started();
   void finish_if_answered();
   void respond(std::uint64_t ticket, http_response response);

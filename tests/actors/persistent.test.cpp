@@ -290,6 +290,15 @@ TEST_CASE_FIXTURE(
   CHECK(seen == std::vector<std::string>{"restored, state 1", "asked, 1 open, state 1"});
 }
 
+TEST_CASE_FIXTURE(fixture, "with an empty behavior it answers 404 once its state is loaded") {
+  host.serve("empty", [](persistent_actor<count>*) -> caf::behavior { return {}; });
+  host.end();
+  host.boot();
+  const auto a = start("empty");
+  CHECK(ask(a, "/") == "404 this actor has no handler for HTTP requests\n");
+  CHECK(host.log_text().find("an actor has no behavior") != std::string::npos);
+}
+
 TEST_CASE_FIXTURE(
     fixture, "is new: storage says so, and until something changes nothing is written") {
   const auto a = start();

@@ -1,6 +1,10 @@
 // HTTP through the tunnel: which answer each request gets, once, and what bounds hold.
 #include <doctest/doctest.h>
 
+#include <nuncio/kv.hpp>
+#include <optional>
+#include <stdexcept>
+
 #include "actors/sample_actors.hpp"
 
 namespace requests_test {
@@ -181,6 +185,56 @@ TEST_CASE_FIXTURE(fixture, "a HEAD is answered without a body, by its handler an
   host.request(instance_of("gone"), 2, "HEAD", "/");
   host.request(a, 3, "HEAD", "/throw");
   CHECK(host.lines().at(2) == "3 #0 500 ");
+}
+
+namespace {
+
+struct without_behavior : engine_actor {
+  using engine_actor::engine_actor;
+};
+
+}  // namespace
+
+TEST_CASE("an actor with an empty behavior answers 404, lives on, and is logged once") {
+  sim_host host;
+  SUBCASE("returned") {
+    host.serve("empty", [](engine_actor*) -> caf::behavior { return {}; });
+  }
+  SUBCASE("never set") {
+    host.serve("empty", [](engine_actor*) {});
+  }
+  SUBCASE("of a class that makes none") { host.serve<without_behavior>("empty"); }
+  host.boot();
+  const auto e = instance_of("e");
+  host.start_accepted(e, "empty");
+  host.clear();
+  host.request(e, 1);
+  host.request(e, 2);
+  const std::string none = " #0 404 this actor has no handler for HTTP requests\n";
+  CHECK(host.lines() == strings{"1" + none, "2" + none});
+  host.stop(e);
+  CHECK(host.lines().back() == "event e/1:501 stopped ok");
+  CHECK(host.stats().actors_failed == 0);
+  CHECK(
+      host.log_text() ==
+      "an actor has no behavior; what it is asked is answered 404 name=empty actor=e "
+      "generation=1\n");
+}
+
+TEST_CASE(
+    "an actor without a behavior lives as long as it waits for an answer, or until it quits") {
+  sim_host host;
+  host.serve("quits", [](engine_actor* self) { self->quit(); });
+  host.serve("waits", [](engine_actor* self) {
+    self->kv().get("x").then(
+        [self](const std::optional<bytes>&) { self->quit(); },
+        [self](const caf::error&) { self->quit(); });
+  });
+  host.boot();
+  host.start_accepted(instance_of("q"), "quits");
+  host.start_accepted(instance_of("w"), "waits");
+  CHECK(host.stats().instances == 2);
+  CHECK(host.log_text().find("no behavior") == std::string::npos);
 }
 
 TEST_CASE("a crash is two lines of log, each with its actor and the id of its error") {
