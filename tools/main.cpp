@@ -1,8 +1,24 @@
 // The `nuncio` command line.
 #include <cstdio>
 #include <exception>
+#include <string>
 
 #include "commands.hpp"
+
+namespace {
+
+// What stands where a sub-command belongs, if it is none. The parser says only that one is required.
+std::string unknown_command(const CLI::App& app) {
+  const auto rest = app.get_subcommands().empty() ? app.remaining() : std::vector<std::string>{};
+  if (rest.empty()) return {};
+  std::string out = "nuncio: '" + rest.front() + "' is no command; there are";
+  const auto all = app.get_subcommands([](const CLI::App*) { return true; });
+  for (std::size_t i = 0; i < all.size(); ++i)
+    out += (i == 0 ? " " : i + 1 == all.size() ? " and " : ", ") + all[i]->get_name();
+  return out;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   try {
@@ -17,7 +33,10 @@ int main(int argc, char** argv) {
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
-      return app.exit(e) == 0 ? 0 : 2;
+      const auto unknown = e.get_exit_code() == 0 ? std::string{} : unknown_command(app);
+      if (unknown.empty()) return app.exit(e) == 0 ? 0 : 2;
+      std::fprintf(stderr, "%s\n", unknown.c_str());
+      return 2;
     }
     return status;
   } catch (const std::exception& e) {

@@ -304,6 +304,32 @@ TEST_CASE("nuncio engine: what it can't do it says, with an exit status") {
   CHECK(second.log().find(std::to_string(first.port)) != std::string::npos);
 }
 
+TEST_CASE("a command that there is not is named, with those that there are") {
+  const auto said = [](std::vector<std::string> command) {
+    command.insert(command.begin(), NUNCIO_PROGRAM);
+    e2e::process program{command};
+    CHECK(program.await_exit(20s) == 2);
+    return program.log();
+  };
+  const std::string all = "' is no command; there are serve, engine, codec and demo\n";
+  CHECK(said({"foo"}) == "nuncio: 'foo" + all);
+  CHECK(said({"--foo", "bar"}) == "nuncio: '--foo" + all);
+  CHECK(said({}).find("A subcommand is required") != std::string::npos);
+  CHECK(said({"codec", "foo"}).find("foo") != std::string::npos);
+}
+
+TEST_CASE("nuncio serve: what is wrong with the connection is named by its flag") {
+  // Nobody listens at port 1.
+  e2e::process serve{
+      {NUNCIO_PROGRAM, "serve", "--endpoint", "http://127.0.0.1:1", "--drain-timeout", "0"}};
+  for (int tries = 0; tries < 500 && serve.log().find("trying again") == std::string::npos; ++tries)
+    std::this_thread::sleep_for(20ms);
+  CHECK(serve.log().find("--endpoint") != std::string::npos);
+  CHECK(serve.log().find("`endpoint`") == std::string::npos);
+  serve.signal(SIGTERM);
+  CHECK(serve.await_exit(20s) == 0);
+}
+
 TEST_CASE("every number on the command line is checked, and what is none is named") {
   struct flag {
     std::vector<std::string> command;

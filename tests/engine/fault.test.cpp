@@ -61,6 +61,30 @@ TEST_CASE("every documented fault is read and written back") {
   }
 }
 
+TEST_CASE("a fault that can't be read is told what is wrong and what is allowed there") {
+  const auto why = [](std::string_view text) {
+    const auto f = parse_fault(text);
+    REQUIRE(!f);
+    CHECK(f.error().code == errc::invalid_argument);
+    return f.error().message;
+  };
+  const auto* kinds =
+      "must be drop, reset, mute, stall, delay, duplicate, reorder, lose-acks or garbage";
+  CHECK(why("fire") == std::string{"kind 'fire': "} + kinds);
+  CHECK(why("") == std::string{"kind '': "} + kinds);
+  CHECK(why("drop:on=foo") == "on 'foo': must be command, stop, ack or events");
+  CHECK(why("drop:on") == "on '': must be command, stop, ack or events");
+  CHECK(
+      why("drop:onn=ack") ==
+      "option 'onn': must be on, every, ms, read, write, fraction, count or envoy");
+  CHECK(why("drop:envoy=") == "envoy '': must be an envoy key");
+  CHECK(why("mute:read=1") == "read '1': takes no value");
+  CHECK(why("stall") == "stall needs ms=N, with N above 0");
+  CHECK(
+      why("mute:on=ack") ==
+      "mute: on= and every= belong to drop and reset, every= also to garbage");
+}
+
 TEST_CASE("5.6: every number of a fault has a range") {
   struct option {
     std::string_view before, name, low, high;

@@ -31,8 +31,27 @@ constexpr std::array triggers{
     std::pair{fault_trigger::ack, "ack"sv},
     std::pair{fault_trigger::events, "events"sv}};
 
-failure bad(std::string_view whole, std::string_view why) {
-  return {errc::invalid_argument, fmt::format("fault \"{}\": {}", whole, why)};
+constexpr std::array option_names{
+    "on"sv, "every"sv, "ms"sv, "read"sv, "write"sv, "fraction"sv, "count"sv, "envoy"sv};
+
+failure bad(std::string why) { return {errc::invalid_argument, std::move(why)}; }
+
+std::string_view name_of(std::string_view x) { return x; }
+
+template <class T>
+std::string_view name_of(const std::pair<T, std::string_view>& x) {
+  return x.second;
+}
+
+// "NAME 'VALUE': must be A, B or C".
+template <class Allowed>
+std::string must_be_one_of(std::string_view name, std::string_view value, const Allowed& allowed) {
+  auto out = fmt::format("{} '{}': must be ", name, value);
+  for (std::size_t i = 0; i < allowed.size(); ++i) {
+    if (i != 0) out += i + 1 == allowed.size() ? " or " : ", ";
+    out += name_of(allowed[i]);
+  }
+  return out;
 }
 
 // Everything that counts; and times, in milliseconds.
@@ -56,7 +75,6 @@ std::string read_number(
 
 // @returns what is wrong with it
 std::string set_option(fault& f, std::string_view name, std::string_view value) {
-  const auto unreadable = [&] { return fmt::format("can't read \"{}={}\"", name, value); };
   if (name == "count") return read_number(name, value, f.count, std::int64_t{0}, count_max);
   if (name == "ms") return read_number(name, value, f.ms, std::int64_t{0}, ms_max);
   if (name == "every") {
@@ -66,7 +84,7 @@ std::string set_option(fault& f, std::string_view name, std::string_view value) 
   if (name == "fraction") return read_number(name, value, f.fraction, 0, 1);
   if (name == "envoy") {
     f.envoy = value;
-    return value.empty() ? unreadable() : std::string{};
+    return value.empty() ? "envoy '': must be an envoy key" : std::string{};
   }
   if (name == "on") {
     for (const auto& [trigger, text] : triggers)
@@ -74,13 +92,13 @@ std::string set_option(fault& f, std::string_view name, std::string_view value) 
         f.trigger = trigger;
         return {};
       }
-    return unreadable();
+    return must_be_one_of(name, value, triggers);
   }
   if (name == "read" || name == "write") {
     (name == "read" ? f.write : f.read) = false;
-    return value.empty() ? std::string{} : unreadable();
+    return value.empty() ? std::string{} : fmt::format("{} '{}': takes no value", name, value);
   }
-  return fmt::format("no option is named \"{}\"", name);
+  return must_be_one_of("option", name, option_names);
 }
 
 }  // namespace
@@ -95,12 +113,7 @@ outcome<fault> parse_fault(std::string_view x) {
       f.kind = k;
       known = true;
     }
-  if (!known) {
-    return bad(
-        x,
-        "unknown kind; one of drop, reset, mute, stall, delay, duplicate, reorder, lose-acks, "
-        "garbage");
-  }
+  if (!known) return bad(must_be_one_of("kind", kind, kinds));
   auto rest = colon == std::string_view::npos ? ""sv : x.substr(colon + 1);
   while (!rest.empty()) {
     const auto comma = rest.find(',');
@@ -108,15 +121,16 @@ outcome<fault> parse_fault(std::string_view x) {
     const auto equals = part.find('=');
     const auto value = equals == std::string_view::npos ? ""sv : part.substr(equals + 1);
     if (const auto wrong = set_option(f, part.substr(0, equals), value); !wrong.empty())
-      return bad(x, wrong);
+      return bad(wrong);
     rest = comma == std::string_view::npos ? ""sv : rest.substr(comma + 1);
   }
   const bool needs_ms = f.kind == fault_kind::delay || f.kind == fault_kind::stall;
-  if (needs_ms && f.ms <= 0) return bad(x, "needs ms=N");
+  if (needs_ms && f.ms <= 0) return bad(fmt::format("{} needs ms=N, with N above 0", kind));
   const bool cuts = f.kind == fault_kind::drop || f.kind == fault_kind::reset;
   if (!cuts && f.trigger != fault_trigger::now &&
       !(f.kind == fault_kind::garbage && f.trigger == fault_trigger::every)) {
-    return bad(x, "on= and every= belong to drop and reset (every= also to garbage)");
+    return bad(
+        fmt::format("{}: on= and every= belong to drop and reset, every= also to garbage", kind));
   }
   // What waits for one thing happens once unless told otherwise; what happens now can't happen
   // later.

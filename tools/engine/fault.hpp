@@ -67,7 +67,7 @@ struct fault {
   bool operator==(const fault&) const = default;
 };
 
-/// @returns the fault, or errc::invalid_argument naming what is wrong
+/// @returns the fault, or errc::invalid_argument naming what is wrong and what is allowed there
 outcome<fault> parse_fault(std::string_view x);
 
 /// The text that `parse_fault` reads back as `x`.
