@@ -24,16 +24,14 @@ bundle::bundle(caf::actor_system& system, bundle_options options)
   const auto on_done = to.on_done;
   to.link = link_;
   to.counts = counts_;
-  // Detached: handlers that block all threads of the pool hold up no ack and no event.
+  // Detached: handlers that block all threads of the pool hold up no message of the engine, no ack and no event.
   ack_ = system.spawn<ack, caf::hidden + caf::detached>(link_, counts_);
   outbox_ = system.spawn<outbox, caf::hidden + caf::detached>(link_, counts_);
   options.storage.link = link_;
   options.storage.counts = counts_;
   storage_ = system.spawn<storage, caf::hidden + caf::detached>(std::move(options.storage));
   to.storage = storage_;
-  ingress_ = options.ingress_detached
-                 ? system.spawn<ingress, caf::hidden + caf::detached>(std::move(to), ack_, outbox_)
-                 : system.spawn<ingress, caf::hidden>(std::move(to), ack_, outbox_);
+  ingress_ = system.spawn<ingress, caf::hidden + caf::detached>(std::move(to), ack_, outbox_);
   for (const auto* x : {&ingress_, &ack_, &outbox_, &storage_}) watch(*x, on_final, on_done);
 }
 

@@ -18,7 +18,6 @@ struct bundle_options {
   link_options link;
   ingress_options ingress;  ///< without `link` and `counts`, which are the bundle's own
   storage_options storage;  ///< likewise
-  bool ingress_detached = true;
   /// On the link's thread: the engine refused what the link was dialled with. Answered by renew().
   std::function<void()> on_ask;
 };

@@ -255,7 +255,6 @@ struct host::impl : std::enable_shared_from_this<impl> {
       of.ingress = for_ingress;
       of.storage.namespace_name = options.namespace_name;
       of.storage.limits = options.storage;
-      of.ingress_detached = options.ingress_detached;
       of.link.target.envoy_key = key;
       if (of.link.policy.seed == 0) of.link.policy.seed = std::random_device{}();
       of.on_ask = [self = weak_from_this(), i = made.size()] {

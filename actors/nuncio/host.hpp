@@ -69,8 +69,6 @@ struct host_options {
   /// Where a request finds no room, that of an actor's or of the host's requests is ended with 408 of whose body nothing has
   /// come for longest, if for so long; not one that its handler or the link holds up. Before it, who was open through a cut.
   std::chrono::milliseconds upload_patience{std::chrono::seconds{10}};
-  bool ingress_detached =
-      true;  ///< a thread of its own, so that no actor can hold the engine's messages up
   /// What clients may have said on WebSockets before their actors hear it.
   waiting_limits waiting{};
   storage_limits storage{};

@@ -69,18 +69,6 @@ outcome<void> check_id(std::string_view id) {
   return failure{errc::invalid_argument, "that is no actor's id"};
 }
 
-std::string_view name_of(crash_policy x) {
-  switch (x) {
-    case crash_policy::sleep:
-      return "sleep";
-    case crash_policy::restart:
-      return "restart";
-    case crash_policy::destroy:
-      return "destroy";
-  }
-  return "sleep";
-}
-
 template <class T>
 outcome<http_call> make_call(
     const T& what,
@@ -95,7 +83,7 @@ outcome<http_call> make_call(
       {"name", what.name},
       {"key", nullptr},
       {"runner_name_selector", what.pool.empty() ? std::string{pool} : what.pool},
-      {"crash_policy", name_of(what.on_crash)}};
+      {"crash_policy", "sleep"}};  // it must be there, and has no effect (docs/protocol.md F.2)
   if (key != nullptr) body["key"] = to_text(*key);
   if (!what.input.empty()) body["input"] = base64(what.input);
   // The name of a pool need not be UTF-8; the engine takes nothing else.

@@ -56,9 +56,6 @@ struct actor_page {
   std::string cursor{};  ///< for the next page; empty: this was the last
 };
 
-/// What becomes of an actor whose instance fails.
-enum class crash_policy : std::uint8_t { sleep, restart, destroy };
-
 // -- the questions ----------------------------------------------------------------------
 
 /// Fails with actor.duplicate_key if there is one of that name and key. Without a key there may be
@@ -68,7 +65,6 @@ struct create_actor {
   std::optional<actor_key> key{};
   std::string input{};  ///< raw bytes that every instance is started with
   std::string pool{};   ///< empty: the client's
-  crash_policy on_crash = crash_policy::sleep;
 };
 
 /// The one of that name and key, which is made if there is none.
@@ -77,7 +73,6 @@ struct get_or_create_actor {
   actor_key key;
   std::string input{};  ///< if it is made
   std::string pool{};   ///< if it is made; empty: the client's
-  crash_policy on_crash = crash_policy::sleep;
 };
 
 /// The one of that name and key; not_found if there is none.

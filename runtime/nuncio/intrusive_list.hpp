@@ -58,9 +58,6 @@ public:
 
   void push_back(T& x) { insert(head_, x); }
 
-  /// In front of `at`; at the end when `at` is null.
-  void insert_before(T* at, T& x) { insert(at ? static_cast<hook&>(*at) : head_, x); }
-
   /// Moves everything of `other` to the end of this list, in constant time.
   void take_all(intrusive_list& other) {
     if (other.empty()) return;

@@ -37,26 +37,13 @@ constexpr unsigned fds_max = 16;
 // libwebsockets keeps them encoded in 128 bytes, and drops longer ones in silence.
 constexpr std::size_t proxy_credentials_max = 90;
 
-struct log_target {
-  std::mutex mutex;
-  std::function<void(bool, std::string_view)> hook;
-};
-
-log_target& process_log() {
-  static log_target instance;  // libwebsockets has one log for the whole process
-  return instance;
-}
-
 // The cause of a failed TLS handshake stands only in a log line of the same thread.
 thread_local std::string last_log_line;
 
-void on_log(int level, const char* line) {
+void on_log(int, const char* line) {
   std::string_view text{line};
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
   last_log_line.assign(text);
-  auto& log = process_log();
-  const std::lock_guard guard{log.mutex};
-  if (log.hook) log.hook(level == LLL_ERR, text);
 }
 
 std::string joined(const std::vector<std::string>& xs) {
@@ -721,8 +708,8 @@ outcome<void> websocket::start() {
   const auto& trust = x.options.trust;
   if (auto good = check(trust); !good) return good;
   {
-    auto& log = process_log();
-    const std::lock_guard guard{log.mutex};
+    static std::mutex one_at_a_time;  // libwebsockets has one log for the whole process
+    const std::lock_guard guard{one_at_a_time};
     lws_set_log_level(LLL_ERR | LLL_WARN, &on_log);
   }
   lws_context_creation_info info{};
@@ -829,12 +816,6 @@ std::uint64_t websocket::bytes_received() const { return impl_->bytes_received; 
 bool websocket::is_open() const {
   const auto& c = impl_->current;
   return c && c->opened && !c->ending && !c->closing;
-}
-
-void websocket::set_log(std::function<void(bool is_error, std::string_view line)> log) {
-  auto& target = process_log();
-  const std::lock_guard guard{target.mutex};
-  target.hook = std::move(log);
 }
 
 }  // namespace nuncio

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -211,11 +210,6 @@ public:
 
   /// Whether on_open was called and on_gone not yet, and no close is under way.
   [[nodiscard]] bool is_open() const;
-
-  // --------------------------------------------------------------------------------------------------------------------
-
-  /// Where libwebsockets' own errors and warnings go, for the whole process, on any service thread. Empty: dropped.
-  static void set_log(std::function<void(bool is_error, std::string_view line)> log);
 
 private:
   struct impl;

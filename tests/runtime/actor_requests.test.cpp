@@ -44,13 +44,9 @@ engine_failure failure_in(const engine_answer<T>& x) {
 
 }  // namespace
 
-TEST_CASE("creating: name, key, pool, input and policy go as JSON, the token as a header") {
+TEST_CASE("creating: name, key, pool and input go as JSON, the token as a header") {
   const auto c = must(to_call(
-      create_actor{
-          .name = "room",
-          .key = actor_key{"eu", "a/b"},
-          .input = {"\x01\xFFz", 3},
-          .on_crash = crash_policy::destroy},
+      create_actor{.name = "room", .key = actor_key{"eu", "a/b"}, .input = {"\x01\xFFz", 3}},
       at,
       "game"));
   CHECK(c.method == "POST");
@@ -61,7 +57,7 @@ TEST_CASE("creating: name, key, pool, input and policy go as JSON, the token as 
                                  {"name", "room"},
                                  {"key", R"(eu/a\/b)"},
                                  {"runner_name_selector", "game"},
-                                 {"crash_policy", "destroy"},
+                                 {"crash_policy", "sleep"},
                                  {"input", "Af96"}});
   const auto plain =
       json::parse(must(to_call(create_actor{.name = "x", .pool = "other"}, at, "game")).body);

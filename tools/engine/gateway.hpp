@@ -59,9 +59,6 @@ public:
   /// The sockets that a Start of this actor finds waiting for it.
   [[nodiscard]] std::vector<protocol::hibernating_request> hibernating(const actor_id& id) const;
 
-  /// For requests that come from now on.
-  void set_streaming(bool on) { streaming_ = on; }
-
   [[nodiscard]] bool streaming() const { return streaming_; }
 
   [[nodiscard]] const gateway_counters& counters() const { return counters_; }
