@@ -479,6 +479,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
       const std::lock_guard guard{mutex};
       if (++ready != bundles.size()) return;
     }
+    changed.notify_all();
     if (options.on_ready) options.on_ready();
   }
 
@@ -605,6 +606,21 @@ std::optional<failure> host::wait_ended(std::chrono::milliseconds limit) const {
   std::unique_lock guard{impl_->mutex};
   impl_->changed.wait_for(guard, waitable(limit), [&] { return impl_->final.has_value(); });
   return impl_->final;
+}
+
+outcome<void> host::wait_ready(std::chrono::milliseconds limit) const {
+  const auto& x = *impl_;
+  const auto is_ready = [&] { return !x.bundles.empty() && x.ready == x.bundles.size(); };
+  std::unique_lock guard{x.mutex};
+  x.changed.wait_for(guard, waitable(limit), [&] {
+    return is_ready() || x.final || x.now_in == impl::phase::stopped;
+  });
+  if (x.final) return *x.final;
+  if (x.now_in == impl::phase::stopped) return failure{errc::cancelled, "the host was stopped"};
+  if (is_ready()) return {};
+  return failure{
+      errc::timed_out,
+      fmt::format("the host was not ready within {} ms; its log says why", limit.count())};
 }
 
 int host::run_until_signal() {

@@ -3,6 +3,7 @@
 //   nuncio::host host{sys, {.endpoint = "http://127.0.0.1:6420", .pool = "game"}};
 //   host.serve("counter", counter);
 //   if (auto started = host.start(); !started) …
+//   if (auto ready = host.wait_ready(10s); !ready) …
 //   host.stop();
 //
 // A host owns one link to the engine under one envoy key, or several of them (`links`); a process
@@ -132,6 +133,10 @@ public:
   /// @returns errc::invalid_argument naming the option, what serve() could not take first, or that nothing
   /// is served; refused when called twice or after stop()
   outcome<void> start();
+
+  /// Waits until each link has once been ready, as `on_ready` says it, for `limit` at most. Not from a hosted actor.
+  /// @returns timed_out; why the host ended, if it did; cancelled once it was stopped
+  outcome<void> wait_ready(std::chrono::milliseconds limit) const;
 
   /// Drains and ends: actors sleep or move, within drain_timeout; then closes the link. Waits until
   /// that is done; from one of its own engine actors it only begins. Idempotent, at any time.

@@ -344,6 +344,42 @@ TEST_CASE_FIXTURE(fixture, "5.3: no token becomes a second header, wherever it c
   refused(spawn_client(sys, {.token_from = source}).error());
 }
 
+TEST_CASE_FIXTURE(fixture, "whoever waits for a host hears that it is ready, or why it is not") {
+  SUBCASE("ready") {
+    scripted_engine engine{8, {answer::greet}};
+    serving_host h{sys, options(engine)};
+    REQUIRE(h.start());
+    CHECK(h.wait_ready(20s));
+    CHECK(h.wait_ready(0ms));
+  }
+  SUBCASE("connected, and not ready in time") {
+    scripted_engine engine{8, {answer::hold}};
+    serving_host h{sys, options(engine)};
+    REQUIRE(h.start());
+    engine.await_dials(1);
+    const auto ready = h.wait_ready(10ms);
+    REQUIRE(!ready);
+    CHECK(ready.error().code == errc::timed_out);
+  }
+  SUBCASE("refused") {
+    scripted_engine engine{8, {answer::refuse_parameters}};
+    serving_host h{sys, options(engine)};
+    REQUIRE(h.start());
+    const auto ready = h.wait_ready(20s);
+    REQUIRE(!ready);
+    CHECK(ready.error() == *h.ended());
+  }
+  SUBCASE("stopped") {
+    scripted_engine engine{8, {answer::hold}};
+    serving_host h{sys, options(engine)};
+    REQUIRE(h.start());
+    h.stop();
+    const auto ready = h.wait_ready(20s);
+    REQUIRE(!ready);
+    CHECK(ready.error().code == errc::cancelled);
+  }
+}
+
 TEST_CASE_FIXTURE(
     fixture, "an exception in a part of the runtime ends its host, and the engine sees it go") {
   std::promise<void> gone;
