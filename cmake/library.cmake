@@ -8,9 +8,11 @@ function(nuncio_library room)
     ${name}
     PROPERTIES EXPORT_NAME ${room}
                CXX_EXTENSIONS OFF
-               POSITION_INDEPENDENT_CODE ON # also of a static one: it may become part of a user's shared library
                VERSION ${PROJECT_VERSION}
                SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}) # as package.cmake says of versions
+  if(NOT NUNCIO_FUZZ) # a static one may become part of a user's shared library; for a fuzzer clang's code would be slower
+    set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  endif()
   set_property(TARGET ${name} APPEND PROPERTY INSTALL_RPATH $ORIGIN) # shared ones lie side by side
   target_include_directories(${name} PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}>)
   target_compile_features(${name} PUBLIC cxx_std_20)
