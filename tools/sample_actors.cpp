@@ -7,8 +7,6 @@
 #include <caf/all.hpp>
 #include <random>
 
-#include "probe_actor.hpp"
-
 namespace nuncio {
 namespace {
 
@@ -114,7 +112,6 @@ void serve_samples(host& to, const std::shared_ptr<start_census>& census) {
   to.serve("counter", counter, census);
   to.serve("echo", echo, census);
   to.serve("bench", bench, census);
-  serve_probe(to, census);
 }
 
 }  // namespace nuncio

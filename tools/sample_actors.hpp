@@ -34,7 +34,7 @@ private:
   std::uint64_t repeated_ = 0;
 };
 
-/// Serves `counter`, `echo`, `bench` and `probe` on `to`.
+/// Serves `counter`, `echo` and `bench` on `to`.
 void serve_samples(host& to, const std::shared_ptr<start_census>& census);
 
 }  // namespace nuncio

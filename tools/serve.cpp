@@ -10,6 +10,7 @@
 #include "console_log.hpp"
 #include "flag_names.hpp"
 #include "number_in.hpp"
+#include "probe_actor.hpp"
 #include "sample_actors.hpp"
 
 namespace nuncio {
@@ -50,7 +51,9 @@ int serve(serve_flags& flags) {
   };
   host the_host{system, options};
   started = &the_host;
-  serve_samples(the_host, std::make_shared<start_census>());
+  const auto census = std::make_shared<start_census>();
+  serve_samples(the_host, census);
+  serve_probe(the_host, census);
   return the_host.run_until_signal();
 }
 
