@@ -307,7 +307,9 @@ int run_signalled_host(const std::string& endpoint, const std::string& pool) {
     }
     return std::string{};
   };
-  return host{system, std::move(options)}.run_until_signal();
+  host signalled{system, std::move(options)};
+  signalled.serve("thrower", thrower);
+  return signalled.run_until_signal();
 }
 
 bool test_host::await_ready(std::chrono::milliseconds limit) const {
