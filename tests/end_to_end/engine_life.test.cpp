@@ -288,8 +288,10 @@ TEST_CASE(
     auto clients = ask(waiting);
     auto sockets = echo();
     REQUIRE(await([&] { return x.host->stats().ingress.requests_open == n; }));
-    before.merge(gateways.take());
     engine.kill();
+    // Until then clients that read go on to be heard of.
+    REQUIRE(await([&] { return x.proxy->last().ended; }));
+    before.merge(gateways.take());
     clients.clear();
     sockets.clear();
     engine.restart();
