@@ -57,13 +57,15 @@ TEST_CASE("I1 fresh only: same index, lower index and older generation are not f
   CHECK(admit_start(x, at("a", 2, 1), start) == verdict::fresh);
   CHECK(admit_start(x, at("a", 2, 1), start) == verdict::duplicate);
   CHECK(admit_stop(x, at("a", 2, 5), start) == verdict::fresh);
+  CHECK(admit_stop(x, at("a", 2, 5), start) == verdict::duplicate);
   CHECK(admit_stop(x, at("a", 2, 4), start) == verdict::duplicate);
   CHECK(admit_stop(x, at("a", 1, 9), start) == verdict::superseded);
   CHECK(admit_start(x, at("b", 1, 1), start) == verdict::fresh);
   CHECK(admit_start(x, at("a", 3, 1), start) == verdict::fresh);
   CHECK(admit_stop(x, at("a", 2, 6), start) == verdict::superseded);
   CHECK(x.stats().gaps == 1);
-  CHECK(x.stats().duplicates == 2);
+  CHECK(x.stats().duplicates == 3);
+  CHECK(x.stats().further_starts == 0);
   CHECK(x.stats().superseded == 2);
   CHECK(x.newest_generation(actor_id{"a"}) == 3U);
   CHECK(x.last_index({actor_id{"a"}, 3}) == 1);
