@@ -3,6 +3,7 @@
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
+#include <caf/atom.hpp>
 #include <nuncio/engine_error.hpp>
 #include <nuncio/host.hpp>
 #include <nuncio/http_error.hpp>
@@ -16,7 +17,10 @@ using namespace nuncio;
 namespace {
 
 struct config : caf::actor_system_config {
-  config() { recommended(*this); }
+  config() {
+    recommended(*this);
+    set("scheduler.policy", caf::atom("testing"));  // no threads
+  }
 };
 
 struct sample {
