@@ -18,5 +18,5 @@ function(nuncio_library room)
   target_compile_features(${name} PUBLIC cxx_std_20)
   # Nobody replaces one of our functions at load time. g++ would heed that some may and inline less; clang never does.
   target_compile_options(${name} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fno-semantic-interposition>)
-  target_link_libraries(${name} PRIVATE $<BUILD_INTERFACE:nuncio_warnings>)
+  target_link_libraries(${name} PUBLIC nuncio_headers PRIVATE $<BUILD_INTERFACE:nuncio_warnings>)
 endfunction()

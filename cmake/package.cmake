@@ -6,7 +6,7 @@ include(CMakePackageConfigHelpers)
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/nuncio)
 
 install(
-  TARGETS nuncio_protocol nuncio_runtime nuncio_actors nuncio_all
+  TARGETS nuncio_headers nuncio_protocol nuncio_runtime nuncio_actors nuncio_all
   EXPORT nuncioTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}

@@ -10,7 +10,7 @@
 #include <concepts>
 #include <nuncio/codec.hpp>
 #include <nuncio/json.hpp>
-#include <nuncio/wire.hpp>
+#include <nuncio/detail/wire.hpp>
 #include <string>
 #include <utility>
 

@@ -11,7 +11,7 @@
 #include <nuncio/actor_id.hpp>
 #include <nuncio/bytes.hpp>
 #include <nuncio/utf8.hpp>
-#include <nuncio/wire.hpp>
+#include <nuncio/detail/wire.hpp>
 #include <span>
 #include <string_view>
 #include <vector>

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <nuncio/bytes.hpp>
 #include <nuncio/ids.hpp>
-#include <nuncio/wire.hpp>
+#include <nuncio/detail/wire.hpp>
 #include <optional>
 #include <variant>
 #include <vector>

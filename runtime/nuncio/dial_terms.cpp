@@ -2,7 +2,7 @@
 #include "nuncio/dial_terms.hpp"
 
 #include <algorithm>
-#include <nuncio/wire.hpp>
+#include <nuncio/detail/wire.hpp>
 
 namespace nuncio {
 namespace {

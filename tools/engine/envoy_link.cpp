@@ -3,7 +3,7 @@
 
 #include <charconv>
 #include <limits>
-#include <nuncio/wire.hpp>
+#include <nuncio/detail/wire.hpp>
 
 #include "engine_core.hpp"
 #include "url.hpp"

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <functional>
 #include <nuncio/actor_id.hpp>
-#include <nuncio/wire.hpp>
+#include <nuncio/detail/wire.hpp>
 
 namespace nuncio {
 
