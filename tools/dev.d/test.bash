@@ -5,6 +5,7 @@ passed=0
 failed=0
 timings=()
 wanted=() # phases of this run
+ahead=''  # a descriptor that says which presets have been built ahead
 
 command_test() {
   local all=no
@@ -62,10 +63,13 @@ test_packages() {
 # -- phases ---------------------------------------------------------------------------------------
 
 phase_release() {
-  if [[ $1 == no ]]; then suite release '' -LE '^e2e-|-long$'; else suite release '' -LE '^e2e-'; fi
+  prepared release '' || return
+  build_ahead "$1"
+  if [[ $1 == no ]]; then counted release "$(test_jobs)" -LE '^e2e-|-long$'; else counted release "$(test_jobs)" -LE '^e2e-'; fi
 }
 
 phase_debug() {
+  await_ahead debug
   suite debug '' -LE '^e2e-' || return
   [[ $1 == no ]] || end_to_end debug "$1"
 }
@@ -73,21 +77,34 @@ phase_debug() {
 # The real engine belongs to the suite: when it cannot be had, that is a failure.
 phase_e2e() {
   prepared release '' || return
-  build_ahead "$1" >build/ahead.log 2>&1 &
-  local ahead=$!
+  build_ahead "$1"
   end_to_end release "$1"
-  wait "$ahead" || true # what failed there is built again, and booked, in its own phase
 }
 
-# What later phases need, while end-to-end cases mostly wait: only with time that nobody else wants.
+# What later phases need, while tests mostly wait: only with time that nobody else wants.
 build_ahead() {  # build_ahead ALL
+  [[ -z $ahead ]] || return 0
+  exec {ahead}< <(built_ahead "$1" 2>build/ahead.log)
+}
+
+built_ahead() {  # built_ahead ALL: says the name of each preset whose turn is over
   chrt --idle --pid 0 "$BASHPID" || return
-  local phase
+  local phase target
   for phase in "${wanted[@]}"; do
-    case $phase in
-      asan | tsan) if [[ $1 == no ]]; then prepared "$phase" sanitizer_suites; else prepared "$phase" ''; fi ;;
-      fuzz) prepared fuzz '' ;;
-    esac
+    [[ $phase =~ ^(debug|asan|tsan|fuzz)$ ]] || continue
+    target=''
+    if [[ $1/$phase =~ ^no/.san$ ]]; then target=sanitizer_suites; fi
+    prepared "$phase" "$target" || true
+    echo "$phase"
+  done
+}
+
+# What failed there is built again, and booked, in its own phase.
+await_ahead() {  # await_ahead PRESET
+  local over
+  [[ -n $ahead ]] || return 0
+  while read -r -u "$ahead" over; do
+    [[ $over != "$1" ]] || return 0
   done
 }
 
@@ -95,7 +112,10 @@ phase_asan() { sanitized asan "$1"; }
 
 phase_tsan() { sanitized tsan "$1"; }
 
-phase_fuzz() { suite fuzz ''; }
+phase_fuzz() {
+  await_ahead fuzz
+  suite fuzz ''
+}
 
 phase_lint() { judged lint command_lint; }
 
@@ -107,6 +127,7 @@ judged() {  # judged NAME COMMAND: counts as one test
 
 # Without --all only the suites worth their time: state machines, codec and actors.
 sanitized() {  # sanitized PRESET ALL
+  await_ahead "$1"
   if [[ $2 == no ]]; then
     suite "$1" sanitizer_suites -L '^(unit|actor)$'
   else
@@ -145,8 +166,11 @@ prepared() {  # prepared PRESET TARGET: configured and built; a TARGET that does
 suite() {  # suite PRESET TARGET CTEST-SELECTION...
   local preset=$1 target=$2
   shift 2
-  prepared "$preset" "$target" && counted "$preset" "$(jobs_now)" "$@"
+  prepared "$preset" "$target" && counted "$preset" "$(test_jobs)" "$@"
 }
+
+# About half of the time of all suites is spent waiting.
+test_jobs() { echo $((2 * $(jobs_now))); }
 
 # Adds up what ctest's report says. A test that did not run, for whatever reason, has failed.
 counted() {  # counted PRESET JOBS CTEST-SELECTION...
