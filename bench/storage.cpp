@@ -10,10 +10,10 @@
 #include <nuncio/host.hpp>
 #include <nuncio/sqlite.hpp>
 #include <nuncio/storage_error.hpp>
+#include <nuncio/testing/dev_engine.hpp>
 #include <optional>
 #include <vector>
 
-#include "engine/dev_engine.hpp"
 #include "engine_client.hpp"
 #include "rivet_engine.hpp"
 
@@ -167,7 +167,7 @@ struct config : caf::actor_system_config {
 }  // namespace
 
 int main() {
-  std::optional<dev_engine> dev;
+  std::optional<testing::dev_engine> dev;
   std::optional<rivet_engine> rivet;
   std::string endpoint;
   if (std::getenv("NUNCIO_RIVET_ENGINE") != nullptr) {
@@ -176,7 +176,7 @@ int main() {
       return fmt::print("{}\n", started.error().message), 1;
     endpoint = rivet->endpoint();
   } else {
-    dev.emplace(dev_engine_options{});
+    dev.emplace(testing::dev_engine_options{});
     if (const auto started = dev->start(); !started)
       return fmt::print("{}\n", started.error().message), 1;
     endpoint = dev->endpoint();

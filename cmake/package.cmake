@@ -1,4 +1,4 @@
-# Installs the three libraries with a config package, so that find_package(nuncio CONFIG) works elsewhere, and with the
+# Installs the libraries with a config package, so that find_package(nuncio CONFIG) works elsewhere, and with the
 # program and the licence. nuncio::nuncio is all of the libraries; nuncio::protocol, nuncio::runtime and nuncio::actors are
 # the rooms, and the components that may be asked for.
 include(GNUInstallDirs)
@@ -11,6 +11,14 @@ install(
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+if(TARGET nuncio_testing)
+  install(
+    TARGETS nuncio_testing
+    EXPORT nuncioTargets
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+endif()
 install(EXPORT nuncioTargets NAMESPACE nuncio:: DESTINATION ${package})
 
 configure_package_config_file(

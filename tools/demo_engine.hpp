@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <memory>
 #include <nuncio/outcome.hpp>
+#include <nuncio/testing/dev_engine.hpp>
 #include <optional>
 #include <string>
 
-#include "engine/dev_engine.hpp"
 #include "rivet_engine.hpp"
 
 namespace nuncio {
@@ -20,7 +20,7 @@ public:
   virtual void stop() = 0;
   [[nodiscard]] virtual std::uint16_t port() const = 0;
   /// What the engine itself counts; the real one does not tell.
-  [[nodiscard]] virtual std::optional<dev_engine_stats> stats() const = 0;
+  [[nodiscard]] virtual std::optional<testing::dev_engine_stats> stats() const = 0;
 };
 
 class embedded_demo_engine final : public demo_engine {
@@ -28,7 +28,7 @@ public:
   explicit embedded_demo_engine(std::uint64_t seed) : engine_(seeded(seed)) {}
 
   outcome<void> start() override {
-    if (auto port = engine_.start(); !port) return port.error();
+    if (auto started = engine_.start(); !started) return started.error();
     return {};
   }
 
@@ -36,16 +36,18 @@ public:
 
   [[nodiscard]] std::uint16_t port() const override { return engine_.port(); }
 
-  [[nodiscard]] std::optional<dev_engine_stats> stats() const override { return engine_.stats(); }
+  [[nodiscard]] std::optional<testing::dev_engine_stats> stats() const override {
+    return engine_.stats();
+  }
 
 private:
-  static dev_engine_options seeded(std::uint64_t seed) {
-    dev_engine_options out;
+  static testing::dev_engine_options seeded(std::uint64_t seed) {
+    testing::dev_engine_options out;
     out.seed = seed;
     return out;
   }
 
-  dev_engine engine_;
+  testing::dev_engine engine_;
 };
 
 class rivet_demo_engine final : public demo_engine {
@@ -56,7 +58,9 @@ public:
 
   [[nodiscard]] std::uint16_t port() const override { return engine_.port(); }
 
-  [[nodiscard]] std::optional<dev_engine_stats> stats() const override { return std::nullopt; }
+  [[nodiscard]] std::optional<testing::dev_engine_stats> stats() const override {
+    return std::nullopt;
+  }
 
 private:
   rivet_engine engine_;

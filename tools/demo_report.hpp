@@ -3,19 +3,19 @@
 
 #include <chrono>
 #include <nuncio/counters.hpp>
+#include <nuncio/testing/dev_engine.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "demo_workload.hpp"
-#include "engine/dev_engine.hpp"
 #include "proxy/wire_audit.hpp"
 
 namespace nuncio {
 
 struct demo_numbers {
-  proxy::audit_stats wire;                 ///< counted by the proxy
-  std::optional<dev_engine_stats> engine;  ///< counted by the engine, if it tells
+  proxy::audit_stats wire;                          ///< counted by the proxy
+  std::optional<testing::dev_engine_stats> engine;  ///< counted by the engine, if it tells
   host_stats host;
   workload_stats work;
   std::uint64_t factory_calls = 0;

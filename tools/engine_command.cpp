@@ -3,21 +3,22 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <nuncio/testing/dev_engine.hpp>
+
 #include "commands.hpp"
-#include "engine/dev_engine.hpp"
 #include "number_in.hpp"
 
 namespace nuncio {
 namespace {
 
 struct engine_flags {
-  dev_engine_options options;
+  testing::dev_engine_options options;
   std::vector<std::string> faults;
 };
 
 int run_engine(engine_flags& flags) {
   for (const auto& line : flags.faults) {
-    auto parsed = parse_fault(line);
+    auto parsed = testing::parse_fault(line);
     if (!parsed) {
       fmt::print(stderr, "nuncio engine: --fault {}: {}\n", line, parsed.error().message);
       return 2;
@@ -30,7 +31,7 @@ int run_engine(engine_flags& flags) {
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  dev_engine engine{flags.options};
+  testing::dev_engine engine{flags.options};
   if (auto started = engine.start(); !started) {
     fmt::print(stderr, "nuncio engine: {}\n", started.error().message);
     return started.error().code == errc::invalid_argument ? 2 : 1;

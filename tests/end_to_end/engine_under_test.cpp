@@ -8,10 +8,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <nuncio/testing/dev_engine.hpp>
 #include <optional>
 #include <string_view>
 
-#include "engine/dev_engine.hpp"
 #include "process.hpp"
 #include "rivet_engine.hpp"
 
@@ -89,7 +89,7 @@ struct engine_under_test::impl {
   }
 
   std::optional<engine_program> program;
-  std::optional<dev_engine> dev;
+  std::optional<testing::dev_engine> dev;
   std::optional<rivet_engine> rivet;
   std::string data;
 };
@@ -103,7 +103,7 @@ engine_under_test::engine_under_test(engine_setup setup) : impl_(std::make_uniqu
   if (kind_under_test() == engine_kind::dev && (setup.crowded || setup.apart)) {
     impl_->program.emplace(setup.streaming, impl_->data);
   } else if (kind_under_test() == engine_kind::dev) {
-    dev_engine_options options;
+    testing::dev_engine_options options;
     options.streaming = setup.streaming;
     options.data = impl_->data;
     impl_->dev.emplace(std::move(options));

@@ -6,7 +6,7 @@
 
 namespace body_room_test {
 
-using nuncio::engine::body_room;
+using nuncio::testing::engine::body_room;
 
 namespace {
 

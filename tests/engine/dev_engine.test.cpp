@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
-#include <engine/dev_engine.hpp>
 #include <filesystem>
 #include <future>
 #include <map>
+#include <nuncio/testing/dev_engine.hpp>
 #include <thread>
 
 #include "hand_envoy.hpp"
@@ -15,6 +15,7 @@ namespace dev_engine_test {
 
 using namespace nuncio;
 using namespace nuncio::test;
+using namespace nuncio::testing;
 using json = nlohmann::json;
 
 namespace {
@@ -43,9 +44,10 @@ struct running_engine {
   explicit running_engine(dev_engine_options o = with_pool()) : engine(std::move(o)) {}
 
   std::uint16_t started() {
-    const auto bound = engine.start();
-    REQUIRE(bound);
-    return *bound;
+    const auto endpoint = engine.start();
+    REQUIRE(endpoint);
+    CHECK(*endpoint == "http://127.0.0.1:" + std::to_string(engine.port()));
+    return engine.port();
   }
 
   dev_engine engine;

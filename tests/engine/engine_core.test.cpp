@@ -10,7 +10,8 @@
 namespace engine_core_test {
 
 using namespace nuncio;
-using namespace nuncio::engine;
+using namespace nuncio::testing;
+using namespace nuncio::testing::engine;
 using protocol::stop_actor_reason;
 using protocol::stop_code;
 

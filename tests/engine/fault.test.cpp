@@ -1,13 +1,14 @@
 // Faults as text and what they decide.
 #include <doctest/doctest.h>
 
-#include <engine/fault.hpp>
 #include <engine/fault_plan.hpp>
+#include <nuncio/testing/fault.hpp>
 
 namespace fault_test {
 
 using namespace nuncio;
-using namespace nuncio::engine;
+using namespace nuncio::testing;
+using namespace nuncio::testing::engine;
 
 namespace {
 

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <engine/dev_engine.hpp>
 #include <functional>
+#include <nuncio/testing/dev_engine.hpp>
 #include <thread>
 
 #include "hand_envoy.hpp"
@@ -13,6 +13,7 @@ namespace faults_test {
 
 using namespace nuncio;
 using namespace nuncio::test;
+using namespace nuncio::testing;
 using namespace std::chrono_literals;
 using json = nlohmann::json;
 using clock = std::chrono::steady_clock;
@@ -27,9 +28,8 @@ struct faulty_engine {
 
   faulty_engine(const std::string& fault, bool by_flag)
       : ordered(clock::now()), engine(options(fault, by_flag)) {
-    const auto started = engine.start();
-    REQUIRE(started);
-    port = *started;
+    REQUIRE(engine.start());
+    port = engine.port();
     if (!by_flag) order(fault);
     CHECK(active() == std::vector<std::string>{fault});
   }

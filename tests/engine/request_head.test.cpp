@@ -8,7 +8,8 @@
 
 namespace request_head_test {
 
-using namespace nuncio::engine;
+using namespace nuncio::testing;
+using namespace nuncio::testing::engine;
 
 namespace {
 
