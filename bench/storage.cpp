@@ -10,11 +10,11 @@
 #include <nuncio/host.hpp>
 #include <nuncio/sqlite.hpp>
 #include <nuncio/storage_error.hpp>
+#include <nuncio/testing/client.hpp>
 #include <nuncio/testing/dev_engine.hpp>
 #include <optional>
 #include <vector>
 
-#include "engine_client.hpp"
 #include "rivet_engine.hpp"
 
 namespace {
@@ -188,7 +188,7 @@ int main() {
   hosting.serve(serve_options{.name = "local", .detached = true}, local);
   if (const auto started = hosting.start(); !started)
     return fmt::print("{}\n", started.error().message), 1;
-  const engine_client client{
+  const testing::client client{
       {.endpoint = endpoint, .pool = "bench", .timeout = std::chrono::seconds{120}}};
   fmt::print(
       "{} engine\n{:<44} {:>9} {:>9} {:>9}\n",

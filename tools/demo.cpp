@@ -10,6 +10,7 @@
 #include <condition_variable>
 #include <deque>
 #include <nuncio/host.hpp>
+#include <nuncio/testing/client.hpp>
 #include <random>
 #include <thread>
 
@@ -17,7 +18,6 @@
 #include "demo_engine.hpp"
 #include "demo_report.hpp"
 #include "demo_workload.hpp"
-#include "engine_client.hpp"
 #include "number_in.hpp"
 #include "proxy/cutting_proxy.hpp"
 #include "sample_actors.hpp"
@@ -233,7 +233,7 @@ private:
     if (auto started = engine->start(); !started) return started;
     cutting_proxy between{{.engine_port = engine->port(), .seed = seed_}};
     if (auto port = between.start(); !port) return port.error();
-    const engine_client client{
+    const testing::client client{
         {.endpoint = fmt::format("http://127.0.0.1:{}", engine->port()),
          .pool = "demo",
          .timeout = 70s,

@@ -38,7 +38,7 @@ outcome<void> side_by_side(std::size_t n, F f) {
 }  // namespace
 
 demo_workload::demo_workload(
-    const engine_client& client, std::uint64_t seed, const std::atomic<bool>& give_up)
+    const testing::client& client, std::uint64_t seed, const std::atomic<bool>& give_up)
     : client_(client), give_up_(give_up), random_(seed) {}
 
 demo_workload::~demo_workload() {

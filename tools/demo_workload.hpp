@@ -7,13 +7,12 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <nuncio/testing/client.hpp>
 #include <optional>
 #include <random>
 #include <string>
 #include <thread>
 #include <vector>
-
-#include "engine_client.hpp"
 
 namespace nuncio {
 
@@ -32,7 +31,8 @@ struct workload_stats {
 
 class demo_workload {
 public:
-  demo_workload(const engine_client& client, std::uint64_t seed, const std::atomic<bool>& give_up);
+  demo_workload(
+      const testing::client& client, std::uint64_t seed, const std::atomic<bool>& give_up);
   ~demo_workload();
   demo_workload(const demo_workload&) = delete;
   demo_workload& operator=(const demo_workload&) = delete;
@@ -60,7 +60,7 @@ private:
   void churn();
   void pause(std::uint64_t ms_min, std::uint64_t ms_max);
 
-  const engine_client& client_;
+  const testing::client& client_;
   const std::atomic<bool>& give_up_;
   std::atomic<bool> churn_over_ = false;
   std::atomic<bool> traffic_over_ = false;

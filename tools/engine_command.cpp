@@ -31,6 +31,9 @@ int run_engine(engine_flags& flags) {
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  flags.options.on_trouble = [](std::string_view what) {
+    fmt::print(stderr, "nuncio engine: {}\n", what);
+  };
   testing::dev_engine engine{flags.options};
   if (auto started = engine.start(); !started) {
     fmt::print(stderr, "nuncio engine: {}\n", started.error().message);

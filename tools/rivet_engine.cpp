@@ -16,10 +16,9 @@
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <nuncio/testing/client.hpp>
 #include <thread>
 #include <vector>
-
-#include "engine_client.hpp"
 
 extern char** environ;
 
@@ -84,7 +83,7 @@ json settings_of(const std::array<std::uint16_t, 3>& ports, const fs::path& data
 }
 
 /// A new engine is healthy a moment before its namespace "default" exists.
-bool has_namespace(const engine_client& client) {
+bool has_namespace(const testing::client& client) {
   const auto reply = client.call({.target = "/namespaces?name=default"});
   return reply && reply->status == 200 && reply->body.find("\"namespace_id\"") != std::string::npos;
 }
@@ -139,7 +138,7 @@ outcome<void> rivet_engine::start() {
   for (int tried = 1;; ++tried) {
     if (!started_before_) ports_ = free_ports();
     if (auto spawned = spawn(); !spawned) return spawned;
-    const engine_client client{{.endpoint = endpoint(), .timeout = std::chrono::seconds{2}}};
+    const testing::client client{{.endpoint = endpoint(), .timeout = std::chrono::seconds{2}}};
     const auto end = steady_clock::now() + options_.start_limit;
     while (running() && steady_clock::now() < end) {
       if (client.health() && has_namespace(client)) {

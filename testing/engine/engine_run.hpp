@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <functional>
 #include <nuncio/codec.hpp>
 #include <nuncio/testing/dev_engine.hpp>
@@ -320,12 +319,16 @@ private:
     }
   }
 
+  void say_trouble(const std::string& what) const {
+    if (options_.on_trouble) options_.on_trouble(what);
+  }
+
   void save() {
     const auto changes = core_.take_changes();
     const auto stored = storage_.store().take_changes();
     if (!store_ || (changes.empty() && stored.empty())) return;
     if (const auto saved = store_->save(core_.state(), changes, storage_.store(), stored); !saved)
-      std::fprintf(stderr, "dev engine: %s\n", to_string(saved.error()).c_str());
+      say_trouble(to_string(saved.error()));
   }
 
   /// Puts a frame on its way, as the faults have it. False if there is no such connection.
@@ -340,8 +343,7 @@ private:
       std::reverse(commands->commands.begin(), commands->commands.end());
     auto encoded = protocol::encode(message, link.version);
     if (!encoded) {
-      std::fprintf(
-          stderr, "dev engine: a message is lost: %s\n", to_string(encoded.error()).c_str());
+      say_trouble("a message is lost: " + to_string(encoded.error()));
       return true;
     }
     const bytes frame{std::move(*encoded)};

@@ -1,6 +1,7 @@
 // The way of one actor when nothing goes wrong.
+#include <nuncio/testing/socket_client.hpp>
+
 #include "fixture.hpp"
-#include "socket_client.hpp"
 
 namespace nuncio::e2e {
 

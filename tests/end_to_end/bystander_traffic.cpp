@@ -8,11 +8,11 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <charconv>
+#include <nuncio/testing/socket_client.hpp>
 #include <optional>
 #include <thread>
 
 #include "bystander_actors.hpp"
-#include "socket_client.hpp"
 
 namespace nuncio::e2e {
 namespace {
@@ -241,7 +241,7 @@ struct bystander_client::impl {
     }
     while (on.heard < on.said) {
       const auto left = answer_limit - since(from);
-      const auto got = left > 0ms ? on.socket->receive(left) : std::nullopt;
+      const auto got = on.socket->receive(std::max(left, milliseconds{0}));
       if (!got) {
         waited(from, on.path);
         tally.lost += on.said - on.heard;

@@ -9,10 +9,10 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <nuncio/codec.hpp>
+#include <nuncio/testing/socket_client.hpp>
 
 #include "process.hpp"
 #include "raw_client.hpp"
-#include "socket_client.hpp"
 #include "socket_crowd.hpp"
 
 namespace nuncio::e2e {
@@ -183,7 +183,7 @@ TEST_CASE_TEMPLATE(
   b.during("3.6: an actor's start fails, and clients ask for it", [&] { try_to(b, fails, "/"); });
   // The real engine forgets a DELETE that comes while it starts an actor that then fails, which for what has asked it does
   // again and again: its call is not answered, another one is.
-  const engine_client impatient{{.endpoint = b.engine.endpoint(), .pool = b.pool, .timeout = 2s}};
+  const testing::client impatient{{.endpoint = b.engine.endpoint(), .pool = b.pool, .timeout = 2s}};
   CHECK(await([&] { return static_cast<bool>(impatient.destroy(fails)); }, 60s));
 }
 

@@ -2,11 +2,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nuncio/testing/socket_client.hpp>
 
 #include "bystanders.hpp"
 #include "front.hpp"
 #include "raw_client.hpp"
-#include "socket_client.hpp"
 #include "socket_crowd.hpp"
 
 namespace nuncio::e2e {

@@ -15,7 +15,7 @@ using clock = std::chrono::steady_clock;
 class load {
 public:
   load(
-      const engine_client& client,
+      const testing::client& client,
       std::vector<std::string> ids,
       unsigned per_second,
       unsigned clients) {
@@ -87,7 +87,8 @@ TEST_CASE(
 
   // Less patient than the idle timeout: a request that the engine lost would be waited for until the actors, which have
   // nothing to do meanwhile, have gone to sleep.
-  const engine_client impatient{{.endpoint = x.engine.endpoint(), .pool = x.pool, .timeout = 20s}};
+  const testing::client impatient{
+      {.endpoint = x.engine.endpoint(), .pool = x.pool, .timeout = 20s}};
   load requests{impatient, ids, 200, 16};
   for (int i = 0; i < 6; ++i) {
     // Spread over the better part of the minute, so that a backoff that is not reset would show.

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <nuncio/testing/socket_client.hpp>
 
 #include "fixture.hpp"
 #include "process.hpp"
-#include "socket_client.hpp"
 
 namespace nuncio::e2e {
 

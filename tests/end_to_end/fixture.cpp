@@ -48,7 +48,7 @@ void must(const outcome<void>& x) {
 
 pool_client::pool_client(
     const engine_under_test& engine, std::string pool, std::string namespace_name)
-    : engine_client(
+    : testing::client(
           {.endpoint = engine.endpoint(),
            .namespace_name = std::move(namespace_name),
            .pool = std::move(pool),

@@ -6,13 +6,13 @@
 
 #include <chrono>
 #include <memory>
+#include <nuncio/testing/client.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
-#include "engine_client.hpp"
 #include "engine_under_test.hpp"
 #include "test_host.hpp"
 #include "wire_proxy.hpp"
@@ -20,6 +20,10 @@
 namespace nuncio::e2e {
 
 using namespace std::chrono_literals;
+using testing::actor_view;
+using testing::client_call;
+using testing::client_reply;
+using testing::socket_client;
 
 /// A pool name that no other case uses.
 std::string new_pool();
@@ -44,7 +48,7 @@ actor_view must(const outcome<actor_view>& x);
 void must(const outcome<void>& x);
 
 /// What an engine says of one pool, and what cases ask of it.
-class pool_client : public engine_client {
+class pool_client : public testing::client {
 public:
   explicit pool_client(
       const engine_under_test& engine, std::string pool, std::string namespace_name = "default");
@@ -58,7 +62,7 @@ public:
   actor_view await_sleeping(const std::string& id, std::chrono::milliseconds limit = 20s) const;
 
   [[nodiscard]] actor_view view(const std::string& id) const {
-    return must(engine_client::get(id));
+    return must(testing::client::get(id));
   }
 };
 

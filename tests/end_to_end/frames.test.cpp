@@ -89,7 +89,7 @@ TEST_CASE_FIXTURE(
   for (const auto* path : {"echo", "hibernate"}) {
     auto client_socket = open(path);
     REQUIRE(client_socket.send("first"));
-    CHECK(client_socket.text() != "(none)");
+    CHECK(client_socket.receive());
     REQUIRE(client_socket.send(std::string(2 * mib, 'x'), true));
     CHECK(client_socket.await_close() == 1009);
     other.check_untroubled();

@@ -8,11 +8,11 @@
 #include <future>
 #include <mutex>
 #include <nuncio/host.hpp>
+#include <nuncio/testing/socket_client.hpp>
 #include <optional>
 
 #include "fixture.hpp"
 #include "raw_client.hpp"
-#include "socket_client.hpp"
 
 namespace nuncio::e2e {
 namespace {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <future>
 #include <nlohmann/json.hpp>
+#include <nuncio/testing/socket_client.hpp>
 #include <utility>
 
 #include "edge_actors.hpp"
@@ -13,7 +14,6 @@
 #include "process.hpp"
 #include "raw_client.hpp"
 #include "raw_server.hpp"
-#include "socket_client.hpp"
 #include "tunnel_judges.hpp"
 
 namespace nuncio::e2e {

@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <nuncio/testing/socket_client.hpp>
 #include <string>
 #include <string_view>
 
 #include "fixture.hpp"
-#include "socket_client.hpp"
 
 namespace nuncio::e2e {
 

@@ -1,8 +1,8 @@
 // What the engine re-sends after lost acks is never run again, and is acked until its store is empty.
 #include <future>
+#include <nuncio/testing/socket_client.hpp>
 
 #include "fixture.hpp"
-#include "socket_client.hpp"
 
 namespace nuncio::e2e {
 

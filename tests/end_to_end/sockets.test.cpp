@@ -112,14 +112,14 @@ TEST_CASE_FIXTURE(sockets, "text and binary messages of any size, in order, both
         std::string(2'000'000, 'x')}) {
     CHECK(socket.send(text));
     const auto got = socket.receive();
-    REQUIRE(got.has_value());
+    REQUIRE(got);
     CHECK((got->data == text));
     CHECK(!got->binary);
   }
   const std::string raw{"\0\xff\xfe\x01", 4};
   CHECK(socket.send(raw, true));
   const auto got = socket.receive();
-  REQUIRE(got.has_value());
+  REQUIRE(got);
   CHECK(got->binary);
   CHECK(got->data == raw);
   for (int i = 0; i < 500; ++i) REQUIRE(socket.send(std::to_string(i)));
@@ -343,7 +343,7 @@ TEST_CASE_FIXTURE(
     for (int i = 0; i < 20; ++i) CHECK(socket.send(std::to_string(++sent)));
     while (seen < sent) {
       const auto got = socket.receive(40s);
-      REQUIRE(got.has_value());
+      REQUIRE(got);
       const auto x = json::parse(got->data);
       ++seen;
       CHECK(x["n"] == seen);
@@ -446,7 +446,7 @@ TEST_CASE("thousands of open WebSockets on one host") {
   const auto id = client.create_running("probe");
   INFO("the host's log:\n" << host.log());
   // On a machine that is too busy for the pings of this many the host renews its connection, and a request may be lost.
-  const engine_client impatient{{.endpoint = engine.endpoint(), .pool = pool, .timeout = 10s}};
+  const testing::client impatient{{.endpoint = engine.endpoint(), .pool = pool, .timeout = 10s}};
   const auto await_sockets = [&](std::size_t n) {
     return await(
         [&] {

@@ -47,7 +47,7 @@ public:
 
 private:
   std::atomic<bool> gives_up_ = false;
-  engine_client client_;
+  testing::client client_;
   std::future<outcome<client_reply>> reply_;
 };
 

@@ -21,7 +21,7 @@ struct socket_case : probed_pool {
 };
 
 // The number that a message was, whether it came back as it was or from a hibernating socket.
-int number_of(const socket_frame& frame) {
+int number_of(const testing::client_message& frame) {
   const auto x = json::parse(frame.data);
   return x.is_object() ? std::stoi(x["text"].get<std::string>()) : x.get<int>();
 }
@@ -98,7 +98,7 @@ TEST_CASE_FIXTURE(socket_case, "a cut with a WebSocket's close on its way") {
     const auto connections = proxy->records().size();
     auto socket = open(path);
     CHECK(socket.send("1"));
-    CHECK(socket.receive().has_value());
+    CHECK(socket.receive());
     proxy->judge_to_host(nth<to_envoy_web_socket_close>(1, fate::cut_after));
     CHECK(socket.close(4001, "enough"));
     CHECK(proxy->await_barrier(connections + 1));
@@ -106,7 +106,7 @@ TEST_CASE_FIXTURE(socket_case, "a cut with a WebSocket's close on its way") {
     proxy->judge_to_host({});
     auto next = open(path);
     CHECK(next.send("1"));
-    CHECK(next.receive().has_value());
+    CHECK(next.receive());
     next.drop();
     CHECK(await_open(0));
   }
@@ -142,7 +142,7 @@ TEST_CASE_FIXTURE(socket_case, "an actor that is put to sleep with WebSockets an
   CHECK(plain.send("x"));
   CHECK(plain.text() == "x");
   CHECK(stays.send("1"));
-  CHECK(stays.receive().has_value());
+  CHECK(stays.receive());
   std::atomic<int> status = 0;
   std::thread slow{[&] {
     if (const auto reply = client.request(id, "POST", "/request/slow?ms=700"))
@@ -156,7 +156,7 @@ TEST_CASE_FIXTURE(socket_case, "an actor that is put to sleep with WebSockets an
   CHECK(plain.await_close().has_value());
   CHECK(plain.close_reason() == "actor.stopped");
   const auto got = stays.receive();
-  REQUIRE(got.has_value());
+  REQUIRE(got);
   CHECK(json::parse(got->data)["n"] == 2);
   CHECK(await([&] { return info()["generation"] == 2; }));
   CHECK(info()["sockets"] == 1);
@@ -165,7 +165,7 @@ TEST_CASE_FIXTURE(socket_case, "an actor that is put to sleep with WebSockets an
 TEST_CASE_FIXTURE(socket_case, "an actor that is destroyed while it sleeps under its WebSocket") {
   auto socket = open("hibernate");
   CHECK(socket.send("1"));
-  CHECK(socket.receive().has_value());
+  CHECK(socket.receive());
   CHECK(client.post(id, "/request/sleep").status == 200);
   CHECK(await([&] { return host->stats().ingress.instances == 0; }));
   must(client.destroy(id));
@@ -238,7 +238,7 @@ TEST_CASE_FIXTURE(socket_case, "a client that reads nothing while its actor broa
   for (int i = 0; i < 32; ++i) {
     CHECK(client.post(mill, "/broadcast?bytes=1000000").status == 200);
     const auto got = reads.receive();
-    REQUIRE(got.has_value());
+    REQUIRE(got);
     CHECK(got->data.size() == 1'000'000);
     CHECK(host->stats().link.outbound_bytes <= 17U << 20U);
   }

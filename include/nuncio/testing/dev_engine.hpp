@@ -12,11 +12,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <nuncio/outcome.hpp>
 #include <nuncio/testing/engine_limits.hpp>
 #include <nuncio/testing/fault.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace nuncio::testing {
@@ -32,6 +34,8 @@ struct dev_engine_options {
       pools{};                  ///< of the namespace "default", from the start; hosts create theirs
   std::vector<fault> faults{};  ///< active from the start
   engine_limits limits{};
+  /// What the engine itself could not do, such as write its folder; on its thread. Empty: it keeps that to itself.
+  std::function<void(std::string_view)> on_trouble{};
   std::uint64_t seed = 0;  ///< for faults that roll dice and for ids; 0: random
 };
 

@@ -1,6 +1,12 @@
-// A blocking client of an engine's HTTP API and gateway, for tests and the demo. Every call has a
-// limit and every failure a reason. Any thread; a call may be ended early by a flag. Hosts don't
-// use it: they have runtime's engine_api.
+// A client of an engine, the dev engine or a real one: its HTTP API, and its gateway to actors. For tests; in an
+// application, actors ask `host.client()`.
+//
+//   nuncio::testing::client client{{.endpoint = engine.endpoint(), .pool = "game"}};
+//   auto made = client.create({.name = "room", .key = "lobby"});    // outcome: the actor as the engine sees it
+//   auto reply = client.request(made->id, "POST", "/players", "ann");  // outcome: reply->status, reply->body
+//   auto socket = client.open_socket(made->id, "/websocket/chat");     // outcome: socket_client.hpp
+//
+// It blocks: every call has a limit, and every failure a reason. Any thread; a call may be ended early by a flag.
 #pragma once
 
 #include <atomic>
@@ -8,13 +14,14 @@
 #include <cstdint>
 #include <functional>
 #include <nuncio/outcome.hpp>
+#include <nuncio/testing/socket_client.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-namespace nuncio {
+namespace nuncio::testing {
 
 /// The answer to a call, whatever its status.
 struct client_reply {
@@ -49,12 +56,12 @@ struct actor_view {
 };
 
 struct new_actor {
-  std::string name = "bench";
+  std::string name;     ///< as it is served by a host of the pool
   std::string key{};    ///< empty: none
   std::string input{};  ///< raw; sent as base64
 };
 
-struct engine_client_options {
+struct client_settings {
   std::string endpoint = "http://127.0.0.1:6420";
   std::string namespace_name = "default";
   std::string pool = "default";
@@ -63,9 +70,9 @@ struct engine_client_options {
       nullptr;  ///< when it becomes true, calls under way end with errc::cancelled
 };
 
-class engine_client {
+class client {
 public:
-  explicit engine_client(engine_client_options options);
+  explicit client(client_settings options);
 
   /// Any call. @returns the reply whatever its status, or errc::unreachable | timed_out | link_lost
   /// | cancelled
@@ -97,6 +104,10 @@ public:
       std::string_view path,
       std::string body = {}) const;
 
+  /// A WebSocket to the actor, through the gateway, which opens each and closes it at once if there is no such actor.
+  /// @returns errc::unreachable, or refused with the status of an answer that is not 101
+  outcome<socket_client> open_socket(const std::string& id, std::string_view path) const;
+
   /// Asks for the actor again and again until `good` says so. @returns what was seen last, or
   /// errc::timed_out
   outcome<actor_view> wait_for(
@@ -104,14 +115,14 @@ public:
       const std::function<bool(const actor_view&)>& good,
       std::chrono::milliseconds limit) const;
 
-  [[nodiscard]] const engine_client_options& options() const { return options_; }
+  [[nodiscard]] const client_settings& options() const { return options_; }
 
 private:
   outcome<client_reply> api(std::string method, std::string target, std::string body = {}) const;
   [[nodiscard]] std::string scoped(std::string path) const;
   outcome<actor_view> put_actor(const char* method, const new_actor& what) const;
 
-  engine_client_options options_;
+  client_settings options_;
 };
 
-}  // namespace nuncio
+}  // namespace nuncio::testing

@@ -1,18 +1,18 @@
-// See engine_client.hpp. One libcurl handle for each call: slower than a kept one, and nothing is
+// See client.hpp. One libcurl handle for each call: slower than a kept one, and nothing is
 // shared between threads.
-#include "engine_client.hpp"
-
 #include <curl/curl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <nuncio/testing/client.hpp>
 #include <thread>
 
-namespace nuncio {
+namespace nuncio::testing {
 namespace {
 
 using nlohmann::json;
@@ -105,6 +105,17 @@ std::string escaped(std::string_view x) {
   return out;
 }
 
+/// Empty if there is none.
+std::string url_part(const std::string& url, CURLUPart which) {
+  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parsed{curl_url(), &curl_url_cleanup};
+  char* part = nullptr;
+  if (!parsed || curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK ||
+      curl_url_get(parsed.get(), which, &part, CURLU_DEFAULT_PORT) != CURLUE_OK)
+    return {};
+  const std::unique_ptr<char, decltype(&curl_free)> kept{part, &curl_free};
+  return part;
+}
+
 std::string text_of(const json& x, const char* name) {
   const auto at = x.find(name);
   return at != x.end() && at->is_string() ? at->get<std::string>() : std::string{};
@@ -168,12 +179,12 @@ std::string client_reply::error_code() const {
   return text_of(document, "group") + "." + text_of(document, "code");
 }
 
-engine_client::engine_client(engine_client_options options) : options_(std::move(options)) {
+client::client(client_settings options) : options_(std::move(options)) {
   static std::once_flag once;
   std::call_once(once, [] { curl_global_init(CURL_GLOBAL_ALL); });
 }
 
-outcome<client_reply> engine_client::call(const client_call& what) const {
+outcome<client_reply> client::call(const client_call& what) const {
   const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> handle{
       curl_easy_init(), &curl_easy_cleanup};
   if (!handle) return failure{errc::internal, "libcurl gave no handle"};
@@ -226,8 +237,7 @@ outcome<client_reply> engine_client::call(const client_call& what) const {
   return std::move(state.reply);
 }
 
-outcome<client_reply> engine_client::api(
-    std::string method, std::string target, std::string body) const {
+outcome<client_reply> client::api(std::string method, std::string target, std::string body) const {
   client_call what{
       .method = std::move(method), .target = std::move(target), .body = std::move(body)};
   what.headers = {{"content-type", "application/json"}, {"authorization", "Bearer dev"}};
@@ -242,12 +252,12 @@ outcome<client_reply> engine_client::api(
           "{} {}: {} {}: {}", what.method, what.target, reply->status, reply->error_code(), said)};
 }
 
-std::string engine_client::scoped(std::string path) const {
+std::string client::scoped(std::string path) const {
   path += path.find('?') == path.npos ? "?namespace=" : "&namespace=";
   return path + escaped(options_.namespace_name);
 }
 
-outcome<std::string> engine_client::health() const {
+outcome<std::string> client::health() const {
   auto reply = api("GET", "/health");
   if (!reply) return reply.error();
   auto document = parsed(*reply);
@@ -255,17 +265,17 @@ outcome<std::string> engine_client::health() const {
   return text_of(*document, "version");
 }
 
-outcome<void> engine_client::ensure_pool() const {
+outcome<void> client::ensure_pool() const {
   const json body{{"datacenters", {{"default", {{"normal", json::object()}}}}}};
   return done(api("PUT", scoped("/runner-configs/" + escaped(options_.pool)), body.dump()));
 }
 
-outcome<void> engine_client::create_namespace(const std::string& name) const {
+outcome<void> client::create_namespace(const std::string& name) const {
   const json body{{"name", name}, {"display_name", name}};
   return done(api("POST", "/namespaces", body.dump()));
 }
 
-outcome<actor_view> engine_client::put_actor(const char* method, const new_actor& what) const {
+outcome<actor_view> client::put_actor(const char* method, const new_actor& what) const {
   json body{
       {"name", what.name}, {"runner_name_selector", options_.pool}, {"crash_policy", "sleep"}};
   if (!what.key.empty()) body["key"] = what.key;
@@ -279,38 +289,36 @@ outcome<actor_view> engine_client::put_actor(const char* method, const new_actor
   return view_of((*document)["actor"]);
 }
 
-outcome<actor_view> engine_client::create(const new_actor& what) const {
-  return put_actor("POST", what);
-}
+outcome<actor_view> client::create(const new_actor& what) const { return put_actor("POST", what); }
 
-outcome<actor_view> engine_client::get_or_create(const new_actor& what) const {
+outcome<actor_view> client::get_or_create(const new_actor& what) const {
   return put_actor("PUT", what);
 }
 
-outcome<actor_view> engine_client::get(const std::string& id) const {
+outcome<actor_view> client::get(const std::string& id) const {
   auto all = actors_of(api("GET", scoped("/actors?actor_ids=" + escaped(id))));
   if (!all) return all.error();
   if (all->empty()) return failure{errc::not_found, "the engine knows no actor " + id};
   return all->front();
 }
 
-outcome<std::vector<actor_view>> engine_client::list(const std::string& name) const {
+outcome<std::vector<actor_view>> client::list(const std::string& name) const {
   return actors_of(api("GET", scoped("/actors?limit=1000&name=" + escaped(name))));
 }
 
-outcome<void> engine_client::sleep(const std::string& id) const {
+outcome<void> client::sleep(const std::string& id) const {
   return done(api("POST", scoped("/actors/" + escaped(id) + "/sleep"), "{}"));
 }
 
-outcome<void> engine_client::reschedule(const std::string& id) const {
+outcome<void> client::reschedule(const std::string& id) const {
   return done(api("POST", scoped("/actors/" + escaped(id) + "/reschedule"), "{}"));
 }
 
-outcome<void> engine_client::destroy(const std::string& id) const {
+outcome<void> client::destroy(const std::string& id) const {
   return done(api("DELETE", scoped("/actors/" + escaped(id))));
 }
 
-outcome<void> engine_client::await_pool_known(std::chrono::milliseconds limit) const {
+outcome<void> client::await_pool_known(std::chrono::milliseconds limit) const {
   const auto end = std::chrono::steady_clock::now() + limit;
   while (true) {
     auto reply = api("GET", scoped("/runner-configs?runner_names=" + escaped(options_.pool)));
@@ -331,7 +339,7 @@ outcome<void> engine_client::await_pool_known(std::chrono::milliseconds limit) c
   }
 }
 
-outcome<std::vector<std::string>> engine_client::envoys() const {
+outcome<std::vector<std::string>> client::envoys() const {
   auto reply = api("GET", scoped("/envoys?name=" + escaped(options_.pool)));
   if (!reply) return reply.error();
   auto document = parsed(*reply);
@@ -342,7 +350,7 @@ outcome<std::vector<std::string>> engine_client::envoys() const {
   return out;
 }
 
-outcome<client_reply> engine_client::request(
+outcome<client_reply> client::request(
     const std::string& id, std::string method, std::string_view path, std::string body) const {
   return call(
       {.method = std::move(method),
@@ -350,7 +358,22 @@ outcome<client_reply> engine_client::request(
        .body = std::move(body)});
 }
 
-outcome<actor_view> engine_client::wait_for(
+outcome<socket_client> client::open_socket(const std::string& id, std::string_view path) const {
+  const auto host = url_part(options_.endpoint, CURLUPART_HOST);
+  const auto port = std::strtoul(url_part(options_.endpoint, CURLUPART_PORT).c_str(), nullptr, 10);
+  if (host.empty() || port == 0 || port > 65535)
+    return failure{errc::invalid_argument, options_.endpoint + " is not the URL of an engine"};
+  const auto target = fmt::format("/gateway/{}{}", id, path);
+  socket_client out{static_cast<std::uint16_t>(port), target, "rivet", host};
+  if (out.http_status() == 0)
+    return failure{errc::unreachable, fmt::format("{}{}: no answer", options_.endpoint, target)};
+  if (out.http_status() != 101)
+    return failure{
+        errc::refused, fmt::format("{}{}: {}", options_.endpoint, target, out.http_status())};
+  return out;
+}
+
+outcome<actor_view> client::wait_for(
     const std::string& id,
     const std::function<bool(const actor_view&)>& good,
     std::chrono::milliseconds limit) const {
@@ -377,4 +400,4 @@ outcome<actor_view> engine_client::wait_for(
   }
 }
 
-}  // namespace nuncio
+}  // namespace nuncio::testing
