@@ -1,6 +1,6 @@
 # Installs the libraries with a config package, so that find_package(nuncio CONFIG) works elsewhere, and with the
-# program and the licence. nuncio::nuncio is all of the libraries; nuncio::protocol, nuncio::runtime and nuncio::actors are
-# the rooms, and the components that may be asked for.
+# program and the licence. nuncio::nuncio is what a program links: nuncio::protocol, nuncio::runtime and nuncio::actors.
+# These and nuncio::testing are the components that may be asked for.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/nuncio)

@@ -9,7 +9,7 @@ expect_equal("the program's version" "${said}" "nuncio ${version}\n")
 step("comparing the licence" ${CMAKE_COMMAND} -E compare_files ${source}/LICENSE ${work}/moved/share/doc/nuncio/LICENSE)
 
 # Whatever of ours an installed header includes is installed too.
-file(GLOB headers ${work}/moved/include/nuncio/*.hpp)
+file(GLOB_RECURSE headers ${work}/moved/include/nuncio/*.hpp)
 foreach(header IN LISTS headers)
   file(STRINGS ${header} includes REGEX "^#include <nuncio/")
   foreach(include IN LISTS includes)
@@ -25,15 +25,24 @@ step("configuring" ${configure} -S ${work}/game -B ${work}/game/build -D CMAKE_P
 step("building" ${CMAKE_COMMAND} --build ${work}/game/build)
 step("running" ${work}/game/build/game)
 
+# Tests of a user's actors.
+documented(Building cmake text testing.md)
+file(WRITE ${work}/own_test/CMakeLists.txt "${text}")
+configure_file(${source}/examples/own_test.cpp ${work}/own_test/own_test.cpp COPYONLY)
+step("configuring a user's tests" ${configure} -S ${work}/own_test -B ${work}/own_test/build
+     -D CMAKE_PREFIX_PATH=${work}/moved)
+step("building them" ${CMAKE_COMMAND} --build ${work}/own_test/build)
+step("running them" ${CMAKE_CTEST_COMMAND} --test-dir ${work}/own_test/build --output-on-failure --timeout 60)
+
 # All of the static libraries go into a shared one, and may be asked for by component.
 set(ask ${configure} -S ${source}/tests/package/plugin -B ${work}/plugin -D CMAKE_PREFIX_PATH=${work}/moved)
 string(REGEX MATCH "^([0-9]+)\\.([0-9]+)" ours ${version})
 math(EXPR next "${CMAKE_MATCH_2} + 1")
 set(next ${CMAKE_MATCH_1}.${next})
-step("configuring the plugin" ${ask} -D WANTED=${ours} "-DCOMPONENTS=protocol\;runtime\;actors")
+step("configuring the plugin" ${ask} -D WANTED=${ours} "-DCOMPONENTS=protocol\;runtime\;actors\;testing")
 step("building the plugin" ${CMAKE_COMMAND} --build ${work}/plugin)
 refused("a newer version" "compatible with requested version \"${next}\"" ${ask} -D WANTED=${next})
-refused("an unknown component" "nuncio has no component 'wings': it has protocol, runtime and actors" ${ask}
+refused("an unknown component" "nuncio has no component 'wings': it has protocol, runtime, actors and testing" ${ask}
         -D WANTED=${ours} -D COMPONENTS=wings)
 refused("a machine without fmt" "nuncio needs what was not found: fmt 9 (Debian: libfmt-dev)" ${ask}
         -D WANTED=${ours} -D COMPONENTS= -D CMAKE_DISABLE_FIND_PACKAGE_fmt=ON)

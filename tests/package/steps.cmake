@@ -30,16 +30,19 @@ function(expect_equal what is wanted)
   endif()
 endfunction()
 
-# documented(heading language result): the first code block in that language under that heading of docs/install.md.
+# documented(heading language result [page]): the first code block in that language under that heading of docs/install.md,
+# or of another page.
 function(documented heading language result)
-  file(READ ${source}/docs/install.md text)
+  set(pages install.md ${ARGN})
+  list(POP_BACK pages page)
+  file(READ ${source}/docs/${page} text)
   string(APPEND text "\n## ")
   set(begins "\n## ${heading}\n" "\n```${language}\n")
   set(ends "\n## " "\n```")
   foreach(begin end IN ZIP_LISTS begins ends)
     string(FIND "${text}" "${begin}" at)
     if(at EQUAL -1)
-      message(FATAL_ERROR "docs/install.md has no ${language} block under '${heading}'")
+      message(FATAL_ERROR "docs/${page} has no ${language} block under '${heading}'")
     endif()
     string(LENGTH "${begin}" length)
     math(EXPR at "${at} + ${length}")

@@ -1,0 +1,89 @@
+// Tests of an actor of your own, with an engine in the same process: nothing to install, no fixed port, nothing left behind.
+// Copy it, and put your actor in place of `counter`. docs/testing.md has the CMake lines for it.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+
+#include <caf/all.hpp>
+#include <nuncio/host.hpp>
+#include <nuncio/persistent_actor.hpp>
+#include <nuncio/socket.hpp>
+#include <nuncio/testing/client.hpp>
+#include <nuncio/testing/dev_engine.hpp>
+#include <nuncio/testing/expect.hpp>
+
+namespace {
+
+using namespace std::chrono_literals;
+using nuncio::testing::expect;
+
+struct count {
+  int n = 0;
+};
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(count, n)
+
+// What is tested: it counts POSTs, tells it to WebSockets, and keeps the count while it sleeps.
+caf::behavior counter(nuncio::persistent_actor<count>* self) {
+  return {
+      [self](const nuncio::http_request& r) -> caf::result<nuncio::http_response> {
+        if (r.method == "POST") self->broadcast(std::to_string(++self->state.n));
+        return nuncio::http_response{.body = std::to_string(self->state.n)};
+      },
+      [self](const nuncio::socket_opened& s) {
+        static_cast<void>(s.socket.accept());
+        static_cast<void>(s.socket.send(nuncio::text{std::to_string(self->state.n)}));
+      },
+  };
+}
+
+// An engine, a host that serves the actor, and a client of both.
+struct world {
+  nuncio::testing::dev_engine engine;
+  caf::actor_system_config config;
+  caf::actor_system system{config};
+  nuncio::host host{system, {.endpoint = expect(engine.start())}};
+  nuncio::testing::client client{{.endpoint = engine.endpoint()}};
+
+  world() {
+    host.serve("counter", counter);
+    expect(host.start());
+    expect(host.wait_ready(10s));
+  }
+
+  ~world() { host.abort(); }  // at once: no actor has to sleep first
+};
+
+TEST_CASE_FIXTURE(world, "each counter counts for itself") {
+  const auto a = expect(client.create({.name = "counter", .key = "a"})).id;
+  const auto b = expect(client.create({.name = "counter", .key = "b"})).id;
+  CHECK(expect(client.request(a, "POST", "/request")).body == "1");
+  CHECK(expect(client.request(a, "POST", "/request")).body == "2");
+  CHECK(expect(client.request(b, "GET", "/request")).body == "0");
+}
+
+TEST_CASE_FIXTURE(world, "who listens hears each count") {
+  const auto id = expect(client.create({.name = "counter"})).id;
+  auto socket = expect(client.open_socket(id, "/websocket"));
+  CHECK(socket.text() == "0");
+  expect(client.request(id, "POST", "/request"));
+  CHECK(socket.text() == "1");
+}
+
+TEST_CASE_FIXTURE(world, "the count outlives a sleep") {
+  const auto id = expect(client.create({.name = "counter"})).id;
+  expect(client.request(id, "POST", "/request"));
+  expect(client.sleep(id));
+  expect(client.wait_for(
+      id, [](const auto& actor) { return actor.sleeping; }, 10s));
+  CHECK(expect(client.request(id, "POST", "/request")).body == "2");
+}
+
+TEST_CASE_FIXTURE(world, "a lost connection loses no count") {
+  const auto id = expect(client.create({.name = "counter"})).id;
+  expect(client.request(id, "POST", "/request"));
+  engine.inject(expect(nuncio::testing::parse_fault("reset")));
+  CHECK(expect(client.request(id, "POST", "/request")).body == "2");
+  CHECK(engine.stats().commands_issued == 1);  // it was not started again
+}
+
+}  // namespace
