@@ -148,6 +148,8 @@ caf::expected<sqlite> engine_actor::open_sqlite(const sqlite_options& options) {
 }
 
 void engine_actor::initialize() {
+  // Not in the constructor: the one of a derived class may throw, and CAF frees such an actor whoever holds its address.
+  if (hosted()) context_->self = address();
   const turn_scope turn{storage_, streams_};
   if (hosted() && prepare())
     setf(is_initialized_flag);

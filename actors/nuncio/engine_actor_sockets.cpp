@@ -13,14 +13,14 @@ using namespace std::chrono_literals;
 constexpr duration ack_interval = 500ms;
 
 // What `x` is about if it is a message of a WebSocket, else null.
-const connection* connection_in(const caf::type_erased_tuple& x) {
-  if (x.match_elements<socket_message>()) return &x.get_as<socket_message>(0).socket;
-  if (x.match_elements<socket_opened>()) return &x.get_as<socket_opened>(0).socket;
-  if (x.match_elements<socket_closed>()) return &x.get_as<socket_closed>(0).socket;
+const internal::socket_ptr* socket_in(const caf::type_erased_tuple& x) {
+  if (x.match_elements<socket_message>()) return &x.get_as<socket_message>(0).socket.get();
+  if (x.match_elements<socket_opened>()) return &x.get_as<socket_opened>(0).socket.get();
+  if (x.match_elements<socket_closed>()) return &x.get_as<socket_closed>(0).socket.get();
   if (x.match_elements<internal::socket_repeated>())
     return &x.get_as<internal::socket_repeated>(0).socket;
   if (x.match_elements<internal::socket_order>())
-    return &x.get_as<internal::socket_order>(0).socket;
+    return &x.get_as<internal::socket_order>(0).socket.get();
   return nullptr;
 }
 
@@ -53,14 +53,14 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
   }
   if (content.match_elements<internal::socket_failed>()) {
     const auto& what = content.get_as<internal::socket_failed>(0);
-    if (sockets_) sockets_->handle_failed(*what.socket.get(), what.code, what.why);
+    if (sockets_) sockets_->handle_failed(*what.socket, what.code, what.why);
     arm_socket_tick();
     return invoke_message_result::consumed;
   }
-  const auto* const about = connection_in(content);
+  const auto* const about = socket_in(content);
   if (about == nullptr) return std::nullopt;
   // One of another actor's, which has handed it on, is a message like any other.
-  if (about->get() == nullptr || about->get()->context != context_) return std::nullopt;
+  if (*about == nullptr || (*about)->context != context_) return std::nullopt;
   if (!sockets_) sockets_ = std::make_unique<internal::instance_sockets>(this, storage_);
   if (sockets_->restoring()) return invoke_message_result::skipped;
   if (content.match_elements<socket_message>()) {
@@ -92,7 +92,7 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
     return result;
   }
   if (content.match_elements<internal::socket_repeated>()) {
-    sockets_->handle_repeated(*about->get());
+    sockets_->handle_repeated(**about);
     arm_socket_tick();
     return invoke_message_result::consumed;
   }

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <caf/make_message.hpp>
 #include <mutex>
+#include <nuncio/actor_fields.hpp>
 #include <nuncio/engine_actor.hpp>
 #include <nuncio/error_category.hpp>
 #include <nuncio/http_error.hpp>
@@ -20,17 +21,6 @@ std::string new_error_id() {
   static const std::uint32_t process = std::random_device{}();
   static std::atomic<std::uint32_t> last = 0;
   return fmt::format("{:08x}{:08x}", process, ++last);
-}
-
-// What others see of an error, before its id.
-constexpr std::string_view hidden_text = "an internal error occurred (error_id ";
-
-// Empty if `said` hides none.
-std::string_view error_id_in(std::string_view said) {
-  const auto at = said.find(hidden_text);
-  if (at == std::string_view::npos) return {};
-  said.remove_prefix(at + hidden_text.size());
-  return said.substr(0, said.find(')'));
 }
 
 }  // namespace
@@ -76,22 +66,6 @@ void log_limited(
   if (of.errors) of.errors->write(of.now(), level, kind, with_actor(of.start, more));
 }
 
-std::vector<log_field> with_actor(const start_info& who, std::initializer_list<log_field> more) {
-  std::vector<log_field> out{{"name", who.name.str()}};
-  if (who.key) out.push_back({"key", who.key->str()});
-  out.push_back({"actor", who.self.actor.str()});
-  out.push_back({"generation", fmt::to_string(who.self.generation)});
-  out.insert(out.end(), more.begin(), more.end());
-  return out;
-}
-
-std::vector<log_field> with_reason(const start_info& who, const std::string& why) {
-  auto out = with_actor(who, {});
-  if (const auto id = error_id_in(why); !id.empty()) out.push_back({"error_id", std::string{id}});
-  out.push_back({"reason", why});
-  return out;
-}
-
 std::string hidden(const instance_context& of, std::string_view real) {
   const auto id = new_error_id();
   log_limited(
@@ -99,7 +73,7 @@ std::string hidden(const instance_context& of, std::string_view real) {
       log_level::error,
       "an error whose text others don't see",
       {{"error_id", id}, {"reason", std::string{real}}});
-  return fmt::format("{}{})", hidden_text, id);
+  return fmt::format("{}{})", hidden_error_text, id);
 }
 
 }  // namespace internal

@@ -152,7 +152,7 @@ outcome<void> instance_sockets::accept(socket& x, const accept_options& options)
     save(x);
   }
   internal::tell(
-      *x.context,
+      context_of(x),
       socket_accepted{x.context->start.self, x.session.id(), x.ticket, options.hibernate});
   return {};
 }
@@ -247,7 +247,7 @@ std::vector<connection> instance_sockets::open() const {
 
 outcome<void> instance_sockets::put(socket& x, protocol::to_rivet_tunnel_message&& message) {
   const std::shared_ptr<const output_gate> gate{x.context, &x.context->gate};
-  return x.context->link->send(gate, std::move(message), {x.shared_from_this(), &x.unsent});
+  return context_of(x).link->send(gate, std::move(message), {x.shared_from_this(), &x.unsent});
 }
 
 void instance_sockets::put_ack(socket& x, protocol::to_rivet_tunnel_message message) {
@@ -371,7 +371,7 @@ void instance_sockets::ask_for_room() {
 void instance_sockets::close_and_tell(socket& x, std::uint16_t code, std::string_view reason) {
   auto message = x.session.close(code, reason);
   if (!message) return;
-  internal::tell(*x.context, socket_over{x.context->start.self, x.session.id(), x.ticket});
+  internal::tell(context_of(x), socket_over{x.context->start.self, x.session.id(), x.ticket});
   static_cast<void>(put_short(x, std::move(*message)));
   tell(x, code, reason);
 }
@@ -383,7 +383,7 @@ void instance_sockets::tell(socket& x, std::uint16_t code, std::string_view reas
 // It could not even be accepted: ingress answers in our place when its time to accept is over.
 void instance_sockets::give_up(socket& x, std::string_view why) {
   log_limited(
-      *x.context,
+      context_of(x),
       log_level::warning,
       "a WebSocket could not be accepted",
       {{"reason", std::string{why}}});
@@ -397,7 +397,7 @@ void instance_sockets::forget(socket& x) {
   all_.erase(kept->ticket);
   if (kept->session.hibernates()) unsave(kept->session.id());
   internal::tell(
-      *kept->context, socket_over{kept->context->start.self, kept->session.id(), kept->ticket});
+      context_of(*kept), socket_over{kept->context->start.self, kept->session.id(), kept->ticket});
 }
 
 // -- what is stored of those that hibernate
@@ -560,8 +560,7 @@ void instance_sockets::handle_page(const std::vector<kv_entry>& records) {
       unsave(*id);
       continue;
     }
-    auto x = std::make_shared<socket>(
-        socket_session{*id}, next_own_--, owner_->shared_context(), owner_->address());
+    auto x = std::make_shared<socket>(socket_session{*id}, next_own_--, owner_->shared_context());
     take_up(x, *record);
     if (may_be_unlisted(*record, now)) {
       untold_.push_back(x);

@@ -1,14 +1,11 @@
-// The WebSockets of one instance: what stands behind each `connection`, and all of them by ticket. A socket is made by
-// ingress and handed to the instance, whose handlers own it from then on: other threads read what is const, and post the
-// rest. Decides nothing that socket_session does not.
+// The WebSockets of one instance, by ticket. Decides nothing that socket_session does not.
 #pragma once
 
-#include <atomic>
 #include <caf/actor.hpp>
-#include <caf/actor_addr.hpp>
 #include <deque>
 #include <functional>
 #include <list>
+#include <nuncio/client_socket.hpp>
 #include <nuncio/engine_actor.hpp>
 #include <nuncio/kv.hpp>
 #include <nuncio/kv_pages.hpp>
@@ -16,7 +13,6 @@
 #include <nuncio/room_pause.hpp>
 #include <nuncio/socket.hpp>
 #include <nuncio/socket_exchange.hpp>
-#include <nuncio/socket_head.hpp>
 #include <nuncio/socket_record.hpp>
 #include <unordered_map>
 #include <unordered_set>
@@ -24,54 +20,10 @@
 
 namespace nuncio::internal {
 
-/// What a WebSocket takes beside the text of its head: itself, its opening and its close in a mailbox. Rounded up.
-inline constexpr std::size_t socket_bytes = 512;
-
-struct socket : std::enable_shared_from_this<socket> {
-  socket(
-      const socket_session& begun,
-      std::uint64_t attempt,
-      std::shared_ptr<const instance_context> of,
-      caf::actor_addr instance)
-      : session(begun), ticket(attempt), context(std::move(of)), owner(std::move(instance)) {}
-
-  ~socket() {
-    if (heads) heads->give_back(head_cost());
-  }
-
-  socket(const socket&) = delete;
-  socket& operator=(const socket&) = delete;
-
-  /// What this takes while it is there, whoever keeps it: in a mailbox, too, until the instance has passed over it.
-  [[nodiscard]] std::size_t head_cost() const { return head.size() + socket_bytes; }
-
-  /// The instance accepts an opening, or ingress refuses it once its time is over: who comes first, in whatever thread, speaks.
-  /// @returns false if the other one has
-  bool claim_opening() { return !answered.exchange(true); }
-
-  // -- the instance's handlers only
-  socket_session session;
-  bytes state;  ///< a copy of its own: what it was given may be a small part of a frame
-  std::uint64_t accepted_ms = 0;  ///< wall clock, Unix time
-  output_meter unsent = 0;        ///< the link takes away, too
-
-  // -- const once a handler has seen it
-  std::uint64_t ticket;
-  std::shared_ptr<const instance_context> context;
-  caf::actor_addr owner;
-  socket_head head;
-
-  // -- ingress
-  std::shared_ptr<waiting_pool> heads;  ///< where head_cost() is counted; null while it is not
-
-  // -- shared: ingress adds, the instance takes away
-  waiting_share waiting;  ///< of messages that no handler has had yet
-  std::atomic<bool> answered =
-      false;  ///< somebody's word on its opening goes out; see claim_opening()
-  std::atomic<bool> repeated = false;  ///< the instance is to hear that a message has come again
-};
-
-using socket_ptr = std::shared_ptr<socket>;
+/// Of the instance that serves `x`.
+inline const instance_context& context_of(const socket& x) {
+  return static_cast<const instance_context&>(*x.context);
+}
 
 class instance_sockets {
 public:

@@ -5,8 +5,7 @@
 #include <caf/actor_addr.hpp>
 #include <caf/allowed_unsafe_message_type.hpp>
 #include <chrono>
-#include <nuncio/http.hpp>
-#include <nuncio/http_exchange.hpp>
+#include <nuncio/host_messages.hpp>
 #include <nuncio/link.hpp>
 #include <nuncio/socket.hpp>
 #include <nuncio/start_info.hpp>
@@ -15,8 +14,6 @@
 #include <vector>
 
 namespace nuncio {
-
-class response_credit;
 
 /// The engine tells this actor to stop. Without a handler it ends when its open requests are answered. A handler does what
 /// it has to, and then calls engine_actor::finish() for the same; `quit()` ends at once, and answers open requests with 500.
@@ -60,139 +57,15 @@ struct link_final {
 };
 
 // -- from an instance to ingress ------------------------------------------------
-struct instance_started {
-  actor_ref who;
-};
-
 /// A factory whose constructor runs on a thread of its own has made its actor.
 struct instance_spawned {
   actor_ref who;
   caf::actor handle;
 };
 
-struct sleep_called {
-  actor_ref who;
-};
-
-struct destroy_called {
-  actor_ref who;
-};
-
-/// The actor wants to be woken then; nothing: not any more.
-struct alarm_called {
-  actor_ref who;
-  std::optional<std::int64_t> at_ms;  ///< unix time
-};
-
-/// What idle_probe asked for: busy until now with what ingress does not see.
-struct instance_active {
-  actor_ref who;
-  time_point at{};
-};
-
-/// An attempt was answered, or needs no answer any more: it takes no place in the instance any longer.
-struct attempt_done {
-  actor_ref who;
-  exchange_id exchange;
-  std::uint64_t ticket = 0;
-};
-
-/// An attempt was answered with more than the engine takes at once: ingress sends it as credit comes.
-struct response_waits {
-  actor_ref who;
-  std::uint64_t ticket = 0;
-  http_exchange exchange;
-};
-
-struct socket_accepted {
-  actor_ref who;
-  exchange_id exchange;
-  std::uint64_t ticket = 0;
-  bool hibernates = false;
-};
-
-/// The instance has closed it, or can't use it.
-struct socket_over {
-  actor_ref who;
-  exchange_id exchange;
-  std::uint64_t ticket = 0;
-};
-
-/// A response that is written bit by bit has begun.
-struct response_begun {
-  actor_ref who;
-  exchange_id exchange;
-  std::uint64_t ticket = 0;
-};
-
-/// The instance knows which of the sockets that were listed for it go on: their messages may come.
-struct sockets_restored {
-  actor_ref who;
-  /// With which it goes on as well: too young for the engine to have listed them.
-  std::vector<std::shared_ptr<socket>> unlisted;
-};
-
-/// The CAF actor is down. All attempts that its handlers had begun are answered; `error` is empty
-/// when it quit.
-struct instance_down {
-  actor_ref who;
-  std::string error;
-  std::vector<attempt_done> answered;
-  bool storing = false;  ///< storage_done follows: what it has written is not answered yet
-};
-
-/// From storage: the last write of an instance that is down was answered or given up.
-struct storage_done {
-  actor_ref who;
-  std::string lost;  ///< why what it had to leave behind is not known to be stored; empty if it is
-};
-
 // -- from ingress to an instance --------------------------------------------------
 /// The first message of what was spawned with lazy_init: says nothing, but gets it scheduled.
 struct launch {};
-
-/// Ingress sees nothing that keeps the instance awake: it goes to sleep unless it knows better.
-struct idle_probe {};
-
-/// The attempt was replaced or aborted: whatever the handler says is dropped.
-struct attempt_cancelled {
-  std::uint64_t ticket = 0;
-  text why{};
-};
-
-/// What the engine says in an exchange that goes bit by bit.
-struct exchange_input {
-  std::uint64_t ticket = 0;
-  std::uint16_t index = 0;
-  std::variant<
-      protocol::to_envoy_request_chunk,
-      protocol::to_envoy_request_body_cancel,
-      protocol::to_envoy_response_body_window_update>
-      kind;
-};
-
-/// The client of a response that goes bit by bit has read more of it.
-struct response_credited {
-  std::uint64_t ticket = 0;
-  std::shared_ptr<response_credit> credit;
-};
-
-/// Hibernating sockets that the engine holds for this actor, for the instance to go on with.
-struct sockets_listed {
-  std::vector<std::shared_ptr<socket>> all;
-};
-
-/// A message of the client came again: its ack was lost.
-struct socket_repeated {
-  connection socket;
-};
-
-/// Ingress has no route for the socket any more; it is to be closed with this.
-struct socket_failed {
-  connection socket;
-  std::uint16_t code = 0;
-  std::string why;
-};
 
 // -- from anybody to an instance --------------------------------------------------
 /// What was said through a `connection` outside of the handlers of the actor that serves it.
@@ -205,53 +78,6 @@ struct socket_order {
 };
 
 // -- from ingress to ack and outbox -------------------------------------------------
-struct processed {
-  epoch connection = 0;
-  std::vector<protocol::actor_checkpoint> checkpoints;
-};
-
-struct say_running {
-  actor_ref who;
-};
-
-struct say_intent {
-  actor_ref who;
-  protocol::actor_intent intent;
-};
-
-struct say_alarm {
-  actor_ref who;
-  std::optional<std::int64_t> at_ms;
-};
-
-struct say_stopped {
-  actor_ref who;
-  protocol::stop_code code = protocol::stop_code::ok;
-  std::string message;
-};
-
-struct answer_orphan_stop {
-  actor_ref who;
-};
-
-struct superseded {
-  actor_id actor;
-  std::uint32_t newest = 0;
-};
-
-using outbox_input = std::variant<
-    say_running,
-    say_intent,
-    say_alarm,
-    say_stopped,
-    answer_orphan_stop,
-    superseded,
-    protocol::to_envoy_ack_events>;
-
-struct outbox_batch {
-  std::vector<outbox_input> inputs;
-};
-
 /// Answered by `drained` to ingress as soon as all that is kept has been handed to the kernel.
 struct drain_outbox {
   caf::actor_addr reply_to;  // weak: nothing but its owners may keep a detached actor
@@ -284,27 +110,6 @@ struct stream_turn {
 
 /// To an instance: its streams that found no room in the link may ask again.
 struct room_tick {};
-
-/// What the client of a 504 reads, and its handlers hear.
-inline constexpr std::string_view answered_too_late = "the actor did not answer in time";
-
-/// To an instance: this upload is over, unless it has just been answered. Only the instance knows at which index that belongs.
-struct upload_over {
-  std::uint64_t ticket = 0;
-  exchange_id exchange;
-  std::uint16_t status = 0;  ///< what its client gets; 0: the exchange is cut, answered or not
-  std::string_view why;      ///< of static storage
-};
-
-/// What an instance says to that when no handler has had the upload yet: it has said nothing in it.
-struct upload_untouched {
-  upload_over what;
-};
-
-/// To an instance: the engine has said nothing of this stream for long.
-struct stream_quiet {
-  std::uint64_t ticket = 0;
-};
 
 struct stream;
 

@@ -14,13 +14,13 @@ const failure elsewhere{
     "only the actor that serves a WebSocket may do this, in its own handlers"};
 
 instance_sockets* served_here(const std::shared_ptr<socket>& x) {
-  return internal::sockets_of_this_thread(x->context.get());
+  return internal::sockets_of_this_thread(&internal::context_of(*x));
 }
 
 // To the actor that serves it, from any other thread or actor.
 outcome<void> post(const std::shared_ptr<socket>& x, internal::socket_order order) {
   order.socket = connection{x};
-  const auto to = caf::actor_cast<caf::actor>(x->owner);
+  const auto to = caf::actor_cast<caf::actor>(internal::context_of(*x).self);
   if (!to) return failure{errc::cancelled, "the actor that served this WebSocket has ended"};
   caf::anon_send(to, std::move(order));
   return {};

@@ -16,7 +16,9 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <nuncio/counters.hpp>
 #include <nuncio/http_error.hpp>
+#include <nuncio/instance_base.hpp>
 #include <nuncio/internal_messages.hpp>
 #include <nuncio/serve_options.hpp>
 #include <nuncio/start_info.hpp>
@@ -49,30 +51,19 @@ instance_sockets* sockets_of_this_thread(const instance_context* context);
 }  // namespace internal
 
 /// What connects an instance to its host; made by ingress.
-struct instance_context {
-  explicit instance_context(std::uint64_t term = 0) : gate(term) {}
+struct instance_context : instance_base {
+  explicit instance_context(std::uint64_t term = 0) : instance_base(term) {}
 
-  start_info start;
-  std::shared_ptr<const serve_options>
-      serving;       ///< how its name is served; never null in a hosted instance
-  output_gate gate;  ///< ingress closes it
   std::shared_ptr<link_port> link;
   std::shared_ptr<counters> counts;
   /// Weak: a user's handle to an ended actor must not keep the host's detached actor, for which the system's end waits.
   caf::actor_addr ingress;
   caf::actor_addr storage;  ///< weak for the same reason
-  protocol::preloaded_kv preloaded;
+  mutable caf::actor_addr
+      self;  ///< the instance, set by itself before anything else of it runs
   std::function<time_point()> now = boot_clock::now;
   log_sink log;
   std::shared_ptr<internal::error_log> errors;  ///< for hidden()
-  std::size_t response_bytes_max = 20'971'520;  ///< the engine's maxResponsePayloadSize
-  /// Of responses that are written bit by bit: what waits for its clients, and what is kept until it is whole, each; of all of
-  /// this instance together, and in its host.
-  std::size_t written_bytes_max = 64UL << 20U;
-  std::shared_ptr<waiting_pool> written;
-  /// Of what is said to clients while the link has no room, of this instance and in all of its host.
-  std::size_t outgoing_bytes_max = 64UL << 20U;
-  std::shared_ptr<waiting_pool> outgoing;
 };
 
 class engine_actor : public caf::event_based_actor {
@@ -254,9 +245,6 @@ private:
 };
 
 namespace internal {
-
-/// Tickets of attempts start here: as CAF request ids they can't meet those of an actor's own requests.
-inline constexpr std::uint64_t ticket_first = std::uint64_t{1} << 56U;
 
 /// While it lives, an engine_actor constructed on this thread becomes an instance of `context`.
 class construction_scope {

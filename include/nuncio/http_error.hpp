@@ -61,12 +61,6 @@ void log_limited(
     std::string_view kind,
     std::initializer_list<log_field> more = {});
 
-/// Name, key, id and generation, and `more`.
-std::vector<log_field> with_actor(const start_info& who, std::initializer_list<log_field> more);
-
-/// The same with why it came to that, and the id of the error that `why` hides, if it does.
-std::vector<log_field> with_reason(const start_info& who, const std::string& why);
-
 /// Logs `real` beside an id. @returns what may be said of it to others, which names the id
 std::string hidden(const instance_context& of, std::string_view real);
 

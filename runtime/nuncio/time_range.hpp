@@ -6,6 +6,7 @@
 #include <chrono>
 #include <limits>
 #include <nuncio/clock.hpp>
+#include <optional>
 #include <ratio>
 #include <type_traits>
 
@@ -48,6 +49,13 @@ constexpr D until(std::chrono::time_point<Clock, D> now, std::chrono::time_point
 constexpr duration timer_until(time_point now, time_point then) {
   return std::clamp<duration>(
       until(now, then), std::chrono::milliseconds{1}, std::chrono::hours{1});
+}
+
+/// The earlier of two that may be none.
+constexpr std::optional<time_point> earlier(
+    std::optional<time_point> a, std::optional<time_point> b) {
+  if (!a || !b) return a ? a : b;
+  return std::min(*a, *b);
 }
 
 /// What a thread may be told to wait, of what a user has asked for: a century, which no clock's range ends before.
