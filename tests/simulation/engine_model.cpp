@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
+
 namespace nuncio::simulation {
 
 using protocol::stop_actor_reason;
@@ -310,6 +312,8 @@ void engine_model::request(std::size_t n) {
     start.actor_id = a.id;
     start.actor_generation = a.generation;
     protocol::to_envoy_tunnel_message message;
+    const auto number = ++requests_;
+    std::memcpy(message.message_id.request_id.value.data(), &number, sizeof number);
     message.message_kind = start;
     return to_.send(std::move(message));
   }

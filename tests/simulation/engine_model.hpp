@@ -124,6 +124,7 @@ private:
   std::map<actor_ref, stored_commands> stored_, ever_;
   std::uint64_t connection_ = 0;  // 0: none
   std::uint64_t life_ = 0;
+  std::uint32_t requests_ = 0;
   duration clock_back_{};
   time_point last_ping_{}, last_pong_{};
 };

@@ -1,309 +1,246 @@
-// The host model's ingress: a mirror of actors/nuncio/ingress.cpp.
+// The side of ingress: drives the host_machine as actors/nuncio/ingress.cpp does, and shows the oracle what it decides.
 #include <fmt/format.h>
 
 #include "simulation/host_model.hpp"
 
 namespace nuncio::simulation {
 
-using lifecycle::input;
 using lifecycle::state;
 
-namespace {
+/// Where the machine's own answers go.
+class host_model::port final : public link_port {
+public:
+  explicit port(host_model& of) : of_(of) {}
 
-constexpr duration start_limit = 28s, stop_grace = 15s, end_limit = 2s, intent_limit = 60s;
+  outcome<void> send(
+      std::shared_ptr<const output_gate> gate,
+      protocol::to_rivet_tunnel_message&& message,
+      std::shared_ptr<output_meter>) override {
+    if (!gate->open || gate->term != of_.link_term_)
+      return failure{errc::cancelled, "the gate is closed"};
+    up_frame frame;
+    frame.message = std::move(message);
+    of_.write(std::move(frame), 0, false, std::move(gate));
+    return {};
+  }
 
-}  // namespace
+  outcome<void> send(frame_class, epoch, const protocol::to_rivet&) override { return nobody(); }
+
+  outcome<void> send(
+      std::shared_ptr<const output_gate>, epoch, const protocol::to_rivet&) override {
+    return nobody();
+  }
+
+  [[nodiscard]] bool has_room_for_bodies() const override { return true; }
+
+  void close() override {}
+  void fence(epoch, std::uint64_t) override {}
+  void greet(std::vector<protocol::to_rivet>, bool) override {}
+  void grant(std::size_t, std::size_t) override {}
+
+private:
+  static outcome<void> nobody() { throw violated("host_machine", "sent what is not its own"); }
+
+  host_model& of_;
+};
+
+host_machine_options host_model::machine_options(ledger_options ledger) {
+  host_machine_options out;
+  out.limits.ledger = ledger;
+  out.link = std::make_shared<port>(*this);
+  out.log = [](log_level, std::string_view message, std::span<const log_field>) {
+    if (message == "an actor's lifecycle met what can't happen")
+      throw violated("lifecycle", std::string{message});
+  };
+  out.roster.find = [this](std::string_view name) -> std::shared_ptr<const serve_options> {
+    if (name != "known") return nullptr;  // I12
+    if (!serving_) {
+      serve_options how;
+      how.name = name;
+      how.idle_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(habits.idle_timeout);
+      serving_ = std::make_shared<const serve_options>(std::move(how));
+    }
+    return serving_;
+  };
+  out.roster.make = [this](const actor_ref& who, std::uint64_t term) {
+    known_.insert(who.actor);
+    if (!machine_.ledger().last_index(who))
+      throw violated("I2 record first", who.actor.str() + " is started and not in the ledger");
+    return std::make_shared<instance_base>(term);
+  };
+  out.on_judged = [this](const judged_command& x) { handle_judged(x); };
+  return out;
+}
+
+column host_model::column_now(const judged_command& x) {
+  const auto* const newest = machine_.newest(x.at.actor_id);
+  if (newest == nullptr) return x.known ? column::gone : column::unknown;
+  return newest != machine_.oldest(x.at.actor_id) ? column::queued : column_of(newest->state);
+}
+
+void host_model::handle_judged(const judged_command& x) {
+  const auto r = x.what == verdict::duplicate    ? row::duplicate
+                 : x.what == verdict::superseded ? row::superseded
+                 : x.what == verdict::expired    ? row::expired
+                 : x.start != nullptr            ? row::fresh_start
+                                                 : row::fresh_stop;
+  const auto where = column_now(x);
+  watch_.handle_judged(r, where, x.at, connection_);
+  const actor_ref who{x.at.actor_id, x.at.generation};
+  if (x.what == verdict::expired) return watch_.handle_refused(who);
+  if (r != row::fresh_start && r != row::fresh_stop) return;
+  ++fresh_;
+  watch_.handle_dispatched(x.at, machine_.ledger().last_index(who));
+  // At once, and not behind failures of an earlier generation.
+  const auto first = where == column::unknown && who.generation == 1;
+  if (first && x.start != nullptr && x.start->config.name != "known") watch_.handle_hopeless(who);
+}
 
 void host_model::inbound(const protocol::to_envoy& message, std::uint64_t term) {
   if (over_) return;
-  term_ = term;
-  if (const auto* commands = std::get_if<protocol::to_envoy_commands>(&message)) {
+  if (const auto* commands = std::get_if<protocol::to_envoy_commands>(&message))
     for (const auto& x : commands->commands) watch_.handle_delivered(x.checkpoint);
-    commands_arrived(*commands);
-  } else if (const auto* p = std::get_if<protocol::to_envoy_ping>(&message)) {
-    ping(p->ts);
-  } else if (const auto* acks = std::get_if<protocol::to_envoy_ack_events>(&message)) {
-    engine_acks_ = true;
-    for (const auto& at : acks->last_event_checkpoints)
-      if (at.index >= event_index_first) apply({at.actor_id, at.generation}, input::accepted);
-    said_.emplace_back(*acks);
-  } else if (const auto* tunnel = std::get_if<protocol::to_envoy_tunnel_message>(&message)) {
-    if (const auto* x = std::get_if<protocol::to_envoy_request_start>(&tunnel->message_kind))
-      request(*x);
-  }
-  after_input();
-}
-
-column host_model::column_now(const actor_id& actor) const {
-  const auto at = slots_.find(actor);
-  if (at == slots_.end()) return ledger_.newest_generation(actor) ? column::gone : column::unknown;
-  return at->second.next ? column::queued : column_of(at->second.current->state);
-}
-
-void host_model::commands_arrived(const protocol::to_envoy_commands& frame) {
-  const auto engine_now = clock_.at(time_.now());
-  if (!engine_now) {
-    held_.push_back(frame);
-    return;
-  }
-  for (const auto& x : frame.commands) command(x, *engine_now);
-}
-
-void host_model::command(const protocol::command_wrapper& x, engine_ms engine_now) {
-  const auto now = time_.now();
-  const auto& at = x.checkpoint;
-  const actor_ref who{at.actor_id, at.generation};
-  const auto* start = std::get_if<protocol::command_start_actor>(&x.inner);
-  std::optional<engine_ms> created;
-  if (start != nullptr) created = start->config.create_ts;
-  const auto known = ledger_.newest_generation(who.actor);
-  const auto where = column_now(who.actor);
-  const auto judged = ledger_.admit(at, created, engine_now, now);
-  processed_.push_back(at);
-  const auto r = judged == verdict::duplicate    ? row::duplicate
-                 : judged == verdict::superseded ? row::superseded
-                 : judged == verdict::expired    ? row::expired
-                 : start != nullptr              ? row::fresh_start
-                                                 : row::fresh_stop;
-  watch_.handle_judged(r, where, at, connection_);
-  if (judged == verdict::duplicate || judged == verdict::superseded) return;
-  if (known && *known < who.generation) {
-    said_.emplace_back(said_superseded{who.actor, who.generation});
-    if (const auto place = slots_.find(who.actor); place != slots_.end()) {
-      if (place->second.next && place->second.next->who.generation < who.generation)
-        apply(actor_ref{place->second.next->who}, input::superseded);
-      if (place->second.current && place->second.current->who.generation < who.generation)
-        apply(
-            actor_ref{place->second.current->who}, input::superseded, "a newer generation exists");
-    }
-  }
-  if (judged == verdict::expired) {
-    watch_.handle_refused(who);
-    return;
-  }
-  watch_.handle_dispatched(at, ledger_.last_index(who));
-  if (start != nullptr)
-    start_actor(who, *start);
-  else
-    stop_actor(who, std::get<protocol::command_stop_actor>(x.inner).reason);
-}
-
-void host_model::start_actor(const actor_ref& who, const protocol::command_start_actor& start) {
-  ledger_.handle_live(who);
-  auto& place = slots_[who.actor];
-  auto made = std::make_unique<instance>();
-  made->who = who;
-  made->name = start.config.name.str();
-  made->term = term_;
-  // The engine counts from the allocation, so what is left of the limit does too.
-  const auto age = clock_.age(start.config.create_ts, time_.now()).value_or(duration{});
-  made->limit = time_.now() + start_limit - age;
-  set_alarm(who, input::start_limit, made->limit);
-  if (place.current) {
-    place.next = std::move(made);
-    return;
-  }
-  place.current = std::move(made);
-  begin(who);
-}
-
-void host_model::begin(const actor_ref& who) {
-  const auto delay = starts_.delay(who.actor, time_.now());
-  if (delay == 0s) return apply(who, input::older_down);
-  set_alarm(who, input::older_down, time_.now() + delay);
-}
-
-void host_model::stop_actor(const actor_ref& who, protocol::stop_actor_reason reason) {
-  if (find(who) == nullptr) {
-    said_.emplace_back(said_orphan{who});
-    ledger_.handle_gone(who, time_.now());
-    return;
-  }
-  if (find(who)->state != state::queued) apply(who, input::accepted);
-  apply(
-      who,
-      reason == protocol::stop_actor_reason::lost ? input::lost_command : input::stop_command,
-      "the engine ended it");
-}
-
-void host_model::ping(engine_ms ts) {
-  clock_.handle_ping(ts, time_.now());
-  for (const auto& frame : std::exchange(held_, {})) commands_arrived(frame);
-  barrier_passed_ = true;
-}
-
-void host_model::request(const protocol::to_envoy_request_start& start) {
-  const auto at = slots_.find(start.actor_id);
-  if (at == slots_.end()) return;
-  auto* to = at->second.next ? at->second.next.get() : at->second.current.get();
-  if (*start.actor_generation > to->who.generation) {
-    said_.emplace_back(said_superseded{start.actor_id, *start.actor_generation});
-    apply(actor_ref{to->who}, input::superseded, "a newer generation exists");
-  }
-  to = find({start.actor_id, *start.actor_generation});
-  if (to == nullptr || to->state == state::ending || to->state == state::ending_silently ||
-      !lifecycle::has_actor(to->state))
-    return;
-  apply(actor_ref{to->who}, input::accepted);
-  to = find({start.actor_id, *start.actor_generation});
-  if (to == nullptr || !to->handle) return;
-  if (!std::exchange(to->asked, true)) starts_.handle_useful(to->who.actor);
-  time_.after(
-      random_.between(0ms, 5s),
-      side::actors,
-      [this, self = to->handle, gate = to->gate, term = to->term] {
-        if (!self->alive || !*gate) return;
-        up_frame answer;
-        answer.spoken_by = self->who;
-        write(std::move(answer), 0, false, gate, term);
-      });
-}
-
-host_model::instance* host_model::find(const actor_ref& who) {
-  const auto at = slots_.find(who.actor);
-  if (at == slots_.end()) return nullptr;
-  for (auto* x : {at->second.current.get(), at->second.next.get()})
-    if (x && x->who == who) return x;
-  return nullptr;
-}
-
-void host_model::apply(const actor_ref& who, input what, const std::string& why) {
-  auto* x = find(who);
-  if (x == nullptr) return;
-  const auto step = lifecycle::step(x->state, what);
-  if (!step)
-    throw violated(
-        "lifecycle",
-        fmt::format("{} met {}, which can't happen", to_string(x->state), to_string(what)));
-  x->state = step->to;
-  if (step->to != step->from && x->why.empty()) x->why = why;
-  const auto does = [&](lifecycle::action a) { return (step->actions & a) != 0; };
-  if (does(lifecycle::cut)) *x->gate = false;
-  if (does(lifecycle::tell_stop)) {
-    if (x->handle) tell_stop(x->handle);
-    set_alarm(who, input::stop_limit, time_.now() + stop_grace);
-  }
-  if (does(lifecycle::exit)) {
-    if (x->handle) exit(x->handle);
-    set_alarm(who, input::end_limit, time_.now() + end_limit);
-  }
-  if (does(lifecycle::abandon)) {
-    watch_.handle_abandoned(who);
-    if (x->handle) x->handle->alive = false;
-  }
-  if (does(lifecycle::say_running)) {
-    said_.emplace_back(said_running{who});
-    set_alarm(who, input::given_up, x->limit);
-  }
-  if (does(lifecycle::say_sleep) || does(lifecycle::say_destroy))
-    said_.emplace_back(said_intent{who, does(lifecycle::say_sleep)});
-  if (what == input::quit && step->from != state::ending && step->from != state::ending_silently)
-    starts_.handle_useful(who.actor);
-  if (what == input::failed && !x->asked &&
-      (step->from == state::starting || step->from == state::running ||
-       step->from == state::accepted))
-    starts_.handle_failed(who.actor, time_.now());
-  if (what == input::quit || what == input::failed) {
-    x->handle = nullptr;
-    if (!lifecycle::has_actor(x->state) && x->state != state::stopped)
-      set_alarm(who, input::deadline, time_.now() + intent_limit);
-  }
-  if (does(lifecycle::stopped_ok))
-    said_.emplace_back(said_stopped{who, protocol::stop_code::ok, {}});
-  if (does(lifecycle::stopped_error))
-    said_.emplace_back(said_stopped{who, protocol::stop_code::error, x->why});
-  if (does(lifecycle::spawn))
-    spawn(*x);
-  else if (x->state == state::stopped)
-    finish(who);
-}
-
-void host_model::apply_to_all(input what, const std::string& why) {
-  std::vector<actor_ref> all;
-  for (const auto& [id, place] : slots_)
-    for (const auto* x : {place.next.get(), place.current.get()})
-      if (x) all.push_back(x->who);
-  for (const auto& who : all) apply(who, what, why);
-}
-
-void host_model::finish(const actor_ref& who) {
-  const auto at = slots_.find(who.actor);
-  auto& place = at->second;
-  const auto over =
-      std::move(place.current && place.current->who == who ? place.current : place.next);
-  if (over->handle) watch_.handle_actor_down(who);
-  ledger_.handle_gone(who, time_.now());
-  if (place.current) return;
-  if (!place.next) {
-    slots_.erase(at);
-    return;
-  }
-  place.current = std::move(place.next);
-  begin(actor_ref{place.current->who});
-}
-
-void host_model::set_alarm(const actor_ref& who, input what, time_point when) {
-  alarms_.emplace(when, alarm{who, what});
-}
-
-void host_model::fire(const alarm& due) {
-  const auto* x = find(due.who);
-  if (x == nullptr) return;
-  switch (due.what) {
-    case input::given_up:
-      if (engine_acks_)
-        apply(due.who, due.what, "Running was not accepted in time");
-      else
-        set_alarm(due.who, due.what, time_.now() + start_limit);
-      break;
-    case input::start_limit:
-      if (x->state == state::starting || x->state == state::queued)
-        apply(due.who, due.what, "the factory took too long");
-      break;
-    case input::older_down:
-      if (x->state == state::queued) apply(due.who, due.what);
-      break;
-    case input::end_limit:
-      if (x->state == state::ending || x->state == state::ending_silently) apply(due.who, due.what);
-      break;
-    case input::deadline:
-      if (!lifecycle::has_actor(x->state)) apply(due.who, due.what, "an intent was not answered");
-      break;
-    default:
-      apply(due.who, due.what, "the grace period is over");
-  }
-}
-
-void host_model::tick() {
-  tick_at_.reset();
-  while (!alarms_.empty() && alarms_.begin()->first <= time_.now()) {
-    const auto due = alarms_.begin()->second;
-    alarms_.erase(alarms_.begin());
-    fire(due);
-  }
-  ledger_.expire(time_.now());
+  if (const auto* acks = std::get_if<protocol::to_envoy_ack_events>(&message))
+    engine_acks_ = engine_acks_ || !acks->last_event_checkpoints.empty();
+  if (std::holds_alternative<protocol::to_envoy_ping>(message)) barrier_passed_ = true;
+  inbound_batch batch;
+  batch.connection = connection_;
+  batch.term = term;
+  batch.messages.push_back(message);
+  machine_.handle_inbound(batch, time_.now());
+  if (machine_.stats().dispatched != fresh_)
+    throw violated("I1 fresh only", "a command was carried out that was not judged fresh");
   after_input();
 }
 
 void host_model::after_input() {
-  if (!processed_.empty())
-    time_.post(side::ack, hop_now(), [this, at = connection_, all = std::exchange(processed_, {})] {
-      acks_.handle_processed(at, all);
-      flush_acks();
-    });
-  if (!said_.empty())
-    time_.post(side::outbox, hop_now(), [this, all = std::exchange(said_, {})] {
-      for (const auto& x : all) handle(x);
-      flush_events();
-    });
-  std::optional<time_point> next = ledger_.poll_timeout();
-  if (!alarms_.empty())
-    next = next ? std::min(*next, alarms_.begin()->first) : alarms_.begin()->first;
+  carry_out();
+  if (std::exchange(flush_asked_, true)) return;
+  time_.post(side::ingress, 0ms, [this] { flush(); });
+}
+
+void host_model::flush() {
+  flush_asked_ = false;
+  machine_.flush(time_.now());
+  carry_out();
+  const auto next = machine_.poll_timeout();
   if (!next || (tick_at_ && *tick_at_ <= *next)) return;
   tick_at_ = next;
   time_.at(std::max(*next, time_.now() + 1ms), side::ingress, [this, at = *next] {
     if (tick_at_ == at) tick();
   });
+}
+
+void host_model::tick() {
+  tick_at_.reset();
+  machine_.expire(time_.now());
+  after_input();
+}
+
+void host_model::carry_out() {
+  while (auto next = machine_.poll_output())
+    std::visit([this](auto& x) { carry_out(x); }, *next);
+}
+
+void host_model::carry_out(internal::processed& x) {
+  time_.post(side::ack, hop_now(), [this, x = std::move(x)] {
+    acks_.handle_processed(x.connection, x.checkpoints);
+    flush_acks();
+  });
+}
+
+void host_model::carry_out(internal::outbox_batch& x) {
+  time_.post(side::outbox, hop_now(), [this, x = std::move(x)] {
+    for (const auto& each : x.inputs) handle(each);
+    flush_events();
+  });
+}
+
+void host_model::carry_out(const host_output::ready&) { barrier_passed_ = true; }
+
+void host_model::carry_out(const host_output::spawn& x) {
+  if (x.number >= bodies_.size()) bodies_.resize(x.number + 1);
+  auto made = std::make_shared<body>();
+  made->who = x.instance->start.self;
+  made->context = x.instance;
+  made->ignores_exit = !calm && random_.percent(habits.ignores_exit);
+  bodies_[x.number] = made;
+  watch_.handle_factory(made->who);
+  const bool apart = random_.percent(habits.spawned_apart);
+  if (!apart) settle(made);
+  const bool slow = !calm && random_.percent(habits.slow_start);
+  const auto delay = slow ? random_.between(5s, 45s) : random_.between(0ms, 500ms);
+  time_.after(delay, side::actors, [this, made, apart] {
+    if (!made->alive) return;
+    made->in_factory = false;
+    if (!calm && random_.percent(habits.throws)) return down(made, "the factory failed");
+    if (apart)
+      time_.post(side::ingress, hop_now(), [this, made] {
+        settle(made);
+        after_input();
+      });
+    tell_host(internal::instance_started{made->who});
+    live_on(made);
+  });
+}
+
+// Its actor is there.
+void host_model::settle(const self& x) {
+  instance_number number = 0;
+  const auto what = machine_.handle_spawned(x->who, number, time_.now());
+  if (what == spawned::unwanted) exit(x);
+  if (what == spawned::lives && bodies_.at(number) != x)
+    throw violated("host_machine", "two instances have one number");
+}
+
+void host_model::carry_out(const host_output::forget& x) {
+  const auto over = std::exchange(bodies_.at(x.number), nullptr);
+  if (over && over->alive) watch_.handle_abandoned(over->who);
+}
+
+void host_model::carry_out(const host_output::kill& x) { exit(bodies_.at(x.number)); }
+
+void host_model::carry_out(host_output::message& x) {
+  const auto to = bodies_.at(x.to);
+  if (!to) throw violated("host_machine", "a message for an instance that is forgotten");
+  if (std::holds_alternative<host_output::stop>(x.what)) return tell_stop(to);
+  if (const auto* request = std::get_if<http_request>(&x.what)) return answer(to, *request);
+  if (std::holds_alternative<internal::idle_probe>(x.what)) return probe(to);
+}
+
+// -- what the world asks --------------------------------------------------------------------
+
+std::optional<actor_ref> host_model::acting(const actor_id& actor) {
+  const auto* const x = machine_.oldest(actor);
+  if (x == nullptr || !x->handed || !x->context->gate.open) return std::nullopt;
+  const auto& of = bodies_.at(x->number);
+  return of && of->alive ? std::optional{x->who} : std::nullopt;
+}
+
+std::optional<std::pair<actor_ref, state>> host_model::newest(const actor_id& a) {
+  const auto* const x = machine_.newest(a);
+  if (x == nullptr) return std::nullopt;
+  return std::pair{x->who, x->state};
+}
+
+void host_model::check_quiet() {
+  if (acks_.pending() != 0) throw violated("I5 acks complete", "acks wait on a quiet link");
+  for (const auto& id : known_) {
+    const auto* const x = machine_.newest(id);
+    if (x == nullptr) continue;
+    if (x != machine_.oldest(id) || x->state == state::ending || x->state == state::ending_silently)
+      throw violated("I11 generations", id.str() + " never came to rest");
+  }
+}
+
+void host_model::check_empty() const {
+  if (machine_.actors() != 0) throw violated("I9 bounded", "instances are left");
+  if (const auto left = machine_.ledger().stats().entries; left != 0)
+    throw violated("I9 bounded", fmt::format("{} ledger entries are left", left));
+  const auto& o = events_.stats();
+  if (o.actors != 0 || o.kept != 0 || o.bytes != 0)
+    throw violated(
+        "I9 bounded", fmt::format("the outbox keeps {} actors, {} events", o.actors, o.kept));
 }
 
 }  // namespace nuncio::simulation

@@ -1,4 +1,4 @@
-// The host model's link, ack, outbox and actors: mirrors of link.cpp, ack.cpp, outbox.cpp and of how CAF actors end.
+// The sides of link, ack, outbox and the actors: models of link.cpp, ack.cpp, outbox.cpp and of how CAF actors live and end.
 #include "simulation/host_model.hpp"
 
 #include <fmt/format.h>
@@ -15,7 +15,7 @@ host_model::host_model(
       watch_(watch),
       to_(std::move(to)),
       policy_({.seed = random.next()}),
-      ledger_(ledger) {}
+      machine_(machine_options(ledger)) {}
 
 // -- link -----------------------------------------------------------------------------
 
@@ -32,9 +32,10 @@ void host_model::handle_open() {
   const auto at = policy_.connection();
   watch_.handle_connection(at);
   time_.post(side::ingress, hop_now(), [this, at] {
+    machine_.handle_link_up(at, time_.now());
     connection_ = at;
     barrier_passed_ = false;
-    held_.clear();
+    after_input();
   });
   time_.post(side::ack, hop_now(), [this, at] {
     acks_.handle_link_up(at);
@@ -81,13 +82,16 @@ void host_model::handle_gone(connection_end why) {
   if (decision.what != reconnect_decision::kind::retry) {
     over_ = true;
     time_.post(side::ingress, hop_now(), [this] {
-      apply_to_all(input::evicted, "evicted");
+      machine_.handle_link_over({errc::evicted, "evicted"}, time_.now());
       after_input();
     });
     return;
   }
   if (decision.after > 3s) throw violated("connection policy", "a reconnect later than 3 s");
-  time_.post(side::ingress, hop_now(), [this] { held_.clear(); });
+  time_.post(side::ingress, hop_now(), [this] {
+    machine_.handle_link_down(time_.now());
+    after_input();
+  });
   time_.post(side::ack, hop_now(), [this] {
     acks_.handle_link_down();
     if (acks_.pending() != 0) throw violated("I8 one truth", "acks outlived their connection");
@@ -108,7 +112,7 @@ bool host_model::check_lease() {
   lease_.handle_ended();
   ++link_term_;
   time_.post(side::ingress, hop_now(), [this] {
-    apply_to_all(input::lease_ended, "the engine was not heard of");
+    machine_.handle_lease_ended(time_.now());
     after_input();
   });
   if (up_ && !end_reason_) {
@@ -129,15 +133,15 @@ void host_model::arm_lease() {
 }
 
 void host_model::write(
-    up_frame frame, epoch connection, bool is_ack, std::shared_ptr<bool> gate, std::uint64_t term) {
+    up_frame frame, epoch connection, bool is_ack, std::shared_ptr<const output_gate> gate) {
   time_.post(
       side::link,
       hop_now(),
-      [this, frame = std::move(frame), connection, is_ack, gate = std::move(gate), term]() mutable {
+      [this, frame = std::move(frame), connection, is_ack, gate = std::move(gate)]() mutable {
         if (!check_lease() || !up_ || end_reason_) return;
         if (gate) {
-          if (!*gate || term != link_term_) return;
-          watch_.handle_output(*frame.spoken_by);
+          if (!gate->open || gate->term != link_term_) return;
+          if (frame.spoken_by) watch_.handle_output(*frame.spoken_by);
           return to_.write(std::move(frame));
         }
         if (connection != policy_.connection()) return;
@@ -160,7 +164,7 @@ bool host_model::send(epoch connection, protocol::to_rivet message, bool is_ack)
   if (!up_ || connection != policy_.connection()) return false;
   up_frame frame;
   frame.message = std::move(message);
-  write(std::move(frame), connection, is_ack, nullptr, 0);
+  write(std::move(frame), connection, is_ack, nullptr);
   return true;
 }
 
@@ -168,7 +172,7 @@ void host_model::send_fence(epoch connection, std::uint64_t id) {
   up_frame frame;
   frame.is_fence = true;
   frame.fence = id;
-  write(std::move(frame), connection, false, nullptr, 0);
+  write(std::move(frame), connection, false, nullptr);
 }
 
 // -- ack and outbox -----------------------------------------------------------------------
@@ -180,30 +184,25 @@ void host_model::flush_acks() {
   }
 }
 
-void host_model::handle(const said& what) {
+void host_model::handle(const internal::outbox_input& what) {
   struct visitor {
     event_outbox& to;
 
-    void operator()(const said_running& x) { to.handle_running(x.who); }
+    void operator()(const internal::say_running& x) { to.handle_running(x.who); }
 
-    void operator()(const said_intent& x) {
-      to.handle_intent(
-          x.who,
-          x.sleep ? protocol::actor_intent{protocol::actor_intent_sleep{}}
-                  : protocol::actor_intent{protocol::actor_intent_stop{}});
-    }
+    void operator()(const internal::say_intent& x) { to.handle_intent(x.who, x.intent); }
 
-    void operator()(const said_stopped& x) {
+    void operator()(const internal::say_alarm& x) { to.handle_alarm(x.who, x.at_ms); }
+
+    void operator()(const internal::say_stopped& x) {
       std::optional<std::string> message;
-      if (!x.why.empty()) message = x.why;
+      if (!x.message.empty()) message = x.message;
       to.handle_stopped(x.who, x.code, std::move(message));
     }
 
-    void operator()(const said_orphan& x) { to.handle_orphan_stop(x.who); }
+    void operator()(const internal::answer_orphan_stop& x) { to.handle_orphan_stop(x.who); }
 
-    void operator()(const said_superseded& x) { to.handle_superseded(x.actor, x.newest); }
-
-    void operator()(const said_alarm& x) { to.handle_alarm(x.who, x.at); }
+    void operator()(const internal::superseded& x) { to.handle_superseded(x.actor, x.newest); }
 
     void operator()(const protocol::to_envoy_ack_events& x) { to.handle_acked(x); }
   };
@@ -230,121 +229,78 @@ void host_model::flush_events() {
 
 // -- actors -------------------------------------------------------------------------------
 
-void host_model::to_ingress(std::function<void()> what) {
+template <class T>
+void host_model::tell_host(T what) {
   time_.post(side::ingress, hop_now(), [this, what = std::move(what)] {
-    what();
+    machine_.handle(what, time_.now());
     after_input();
   });
 }
 
-void host_model::spawn(instance& x) {
-  if (x.name != "known") {  // I12
-    watch_.handle_hopeless(x.who);
-    return apply(actor_ref{x.who}, input::failed, "no actor is served under that name");
-  }
-  x.gate = std::make_shared<bool>(true);
-  auto self = x.handle = std::make_shared<body>();
-  self->who = x.who;
-  self->ignores_exit = !calm && random_.percent(habits.ignores_exit);
-  watch_.handle_factory(x.who);
-  const bool slow = !calm && random_.percent(habits.slow_start);
-  time_.after(
-      slow ? random_.between(5s, 45s) : random_.between(0ms, 500ms), side::actors, [this, self] {
-        if (!self->alive) return;
-        self->in_factory = false;
-        if (!calm && random_.percent(habits.throws)) return down(self, "the factory failed");
-        to_ingress([this, who = self->who] { apply(who, input::started); });
-        live_on(self);
-      });
-}
-
-void host_model::live_on(std::shared_ptr<body> self) {
+void host_model::live_on(const self& x) {
   const auto plan = [&](unsigned percent, auto what) {
     if (!random_.percent(percent)) return;
     const auto soon = random_.percent(30);
     time_.after(
         soon ? random_.between(0ms, 80ms) : random_.between(0ms, 25s),
         side::actors,
-        [this, self, what] {
-          if (self->alive && !calm) what();
+        [this, x, what] {
+          if (x->alive && !calm) what();
         });
   };
-  plan(habits.crashes, [this, self] { down(self, "crashed"); });
-  plan(habits.quits, [this, self] { down(self, {}); });
-  plan(habits.sleeps, [this, self] {
-    to_ingress([this, who = self->who] { apply(who, input::sleep_called); });
-  });
-  plan(habits.destroys, [this, self] {
-    to_ingress([this, who = self->who] { apply(who, input::destroy_called); });
-  });
-  plan(20, [this, self] {
-    to_ingress([this, who = self->who] {
-      const auto* x = find(who);
-      if (x && *x->gate) said_.emplace_back(said_alarm{who, 2'000'000'000'000});
-    });
+  plan(habits.crashes, [this, x] { down(x, "crashed"); });
+  plan(habits.quits, [this, x] { down(x, {}); });
+  plan(habits.sleeps, [this, x] { tell_host(internal::sleep_called{x->who}); });
+  plan(habits.destroys, [this, x] { tell_host(internal::destroy_called{x->who}); });
+  plan(20, [this, x] { tell_host(internal::alarm_called{x->who, 2'000'000'000'000}); });
+}
+
+void host_model::answer(const self& x, const http_request& request) {
+  time_.after(
+      random_.between(0ms, 5s),
+      side::actors,
+      [this, x, exchange = request.exchange, ticket = request.ticket] {
+        if (!x->alive) return;
+        up_frame frame;
+        frame.spoken_by = x->who;
+        write(std::move(frame), 0, false, {x->context, &x->context->gate});
+        tell_host(internal::attempt_done{x->who, exchange, ticket});
+      });
+}
+
+// It sleeps, or says that it is busy with something.
+void host_model::probe(const self& x) {
+  time_.after(hop_now(), side::actors, [this, x] {
+    if (!x->alive) return;
+    if (calm || random_.percent(60))
+      tell_host(internal::instance_active{x->who, time_.now()});
+    else
+      tell_host(internal::sleep_called{x->who});
   });
 }
 
-void host_model::tell_stop(std::shared_ptr<body> self) {
+void host_model::tell_stop(const self& x) {
   const bool slow = !calm && random_.percent(habits.slow_stop);
   const bool fails = !calm && random_.percent(habits.crashes / 4);
   time_.after(
       slow ? random_.between(1s, 25s) : random_.between(0ms, 50ms),
       side::actors,
-      [this, self, fails] {
-        if (self->alive) down(self, fails ? "failed while stopping" : std::string{});
+      [this, x, fails] {
+        if (x->alive) down(x, fails ? "failed while stopping" : std::string{});
       });
 }
 
-void host_model::exit(std::shared_ptr<body> self) {
-  if (self->ignores_exit) return;
-  time_.after(random_.between(0ms, 50ms), side::actors, [this, self] {
-    if (self->alive) down(self, "killed");
+void host_model::exit(const self& x) {
+  if (x->ignores_exit) return;
+  time_.after(random_.between(0ms, 50ms), side::actors, [this, x] {
+    if (x->alive) down(x, "killed");
   });
 }
 
-void host_model::down(const std::shared_ptr<body>& self, const std::string& error) {
-  self->alive = false;
-  watch_.handle_actor_down(self->who);
-  to_ingress([this, who = self->who, error] {
-    apply(who, error.empty() ? input::quit : input::failed, error);
-  });
-}
-
-// -- what the world asks --------------------------------------------------------------------
-
-std::optional<actor_ref> host_model::acting(const actor_id& actor) const {
-  const auto at = slots_.find(actor);
-  if (at == slots_.end() || !at->second.current) return std::nullopt;
-  const auto& x = *at->second.current;
-  if (!x.handle || !x.handle->alive || !*x.gate) return std::nullopt;
-  return x.who;
-}
-
-std::optional<std::pair<actor_ref, state>> host_model::newest(const actor_id& a) const {
-  const auto at = slots_.find(a);
-  if (at == slots_.end()) return std::nullopt;
-  const auto& x = at->second.next ? *at->second.next : *at->second.current;
-  return std::pair{x.who, x.state};
-}
-
-void host_model::check_quiet() const {
-  if (acks_.pending() != 0) throw violated("I5 acks complete", "acks wait on a quiet link");
-  for (const auto& [id, place] : slots_)
-    if (place.next || place.current->state == state::ending ||
-        place.current->state == state::ending_silently)
-      throw violated("I11 generations", id.str() + " never came to rest");
-}
-
-void host_model::check_empty() const {
-  if (!slots_.empty()) throw violated("I9 bounded", "instances are left");
-  if (ledger_.stats().entries != 0)
-    throw violated(
-        "I9 bounded", fmt::format("{} ledger entries are left", ledger_.stats().entries));
-  const auto& o = events_.stats();
-  if (o.actors != 0 || o.kept != 0 || o.bytes != 0)
-    throw violated(
-        "I9 bounded", fmt::format("the outbox keeps {} actors, {} events", o.actors, o.kept));
+void host_model::down(const self& x, const std::string& error) {
+  x->alive = false;
+  watch_.handle_actor_down(x->who);
+  tell_host(internal::instance_down{x->who, error, {}});
 }
 
 }  // namespace nuncio::simulation

@@ -1,18 +1,17 @@
-// The host without CAF and without sockets: the runtime's machines wired as link, ingress, ack and outbox wire them
-// (actors/nuncio/ingress.cpp, ack.cpp, outbox.cpp, runtime/nuncio/link.cpp), each on a side of its own. Must stay a
-// mirror: what is decided here and not in a machine is decided the same way there.
+// A host without CAF and without sockets: the host_machine, ack_aggregator and event_outbox that the actors own, each on a
+// side of its own, with actors that do what a seed says. The link is a model yet (runtime/nuncio/link.cpp).
 #pragma once
 
-#include <map>
+#include <functional>
 #include <memory>
 #include <nuncio/ack_aggregator.hpp>
-#include <nuncio/command_ledger.hpp>
 #include <nuncio/connection_policy.hpp>
 #include <nuncio/event_outbox.hpp>
+#include <nuncio/host_machine.hpp>
 #include <nuncio/lease.hpp>
 #include <nuncio/lifecycle.hpp>
-#include <nuncio/start_backoff.hpp>
-#include <variant>
+#include <set>
+#include <vector>
 
 #include "simulation/oracle.hpp"
 
@@ -22,6 +21,9 @@ namespace nuncio::simulation {
 struct actor_habits {
   unsigned slow_start = 0, throws = 0, crashes = 0, quits = 0, sleeps = 0, destroys = 0,
            slow_stop = 0, ignores_exit = 0;  // percent
+  /// How many are spawned by another thread, which tells later.
+  unsigned spawned_apart = 0;  // percent
+  duration idle_timeout{};
 };
 
 /// What the wire carries towards the engine.
@@ -51,18 +53,15 @@ public:
   void handle_gone(connection_end why);
 
   /// The instance of this actor that could still act, if any.
-  [[nodiscard]] std::optional<actor_ref> acting(const actor_id& actor) const;
-  /// The newest instance that ingress knows and its state.
-  [[nodiscard]] std::optional<std::pair<actor_ref, lifecycle::state>> newest(
-      const actor_id& a) const;
-  void check_quiet() const;
+  [[nodiscard]] std::optional<actor_ref> acting(const actor_id& actor);
+  /// The newest instance that the host knows and its state.
+  [[nodiscard]] std::optional<std::pair<actor_ref, lifecycle::state>> newest(const actor_id& a);
+  void check_quiet();
   void check_empty() const;
 
   [[nodiscard]] bool live() const { return up_ && barrier_passed_; }
 
   [[nodiscard]] bool over() const { return over_; }
-
-  [[nodiscard]] const ledger_stats& ledger() const { return ledger_.stats(); }
 
   [[nodiscard]] bool engine_acks() const { return engine_acks_; }
 
@@ -71,68 +70,13 @@ public:
   duration hop = 2ms;  ///< longest delay between two sides
 
 private:
-  struct said_running {
-    actor_ref who;
-  };
-
-  struct said_intent {
-    actor_ref who;
-    bool sleep;
-  };
-
-  struct said_stopped {
-    actor_ref who;
-    protocol::stop_code code;
-    std::string why;
-  };
-
-  struct said_orphan {
-    actor_ref who;
-  };
-
-  struct said_superseded {
-    actor_id actor;
-    std::uint32_t newest;
-  };
-
-  struct said_alarm {
-    actor_ref who;
-    std::int64_t at;
-  };
-
-  using said = std::variant<
-      said_running,
-      said_intent,
-      said_stopped,
-      said_orphan,
-      said_superseded,
-      said_alarm,
-      protocol::to_envoy_ack_events>;
+  class port;
 
   /// What stands for a CAF actor.
   struct body {
     actor_ref who;
+    std::shared_ptr<instance_base> context;
     bool alive = true, in_factory = true, ignores_exit = false;
-  };
-
-  struct instance {
-    actor_ref who;
-    lifecycle::state state = lifecycle::state::queued;
-    std::string name, why;
-    time_point limit{};  // by when Running must be accepted
-    std::shared_ptr<bool> gate;
-    std::shared_ptr<body> handle;
-    std::uint64_t term = 0;
-    bool asked = false;
-  };
-
-  struct slot {
-    std::unique_ptr<instance> current, next;
-  };
-
-  struct alarm {
-    actor_ref who;
-    lifecycle::input what;
   };
 
   // link
@@ -142,40 +86,41 @@ private:
   bool send(epoch connection, protocol::to_rivet message, bool is_ack);
   void send_fence(epoch connection, std::uint64_t id);
   void write(
-      up_frame frame,
-      epoch connection,
-      bool is_ack,
-      std::shared_ptr<bool> gate,
-      std::uint64_t term);
+      up_frame frame, epoch connection, bool is_ack, std::shared_ptr<const output_gate> gate);
   // ingress
+  host_machine_options machine_options(ledger_options ledger);
+  void handle_judged(const judged_command& x);
+  [[nodiscard]] column column_now(const judged_command& x);
   void inbound(const protocol::to_envoy& message, std::uint64_t term);
-  void commands_arrived(const protocol::to_envoy_commands& frame);
-  void command(const protocol::command_wrapper& command, engine_ms engine_now);
-  void start_actor(const actor_ref& who, const protocol::command_start_actor& start);
-  void stop_actor(const actor_ref& who, protocol::stop_actor_reason reason);
-  void ping(engine_ms ts);
-  void request(const protocol::to_envoy_request_start& start);
-  instance* find(const actor_ref& who);
-  void apply(const actor_ref& who, lifecycle::input what, const std::string& why = {});
-  void apply_to_all(lifecycle::input what, const std::string& why);
-  void begin(const actor_ref& who);
-  void finish(const actor_ref& who);
-  void set_alarm(const actor_ref& who, lifecycle::input what, time_point when);
-  void fire(const alarm& due);
-  void tick();
   void after_input();
-  [[nodiscard]] column column_now(const actor_id& actor) const;
+  void flush();
+  void tick();
+  void carry_out();
+  void carry_out(host_output::message& x);
+  void carry_out(const host_output::spawn& x);
+  void carry_out(const host_output::forget& x);
+  void carry_out(const host_output::kill& x);
+  void carry_out(internal::processed& x);
+  void carry_out(internal::outbox_batch& x);
+  void carry_out(const host_output::ready& x);
+  template <class T>
+  void carry_out(const T&) {}
+
   // ack, outbox
   void flush_acks();
-  void handle(const said& what);
+  void handle(const internal::outbox_input& what);
   void flush_events();
   // actors
-  void spawn(instance& x);
-  void live_on(std::shared_ptr<body> self);
-  void tell_stop(std::shared_ptr<body> self);
-  void exit(std::shared_ptr<body> self);
-  void down(const std::shared_ptr<body>& self, const std::string& error);
-  void to_ingress(std::function<void()> what);
+  using self = std::shared_ptr<body>;
+  template <class T>
+  void tell_host(T what);
+  void settle(const self& x);
+  void live_on(const self& x);
+  void answer(const self& x, const http_request& request);
+  void probe(const self& x);
+  void tell_stop(const self& x);
+  void exit(const self& x);
+  void down(const self& x, const std::string& error);
 
   duration hop_now() { return random_.between(0ms, hop); }
 
@@ -191,17 +136,13 @@ private:
   std::optional<connection_end> end_reason_;
   std::optional<time_point> lease_armed_;
 
-  command_ledger ledger_;
-  engine_clock clock_;
-  start_backoff starts_;
-  std::map<actor_id, slot> slots_;
-  std::multimap<time_point, alarm> alarms_;
-  std::vector<protocol::to_envoy_commands> held_;
-  std::vector<protocol::actor_checkpoint> processed_;
-  std::vector<said> said_;
-  epoch connection_ = 0;
-  std::uint64_t term_ = 0;
-  bool barrier_passed_ = false, engine_acks_ = false;
+  std::shared_ptr<const serve_options> serving_;  ///< made with the first instance
+  epoch connection_ = 0;                          ///< that ingress knows of
+  std::uint64_t fresh_ = 0;                       ///< commands that were judged so
+  std::set<actor_id> known_;
+  host_machine machine_;
+  std::vector<self> bodies_;  ///< by instance_number
+  bool barrier_passed_ = false, engine_acks_ = false, flush_asked_ = false;
   std::optional<time_point> tick_at_;
 
   ack_aggregator acks_;

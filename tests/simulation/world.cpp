@@ -91,6 +91,8 @@ private:
     const auto some = [&](unsigned most) { return static_cast<unsigned>(random_.below(most + 1)); };
     auto& h = host_.habits;
     h = {some(15), some(8), some(30), some(30), some(30), some(15), some(30), some(10)};
+    h.spawned_apart = random_.percent(50) ? some(100) : 0;
+    if (random_.percent(30)) h.idle_timeout = random_.between(500ms, 20s);
     auto& e = engine_.faults;
     e.elsewhere = random_.percent(50);
     // Where the engine gives up what lives, nothing may run elsewhere: the host can't know.
