@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
-
 namespace nuncio::simulation {
 
 using protocol::stop_actor_reason;
@@ -111,7 +109,9 @@ void engine_model::restart() {
 }
 
 void engine_model::handle_frame(std::uint64_t connection, const protocol::to_rivet& frame) {
-  if (std::holds_alternative<protocol::to_rivet_pong>(frame)) {
+  if (const auto* tunnel = std::get_if<protocol::to_rivet_tunnel_message>(&frame)) {
+    to_.tunnel(*tunnel);
+  } else if (std::holds_alternative<protocol::to_rivet_pong>(frame)) {
     if (connection == connection_) last_pong_ = time_.now();
   } else if (const auto* acks = std::get_if<protocol::to_rivet_ack_commands>(&frame)) {
     // Read is not committed: a connect may read the store in between, a kill may lose it.
@@ -308,14 +308,7 @@ void engine_model::request(std::size_t n) {
   if (a.at == place::sleeping) return allocate(n);
   if (a.at == place::running) {
     if (connection_ == 0) return;
-    protocol::to_envoy_request_start start;
-    start.actor_id = a.id;
-    start.actor_generation = a.generation;
-    protocol::to_envoy_tunnel_message message;
-    const auto number = ++requests_;
-    std::memcpy(message.message_id.request_id.value.data(), &number, sizeof number);
-    message.message_kind = start;
-    return to_.send(std::move(message));
+    return to_.ask({a.id, a.generation});
   }
   a.wake = true;
 }

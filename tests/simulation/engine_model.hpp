@@ -54,6 +54,8 @@ public:
   struct ports {
     std::function<void(protocol::to_envoy)> send;  ///< on the present connection
     std::function<void()> drop;                    ///< closes the present connection
+    std::function<void(const actor_ref&)> ask;     ///< a client of this actor, which runs
+    std::function<void(const protocol::to_rivet_tunnel_message&)> tunnel;  ///< for a client
     std::function<void(const actor_ref&)> placed_elsewhere;
     std::function<void(const actor_ref&)>
         gave_up;  ///< with its host: no Ping went there for the lost threshold
@@ -124,7 +126,6 @@ private:
   std::map<actor_ref, stored_commands> stored_, ever_;
   std::uint64_t connection_ = 0;  // 0: none
   std::uint64_t life_ = 0;
-  std::uint32_t requests_ = 0;
   duration clock_back_{};
   time_point last_ping_{}, last_pong_{};
 };

@@ -34,8 +34,11 @@ public:
   [[nodiscard]] bool has_room_for_bodies() const override { return true; }
 
   void close() override {}
+
   void fence(epoch, std::uint64_t) override {}
+
   void greet(std::vector<protocol::to_rivet>, bool) override {}
+
   void grant(std::size_t, std::size_t) override {}
 
 private:
@@ -138,8 +141,7 @@ void host_model::tick() {
 }
 
 void host_model::carry_out() {
-  while (auto next = machine_.poll_output())
-    std::visit([this](auto& x) { carry_out(x); }, *next);
+  while (auto next = machine_.poll_output()) std::visit([this](auto& x) { carry_out(x); }, *next);
 }
 
 void host_model::carry_out(internal::processed& x) {
@@ -206,6 +208,17 @@ void host_model::carry_out(host_output::message& x) {
   if (std::holds_alternative<host_output::stop>(x.what)) return tell_stop(to);
   if (const auto* request = std::get_if<http_request>(&x.what)) return answer(to, *request);
   if (std::holds_alternative<internal::idle_probe>(x.what)) return probe(to);
+  if (const auto* over = std::get_if<internal::attempt_cancelled>(&x.what))
+    to->cancelled.insert(over->ticket);
+  if (const auto* opening = std::get_if<host_output::socket_opening>(&x.what))
+    return accept(to, opening->socket);
+  if (const auto* said = std::get_if<host_output::socket_said>(&x.what)) return hear(to, *said);
+  if (const auto* left = std::get_if<host_output::socket_left>(&x.what))
+    left->socket->session.handle_closed();
+  if (const auto* failed = std::get_if<internal::socket_failed>(&x.what)) {
+    auto closing = failed->socket->session.close(failed->code, failed->why);
+    if (closing) speak(to, std::move(*closing));
+  }
 }
 
 // -- what the world asks --------------------------------------------------------------------

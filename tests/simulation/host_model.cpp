@@ -255,17 +255,46 @@ void host_model::live_on(const self& x) {
   plan(20, [this, x] { tell_host(internal::alarm_called{x->who, 2'000'000'000'000}); });
 }
 
+void host_model::speak(const self& x, protocol::to_rivet_tunnel_message message) {
+  up_frame frame;
+  frame.message = std::move(message);
+  frame.spoken_by = x->who;
+  write(std::move(frame), 0, false, {x->context, &x->context->gate});
+}
+
 void host_model::answer(const self& x, const http_request& request) {
-  time_.after(
-      random_.between(0ms, 5s),
-      side::actors,
-      [this, x, exchange = request.exchange, ticket = request.ticket] {
-        if (!x->alive) return;
-        up_frame frame;
-        frame.spoken_by = x->who;
-        write(std::move(frame), 0, false, {x->context, &x->context->gate});
-        tell_host(internal::attempt_done{x->who, exchange, ticket});
-      });
+  if (request.path_only() != fmt::format("/{}", request.body.size()))
+    throw violated("HTTP", "a handler was given a body that is not whole");
+  time_.after(random_.between(0ms, 5s), side::actors, [this, x, request] {
+    if (!x->alive) return;
+    if (!x->cancelled.contains(request.ticket) && request.claim->take()) respond(x, request);
+    tell_host(internal::attempt_done{x->who, request.exchange, request.ticket});
+  });
+}
+
+void host_model::respond(const self& x, const http_request& request) {
+  http_exchange exchange{request.position, {}};
+  protocol::to_rivet_response_start response;
+  response.status = 200;
+  static_cast<void>(exchange.respond(std::move(response)));
+  while (auto message = exchange.poll_transmit()) speak(x, std::move(*message));
+}
+
+void host_model::accept(const self& x, const internal::socket_ptr& socket) {
+  time_.after(random_.between(0ms, 300ms), side::actors, [this, x, socket] {
+    if (!x->alive || !socket->claim_opening()) return;
+    auto message = socket->session.accept(false);
+    if (!message) return;
+    speak(x, std::move(*message));
+    tell_host(internal::socket_accepted{x->who, socket->session.id(), socket->ticket, false});
+  });
+}
+
+void host_model::hear(const self& x, const host_output::socket_said& what) {
+  auto& last = x->heard[what.socket->ticket];
+  if (what.data.size() != ++last)
+    throw violated(
+        "WebSocket", fmt::format("{} was heard where {} was next", what.data.size(), last));
 }
 
 // It sleeps, or says that it is busy with something.
@@ -283,9 +312,7 @@ void host_model::tell_stop(const self& x) {
   const bool slow = !calm && random_.percent(habits.slow_stop);
   const bool fails = !calm && random_.percent(habits.crashes / 4);
   time_.after(
-      slow ? random_.between(1s, 25s) : random_.between(0ms, 50ms),
-      side::actors,
-      [this, x, fails] {
+      slow ? random_.between(1s, 25s) : random_.between(0ms, 50ms), side::actors, [this, x, fails] {
         if (x->alive) down(x, fails ? "failed while stopping" : std::string{});
       });
 }

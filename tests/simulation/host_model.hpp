@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <nuncio/ack_aggregator.hpp>
 #include <nuncio/connection_policy.hpp>
@@ -77,6 +78,8 @@ private:
     actor_ref who;
     std::shared_ptr<instance_base> context;
     bool alive = true, in_factory = true, ignores_exit = false;
+    std::set<std::uint64_t> cancelled;           ///< tickets
+    std::map<std::uint64_t, std::size_t> heard;  ///< by a WebSocket's ticket, the last number
   };
 
   // link
@@ -103,6 +106,7 @@ private:
   void carry_out(internal::processed& x);
   void carry_out(internal::outbox_batch& x);
   void carry_out(const host_output::ready& x);
+
   template <class T>
   void carry_out(const T&) {}
 
@@ -117,6 +121,10 @@ private:
   void settle(const self& x);
   void live_on(const self& x);
   void answer(const self& x, const http_request& request);
+  void respond(const self& x, const http_request& request);
+  void accept(const self& x, const internal::socket_ptr& socket);
+  void hear(const self& x, const host_output::socket_said& what);
+  void speak(const self& x, protocol::to_rivet_tunnel_message message);
   void probe(const self& x);
   void tell_stop(const self& x);
   void exit(const self& x);

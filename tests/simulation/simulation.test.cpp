@@ -23,6 +23,7 @@ TEST_CASE("I1-I12, I14: what the engine, the wire and the actors do in any order
   const auto seeds = number_from("NUNCIO_SIMULATION_SEEDS", seeds_default);
   coverage all;
   std::uint64_t steps = 0, connections = 0, generations = 0;
+  client_tally clients;
   int failed = 0;
   for (std::uint64_t seed = 1; seed <= seeds && failed < 10; ++seed) {
     const auto result = run_named(run, seed);
@@ -30,6 +31,7 @@ TEST_CASE("I1-I12, I14: what the engine, the wire and the actors do in any order
     steps += result.steps;
     connections += result.connections;
     generations += result.generations;
+    clients.add(result.clients);
     if (result.violation.empty()) continue;
     ++failed;
     fmt::print("seed {}: {}\n  again: NUNCIO_SIMULATION_SEED={}\n", seed, result.violation, seed);
@@ -41,7 +43,27 @@ TEST_CASE("I1-I12, I14: what the engine, the wire and the actors do in any order
       steps,
       connections,
       generations);
+  fmt::print(
+      "requests: {} answered, {} sent back, {} given up, {} in pieces; WebSockets: {} accepted, {} "
+      "closed here; {} numbers "
+      "said\n",
+      clients.answered,
+      clients.sent_back,
+      clients.given_up,
+      clients.in_pieces,
+      clients.accepted,
+      clients.closed_here,
+      clients.said);
   CHECK(failed == 0);
+  for (const auto n :
+       {clients.answered,
+        clients.sent_back,
+        clients.given_up,
+        clients.in_pieces,
+        clients.accepted,
+        clients.closed_here,
+        clients.said})
+    CHECK(n > 0);
   if (failed == 0 && seeds >= seeds_default) {
     const auto missing = all.faults_found();
     CHECK_MESSAGE(missing.empty(), missing);

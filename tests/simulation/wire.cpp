@@ -53,7 +53,6 @@ void wire::write(up_frame frame) {
     return;
   }
   up(on, [this, on, frame = std::move(frame)] {
-    if (frame.spoken_by) return;
     if (frame.is_fence) return down(on, [this, id = frame.fence] { host_->handle_pong(id); });
     engine_->handle_frame(on->number, frame.message);
   });

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "simulation/gateway_model.hpp"
 #include "simulation/wire.hpp"
 
 namespace nuncio::simulation {
@@ -15,6 +16,7 @@ public:
         watch_(time_),
         wire_(time_, random_, watch_),
         engine_(time_, random_, engine_ports()),
+        gateway_(time_, random_, gateway_ports()),
         host_(time_, random_, watch_, draw_ledger(), host_ports()) {
     time_.tracing = tracing;
     wire_.connect_to(engine_, host_);
@@ -39,6 +41,7 @@ public:
     result.steps = time_.steps();
     result.connections = wire_.connections();
     result.given_up = watch_.given_up();
+    result.clients = gateway_.tally();
     for (const auto& a : engine_.actors()) result.generations += a.generation;
     return result;
   }
@@ -51,6 +54,11 @@ private:
             [this] {
               wire_.cut({connection_end::kind::closed, 0, 1011, "ws.timed_out#x"});
             },
+        .ask =
+            [this](const actor_ref& who) {
+              random_.percent(30) ? gateway_.open(who) : gateway_.request(who);
+            },
+        .tunnel = [this](const protocol::to_rivet_tunnel_message& x) { gateway_.handle(x); },
         .placed_elsewhere = [this](const actor_ref& who) { placed_elsewhere(who); },
         .gave_up = [this](const actor_ref& who) { gave_up(who); },
         .violated = [](const char* check, const std::string& what) { throw violated(check, what); },
@@ -60,6 +68,13 @@ private:
                   fault::duplicate, fault::delay, fault::retry, fault::further};
               watch_.handle_fault(all[static_cast<std::size_t>(what)]);
             }};
+  }
+
+  gateway_model::ports gateway_ports() {
+    return {
+        .send = [this](protocol::to_envoy x) { wire_.send(std::move(x)); },
+        .violated = [](const char* check,
+                       const std::string& what) { throw violated(check, what); }};
   }
 
   host_model::ports host_ports() {
@@ -236,7 +251,12 @@ private:
     wire_.faults = {};
     wire_.extra = 0ms;
     host_.calm = true;
-    time_.run_until(time_.now() + 150s);
+    time_.run_until(time_.now() + 120s);
+    gateway_.handle_calm();
+    for (std::size_t n = 0; n < engine_.actors().size(); ++n)
+      if (engine_.actors()[n].at == place::running) engine_.request(n);
+    time_.run_until(time_.now() + 30s);
+    gateway_.check_answered();
     wire_.cut();  // what is still stored comes again
     time_.run_until(time_.now() + 10s);
     check_quiet();
@@ -327,6 +347,7 @@ private:
   bool capped_ = false, past_ = false;
   wire wire_;
   engine_model engine_;
+  gateway_model gateway_;
   host_model host_;
   unsigned mask_ = 0, supersedes_ = 0;
   duration busy_{};

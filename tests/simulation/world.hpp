@@ -6,6 +6,7 @@
 #include <string>
 
 #include "simulation/coverage.hpp"
+#include "simulation/gateway_model.hpp"
 
 namespace nuncio::simulation {
 
@@ -16,6 +17,7 @@ struct run_result {
   std::uint64_t connections = 0;
   std::uint64_t generations = 0;
   std::uint64_t given_up = 0;  ///< instances that the engine gave up with their host
+  client_tally clients;
 };
 
 run_result run(std::uint64_t seed, bool tracing = false);

@@ -268,9 +268,10 @@ private:
     }
     for (std::sregex_iterator m{line.begin(), line.end(), option}, last; m != last; ++m) {
       const auto declared = without_blanks({{}, {(*m)[2].str() + ';'}});
-      const auto owner = (*m)[1].matched ? "struct" + (*m)[1].str() + '{' : std::string{};
+      const auto owner = (*m)[1].matched ? "struct" + (*m)[1].str() : std::string{};
       if (std::none_of(sources_.begin(), sources_.end(), [&](const std::string& source) {
-            const auto begin = source.find(owner);
+            const auto begin =
+                owner.empty() ? 0 : std::min(source.find(owner + '{'), source.find(owner + ':'));
             return begin != std::string::npos && source.find(declared, begin) != std::string::npos;
           }))
         report(f, at, "names the option " + m->str() + ", which is not declared so");
