@@ -7,50 +7,10 @@ namespace nuncio::simulation {
 
 using lifecycle::state;
 
-/// Where the machine's own answers go.
-class host_model::port final : public link_port {
-public:
-  explicit port(host_model& of) : of_(of) {}
-
-  outcome<void> send(
-      std::shared_ptr<const output_gate> gate,
-      protocol::to_rivet_tunnel_message&& message,
-      std::shared_ptr<output_meter>) override {
-    if (!gate->open || gate->term != of_.link_term_)
-      return failure{errc::cancelled, "the gate is closed"};
-    up_frame frame;
-    frame.message = std::move(message);
-    of_.write(std::move(frame), 0, false, std::move(gate));
-    return {};
-  }
-
-  outcome<void> send(frame_class, epoch, const protocol::to_rivet&) override { return nobody(); }
-
-  outcome<void> send(
-      std::shared_ptr<const output_gate>, epoch, const protocol::to_rivet&) override {
-    return nobody();
-  }
-
-  [[nodiscard]] bool has_room_for_bodies() const override { return true; }
-
-  void close() override {}
-
-  void fence(epoch, std::uint64_t) override {}
-
-  void greet(std::vector<protocol::to_rivet>, bool) override {}
-
-  void grant(std::size_t, std::size_t) override {}
-
-private:
-  static outcome<void> nobody() { throw violated("host_machine", "sent what is not its own"); }
-
-  host_model& of_;
-};
-
 host_machine_options host_model::machine_options(ledger_options ledger) {
   host_machine_options out;
   out.limits.ledger = ledger;
-  out.link = std::make_shared<port>(*this);
+  out.link = link_;
   out.log = [](log_level, std::string_view message, std::span<const log_field>) {
     if (message == "an actor's lifecycle met what can't happen")
       throw violated("lifecycle", std::string{message});
@@ -99,17 +59,15 @@ void host_model::handle_judged(const judged_command& x) {
   if (first && x.start != nullptr && x.start->config.name != "known") watch_.handle_hopeless(who);
 }
 
-void host_model::inbound(const protocol::to_envoy& message, std::uint64_t term) {
-  if (over_) return;
-  if (const auto* commands = std::get_if<protocol::to_envoy_commands>(&message))
-    for (const auto& x : commands->commands) watch_.handle_delivered(x.checkpoint);
-  if (const auto* acks = std::get_if<protocol::to_envoy_ack_events>(&message))
-    engine_acks_ = engine_acks_ || !acks->last_event_checkpoints.empty();
-  if (std::holds_alternative<protocol::to_envoy_ping>(message)) barrier_passed_ = true;
-  inbound_batch batch;
-  batch.connection = connection_;
-  batch.term = term;
-  batch.messages.push_back(message);
+void host_model::inbound(inbound_batch& batch) {
+  if (link_->over()) return;
+  for (const auto& message : batch.messages) {
+    if (const auto* commands = std::get_if<protocol::to_envoy_commands>(&message))
+      for (const auto& x : commands->commands) watch_.handle_delivered(x.checkpoint);
+    if (const auto* acks = std::get_if<protocol::to_envoy_ack_events>(&message))
+      engine_acks_ = engine_acks_ || !acks->last_event_checkpoints.empty();
+    if (std::holds_alternative<protocol::to_envoy_ping>(message)) barrier_passed_ = true;
+  }
   machine_.handle_inbound(batch, time_.now());
   if (machine_.stats().dispatched != fresh_)
     throw violated("I1 fresh only", "a command was carried out that was not judged fresh");
@@ -168,6 +126,7 @@ void host_model::carry_out(const host_output::spawn& x) {
   made->ignores_exit = !calm && random_.percent(habits.ignores_exit);
   bodies_[x.number] = made;
   watch_.handle_factory(made->who);
+  watch_.handle_speaker(made->context->gate, made->who);
   const bool apart = random_.percent(habits.spawned_apart);
   if (!apart) settle(made);
   const bool slow = !calm && random_.percent(habits.slow_start);

@@ -1,4 +1,5 @@
-// The sides of link, ack, outbox and the actors: models of link.cpp, ack.cpp, outbox.cpp and of how CAF actors live and end.
+// The sides of ack, outbox and the actors: the machines of the first two as their actors drive them, and a model of how CAF actors
+// live and end.
 #include "simulation/host_model.hpp"
 
 #include <fmt/format.h>
@@ -9,85 +10,58 @@ using lifecycle::input;
 using lifecycle::state;
 
 host_model::host_model(
-    scheduler& time, chance& random, oracle& watch, ledger_options ledger, ports to)
+    scheduler& time, chance& random, oracle& watch, ledger_options ledger, link_model::ports to)
     : time_(time),
       random_(random),
       watch_(watch),
-      to_(std::move(to)),
-      policy_({.seed = random.next()}),
+      link_(std::make_shared<link_model>(time, random, watch, *this, std::move(to))),
       machine_(machine_options(ledger)) {}
 
-// -- link -----------------------------------------------------------------------------
+// -- from the link ------------------------------------------------------------------------
 
-void host_model::dial() {
-  if (over_) return;
-  policy_.handle_dial();
-  end_reason_.reset();
-  to_.dial();
-}
-
-void host_model::handle_open() {
-  policy_.handle_open(time_.now());
-  up_ = true;
-  const auto at = policy_.connection();
-  watch_.handle_connection(at);
-  time_.post(side::ingress, hop_now(), [this, at] {
-    machine_.handle_link_up(at, time_.now());
-    connection_ = at;
+void host_model::on_up(epoch connection) {
+  time_.post(side::ingress, hop_now(), [this, connection] {
+    machine_.handle_link_up(connection, time_.now());
+    connection_ = connection;
     barrier_passed_ = false;
     after_input();
   });
-  time_.post(side::ack, hop_now(), [this, at] {
-    acks_.handle_link_up(at);
+  time_.post(side::ack, hop_now(), [this, connection] {
+    acks_.handle_link_up(connection);
     flush_acks();
   });
-  time_.post(side::outbox, hop_now(), [this, at] {
-    events_.handle_link_up(at, time_.now());
+  time_.post(side::outbox, hop_now(), [this, connection] {
+    events_.handle_link_up(connection, time_.now());
     flush_events();
   });
 }
 
-void host_model::handle_message(const protocol::to_envoy& message) {
-  if (!up_ || end_reason_) return;
-  if (const auto* init = std::get_if<protocol::to_envoy_init>(&message)) {
-    if (!policy_.handle_init(time_.now())) throw violated("link", "a second Init");
-    lease_.handle_init(std::chrono::milliseconds{init->metadata.envoy_lost_threshold});
-  } else if (!policy_.handle_message(0, time_.now())) {
-    throw violated("link", "a message before Init");
-  } else if (const auto* ping = std::get_if<protocol::to_envoy_ping>(&message)) {
-    policy_.handle_ping(time_.now());
-    lease_.handle_ping(ping->ts, time_.now());
-    up_frame pong;
-    pong.message = protocol::to_rivet_pong{ping->ts};
-    if (check_lease()) to_.write(std::move(pong));
-    arm_lease();
-  }
+void host_model::on_inbound(inbound_batch batch) {
   time_.post(
-      side::ingress, hop_now(), [this, message, term = link_term_] { inbound(message, term); });
+      side::ingress, hop_now(), [this, batch = std::move(batch)]() mutable { inbound(batch); });
 }
 
-void host_model::handle_pong(std::uint64_t fence) {
-  if (!up_) return;
-  time_.post(side::outbox, hop_now(), [this, fence, at = policy_.connection()] {
-    events_.handle_fence(at, fence, time_.now());
+void host_model::on_written(epoch connection, frame_class what) {
+  if (what == frame_class::ack)
+    time_.post(side::ack, hop_now(), [this, connection] {
+      acks_.handle_written(connection);
+      flush_acks();
+    });
+  else
+    time_.post(side::outbox, hop_now(), [this, connection] {
+      events_.handle_written(connection);
+      flush_events();
+    });
+}
+
+void host_model::on_fence(epoch connection, std::uint64_t id) {
+  time_.post(side::outbox, hop_now(), [this, connection, id] {
+    events_.handle_fence(connection, id, time_.now());
     flush_events();
   });
 }
 
-void host_model::handle_gone(connection_end why) {
-  if (over_) return;
-  up_ = false;
-  const auto decision = policy_.handle_end(end_reason_ ? *end_reason_ : why, time_.now());
-  end_reason_.reset();
-  if (decision.what != reconnect_decision::kind::retry) {
-    over_ = true;
-    time_.post(side::ingress, hop_now(), [this] {
-      machine_.handle_link_over({errc::evicted, "evicted"}, time_.now());
-      after_input();
-    });
-    return;
-  }
-  if (decision.after > 3s) throw violated("connection policy", "a reconnect later than 3 s");
+void host_model::on_down(epoch, std::string_view, duration) {
   time_.post(side::ingress, hop_now(), [this] {
     machine_.handle_link_down(time_.now());
     after_input();
@@ -101,87 +75,28 @@ void host_model::handle_gone(connection_end why) {
     events_.handle_link_down(time_.now());
     flush_events();
   });
-  time_.after(decision.after, side::link, [this] {
-    check_lease();
-    dial();
-  });
 }
 
-bool host_model::check_lease() {
-  if (!lease_.ended(time_.now())) return true;
-  lease_.handle_ended();
-  ++link_term_;
+void host_model::on_lease_ended() {
   time_.post(side::ingress, hop_now(), [this] {
     machine_.handle_lease_ended(time_.now());
     after_input();
   });
-  if (up_ && !end_reason_) {
-    end_reason_ = connection_end{connection_end::kind::lease, 0, 0, "lease"};
-    to_.reset();
-  }
-  return false;
 }
 
-void host_model::arm_lease() {
-  if (!lease_.end() || lease_armed_) return;
-  lease_armed_ = lease_.end();
-  time_.at(*lease_armed_, side::link, [this] {
-    lease_armed_.reset();
-    check_lease();
-    arm_lease();
+void host_model::on_final(const failure& why) {
+  time_.post(side::ingress, hop_now(), [this, why] {
+    machine_.handle_link_over(why, time_.now());
+    after_input();
   });
-}
-
-void host_model::write(
-    up_frame frame, epoch connection, bool is_ack, std::shared_ptr<const output_gate> gate) {
-  time_.post(
-      side::link,
-      hop_now(),
-      [this, frame = std::move(frame), connection, is_ack, gate = std::move(gate)]() mutable {
-        if (!check_lease() || !up_ || end_reason_) return;
-        if (gate) {
-          if (!gate->open || gate->term != link_term_) return;
-          if (frame.spoken_by) watch_.handle_output(*frame.spoken_by);
-          return to_.write(std::move(frame));
-        }
-        if (connection != policy_.connection()) return;
-        const bool fence = frame.is_fence;
-        to_.write(std::move(frame));
-        if (fence) return;
-        time_.post(is_ack ? side::ack : side::outbox, hop_now(), [this, connection, is_ack] {
-          if (is_ack) {
-            acks_.handle_written(connection);
-            flush_acks();
-          } else {
-            events_.handle_written(connection);
-            flush_events();
-          }
-        });
-      });
-}
-
-bool host_model::send(epoch connection, protocol::to_rivet message, bool is_ack) {
-  if (!up_ || connection != policy_.connection()) return false;
-  up_frame frame;
-  frame.message = std::move(message);
-  write(std::move(frame), connection, is_ack, nullptr);
-  return true;
-}
-
-void host_model::send_fence(epoch connection, std::uint64_t id) {
-  up_frame frame;
-  frame.is_fence = true;
-  frame.fence = id;
-  write(std::move(frame), connection, false, nullptr);
 }
 
 // -- ack and outbox -----------------------------------------------------------------------
 
 void host_model::flush_acks() {
-  while (auto frame = acks_.poll_transmit()) {
-    watch_.handle_ack_frame(acks_.connection(), *frame);
-    if (!send(acks_.connection(), std::move(*frame), true)) acks_.handle_link_down();
-  }
+  while (auto frame = acks_.poll_transmit())
+    if (!link_->send(frame_class::ack, acks_.connection(), std::move(*frame)))
+      acks_.handle_link_down();
 }
 
 void host_model::handle(const internal::outbox_input& what) {
@@ -211,11 +126,9 @@ void host_model::handle(const internal::outbox_input& what) {
 }
 
 void host_model::flush_events() {
-  while (auto frame = events_.poll_transmit()) {
-    watch_.handle_event_frame(events_.connection(), *frame);
-    send(events_.connection(), std::move(*frame), false);
-  }
-  while (const auto id = events_.poll_fence()) send_fence(events_.connection(), *id);
+  while (auto frame = events_.poll_transmit())
+    static_cast<void>(link_->send(frame_class::events, events_.connection(), std::move(*frame)));
+  while (const auto id = events_.poll_fence()) link_->fence(events_.connection(), *id);
   const auto next = events_.poll_timeout();
   if (!next || (expire_at_ && *expire_at_ <= *next)) return;
   expire_at_ = next;
@@ -256,10 +169,7 @@ void host_model::live_on(const self& x) {
 }
 
 void host_model::speak(const self& x, protocol::to_rivet_tunnel_message message) {
-  up_frame frame;
-  frame.message = std::move(message);
-  frame.spoken_by = x->who;
-  write(std::move(frame), 0, false, {x->context, &x->context->gate});
+  static_cast<void>(link_->send({x->context, &x->context->gate}, std::move(message), nullptr));
 }
 
 void host_model::answer(const self& x, const http_request& request) {

@@ -1,19 +1,18 @@
 // A host without CAF and without sockets: the host_machine, ack_aggregator and event_outbox that the actors own, each on a
-// side of its own, with actors that do what a seed says. The link is a model yet (runtime/nuncio/link.cpp).
+// side of its own, on a model of the link, with actors that do what a seed says.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
 #include <nuncio/ack_aggregator.hpp>
-#include <nuncio/connection_policy.hpp>
 #include <nuncio/event_outbox.hpp>
 #include <nuncio/host_machine.hpp>
-#include <nuncio/lease.hpp>
 #include <nuncio/lifecycle.hpp>
 #include <set>
 #include <vector>
 
+#include "simulation/link_model.hpp"
 #include "simulation/oracle.hpp"
 
 namespace nuncio::simulation {
@@ -27,31 +26,12 @@ struct actor_habits {
   duration idle_timeout{};
 };
 
-/// What the wire carries towards the engine.
-struct up_frame {
-  protocol::to_rivet message;
-  bool is_fence = false;
-  std::uint64_t fence = 0;
-  std::optional<actor_ref> spoken_by;  // a response of an instance
-};
-
-class host_model {
+class host_model final : public link_listener {
 public:
-  struct ports {
-    std::function<void()> dial;           ///< handle_open or handle_gone follows
-    std::function<void(up_frame)> write;  ///< on the present connection
-    std::function<void()> reset;          ///< handle_gone follows
-  };
+  host_model(
+      scheduler& time, chance& random, oracle& watch, ledger_options ledger, link_model::ports to);
 
-  host_model(scheduler& time, chance& random, oracle& watch, ledger_options ledger, ports to);
-
-  // -- link side, from the wire
-  void start() { dial(); }
-
-  void handle_open();
-  void handle_message(const protocol::to_envoy& message);
-  void handle_pong(std::uint64_t fence);
-  void handle_gone(connection_end why);
+  [[nodiscard]] link_model& link() { return *link_; }
 
   /// The instance of this actor that could still act, if any.
   [[nodiscard]] std::optional<actor_ref> acting(const actor_id& actor);
@@ -60,19 +40,14 @@ public:
   void check_quiet();
   void check_empty() const;
 
-  [[nodiscard]] bool live() const { return up_ && barrier_passed_; }
-
-  [[nodiscard]] bool over() const { return over_; }
+  [[nodiscard]] bool live() const { return link_->up() && barrier_passed_; }
 
   [[nodiscard]] bool engine_acks() const { return engine_acks_; }
 
   actor_habits habits;
-  bool calm = false;   ///< actors do nothing unasked any more
-  duration hop = 2ms;  ///< longest delay between two sides
+  bool calm = false;  ///< actors do nothing unasked any more
 
 private:
-  class port;
-
   /// What stands for a CAF actor.
   struct body {
     actor_ref who;
@@ -83,18 +58,21 @@ private:
   };
 
   // link
-  void dial();
-  bool check_lease();
-  void arm_lease();
-  bool send(epoch connection, protocol::to_rivet message, bool is_ack);
-  void send_fence(epoch connection, std::uint64_t id);
-  void write(
-      up_frame frame, epoch connection, bool is_ack, std::shared_ptr<const output_gate> gate);
+  void on_up(epoch connection) override;
+  void on_inbound(inbound_batch batch) override;
+  void on_written(epoch connection, frame_class what) override;
+  void on_fence(epoch connection, std::uint64_t id) override;
+  void on_down(epoch connection, std::string_view why, duration retry_after) override;
+  void on_lease_ended() override;
+
+  void on_ask() override {}
+
+  void on_final(const failure& why) override;
   // ingress
   host_machine_options machine_options(ledger_options ledger);
   void handle_judged(const judged_command& x);
   [[nodiscard]] column column_now(const judged_command& x);
-  void inbound(const protocol::to_envoy& message, std::uint64_t term);
+  void inbound(inbound_batch& batch);
   void after_input();
   void flush();
   void tick();
@@ -130,19 +108,12 @@ private:
   void exit(const self& x);
   void down(const self& x, const std::string& error);
 
-  duration hop_now() { return random_.between(0ms, hop); }
+  duration hop_now() { return random_.between(0ms, link_->hop); }
 
   scheduler& time_;
   chance& random_;
   oracle& watch_;
-  ports to_;
-
-  connection_policy policy_;
-  lease lease_;
-  bool up_ = false, over_ = false;
-  std::uint64_t link_term_ = 1;
-  std::optional<connection_end> end_reason_;
-  std::optional<time_point> lease_armed_;
+  std::shared_ptr<link_model> link_;
 
   std::shared_ptr<const serve_options> serving_;  ///< made with the first instance
   epoch connection_ = 0;                          ///< that ingress knows of

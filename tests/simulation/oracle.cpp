@@ -81,7 +81,10 @@ void oracle::handle_refused(const actor_ref& who) {
   if (!dispatched_.contains(who)) refused_.insert(who);
 }
 
-void oracle::handle_output(const actor_ref& who) {
+void oracle::handle_output(const output_gate& gate) {
+  const auto speaker = speakers_.find(&gate);
+  if (speaker == speakers_.end()) return;  // the host itself
+  const auto& who = speaker->second;
   const auto at = elsewhere_.find(who.actor);
   if (at != elsewhere_.end() && at->second > who.generation)
     throw violated(

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <nuncio/ids.hpp>
+#include <nuncio/link_port.hpp>
 #include <nuncio/messages.hpp>
 #include <set>
 #include <string>
@@ -30,7 +31,12 @@ public:
   void handle_hopeless(const actor_ref& who);
   /// It was refused as over: if nothing of it was ever dispatched, nothing may be said of it.
   void handle_refused(const actor_ref& who);
-  void handle_output(const actor_ref& who);
+
+  /// Whose outputs pass this gate.
+  void handle_speaker(const output_gate& gate, const actor_ref& who) { speakers_[&gate] = who; }
+
+  /// Something leaves the host through this gate.
+  void handle_output(const output_gate& gate);
 
   /// From here on only what is over comes again.
   void handle_haunted() { haunted_ = true; }
@@ -75,6 +81,7 @@ private:
   std::map<actor_ref, std::int64_t> delivered_, judged_, dispatched_;
   std::map<actor_id, std::uint32_t> newest_dispatched_;
   std::set<actor_ref> factories_;
+  std::map<const output_gate*, actor_ref> speakers_;
   std::map<actor_id, actor_ref> alive_;
   std::map<actor_ref, owed> to_ack_;  // on the present connection
   std::map<actor_ref, said> said_;

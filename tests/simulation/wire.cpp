@@ -6,11 +6,11 @@ namespace nuncio::simulation {
 void wire::dial() {
   time_.after(random_.between(0ms, latency), side::link, [this] {
     if (time_.now() < blocked_until_ || time_.frozen(side::engine))
-      return host_->handle_gone({connection_end::kind::unreachable, 0, 0, {}});
+      return link_->handle_gone({connection_end::kind::unreachable, 0, 0, {}});
     auto made = std::make_shared<connection>();
     made->number = ++number_;
     now_ = made;
-    down(made, [this] { host_->handle_open(); });
+    down(made, [this] { link_->handle_open(); });
     time_.at(time_.now(), side::engine, [this, made] {
       if (made->alive) engine_->handle_connected(made->number);
     });
@@ -48,12 +48,12 @@ void wire::write(up_frame frame) {
   const auto on = now_;
   if (cut_here(on)) return;
   if (std::holds_alternative<protocol::to_rivet_ack_commands>(frame.message) && !frame.is_fence &&
-      !frame.spoken_by && random_.permille(faults.lost_ack_permille)) {
+      random_.permille(faults.lost_ack_permille)) {
     watch_.handle_fault(fault::lost_ack);
     return;
   }
   up(on, [this, on, frame = std::move(frame)] {
-    if (frame.is_fence) return down(on, [this, id = frame.fence] { host_->handle_pong(id); });
+    if (frame.is_fence) return down(on, [this, id = frame.fence] { link_->handle_pong(id); });
     engine_->handle_frame(on->number, frame.message);
   });
 }
@@ -61,7 +61,7 @@ void wire::write(up_frame frame) {
 void wire::send(protocol::to_envoy message) {
   if (!now_ || !now_->alive) return;
   if (cut_here(now_)) return;
-  down(now_, [this, message = std::move(message)] { host_->handle_message(message); });
+  down(now_, [this, message = std::move(message)] { link_->handle_message(message); });
 }
 
 void wire::cut(connection_end why) {
@@ -70,7 +70,7 @@ void wire::cut(connection_end why) {
 
 void wire::end(const shared& on, const connection_end& why) {
   on->alive = false;
-  time_.after(random_.between(0ms, latency), side::link, [this, why] { host_->handle_gone(why); });
+  time_.after(random_.between(0ms, latency), side::link, [this, why] { link_->handle_gone(why); });
   time_.after(random_.between(0ms, 50ms), side::engine, [this, n = on->number] {
     engine_->handle_disconnected(n);
   });

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "simulation/gateway_model.hpp"
+#include "simulation/host_model.hpp"
 #include "simulation/wire.hpp"
 
 namespace nuncio::simulation {
@@ -17,16 +18,16 @@ public:
         wire_(time_, random_, watch_),
         engine_(time_, random_, engine_ports()),
         gateway_(time_, random_, gateway_ports()),
-        host_(time_, random_, watch_, draw_ledger(), host_ports()) {
+        host_(time_, random_, watch_, draw_ledger(), link_ports()) {
     time_.tracing = tracing;
-    wire_.connect_to(engine_, host_);
+    wire_.connect_to(engine_, host_.link());
   }
 
   run_result go() {
     run_result result;
     try {
       draw();
-      host_.start();
+      host_.link().start();
       trouble();
       heal();
       if (random_.percent(4))
@@ -77,7 +78,7 @@ private:
                        const std::string& what) { throw violated(check, what); }};
   }
 
-  host_model::ports host_ports() {
+  link_model::ports link_ports() {
     return {
         .dial = [this] { wire_.dial(); },
         .write = [this](up_frame x) { wire_.write(std::move(x)); },
@@ -123,7 +124,7 @@ private:
     if (has(fault::lost_ack)) wire_.faults.lost_ack_permille = 50 + some(600);
     if (has(fault::cut)) wire_.faults.cut_permille = some(60);
     wire_.latency = random_.between(10us, 30ms);
-    host_.hop = random_.between(1us, random_.percent(20) ? 40ms : 2ms);
+    host_.link().hop = random_.between(1us, random_.percent(20) ? 40ms : 2ms);
     actors_max_ = 1 + random_.below(7);
     for (auto n = past_ && random_.percent(60) ? 1 + random_.below(2) : 0; n > 0; --n)
       engine_.create_orphan("known");
@@ -335,7 +336,7 @@ private:
   void evict() {
     wire_.cut({connection_end::kind::closed, 0, 1000, "ws.eviction#x"});
     time_.run_until(time_.now() + 10s);
-    if (!host_.over()) throw violated("I14 single writer", "an eviction was ignored");
+    if (!host_.link().over()) throw violated("I14 single writer", "an eviction was ignored");
     for (const auto& a : engine_.actors())
       if (host_.newest(a.id))
         throw violated("I14 single writer", a.id.str() + " outlived the eviction");

@@ -1,0 +1,157 @@
+// See link_model.hpp.
+#include "simulation/link_model.hpp"
+
+namespace nuncio::simulation {
+
+link_model::link_model(
+    scheduler& time, chance& random, oracle& watch, link_listener& listener, ports to)
+    : time_(time),
+      random_(random),
+      watch_(watch),
+      listener_(listener),
+      to_(std::move(to)),
+      policy_({.seed = random.next()}) {}
+
+// -- connections ------------------------------------------------------------------
+
+void link_model::dial() {
+  if (over_) return;
+  policy_.handle_dial();
+  end_reason_.reset();
+  to_.dial();
+}
+
+void link_model::handle_open() {
+  policy_.handle_open(time_.now());
+  up_ = true;
+  watch_.handle_connection(policy_.connection());
+  listener_.on_up(policy_.connection());
+}
+
+void link_model::handle_message(const protocol::to_envoy& message) {
+  if (!alive()) return;
+  if (const auto* init = std::get_if<protocol::to_envoy_init>(&message)) {
+    if (!policy_.handle_init(time_.now())) throw violated("link", "a second Init");
+    lease_.handle_init(std::chrono::milliseconds{init->metadata.envoy_lost_threshold});
+  } else if (!policy_.handle_message(0, time_.now())) {
+    throw violated("link", "a message before Init");
+  } else if (const auto* ping = std::get_if<protocol::to_envoy_ping>(&message)) {
+    policy_.handle_ping(time_.now());
+    lease_.handle_ping(ping->ts, time_.now());
+    up_frame pong;
+    pong.message = protocol::to_rivet_pong{ping->ts};
+    if (check_lease()) to_.write(std::move(pong));
+    arm_lease();
+  }
+  inbound_batch batch;
+  batch.connection = policy_.connection();
+  batch.term = term_;
+  batch.messages.push_back(message);
+  listener_.on_inbound(std::move(batch));
+}
+
+void link_model::handle_pong(std::uint64_t fence) {
+  if (up_) listener_.on_fence(policy_.connection(), fence);
+}
+
+void link_model::handle_gone(connection_end why) {
+  if (over_) return;
+  up_ = false;
+  const auto connection = policy_.connection();
+  const auto decision = policy_.handle_end(end_reason_ ? *end_reason_ : why, time_.now());
+  end_reason_.reset();
+  if (decision.what != reconnect_decision::kind::retry) {
+    over_ = true;
+    return listener_.on_final({errc::evicted, "evicted"});
+  }
+  if (decision.after > 3s) throw violated("connection policy", "a reconnect later than 3 s");
+  listener_.on_down(connection, "gone", decision.after);
+  time_.after(decision.after, side::link, [this] {
+    check_lease();
+    dial();
+  });
+}
+
+void link_model::close() {
+  if (over_) return;
+  over_ = true;
+  if (up_) to_.reset();
+  up_ = false;
+  listener_.on_final({errc::cancelled, "closed"});
+}
+
+// -- lease ------------------------------------------------------------------------
+
+bool link_model::check_lease() {
+  if (!lease_.ended(time_.now())) return true;
+  lease_.handle_ended();
+  ++term_;
+  listener_.on_lease_ended();
+  if (alive()) {
+    end_reason_ = connection_end{connection_end::kind::lease, 0, 0, "lease"};
+    to_.reset();
+  }
+  return false;
+}
+
+void link_model::arm_lease() {
+  if (!lease_.end() || lease_armed_) return;
+  lease_armed_ = lease_.end();
+  time_.at(*lease_armed_, side::link, [this] {
+    lease_armed_.reset();
+    check_lease();
+    arm_lease();
+  });
+}
+
+// -- what leaves ------------------------------------------------------------------
+
+outcome<void> link_model::send(
+    frame_class what, epoch connection, const protocol::to_rivet& message) {
+  if (const auto* acks = std::get_if<protocol::to_rivet_ack_commands>(&message))
+    watch_.handle_ack_frame(connection, *acks);
+  if (const auto* events = std::get_if<protocol::to_rivet_events>(&message))
+    watch_.handle_event_frame(connection, *events);
+  if (!up_ || connection != policy_.connection()) return failure{errc::link_lost, "it is over"};
+  write({message, false, 0}, connection, what);
+  return {};
+}
+
+outcome<void> link_model::send(
+    std::shared_ptr<const output_gate>, epoch, const protocol::to_rivet&) {
+  return failure{errc::link_lost, "this world has no storage"};
+}
+
+void link_model::fence(epoch connection, std::uint64_t id) {
+  write({{}, true, id}, connection, std::nullopt);
+}
+
+void link_model::write(up_frame frame, epoch connection, std::optional<frame_class> what) {
+  time_.post(side::link, hop_now(), [this, frame = std::move(frame), connection, what]() mutable {
+    if (!check_lease() || !alive() || connection != policy_.connection()) return;
+    to_.write(std::move(frame));
+    if (what) listener_.on_written(connection, *what);
+  });
+}
+
+bool link_model::may_leave(const output_gate& gate) const {
+  return gate.open && gate.term == term_;
+}
+
+outcome<void> link_model::send(
+    std::shared_ptr<const output_gate> gate,
+    protocol::to_rivet_tunnel_message&& message,
+    std::shared_ptr<output_meter>) {
+  if (!may_leave(*gate)) return failure{errc::cancelled, "its gate is closed"};
+  time_.post(
+      side::link,
+      hop_now(),
+      [this, message = std::move(message), gate = std::move(gate)]() mutable {
+        if (!check_lease() || !alive() || !may_leave(*gate)) return;
+        watch_.handle_output(*gate);
+        to_.write({std::move(message), false, 0});
+      });
+  return {};
+}
+
+}  // namespace nuncio::simulation
