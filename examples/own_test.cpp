@@ -10,6 +10,7 @@
 #include <nuncio/testing/client.hpp>
 #include <nuncio/testing/dev_engine.hpp>
 #include <nuncio/testing/expect.hpp>
+#include <nuncio/testing/simulated_host.hpp>
 
 namespace {
 
@@ -84,6 +85,30 @@ TEST_CASE_FIXTURE(world, "a lost connection loses no count") {
   engine.inject(expect(nuncio::testing::parse_fault("reset")));
   CHECK(expect(client.request(id, "POST", "/request")).body == "2");
   CHECK(engine.stats().commands_issued == 1);  // it was not started again
+}
+
+// In virtual time: no thread, no socket, no waiting.
+TEST_CASE("an idle counter sleeps after 30 s") {
+  nuncio::testing::simulated_host host;
+  host.serve("counter", counter);
+  const auto client = host.client();
+  const auto id = expect(client.create({.name = "counter"})).id;
+  expect(client.request(id, "POST", "/request"));
+  host.pass(31s);
+  CHECK(expect(client.get(id)).sleeping);
+}
+
+// Each time under other faults: connections are cut, acks are lost, commands come twice or out of order.
+TEST_CASE("whatever happens, no count is lost and none counts twice") {
+  nuncio::testing::for_each_seed(30, [](nuncio::testing::simulated_host& host) {
+    host.serve("counter", counter);
+    const auto client = host.client();
+    const auto id = expect(client.create({.name = "counter"})).id;
+    for (int n = 1; n <= 5; ++n) {
+      REQUIRE(expect(client.request(id, "POST", "/request")).body == std::to_string(n));
+      host.pass(10s);
+    }
+  });
 }
 
 }  // namespace

@@ -163,42 +163,38 @@ outcome<void> done(const outcome<client_reply>& reply) {
   return {};
 }
 
-}  // namespace
+class network_transport final : public client_transport {
+public:
+  explicit network_transport(const client_settings& options)
+      : endpoint_(options.endpoint), give_up_(options.give_up) {
+    static std::once_flag once;
+    std::call_once(once, [] { curl_global_init(CURL_GLOBAL_ALL); });
+  }
 
-std::string_view client_reply::header(std::string_view name) const {
-  for (const auto& [n, value] : headers)
-    if (n == name) return value;
-  return {};
-}
+  outcome<client_reply> call(const client_call& what) override;
+  outcome<socket_client> open(const std::string& target) override;
 
-std::string client_reply::error_code() const {
-  if (const auto named = header("x-rivet-error"); !named.empty()) return std::string{named};
-  if (status < 400) return {};
-  const auto document = json::parse(body, nullptr, false);
-  if (!document.is_object() || !document.contains("group")) return {};
-  return text_of(document, "group") + "." + text_of(document, "code");
-}
+  void wait(std::chrono::milliseconds time) override { std::this_thread::sleep_for(time); }
 
-client::client(client_settings options) : options_(std::move(options)) {
-  static std::once_flag once;
-  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_ALL); });
-}
+private:
+  const std::string endpoint_;
+  const std::atomic<bool>* const give_up_;
+};
 
-outcome<client_reply> client::call(const client_call& what) const {
+outcome<client_reply> network_transport::call(const client_call& what) {
   const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> handle{
       curl_easy_init(), &curl_easy_cleanup};
   if (!handle) return failure{errc::internal, "libcurl gave no handle"};
   auto* curl = handle.get();
   transfer state;
   state.call = &what;
-  state.give_up = options_.give_up;
-  const auto url = options_.endpoint + what.target;
-  const auto timeout = what.timeout.count() > 0 ? what.timeout : options_.timeout;
+  state.give_up = give_up_;
+  const auto url = endpoint_ + what.target;
   curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
   curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(curl, CURLOPT_TCP_NODELAY, 1L);
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(timeout.count()));
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(what.timeout.count()));
   curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, what.method.c_str());
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &state);
@@ -235,6 +231,48 @@ outcome<client_reply> client::call(const client_call& what) const {
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   state.reply.status = static_cast<int>(status);
   return std::move(state.reply);
+}
+
+outcome<socket_client> network_transport::open(const std::string& target) {
+  const auto host = url_part(endpoint_, CURLUPART_HOST);
+  const auto port = std::strtoul(url_part(endpoint_, CURLUPART_PORT).c_str(), nullptr, 10);
+  if (host.empty() || port == 0 || port > 65535)
+    return failure{errc::invalid_argument, endpoint_ + " is not the URL of an engine"};
+  socket_client out{static_cast<std::uint16_t>(port), target, "rivet", host};
+  if (out.http_status() == 0)
+    return failure{errc::unreachable, fmt::format("{}{}: no answer", endpoint_, target)};
+  if (out.http_status() != 101)
+    return failure{errc::refused, fmt::format("{}{}: {}", endpoint_, target, out.http_status())};
+  return out;
+}
+
+}  // namespace
+
+std::string_view client_reply::header(std::string_view name) const {
+  for (const auto& [n, value] : headers)
+    if (n == name) return value;
+  return {};
+}
+
+std::string client_reply::error_code() const {
+  if (const auto named = header("x-rivet-error"); !named.empty()) return std::string{named};
+  if (status < 400) return {};
+  const auto document = json::parse(body, nullptr, false);
+  if (!document.is_object() || !document.contains("group")) return {};
+  return text_of(document, "group") + "." + text_of(document, "code");
+}
+
+client::client(client_settings options)
+    : options_(std::move(options)), transport_(std::make_shared<network_transport>(options_)) {}
+
+client::client(client_settings options, std::shared_ptr<client_transport> through)
+    : options_(std::move(options)), transport_(std::move(through)) {}
+
+outcome<client_reply> client::call(const client_call& what) const {
+  if (what.timeout.count() > 0) return transport_->call(what);
+  auto limited = what;
+  limited.timeout = options_.timeout;
+  return transport_->call(limited);
 }
 
 outcome<client_reply> client::api(std::string method, std::string target, std::string body) const {
@@ -319,8 +357,7 @@ outcome<void> client::destroy(const std::string& id) const {
 }
 
 outcome<void> client::await_pool_known(std::chrono::milliseconds limit) const {
-  const auto end = std::chrono::steady_clock::now() + limit;
-  while (true) {
+  for (auto left = limit;; left -= poll_interval) {
     auto reply = api("GET", scoped("/runner-configs?runner_names=" + escaped(options_.pool)));
     if (!reply) return reply.error();
     auto document = parsed(*reply);
@@ -332,10 +369,10 @@ outcome<void> client::await_pool_known(std::chrono::milliseconds limit) const {
     if (const auto spoken = pool.find("protocol_version");
         spoken != pool.end() && !spoken->is_null())
       return {};
-    if (std::chrono::steady_clock::now() >= end)
+    if (left.count() <= 0)
       return failure{
           errc::timed_out, fmt::format("the engine knows of no envoy of pool {}", options_.pool)};
-    std::this_thread::sleep_for(poll_interval);
+    transport_->wait(poll_interval);
   }
 }
 
@@ -359,30 +396,18 @@ outcome<client_reply> client::request(
 }
 
 outcome<socket_client> client::open_socket(const std::string& id, std::string_view path) const {
-  const auto host = url_part(options_.endpoint, CURLUPART_HOST);
-  const auto port = std::strtoul(url_part(options_.endpoint, CURLUPART_PORT).c_str(), nullptr, 10);
-  if (host.empty() || port == 0 || port > 65535)
-    return failure{errc::invalid_argument, options_.endpoint + " is not the URL of an engine"};
-  const auto target = fmt::format("/gateway/{}{}", id, path);
-  socket_client out{static_cast<std::uint16_t>(port), target, "rivet", host};
-  if (out.http_status() == 0)
-    return failure{errc::unreachable, fmt::format("{}{}: no answer", options_.endpoint, target)};
-  if (out.http_status() != 101)
-    return failure{
-        errc::refused, fmt::format("{}{}: {}", options_.endpoint, target, out.http_status())};
-  return out;
+  return transport_->open(fmt::format("/gateway/{}{}", id, path));
 }
 
 outcome<actor_view> client::wait_for(
     const std::string& id,
     const std::function<bool(const actor_view&)>& good,
     std::chrono::milliseconds limit) const {
-  const auto end = std::chrono::steady_clock::now() + limit;
-  while (true) {
+  for (auto left = limit;; left -= poll_interval) {
     auto seen = get(id);
     if (seen && good(*seen)) return seen;
     if (!seen && seen.error().code == errc::cancelled) return seen.error();
-    if (std::chrono::steady_clock::now() >= end)
+    if (left.count() <= 0)
       return failure{
           errc::timed_out,
           fmt::format(
@@ -396,7 +421,7 @@ outcome<actor_view> client::wait_for(
                          seen->destroyed,
                          seen->error)
                    : seen.error().message)};
-    std::this_thread::sleep_for(poll_interval);
+    transport_->wait(poll_interval);
   }
 }
 

@@ -9,6 +9,8 @@
 #include <nuncio/testing/socket_client.hpp>
 #include <utility>
 
+#include "socket_connection.hpp"
+
 namespace nuncio::testing {
 
 namespace {
@@ -22,9 +24,96 @@ using namespace std::chrono_literals;
 constexpr auto send_limit = 20s;
 constexpr auto close_limit = 60s;
 
-}  // namespace
+class network_connection final : public socket_connection {
+public:
+  network_connection(
+      std::uint16_t port,
+      const std::string& host,
+      const std::string& path,
+      const std::string& protocol) {
+    connect(port, host, path, protocol);
+  }
 
-struct socket_client::implementation {
+  ~network_connection() override { drop(); }
+
+  [[nodiscard]] int http_status() const override { return status; }
+
+  outcome<void> send(std::string_view data, bool binary) override {
+    if (!open || ended) return lost();
+    const failure late{
+        errc::timed_out, fmt::format("the engine takes no more: waited {} s", send_limit / 1s)};
+    if (writing) return late;
+    stream.binary(binary);
+    writing = true;
+    const auto sent = run(send_limit, [&](auto done) {
+      const auto kept = std::make_shared<std::string>(data);
+      stream.async_write(
+          asio::buffer(*kept), [this, kept, done](error_code ec, std::size_t) mutable {
+            writing = false;
+            done(ec);
+          });
+    });
+    if (!sent) return late;
+    if (*sent) return lost();
+    return {};
+  }
+
+  outcome<client_message> receive(std::chrono::milliseconds limit) override {
+    if (!open || ended) return lost();
+    if (!read) begin_read();
+    const auto end = std::chrono::steady_clock::now() + limit;
+    io.restart();
+    io.poll();
+    while (!read && !ended && std::chrono::steady_clock::now() < end) {
+      io.restart();
+      io.run_one_until(end);
+    }
+    if (ended) return lost();
+    if (!read)
+      return failure{errc::timed_out, fmt::format("nothing came within {} ms", limit.count())};
+    read = false;
+    client_message out{beast::buffers_to_string(buffer.data()), stream.got_binary()};
+    buffer.consume(buffer.size());
+    return out;
+  }
+
+  outcome<void> close(std::uint16_t code, std::string_view reason) override {
+    if (!open || ended) return lost();
+    websocket::close_reason why{static_cast<websocket::close_code>(code)};
+    why.reason.assign(reason.data(), reason.size());
+    const auto closed =
+        run(close_limit, [&](auto done) { stream.async_close(why, std::move(done)); });
+    ended = websocket::error::closed;
+    if (!closed)
+      return failure{
+          errc::timed_out, fmt::format("no close frame came within {} s", close_limit / 1s)};
+    if (*closed) return failure{errc::link_lost, closed->message()};
+    return {};
+  }
+
+  void drop() override {
+    open = false;
+    error_code ignored;
+    stream.next_layer().socket().close(ignored);
+    io.restart();
+    io.poll();
+  }
+
+  [[nodiscard]] bool is_over() const override { return !open || ended; }
+
+  // The engine ends TCP with its close frame, so that our answer to it may fail: the frame is what counts.
+  [[nodiscard]] std::optional<std::uint16_t> close_code() const override {
+    const auto code = stream.reason().code;
+    if (!ended || code == websocket::close_code::none) return std::nullopt;
+    return static_cast<std::uint16_t>(code);
+  }
+
+  [[nodiscard]] std::string close_reason() const override {
+    const auto& why = stream.reason().reason;
+    return {why.data(), why.size()};
+  }
+
+private:
   asio::io_context io{1};
   websocket::stream<beast::tcp_stream> stream{io};
   beast::flat_buffer buffer;
@@ -100,68 +189,30 @@ struct socket_client::implementation {
   }
 };
 
+}  // namespace
+
 socket_client::socket_client(
     std::uint16_t port,
     const std::string& path,
     const std::string& protocol,
     const std::string& host)
-    : implementation_(std::make_unique<implementation>()) {
-  implementation_->connect(port, host, path, protocol);
-}
+    : connection_(std::make_unique<network_connection>(port, host, path, protocol)) {}
 
-socket_client::~socket_client() {
-  if (implementation_) drop();
-}
+socket_client::socket_client(std::unique_ptr<socket_connection> through)
+    : connection_(std::move(through)) {}
 
+socket_client::~socket_client() = default;
 socket_client::socket_client(socket_client&&) noexcept = default;
+socket_client& socket_client::operator=(socket_client&&) noexcept = default;
 
-socket_client& socket_client::operator=(socket_client&& other) noexcept {
-  if (this == &other) return *this;
-  if (implementation_) drop();
-  implementation_ = std::move(other.implementation_);
-  return *this;
-}
-
-int socket_client::http_status() const { return implementation_->status; }
+int socket_client::http_status() const { return connection_->http_status(); }
 
 outcome<void> socket_client::send(std::string_view data, bool binary) {
-  auto& x = *implementation_;
-  if (!x.open || x.ended) return x.lost();
-  const failure late{
-      errc::timed_out, fmt::format("the engine takes no more: waited {} s", send_limit / 1s)};
-  if (x.writing) return late;
-  x.stream.binary(binary);
-  x.writing = true;
-  const auto sent = x.run(send_limit, [&](auto done) {
-    const auto kept = std::make_shared<std::string>(data);
-    x.stream.async_write(asio::buffer(*kept), [&x, kept, done](error_code ec, std::size_t) mutable {
-      x.writing = false;
-      done(ec);
-    });
-  });
-  if (!sent) return late;
-  if (*sent) return x.lost();
-  return {};
+  return connection_->send(data, binary);
 }
 
 outcome<client_message> socket_client::receive(std::chrono::milliseconds limit) {
-  auto& x = *implementation_;
-  if (!x.open || x.ended) return x.lost();
-  if (!x.read) x.begin_read();
-  const auto end = std::chrono::steady_clock::now() + limit;
-  x.io.restart();
-  x.io.poll();
-  while (!x.read && !x.ended && std::chrono::steady_clock::now() < end) {
-    x.io.restart();
-    x.io.run_one_until(end);
-  }
-  if (x.ended) return x.lost();
-  if (!x.read)
-    return failure{errc::timed_out, fmt::format("nothing came within {} ms", limit.count())};
-  x.read = false;
-  client_message out{beast::buffers_to_string(x.buffer.data()), x.stream.got_binary()};
-  x.buffer.consume(x.buffer.size());
-  return out;
+  return connection_->receive(limit);
 }
 
 std::string socket_client::text(std::chrono::milliseconds limit) {
@@ -170,46 +221,24 @@ std::string socket_client::text(std::chrono::milliseconds limit) {
 }
 
 outcome<void> socket_client::close(std::uint16_t code, std::string_view reason) {
-  auto& x = *implementation_;
-  if (!x.open || x.ended) return x.lost();
-  websocket::close_reason why{static_cast<websocket::close_code>(code)};
-  why.reason.assign(reason.data(), reason.size());
-  const auto closed =
-      x.run(close_limit, [&](auto done) { x.stream.async_close(why, std::move(done)); });
-  x.ended = websocket::error::closed;
-  if (!closed)
-    return failure{
-        errc::timed_out, fmt::format("no close frame came within {} s", close_limit / 1s)};
-  if (*closed) return failure{errc::link_lost, closed->message()};
-  return {};
+  return connection_->close(code, reason);
 }
 
-void socket_client::drop() {
-  auto& x = *implementation_;
-  x.open = false;
-  error_code ignored;
-  x.stream.next_layer().socket().close(ignored);
-  x.io.restart();
-  x.io.poll();
-}
+void socket_client::drop() { connection_->drop(); }
 
-// The engine ends TCP with its close frame, so that our answer to it may fail: the frame is what counts.
-std::optional<std::uint16_t> socket_client::close_code() const {
-  const auto code = implementation_->stream.reason().code;
-  if (!implementation_->ended || code == websocket::close_code::none) return std::nullopt;
-  return static_cast<std::uint16_t>(code);
-}
+std::optional<std::uint16_t> socket_client::close_code() const { return connection_->close_code(); }
 
-std::string socket_client::close_reason() const {
-  const auto& why = implementation_->stream.reason().reason;
-  return {why.data(), why.size()};
-}
+std::string socket_client::close_reason() const { return connection_->close_reason(); }
 
 std::optional<std::uint16_t> socket_client::await_close(std::chrono::milliseconds limit) {
   const auto end = std::chrono::steady_clock::now() + limit;
-  while (std::chrono::steady_clock::now() < end && !implementation_->ended && implementation_->open)
-    static_cast<void>(receive(std::chrono::duration_cast<std::chrono::milliseconds>(
-        end - std::chrono::steady_clock::now())));
+  while (!connection_->is_over()) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        end - std::chrono::steady_clock::now());
+    if (left <= 0ms) break;
+    const auto got = receive(left);
+    if (!got && got.error().code == errc::timed_out) break;
+  }
   return close_code();
 }
 

@@ -90,7 +90,7 @@ void engine_actor::recall_alarm() {
 void engine_actor::arm_alarm() {
   if (!alarm_at_) return;
   const auto left =
-      std::chrono::ceil<std::chrono::milliseconds>(until(system_clock::now(), *alarm_at_));
+      std::chrono::ceil<std::chrono::milliseconds>(until(context_->wall_now(), *alarm_at_));
   const auto wait = std::clamp<std::chrono::milliseconds>(left, 0ms, timer_max);
   // A timer can't be taken back. One that fires no later looks for itself.
   const auto due = later(context_->now(), wait);
@@ -133,7 +133,7 @@ std::optional<caf::invoke_message_result> engine_actor::consume_lifecycle(caf::m
       return invoke_message_result::consumed;
     alarm_timer_.reset();
     if (!alarm_at_) return invoke_message_result::consumed;
-    if (*alarm_at_ > system_clock::now())
+    if (*alarm_at_ > context_->wall_now())
       arm_alarm();
     else
       caf::anon_send(this, alarm_due{*alarm_at_});

@@ -152,6 +152,7 @@ std::shared_ptr<instance_base> ingress::make_context(std::uint64_t term) {
   made->link = options_.link;
   made->counts = options_.counts;
   made->now = options_.now;
+  made->wall_now = options_.wall_now;
   made->ingress = caf::actor_cast<caf::actor_addr>(this);
   if (options_.storage) made->storage = options_.storage.address();
   made->log = options_.log;

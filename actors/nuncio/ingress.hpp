@@ -24,6 +24,8 @@ struct ingress_options : host_limits {
   std::shared_ptr<counters> counts;
   log_sink log;
   std::function<time_point()> now = boot_clock::now;
+  /// By which alarms are due.
+  std::function<std::chrono::system_clock::time_point()> wall_now = std::chrono::system_clock::now;
   /// Threads of detached actors in the actor system, the application's own and four of the runtime among them; a Start of one
   /// more is answered with Stopped(Error). Far below what a process may have.
   std::size_t detached_max = 1024;

@@ -62,6 +62,7 @@ struct instance_context : instance_base {
   mutable caf::actor_addr
       self;  ///< the instance, set by itself before anything else of it runs
   std::function<time_point()> now = boot_clock::now;
+  std::function<std::chrono::system_clock::time_point()> wall_now = std::chrono::system_clock::now;
   log_sink log;
   std::shared_ptr<internal::error_log> errors;  ///< for hidden()
 };

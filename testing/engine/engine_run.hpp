@@ -93,9 +93,14 @@ static_assert(std::size(stat_names) * sizeof(std::uint64_t) == sizeof(dev_engine
 /// One life of the engine, from start to stop: everything that the server's thread owns.
 class engine_run final : public web_handler {
 public:
+  /// @param clock  the time of everything, since the Unix epoch; never goes back
   engine_run(
-      const dev_engine_options& options, std::uint64_t seed, std::unique_ptr<state_store> store)
+      const dev_engine_options& options,
+      std::uint64_t seed,
+      std::unique_ptr<state_store> store,
+      std::function<millis()> clock = [from = steady_wall_clock{}] { return from.now(); })
       : options_(options),
+        clock_(std::move(clock)),
         random_(seed),
         core_(options.limits, seed + 1),
         gateway_(
@@ -179,6 +184,11 @@ public:
     return s;
   }
 
+  /// What an actor has stored.
+  [[nodiscard]] const actor_storage& stored(const actor_id& actor) const {
+    return storage_.store().of(actor);
+  }
+
   // -- web_handler --
 
   void on_request(http_request request, std::shared_ptr<http_responder> responder) override {
@@ -225,7 +235,7 @@ public:
   }
 
 private:
-  [[nodiscard]] millis now() const { return clock_.now(); }
+  [[nodiscard]] millis now() const { return clock_(); }
 
   void refuse(web_socket& socket, const std::string& reason) {
     ++stats_.connections_refused;
@@ -449,7 +459,7 @@ private:
   }
 
   dev_engine_options options_;
-  steady_wall_clock clock_;
+  std::function<millis()> clock_;
   std::mt19937_64 random_;
   engine_core core_;
   gateway gateway_;

@@ -50,6 +50,8 @@ public:
 
   [[nodiscard]] storage& store() { return storage_; }
 
+  [[nodiscard]] const storage& store() const { return storage_; }
+
 private:
   struct open_session {
     std::uint64_t generation = 0;

@@ -36,10 +36,10 @@ constexpr std::string_view body_broken = "error reading a body from connection";
 struct http_request {
   std::string method;
   std::string target;
-  std::vector<http_header> headers;
-  std::string body;
-  bool body_follows = false;    ///< in parts, to the responder's on_body
-  std::string_view body_fault;  ///< one of the above; empty if there is none
+  std::vector<http_header> headers{};
+  std::string body{};
+  bool body_follows = false;      ///< in parts, to the responder's on_body
+  std::string_view body_fault{};  ///< one of the above; empty if there is none
 
   [[nodiscard]] const std::string* header(std::string_view name) const {
     for (const auto& h : headers)

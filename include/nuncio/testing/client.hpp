@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <nuncio/outcome.hpp>
 #include <nuncio/testing/socket_client.hpp>
 #include <optional>
@@ -70,9 +71,22 @@ struct client_settings {
       nullptr;  ///< when it becomes true, calls under way end with errc::cancelled
 };
 
+/// How calls reach an engine: by a network, or a simulation.
+class client_transport {
+public:
+  virtual ~client_transport() = default;
+  /// @param what  with a timeout
+  virtual outcome<client_reply> call(const client_call& what) = 0;
+  /// @param target  from the first slash on
+  virtual outcome<socket_client> open(const std::string& target) = 0;
+  /// Between two looks at what is waited for.
+  virtual void wait(std::chrono::milliseconds time) = 0;
+};
+
 class client {
 public:
   explicit client(client_settings options);
+  client(client_settings options, std::shared_ptr<client_transport> through);
 
   /// Any call. @returns the reply whatever its status, or errc::unreachable | timed_out | link_lost
   /// | cancelled
@@ -123,6 +137,7 @@ private:
   outcome<actor_view> put_actor(const char* method, const new_actor& what) const;
 
   client_settings options_;
+  std::shared_ptr<client_transport> transport_;
 };
 
 }  // namespace nuncio::testing

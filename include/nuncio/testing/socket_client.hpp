@@ -24,6 +24,9 @@ struct client_message {
   bool binary = false;
 };
 
+/// What is behind a socket_client: a network, or a simulation.
+class socket_connection;
+
 class socket_client {
 public:
   /// Connects, offering the subprotocol `protocol`. A failure shows in http_status().
@@ -34,6 +37,7 @@ public:
       const std::string& path,
       const std::string& protocol = "rivet",
       const std::string& host = "127.0.0.1");
+  explicit socket_client(std::unique_ptr<socket_connection> through);
   /// Ends the TCP connection, if it is open, without a word.
   ~socket_client();
   socket_client(socket_client&&) noexcept;
@@ -67,8 +71,7 @@ public:
       std::chrono::milliseconds limit = std::chrono::seconds{20});
 
 private:
-  struct implementation;
-  std::unique_ptr<implementation> implementation_;
+  std::unique_ptr<socket_connection> connection_;
 };
 
 }  // namespace nuncio::testing
