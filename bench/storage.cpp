@@ -7,9 +7,9 @@
 #include <caf/all.hpp>
 #include <cstdlib>
 #include <functional>
+#include <nuncio/errors.hpp>
 #include <nuncio/host.hpp>
 #include <nuncio/sqlite.hpp>
-#include <nuncio/storage_error.hpp>
 #include <nuncio/testing/client.hpp>
 #include <nuncio/testing/dev_engine.hpp>
 #include <optional>

@@ -14,7 +14,11 @@ function(nuncio_library room)
     set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   endif()
   set_property(TARGET ${name} APPEND PROPERTY INSTALL_RPATH $ORIGIN) # shared ones lie side by side
-  target_include_directories(${name} PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}>)
+  # A room's own headers are for what is built with NUNCIO_ROOMS, see the top level.
+  target_include_directories(
+    ${name}
+    PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}
+    INTERFACE $<BUILD_INTERFACE:$<$<BOOL:$<TARGET_PROPERTY:NUNCIO_ROOMS>>:${CMAKE_CURRENT_SOURCE_DIR}>>)
   target_compile_features(${name} PUBLIC cxx_std_20)
   # Nobody replaces one of our functions at load time. g++ would heed that some may and inline less; clang never does.
   target_compile_options(${name} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fno-semantic-interposition>)

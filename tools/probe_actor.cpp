@@ -7,12 +7,13 @@
 #include <caf/all.hpp>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <nuncio/errors.hpp>
 #include <nuncio/hex.hpp>
 #include <nuncio/kv.hpp>
+#include <nuncio/messages_lifecycle.hpp>
 #include <nuncio/socket_exchange.hpp>
 #include <nuncio/sql.hpp>
 #include <nuncio/sqlite.hpp>
-#include <nuncio/storage_error.hpp>
 #include <nuncio/time_range.hpp>
 #include <nuncio/utf8.hpp>
 
@@ -406,8 +407,7 @@ caf::behavior probe(probe_actor* self, const std::shared_ptr<start_census>& cens
       [self](const socket_message& m) { handle_message(self, m); },
       [self](const alarm_due&) { ++self->state.alarms; },
       [self](const stop_command& why) {
-        const auto name =
-            protocol::wire_enum(why.reason).values[static_cast<std::size_t>(why.reason)];
+        const auto name = wire_enum(why.reason).values[static_cast<std::size_t>(why.reason)];
         self->kv()
             .put("probe/stop", name)
             .then([self] { self->finish(); }, [self](const caf::error&) { self->finish(); });

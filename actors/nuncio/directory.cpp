@@ -4,6 +4,7 @@
 #include <caf/typed_response_promise.hpp>
 #include <chrono>
 #include <nuncio/directory.hpp>
+#include <nuncio/directory_actor.hpp>
 
 namespace nuncio::internal {
 namespace {

@@ -4,14 +4,20 @@
 #include <caf/actor_system.hpp>
 #include <caf/others.hpp>
 #include <nuncio/counters.hpp>
+#include <nuncio/detail/exception_text.hpp>
+#include <nuncio/detail/factory.hpp>
 #include <nuncio/engine_actor.hpp>
+#include <nuncio/errors.hpp>
+#include <nuncio/instance_context.hpp>
 #include <nuncio/instance_sockets.hpp>
 #include <nuncio/instance_streams.hpp>
+#include <nuncio/internal_messages.hpp>
 #include <nuncio/kv.hpp>
 #include <nuncio/request_room.hpp>
 #include <nuncio/sql.hpp>
 #include <nuncio/sqlite.hpp>
-#include <nuncio/storage_error.hpp>
+#include <nuncio/sqlite_over.hpp>
+#include <nuncio/storage_client.hpp>
 #include <nuncio/transmit.hpp>
 
 namespace nuncio {
@@ -108,7 +114,7 @@ engine_actor::engine_actor(caf::actor_config& cfg)
     // Taken, not shared: what the user's constructor spawns in turn is no instance.
     : event_based_actor(cfg),
       context_(under_construction ? std::exchange(under_construction, nullptr) : unhosted()),
-      storage_(*this, context_) {
+      storage_(std::make_unique<internal::storage_client>(*this, context_)) {
   set_default_handler(caf::drop);
   set_exception_handler([this](caf::scheduled_actor*, std::exception_ptr& e) -> caf::error {
     failure_ = internal::describe(e);
@@ -119,14 +125,24 @@ engine_actor::engine_actor(caf::actor_config& cfg)
 
 engine_actor::~engine_actor() = default;
 
+const start_info& engine_actor::start() const { return context_->start; }
+
+bool engine_actor::hosted() const { return context_->link != nullptr; }
+
+std::shared_ptr<const output_gate> engine_actor::gate() const {
+  return {context_, &context_->gate};
+}
+
+void engine_actor::handle_awaited(caf::message_id request) { storage_->handle_awaited(request); }
+
 template <class T>
 void engine_actor::tell_ingress(T what) {
   internal::tell(*context_, std::move(what));
 }
 
-kv_store engine_actor::kv() { return kv_store::of_user(storage_); }
+kv_store engine_actor::kv() { return kv_store::of_user(*storage_); }
 
-sql_client engine_actor::sql() { return sql_client{storage_}; }
+sql_client engine_actor::sql() { return sql_client{*storage_}; }
 
 caf::expected<sqlite> engine_actor::open_sqlite() { return open_sqlite({}); }
 
@@ -140,17 +156,19 @@ caf::expected<sqlite> engine_actor::open_sqlite(const sqlite_options& options) {
     return refused(
         "it waits for the engine, which an actor on the scheduler's shared threads must not; serve "
         "this one as detached");
-  const auto in_use = storage_.use_local_database();
+  const auto in_use = storage_->use_local_database();
   if (!in_use) return refused("the database is open already");
-  return sqlite::open(
-      [in_use, client = &storage_](storage_call call) { return client->wait_for(std::move(call)); },
+  return internal::sqlite_over::open(
+      [in_use, client = storage_.get()](storage_call call) {
+        return client->wait_for(std::move(call));
+      },
       options);
 }
 
 void engine_actor::initialize() {
   // Not in the constructor: the one of a derived class may throw, and CAF frees such an actor whoever holds its address.
   if (hosted()) context_->self = address();
-  const turn_scope turn{storage_, streams_};
+  const turn_scope turn{*storage_, streams_};
   if (hosted() && prepare())
     setf(is_initialized_flag);
   else
@@ -217,7 +235,7 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
   using caf::invoke_message_result;
   if (!hosted()) return event_based_actor::consume(x);
   const handling_scope scope{this};
-  const turn_scope turn{storage_, streams_};
+  const turn_scope turn{*storage_, streams_};
   if (answers_attempt(x.mid)) {
     handle_response(x);
     return invoke_message_result::consumed;
@@ -281,7 +299,7 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
                                 ? content.get_as<internal::storage_reply>(0).bytes
                                 : 0;
   const auto result = give(x);
-  if (result != invoke_message_result::skipped) storage_.handle_consumed(answer_bytes);
+  if (result != invoke_message_result::skipped) storage_->handle_consumed(answer_bytes);
   return result;
 }
 
@@ -428,9 +446,9 @@ void engine_actor::handle_down(const caf::error& reason) {
   if (down.error.empty() && !destroyed_)
     if (const auto unsaved = handle_end(); !unsaved.empty())
       down.error = internal::hidden(*context_, unsaved);
-  down.storing = storage_.used();
+  down.storing = storage_->used();
   tell_ingress(std::move(down));
-  storage_.end();
+  storage_->end();
 }
 
 }  // namespace nuncio

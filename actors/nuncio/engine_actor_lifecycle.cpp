@@ -3,8 +3,11 @@
 #include <caf/actor_system.hpp>
 #include <charconv>
 #include <nuncio/engine_actor.hpp>
+#include <nuncio/errors.hpp>
+#include <nuncio/instance_context.hpp>
+#include <nuncio/internal_messages.hpp>
 #include <nuncio/kv.hpp>
-#include <nuncio/storage_error.hpp>
+#include <nuncio/storage_client.hpp>
 #include <nuncio/time_range.hpp>
 
 namespace nuncio {
@@ -63,7 +66,7 @@ void engine_actor::keep_alarm() {
           "an alarm could not be stored: if its actor ends before, it is woken but not told why",
           {{"reason", describe(system(), e)}});
   };
-  auto store = kv_store::raw(storage_);
+  auto store = kv_store::raw(*storage_);
   if (alarm_at_)
     store.put(alarm_key, std::to_string(unix_ms(*alarm_at_))).then([] {}, failed);
   else
@@ -72,7 +75,7 @@ void engine_actor::keep_alarm() {
 
 // What an earlier generation has set may be why this one was started.
 void engine_actor::recall_alarm() {
-  kv_store::raw(storage_).get(alarm_key).then(
+  kv_store::raw(*storage_).get(alarm_key).then(
       [this](const std::optional<bytes>& kept) {
         if (!kept || alarm_called_) return;  // none, or a word of our own by now
         alarm_at_ = from_record(*kept);

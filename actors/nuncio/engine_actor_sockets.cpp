@@ -2,6 +2,7 @@
 #include <caf/actor_system.hpp>
 #include <caf/mailbox_element.hpp>
 #include <nuncio/instance_sockets.hpp>
+#include <nuncio/storage_client.hpp>
 
 namespace nuncio {
 
@@ -31,7 +32,7 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
   using caf::invoke_message_result;
   auto& content = x.content();
   if (content.match_elements<internal::sockets_listed>()) {
-    if (!sockets_) sockets_ = std::make_unique<internal::instance_sockets>(this, storage_);
+    if (!sockets_) sockets_ = std::make_unique<internal::instance_sockets>(this, *storage_);
     sockets_->restore(content.get_as<internal::sockets_listed>(0).all);
     return invoke_message_result::consumed;
   }
@@ -61,7 +62,7 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
   if (about == nullptr) return std::nullopt;
   // One of another actor's, which has handed it on, is a message like any other.
   if (*about == nullptr || (*about)->context != context_) return std::nullopt;
-  if (!sockets_) sockets_ = std::make_unique<internal::instance_sockets>(this, storage_);
+  if (!sockets_) sockets_ = std::make_unique<internal::instance_sockets>(this, *storage_);
   if (sockets_->restoring()) return invoke_message_result::skipped;
   if (content.match_elements<socket_message>()) {
     const auto& said = content.get_as<socket_message>(0);

@@ -1,5 +1,6 @@
 // The streaming side of engine_actor.
 #include <nuncio/counters.hpp>
+#include <nuncio/instance_context.hpp>
 #include <nuncio/instance_streams.hpp>
 #include <nuncio/request_room.hpp>
 

@@ -3,6 +3,7 @@
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
 #include <caf/typed_response_promise.hpp>
+#include <nuncio/actor_calls.hpp>
 #include <nuncio/engine_client.hpp>
 #include <nuncio/internal_messages.hpp>
 #include <nuncio/number_range.hpp>

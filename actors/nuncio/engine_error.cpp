@@ -1,7 +1,7 @@
-// See engine_error.hpp.
+// See errors.hpp.
 #include <caf/make_message.hpp>
-#include <nuncio/engine_error.hpp>
 #include <nuncio/error_category.hpp>
+#include <nuncio/errors.hpp>
 
 namespace nuncio {
 namespace {

@@ -2,6 +2,7 @@
 // context holds the whole value, or the code's name.
 #pragma once
 
+#include <caf/actor_system_config.hpp>
 #include <caf/atom.hpp>
 #include <caf/error.hpp>
 #include <caf/message.hpp>
@@ -28,5 +29,8 @@ std::optional<T> value_in(const caf::error& e) {
   if (!e || e.category() != error_category || !e.context().match_elements<T>()) return std::nullopt;
   return e.context().get_as<T>(0);
 }
+
+/// Has `actor_system::render` print errors of this library as their values' to_string does.
+void print_errors(caf::actor_system_config& config);
 
 }  // namespace nuncio::internal

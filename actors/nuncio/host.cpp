@@ -10,9 +10,11 @@
 #include <condition_variable>
 #include <mutex>
 #include <nuncio/bundle.hpp>
+#include <nuncio/directory_actor.hpp>
+#include <nuncio/error_category.hpp>
+#include <nuncio/errors.hpp>
 #include <nuncio/host.hpp>
 #include <nuncio/number_range.hpp>
-#include <nuncio/storage_error.hpp>
 #include <nuncio/time_range.hpp>
 #include <random>
 #include <thread>

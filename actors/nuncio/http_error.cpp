@@ -1,4 +1,4 @@
-// See http_error.hpp.
+// See errors.hpp.
 #include <fmt/format.h>
 
 #include <atomic>
@@ -7,7 +7,9 @@
 #include <nuncio/actor_fields.hpp>
 #include <nuncio/engine_actor.hpp>
 #include <nuncio/error_category.hpp>
-#include <nuncio/http_error.hpp>
+#include <nuncio/error_log.hpp>
+#include <nuncio/errors.hpp>
+#include <nuncio/instance_context.hpp>
 #include <nuncio/log_limiter.hpp>
 #include <nuncio/outcome.hpp>
 #include <random>

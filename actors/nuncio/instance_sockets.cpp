@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <caf/send.hpp>
+#include <nuncio/errors.hpp>
 #include <nuncio/instance_sockets.hpp>
 #include <nuncio/kv_limits.hpp>
-#include <nuncio/storage_error.hpp>
 #include <nuncio/utf8.hpp>
 
 namespace nuncio::internal {

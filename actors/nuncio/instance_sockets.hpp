@@ -7,6 +7,8 @@
 #include <list>
 #include <nuncio/client_socket.hpp>
 #include <nuncio/engine_actor.hpp>
+#include <nuncio/instance_context.hpp>
+#include <nuncio/internal_messages.hpp>
 #include <nuncio/kv.hpp>
 #include <nuncio/kv_pages.hpp>
 #include <nuncio/link_port.hpp>

@@ -3,6 +3,9 @@
 #pragma once
 
 #include <nuncio/engine_actor.hpp>
+#include <nuncio/http_exchange.hpp>
+#include <nuncio/instance_context.hpp>
+#include <nuncio/internal_messages.hpp>
 #include <nuncio/room_pause.hpp>
 #include <nuncio/stream.hpp>
 #include <nuncio/waiting_room.hpp>

@@ -5,6 +5,7 @@
 #include <caf/actor_addr.hpp>
 #include <caf/allowed_unsafe_message_type.hpp>
 #include <chrono>
+#include <nuncio/actor_messages.hpp>
 #include <nuncio/host_messages.hpp>
 #include <nuncio/link.hpp>
 #include <nuncio/socket.hpp>
@@ -14,19 +15,6 @@
 #include <vector>
 
 namespace nuncio {
-
-/// The engine tells this actor to stop. Without a handler it ends when its open requests are answered. A handler does what
-/// it has to, and then calls engine_actor::finish() for the same; `quit()` ends at once, and answers open requests with 500.
-/// Within host_options::stop_grace.
-struct stop_command {
-  protocol::stop_actor_reason reason = protocol::stop_actor_reason::sleep_intent;
-};
-
-/// The time that engine_actor::set_alarm() named has come. At least once: it may come again when the actor ended before
-/// it was dealt with.
-struct alarm_due {
-  std::chrono::system_clock::time_point due;
-};
 
 namespace internal {
 
@@ -133,14 +121,6 @@ struct flush {};
 }  // namespace internal
 }  // namespace nuncio
 
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::http_request)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::http_response)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::stop_command)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::socket_opened)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::socket_restored)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::socket_message)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::socket_closed)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::alarm_due)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::inbound_batch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::link_up)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::link_down)

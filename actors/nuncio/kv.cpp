@@ -1,6 +1,7 @@
 // See kv.hpp.
 #include <nuncio/kv.hpp>
 #include <nuncio/kv_limits.hpp>
+#include <nuncio/storage_call.hpp>
 #include <nuncio/storage_client.hpp>
 #include <unordered_map>
 
@@ -54,18 +55,22 @@ bytes kv_store::end_of(const bytes& last) const {
   return bytes{std::move(next)};
 }
 
-template <class T>
-storage_response<T> kv_store::ask(kv_request_data what, typename storage_response<T>::reader read) {
-  return {through_->self(), through_->ask(std::move(what), mode_), std::move(read)};
-}
+/// How kv_store asks.
+struct kv_requests {
+  template <class T>
+  static storage_response<T> ask(
+      const kv_store& of, kv_request_data what, typename storage_response<T>::reader read) {
+    return {of.through_->self(), of.through_->ask(std::move(what), of.mode_), std::move(read)};
+  }
 
-storage_response<void> kv_store::write(kv_request_data what) {
-  return ask<void>(std::move(what), [](storage_answer&) {});
-}
+  static storage_response<void> write(const kv_store& of, kv_request_data what) {
+    return ask<void>(of, std::move(what), [](storage_answer&) {});
+  }
+};
 
 storage_response<std::optional<bytes>> kv_store::get(octets key) {
-  return ask<std::optional<bytes>>(
-      kv_get_request{{full(key)}}, [](storage_answer& x) -> std::optional<bytes> {
+  return kv_requests::ask<std::optional<bytes>>(
+      *this, kv_get_request{{full(key)}}, [](storage_answer& x) -> std::optional<bytes> {
         const auto& got = std::get<kv_get_response>(std::get<kv_response_data>(x));
         if (got.values.empty()) return std::nullopt;
         return got.values.front().apart(size_of(got));
@@ -74,21 +79,23 @@ storage_response<std::optional<bytes>> kv_store::get(octets key) {
 
 storage_response<std::vector<std::optional<bytes>>> kv_store::get_all(std::vector<octets> keys) {
   auto asked = full(keys);
-  return ask<std::vector<std::optional<bytes>>>(kv_get_request{asked}, [asked](storage_answer& x) {
-    // The engine names those that exist, in the order asked for.
-    const auto& got = std::get<kv_get_response>(std::get<kv_response_data>(x));
-    std::unordered_map<std::string_view, const bytes*> found;
-    for (std::size_t i = 0; i < std::min(got.keys.size(), got.values.size()); ++i)
-      found.emplace(got.keys[i].view(), &got.values[i]);
-    const auto all = size_of(got);
-    std::vector<std::optional<bytes>> out;
-    out.reserve(asked.size());
-    for (const auto& key : asked) {
-      auto& to = out.emplace_back();
-      if (const auto at = found.find(key.view()); at != found.end()) to = at->second->apart(all);
-    }
-    return out;
-  });
+  return kv_requests::ask<std::vector<std::optional<bytes>>>(
+      *this, kv_get_request{asked}, [asked](storage_answer& x) {
+        // The engine names those that exist, in the order asked for.
+        const auto& got = std::get<kv_get_response>(std::get<kv_response_data>(x));
+        std::unordered_map<std::string_view, const bytes*> found;
+        for (std::size_t i = 0; i < std::min(got.keys.size(), got.values.size()); ++i)
+          found.emplace(got.keys[i].view(), &got.values[i]);
+        const auto all = size_of(got);
+        std::vector<std::optional<bytes>> out;
+        out.reserve(asked.size());
+        for (const auto& key : asked) {
+          auto& to = out.emplace_back();
+          if (const auto at = found.find(key.view()); at != found.end())
+            to = at->second->apart(all);
+        }
+        return out;
+      });
 }
 
 storage_response<std::vector<kv_entry>> kv_store::list(kv_query what) {
@@ -123,11 +130,11 @@ storage_response<std::vector<kv_entry>> kv_store::list(kv_query what) {
     request.query = starting_with(prefix);
   request.reverse = what.reverse;
   request.limit = what.limit;
-  return ask<std::vector<kv_entry>>(std::move(request), read);
+  return kv_requests::ask<std::vector<kv_entry>>(*this, std::move(request), read);
 }
 
 storage_response<void> kv_store::put(octets key, octets value) {
-  return write(kv_put_request{{full(key)}, {std::move(value)}});
+  return kv_requests::write(*this, kv_put_request{{full(key)}, {std::move(value)}});
 }
 
 storage_response<void> kv_store::put_all(std::vector<std::pair<octets, octets>> entries) {
@@ -136,21 +143,23 @@ storage_response<void> kv_store::put_all(std::vector<std::pair<octets, octets>> 
     put.keys.push_back(full(key));
     put.values.push_back(std::move(value));
   }
-  return write(std::move(put));
+  return kv_requests::write(*this, std::move(put));
 }
 
-storage_response<void> kv_store::erase(octets key) { return write(kv_delete_request{{full(key)}}); }
+storage_response<void> kv_store::erase(octets key) {
+  return kv_requests::write(*this, kv_delete_request{{full(key)}});
+}
 
 storage_response<void> kv_store::erase_all(std::vector<octets> keys) {
-  return write(kv_delete_request{full(keys)});
+  return kv_requests::write(*this, kv_delete_request{full(keys)});
 }
 
 storage_response<void> kv_store::erase_range(octets first, octets last) {
-  return write(kv_delete_range_request{full(first), end_of(last)});
+  return kv_requests::write(*this, kv_delete_range_request{full(first), end_of(last)});
 }
 
 storage_response<void> kv_store::drop() {
-  if (prefix_.empty()) return write(kv_drop_request{});
+  if (prefix_.empty()) return kv_requests::write(*this, kv_drop_request{});
   return erase_range({}, {});
 }
 

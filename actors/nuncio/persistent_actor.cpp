@@ -3,14 +3,16 @@
 
 #include <caf/actor_system.hpp>
 #include <cmath>
+#include <nuncio/errors.hpp>
 #include <nuncio/hex.hpp>
+#include <nuncio/instance_context.hpp>
 #include <nuncio/internal_messages.hpp>
 #include <nuncio/kv.hpp>
 #include <nuncio/kv_limits.hpp>
 #include <nuncio/persistent_actor.hpp>
 #include <nuncio/socket.hpp>
 #include <nuncio/sql.hpp>
-#include <nuncio/storage_error.hpp>
+#include <nuncio/storage_client.hpp>
 #include <stdexcept>
 
 namespace nuncio::internal {

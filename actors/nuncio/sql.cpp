@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <nuncio/sql.hpp>
+#include <nuncio/sql_wire.hpp>
 #include <nuncio/storage_client.hpp>
 
 namespace nuncio {

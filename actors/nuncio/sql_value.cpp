@@ -3,6 +3,7 @@
 #include <bit>
 #include <nuncio/overloaded.hpp>
 #include <nuncio/sql_value.hpp>
+#include <nuncio/sql_wire.hpp>
 
 namespace nuncio {
 

@@ -5,14 +5,17 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <nuncio/errors.hpp>
 #include <nuncio/number_range.hpp>
 #include <nuncio/sqlite.hpp>
-#include <nuncio/storage_error.hpp>
+#include <nuncio/sqlite_over.hpp>
+#include <nuncio/sqlite_pages.hpp>
 
 namespace nuncio {
 
 struct sqlite::database {
-  database(store to, const sqlite_pages_options& options) : ask(std::move(to)), pages(options) {}
+  database(internal::sqlite_over::store to, const sqlite_pages_options& options)
+      : ask(std::move(to)), pages(options) {}
 
   ~database() {
     sqlite3_close_v2(handle);
@@ -33,7 +36,7 @@ struct sqlite::database {
     return x.ok();
   }
 
-  store ask;
+  internal::sqlite_over::store ask;
   sqlite_pages pages;
   std::optional<failure> last;
   std::string name;
@@ -263,9 +266,10 @@ sqlite& sqlite::operator=(sqlite&&) noexcept = default;
 
 sqlite::~sqlite() = default;
 
-caf::expected<sqlite> sqlite::open(store pages, const sqlite_options& options) {
+caf::expected<sqlite> internal::sqlite_over::open(store pages, const sqlite_options& options) {
   if (auto good = check_numbers(options); !good)
     return make_error(storage_failure{good.error().code, good.error().message, false, {}});
+  using database = sqlite::database;
   using vfs_methods = methods<database>;
   auto made = std::make_unique<database>(std::move(pages), options.pages);
   auto& db = *made;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <nuncio/counters.hpp>
 #include <nuncio/engine_actor.hpp>
+#include <nuncio/instance_context.hpp>
 #include <nuncio/room_pause.hpp>
 #include <nuncio/storage_messages.hpp>
 #include <nuncio/storage_requests.hpp>

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <nuncio/engine_actor.hpp>
+#include <nuncio/instance_context.hpp>
 #include <nuncio/kv_limits.hpp>
 #include <nuncio/storage_client.hpp>
 #include <nuncio/storage_requests.hpp>

@@ -1,10 +1,9 @@
-// See storage_error.hpp.
+// See errors.hpp.
 #include <caf/actor_system_config.hpp>
 #include <caf/make_message.hpp>
-#include <nuncio/engine_error.hpp>
 #include <nuncio/error_category.hpp>
-#include <nuncio/http_error.hpp>
-#include <nuncio/storage_error.hpp>
+#include <nuncio/errors.hpp>
+#include <nuncio/storage_call.hpp>
 
 namespace nuncio {
 

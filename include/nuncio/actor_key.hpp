@@ -1,4 +1,8 @@
-// The key of an actor: a list of strings, and the one text that it has on the wire. Pure.
+// The key of an actor: a list of strings, and the one text that it has on the wire. Pure; any thread.
+//
+//   const nuncio::actor_key key{"eu", "lobby"};
+//   if (auto good = nuncio::check(key); !good) …
+//   nuncio::to_text(key);  // "eu/lobby"
 #pragma once
 
 #include <string>

@@ -1,20 +1,19 @@
-// What a client asks of an engine about actors anywhere: each question as an HTTP call, each answer
-// as a value. Pure; knows URLs, JSON and the engine's error codes. Who sends the calls decides
-// about time and repetition.
+// What can be asked of an engine about actors anywhere, through a client (engine_client.hpp), and what it answers. Values; any
+// thread.
+//
+//   self->request(client, 10s, nuncio::get_actor{"room", {"lobby"}})
+//       .then([=](const nuncio::actor_info& room) { … room.id … });
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <variant>
+#include <utility>
 #include <vector>
 
 #include "nuncio/actor_key.hpp"
 #include "nuncio/bytes.hpp"
-#include "nuncio/engine_api.hpp"
-#include "nuncio/http_client.hpp"
 #include "nuncio/outcome.hpp"
 
 namespace nuncio {
@@ -34,9 +33,6 @@ struct engine_failure {
 
 /// "code: message (the engine's code)".
 std::string to_string(const engine_failure& x);
-
-template <class T>
-using engine_answer = std::variant<T, engine_failure>;
 
 /// An actor as the engine describes it.
 struct actor_info {
@@ -112,41 +108,5 @@ struct call_actor {
   bytes body{};                               ///< the engine takes 20 MiB
   std::chrono::milliseconds timeout{60'000};  ///< for all of it; 1 ms to a day
 };
-
-// -- as HTTP ----------------------------------------------------------------------------
-
-/// @returns errc::invalid_argument or too_large for what the engine would not take
-outcome<http_call> to_call(
-    const create_actor& what, const engine_access& at, std::string_view pool);
-outcome<http_call> to_call(
-    const get_or_create_actor& what, const engine_access& at, std::string_view pool);
-outcome<http_call> to_call(const get_actor& what, const engine_access& at);
-outcome<http_call> to_call(const get_actor_by_id& what, const engine_access& at);
-outcome<http_call> to_call(const list_actors& what, const engine_access& at);
-outcome<http_call> to_call(const destroy_actor& what, const engine_access& at);
-outcome<http_call> to_call(const call_actor& what, const engine_access& at);
-
-/// Whether this is how the engine refuses one of two that make an actor of the same key at the same time: it says that the
-/// actor was destroyed while it was made. Who asks again hears of the other one.
-bool lost_race(const create_actor& what, const engine_failure& why);
-bool lost_race(const get_or_create_actor& what, const engine_failure& why);
-
-/// How long who has lost that race waits before the `n`th repetition, from 1: the winner must have its actor by then. The
-/// real engine has refused one four times within 0.2 s.
-std::chrono::milliseconds delay_after_race(unsigned n);
-
-template <class Question>
-bool lost_race(const Question&, const engine_failure&) {
-  return false;
-}
-
-/// The actor of an answer to one of the questions for one.
-engine_answer<actor_info> read_actor(const outcome<http_reply>& reply);
-engine_answer<actor_page> read_page(const outcome<http_reply>& reply);
-engine_answer<std::monostate> read_destroyed(const outcome<http_reply>& reply);
-
-/// The actor's own answer, whatever its status; errors of the gateway, which say so in a header,
-/// are failures.
-engine_answer<http_reply> read_called(outcome<http_reply> reply);
 
 }  // namespace nuncio

@@ -1,5 +1,9 @@
-// Copyable slices of immutable memory: what `data` and `str` decode to. A slice shares the frame that it was cut
+// Copyable slices of immutable memory: what bodies, keys, values and texts are. A slice shares the frame that it was cut
 // from, or owns its bytes when a program built it; either way a copy costs a reference count. Any thread may read.
+//
+//   const nuncio::bytes body{std::string{"hello"}};
+//   body.view();  // as characters
+//   const auto kept = body.part(0, 4);  // the same memory
 #pragma once
 
 #include <algorithm>

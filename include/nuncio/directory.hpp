@@ -6,18 +6,15 @@
 //       [=](const caf::error& e) { if (nuncio::is_not_here(e)) … });
 //
 // Found is what runs and was not told to stop; a handle may be monitored, and may end at any
-// moment. What runs elsewhere is reached through engine_client.hpp.
+// moment. Any thread may ask. What runs elsewhere is reached through engine_client.hpp.
 #pragma once
 
 #include <caf/actor.hpp>
-#include <caf/actor_addr.hpp>
-#include <caf/actor_system.hpp>
 #include <caf/allowed_unsafe_message_type.hpp>
 #include <nuncio/actor_id.hpp>
 #include <nuncio/actor_key.hpp>
-#include <nuncio/engine_error.hpp>
+#include <nuncio/errors.hpp>
 #include <string>
-#include <vector>
 
 namespace nuncio {
 
@@ -33,20 +30,7 @@ struct find_id {
   actor_id id;
 };
 
-namespace internal {
-
-/// The ingresses of a host's links, to its directory. Weak, since a detached actor that is held
-/// holds the system's end up.
-struct serve_directory {
-  std::vector<caf::actor_addr> ingresses;
-};
-
-/// Answers find and find_id by asking every ingress that it has been given; never waits.
-caf::actor spawn_directory(caf::actor_system& system);
-
-}  // namespace internal
 }  // namespace nuncio
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::find)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::find_id)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::serve_directory)

@@ -9,63 +9,46 @@
 // crash, and only destroy() destroys. Messages of other CAF actors are handled like in any CAF actor.
 #pragma once
 
-#include <caf/actor_cast.hpp>
 #include <caf/event_based_actor.hpp>
 #include <caf/expected.hpp>
-#include <caf/send.hpp>
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <nuncio/counters.hpp>
-#include <nuncio/http_error.hpp>
-#include <nuncio/instance_base.hpp>
-#include <nuncio/internal_messages.hpp>
-#include <nuncio/serve_options.hpp>
+#include <nuncio/actor_messages.hpp>
+#include <nuncio/detail/clock.hpp>
+#include <nuncio/errors.hpp>
 #include <nuncio/start_info.hpp>
-#include <nuncio/storage_client.hpp>
 #include <nuncio/stream.hpp>
-#include <nuncio/waiting_room.hpp>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace nuncio {
 
-struct counters;
+class answer_claim;
+class http_exchange;
 class kv_store;
 class sql_client;
 class sqlite;
-struct sqlite_options;
-
 struct instance_context;
+struct output_gate;
+struct sqlite_options;
 
 namespace internal {
 
 class instance_sockets;
 class instance_streams;
+class storage_client;
+struct attempt_cancelled;
 
 /// The sockets of the instance with this context, if this thread is running one of its handlers.
 instance_sockets* sockets_of_this_thread(const instance_context* context);
 
 }  // namespace internal
-
-/// What connects an instance to its host; made by ingress.
-struct instance_context : instance_base {
-  explicit instance_context(std::uint64_t term = 0) : instance_base(term) {}
-
-  std::shared_ptr<link_port> link;
-  std::shared_ptr<counters> counts;
-  /// Weak: a user's handle to an ended actor must not keep the host's detached actor, for which the system's end waits.
-  caf::actor_addr ingress;
-  caf::actor_addr storage;  ///< weak for the same reason
-  mutable caf::actor_addr
-      self;  ///< the instance, set by itself before anything else of it runs
-  std::function<time_point()> now = boot_clock::now;
-  std::function<std::chrono::system_clock::time_point()> wall_now = std::chrono::system_clock::now;
-  log_sink log;
-  std::shared_ptr<internal::error_log> errors;  ///< for hidden()
-};
 
 class engine_actor : public caf::event_based_actor {
 public:
@@ -75,7 +58,7 @@ public:
   ~engine_actor() override;
 
   /// The engine's id, the key, generation, input and create time of this instance.
-  [[nodiscard]] const start_info& start() const { return context_->start; }
+  [[nodiscard]] const start_info& start() const;
 
   /// Asks the engine to put this actor to sleep; it goes on until `stop_command` comes, and wakes with the next request.
   void sleep();
@@ -111,7 +94,7 @@ public:
   [[nodiscard]] caf::expected<sqlite> open_sqlite(const sqlite_options& options);
 
   /// Whether a host runs this actor.
-  [[nodiscard]] bool hosted() const { return context_->link != nullptr; }
+  [[nodiscard]] bool hosted() const;
 
   // -- for the runtime
   [[nodiscard]] const instance_context& context() const { return *context_; }
@@ -120,16 +103,14 @@ public:
     return context_;
   }
 
-  [[nodiscard]] std::shared_ptr<const output_gate> gate() const {
-    return {context_, &context_->gate};
-  }
+  [[nodiscard]] std::shared_ptr<const output_gate> gate() const;
 
   /// HTTP requests that a handler has been given and whose answer is not given or, bit by bit, not complete; the one in
   /// hand is one of them.
   [[nodiscard]] std::size_t open_requests() const;
 
   /// It deals with nothing else before storage has answered `request`.
-  void handle_awaited(caf::message_id request) { storage_.handle_awaited(request); }
+  void handle_awaited(caf::message_id request);
 
   // -- bodies bit by bit; see stream.hpp
   /// Begins the response to `r` with this status and these headers; its body is written through the handle. What the
@@ -168,7 +149,7 @@ protected:
   /// later instance.
   void begin_with(caf::behavior answers);
 
-  [[nodiscard]] internal::storage_client& storage() { return storage_; }
+  [[nodiscard]] internal::storage_client& storage() { return *storage_; }
 
   /// Whether the engine has said that this actor is over for good.
   [[nodiscard]] bool destroyed() const { return destroyed_; }
@@ -222,7 +203,7 @@ private:
   };
 
   std::shared_ptr<const instance_context> context_;
-  internal::storage_client storage_;
+  std::unique_ptr<internal::storage_client> storage_;
   std::unique_ptr<internal::instance_streams> streams_;  ///< none before the first
   std::unordered_map<std::uint64_t, unanswered>
       begun_;                                    ///< by ticket: handed to a handler, not answered
@@ -245,32 +226,4 @@ private:
   bool destroy_early_ = false;
 };
 
-namespace internal {
-
-/// While it lives, an engine_actor constructed on this thread becomes an instance of `context`.
-class construction_scope {
-public:
-  explicit construction_scope(std::shared_ptr<const instance_context> context);
-  ~construction_scope();
-  construction_scope(const construction_scope&) = delete;
-  construction_scope& operator=(const construction_scope&) = delete;
-};
-
-/// Hands `what` to the instance as a CAF request whose response comes back to the instance itself, under `ticket`.
-void deliver(const caf::actor& instance, std::uint64_t ticket, caf::message what);
-
-/// Sends `what` to the instance's ingress, if that still lives.
-template <class T>
-void tell(const instance_context& context, T what) {
-  if (const auto to = caf::actor_cast<caf::actor>(context.ingress))
-    caf::anon_send(to, std::move(what));
-}
-
-/// Whether this thread is running a handler of a hosted engine actor.
-bool on_instance_thread();
-
-/// The text of an exception.
-std::string describe(const std::exception_ptr& e);
-
-}  // namespace internal
 }  // namespace nuncio

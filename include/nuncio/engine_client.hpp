@@ -1,6 +1,6 @@
 // A CAF actor through which any actor of the application reaches engine actors anywhere: it asks
 // the engine, and calls them through the engine's gateway. Answers are CAF responses, errors those
-// of engine_error.hpp.
+// of errors.hpp. Any actor, on any thread, may ask.
 //
 //   auto client = host.client();  // without a host: *nuncio::spawn_client(system, {.endpoint = …})
 //   self->request(client, 40s, nuncio::get_or_create_actor{"room", {"lobby"}})
@@ -20,7 +20,7 @@
 #include <caf/actor_system.hpp>
 #include <caf/allowed_unsafe_message_type.hpp>
 #include <nuncio/actor_requests.hpp>
-#include <nuncio/engine_error.hpp>
+#include <nuncio/errors.hpp>
 #include <nuncio/http.hpp>
 #include <nuncio/outcome.hpp>
 #include <nuncio/tls_options.hpp>

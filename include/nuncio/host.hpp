@@ -20,67 +20,19 @@
 #include <chrono>
 #include <concepts>
 #include <memory>
-#include <nuncio/counters.hpp>
+#include <nuncio/detail/factory.hpp>
 #include <nuncio/directory.hpp>
 #include <nuncio/engine_actor.hpp>
 #include <nuncio/engine_client.hpp>
-#include <nuncio/factory.hpp>
+#include <nuncio/host_options.hpp>
+#include <nuncio/host_stats.hpp>
 #include <nuncio/kv.hpp>
-#include <nuncio/log.hpp>
 #include <nuncio/outcome.hpp>
 #include <nuncio/serve_options.hpp>
 #include <nuncio/sql.hpp>
-#include <nuncio/tls_options.hpp>
-#include <nuncio/token_source.hpp>
-#include <nuncio/waiting_room.hpp>
 #include <string>
 
 namespace nuncio {
-
-struct host_options {
-  std::string endpoint = "http://127.0.0.1:6420";  ///< of the engine: http, https, ws or wss
-  std::string namespace_name = "default";          ///< must exist
-  std::string pool = "default";                    ///< created if it is missing
-  std::string token{};                             ///< empty: none
-  /// Instead of `token`: read at the start, and again when the engine refuses the last one.
-  token_source token_from{};
-  tls_options tls{};  ///< for link and HTTP client alike
-  /// Names this host towards the engine. Empty (right for all but tests): random for each host,
-  /// since an engine would take a new process under an old key for the old one (docs/protocol.md
-  /// C.5).
-  std::string envoy_key{};
-  /// Links to the engine, each under an envoy key, with an ingress, of its own; the engine spreads
-  /// actors over them. More than one where a single ingress is not enough. Under a fixed
-  /// `envoy_key` they are named KEY-1, KEY-2, ...
-  std::size_t links = 1;
-  std::uint32_t actors_version =
-      1;  ///< of the hosted code; the engine places actors on the highest connected one
-  /// 3 to 8, but not 7; 0: the newest that the engine speaks too, which it is asked for.
-  std::uint16_t protocol_version = 0;
-  std::chrono::milliseconds drain_timeout{
-      std::chrono::seconds{30}};  ///< what stop() gives actors to sleep or move
-  std::chrono::milliseconds stop_grace{
-      std::chrono::seconds{15}};  ///< from stop_command to the actor's forced end
-  std::size_t requests_max =
-      256;  ///< HTTP requests that one actor may have waiting or open; above it 503
-  /// A client that takes nothing of its response for so long, or whose request's body stops coming, is given up. What
-  /// a cut has lost on its way ends so too. A client that was open through a reconnect and says nothing keeps its actor
-  /// awake for so long.
-  std::chrono::milliseconds stall_limit{std::chrono::minutes{5}};
-  /// Where a request finds no room, that of an actor's or of the host's requests is ended with 408 of whose body nothing has
-  /// come for longest, if for so long; not one that its handler or the link holds up. Before it, who was open through a cut.
-  std::chrono::milliseconds upload_patience{std::chrono::seconds{10}};
-  /// What clients may have said on WebSockets before their actors hear it.
-  waiting_limits waiting{};
-  storage_limits storage{};
-  ledger_options ledger{};
-  websocket_options socket{};
-  lease_options lease{};
-  connection_policy_options policy{};
-  log_sink log{};  ///< called from any thread; empty: silent
-  std::function<void()>
-      on_ready{};  ///< the first replay barrier has passed; on a thread of the host, must not block
-};
 
 /// Sets CAF's scheduler as engine actors need it: shared queue, at least two threads, at most 50
 /// messages in a row, so that a busy actor holds others up for a millisecond instead of seconds

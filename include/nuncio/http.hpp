@@ -1,11 +1,16 @@
 // HTTP as a handler sees it: a request with its complete body, and the response to it. Values that share memory; any
 // thread may read, copies are cheap.
+//
+//   [](const nuncio::http_request& r) -> nuncio::http_response {
+//     if (r.path_only() != "/hello") return {.status = 404};
+//     return {.body = r.body};
+//   }
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <nuncio/bytes.hpp>
-#include <nuncio/http_exchange.hpp>
+#include <nuncio/detail/wire.hpp>
 #include <nuncio/ids.hpp>
 #include <optional>
 #include <string_view>
@@ -16,6 +21,17 @@ namespace nuncio {
 
 class answer_claim;
 class upload_on_way;
+
+/// Where an exchange stands once its request is whole: all that whoever answers it must know.
+struct exchange_position {
+  exchange_id exchange;
+  std::uint16_t next_index = 0;  ///< of the next message to the engine
+  bool streams = false;          ///< the gateway takes chunks and counts credits
+  bool uploading = false;        ///< the body comes in parts; all that had come was given out
+  std::uint16_t inbound = 0;     ///< index of the engine's next message
+  std::uint64_t received = 0;    ///< bytes of an upload that have come
+  bool to_head = false;          ///< the request is a HEAD: its response has no body
+};
 
 using http_headers = wire::map_of<text, text>;
 
@@ -48,6 +64,14 @@ struct http_request {
   [[nodiscard]] std::string_view path_only() const {
     return path.view().substr(0, path.view().find('?'));
   }
+};
+
+/// A part of a request's body.
+struct request_part {
+  bytes data{};  ///< shares the memory of its frame, which has little else in it
+  bool last = false;
+  bool failed = false;  ///< the client gave up: the rest never comes
+  text why{};           ///< why it failed, for a person
 };
 
 /// What has one right form is corrected, what is a mistake is answered 500 with its name: checked_response.hpp.

@@ -1,4 +1,7 @@
-// Small opaque ids of the wire, as distinct types that can't be mixed up: copy, compare, hash, print.
+// Small opaque ids of the wire, as distinct types that can't be mixed up: copy, compare, hash, print. Values; any thread.
+//
+//   std::unordered_set<nuncio::exchange_id> seen;
+//   if (!seen.insert(request.exchange).second) …  // the gateway has repeated it
 #pragma once
 
 #include <array>

@@ -4,8 +4,8 @@
 //   self->kv().list({.prefix = "room/", .limit = 10}).then(
 //       [](std::vector<nuncio::kv_entry> found) { … });
 //
-// Each call is one request to the engine, all or nothing; requests of one actor are carried out in
-// the order of the calls. Puts (or erases) that follow each other in one turn share a request and
+// On the actor's own thread only. Each call is one request to the engine, all or nothing; requests of one actor are
+// carried out in the order of the calls. Puts (or erases) that follow each other in one turn share a request and
 // its fate. Errors: errc::too_large, queue_full, link_lost, timed_out, refused, cancelled;
 // storage_failure_of tells whether a write may have happened. Limits (docs/protocol.md H.1): keys
 // of 2045 bytes, values of 128 KiB, 128 keys and 976 KiB in one call.
@@ -24,6 +24,8 @@
 #include <vector>
 
 namespace nuncio {
+
+struct kv_requests;
 
 /// Bytes as a caller has them: text, a vector, a span (these are copied), or bytes of ours
 /// (shared).
@@ -94,10 +96,7 @@ private:
   [[nodiscard]] bytes full(const bytes& key) const;
   [[nodiscard]] bytes end_of(const bytes& last) const;
   [[nodiscard]] std::vector<bytes> full(const std::vector<octets>& keys) const;
-  template <class T>
-  storage_response<T> ask(
-      protocol::kv_request_data what, typename storage_response<T>::reader read);
-  storage_response<void> write(protocol::kv_request_data what);
+  friend struct kv_requests;
 
   internal::storage_client* through_;
   std::string_view prefix_;

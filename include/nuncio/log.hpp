@@ -1,4 +1,9 @@
 // How the libraries log: one sink in the host's options. It is called from any thread, must not block and must not throw.
+//
+//   options.log = nuncio::stderr_log();
+//   options.log = [](nuncio::log_level level, std::string_view message, std::span<const nuncio::log_field> fields) {
+//     my_log(level, nuncio::log_line(message, fields));
+//   };
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,7 @@
-// A value or a failure: how everything below the CAF layer reports what can go wrong. Never throws, never loses the reason.
+// A value or a failure: how everything that is not CAF's reports what can go wrong. Never throws, never loses the reason.
+// Values; any thread.
+//
+//   if (auto started = host.start(); !started) fmt::print("{}\n", started.error().message);
 #pragma once
 
 #include <cassert>

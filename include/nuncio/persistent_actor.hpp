@@ -19,7 +19,7 @@
 // What can't be read back is never written over what can: a changed state is read back before it is stored. One that
 // can't be saved is logged at once and told by `state_not_saved`, is tried again with each change, and keeps its actor
 // awake; told to stop nevertheless, the actor ends as failed. What is stored and can't be read stays, and its actor
-// answers 500 to everything, unless recover_state() makes a state of it. See docs/storage.md.
+// answers 500 to everything, unless recover_state() makes a state of it. Its handlers' thread only. See docs/storage.md.
 #pragma once
 
 #include <caf/allowed_unsafe_message_type.hpp>
@@ -28,9 +28,11 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <nuncio/detail/exception_text.hpp>
+#include <nuncio/detail/state_record.hpp>
 #include <nuncio/engine_actor.hpp>
+#include <nuncio/errors.hpp>
 #include <nuncio/parse_json.hpp>
-#include <nuncio/state_record.hpp>
 #include <nuncio/storage_response.hpp>
 #include <type_traits>
 #include <utility>
@@ -74,6 +76,8 @@ concept recoverable_state = requires(T& to, const unreadable_state& what) {
   recover_state(to, what);
   to = T{};
 };
+
+struct storage_failure;
 
 namespace internal {
 

@@ -1,5 +1,7 @@
-// How the instances of one name run. Value; one for each name, shared by all its instances, never
-// changed once the host has started.
+// How the instances of one name run. Value; one for each name, shared by all its instances and
+// their threads, never changed once the host has started.
+//
+//   host.serve({.name = "report", .detached = true, .idle_timeout = 5min}, report);
 #pragma once
 
 #include <chrono>

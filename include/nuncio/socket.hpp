@@ -5,7 +5,8 @@
 //   [self](const nuncio::socket_closed& s) { … },
 //
 // A WebSocket that hibernates stays open at the client while its actor sleeps, moves or crashes: the next instance is told
-// of it by `socket_restored` and goes on. What it keeps for a connection stands in state().
+// of it by `socket_restored` and goes on. What it keeps for a connection stands in state(). Any thread may send and close; the
+// rest is for the handlers of the actor that serves it.
 #pragma once
 
 #include <charconv>
@@ -13,10 +14,10 @@
 #include <cstdint>
 #include <memory>
 #include <nuncio/bytes.hpp>
+#include <nuncio/detail/waiting_place.hpp>
 #include <nuncio/http.hpp>
 #include <nuncio/ids.hpp>
 #include <nuncio/outcome.hpp>
-#include <nuncio/waiting_room.hpp>
 #include <optional>
 #include <string>
 #include <string_view>

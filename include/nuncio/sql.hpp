@@ -6,7 +6,7 @@
 //       .execute("insert into log values (?, ?)", 7, "text")
 //       .then([](const nuncio::sql_result& r) { … });
 //
-// Needs protocol version 4 or newer (batch: 6), else errc::not_in_version. Errors carry SQLite's
+// On the actor's own thread only. Needs protocol version 4 or newer (batch: 6), else errc::not_in_version. Errors carry SQLite's
 // text. A statement that begins with SELECT, VALUES or EXPLAIN is sent again when the connection is
 // lost; of any other the error says whether it may have happened. Bind parameters: 128 KiB in one
 // call (docs/protocol.md H.2).
@@ -18,6 +18,8 @@
 #include <vector>
 
 namespace nuncio {
+
+struct storage_call;
 
 /// A view of the actor's database; cheap, to be used at once.
 class sql_client {

@@ -1,12 +1,14 @@
 // SQL values and results as C++ has them; shared by sql(), which the engine executes, and the local
 // sqlite. Values; any thread.
+//
+//   const nuncio::sql_value param{42};
+//   for (std::size_t i = 0; i < result.rows.size(); ++i) use(result.at(i, "score").integer());
 #pragma once
 
 #include <array>
 #include <concepts>
 #include <cstdint>
 #include <nuncio/bytes.hpp>
-#include <nuncio/messages_sqlite.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -100,13 +102,4 @@ struct sql_result {
   [[nodiscard]] const sql_value& at(std::size_t row, std::string_view column) const;
 };
 
-namespace internal {
-
-protocol::sqlite_bind_param to_wire(const sql_value& x);
-/// @param among  as of slice::apart: all that came with it
-sql_value from_wire(const protocol::sqlite_column_value& x, std::size_t among);
-/// What it takes of a message.
-std::size_t size_of(const protocol::sqlite_column_value& x);
-
-}  // namespace internal
 }  // namespace nuncio

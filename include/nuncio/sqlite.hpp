@@ -20,10 +20,10 @@
 #include <sqlite3.h>
 
 #include <caf/expected.hpp>
-#include <functional>
 #include <memory>
+#include <nuncio/detail/sqlite_pages.hpp>
+#include <nuncio/outcome.hpp>
 #include <nuncio/sql_value.hpp>
-#include <nuncio/sqlite_pages.hpp>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -36,14 +36,12 @@ struct sqlite_options {
   sqlite_pages_options pages{};
 };
 
+namespace internal {
+struct sqlite_over;
+}
+
 class sqlite {
 public:
-  /// Asks the store and waits for what it says.
-  using store = std::function<storage_result(storage_call)>;
-
-  /// What engine_actor::open_sqlite does, over any store.
-  static caf::expected<sqlite> open(store pages, const sqlite_options& options = {});
-
   sqlite(sqlite&&) noexcept;
   sqlite& operator=(sqlite&&) noexcept;
   ~sqlite();
@@ -73,6 +71,7 @@ public:
   [[nodiscard]] const sqlite_pages_stats& stats() const;
 
 private:
+  friend struct internal::sqlite_over;
   struct database;
 
   caf::expected<sql_result> run_first(

@@ -1,4 +1,7 @@
-// What an instance is told of itself when it starts. Value.
+// What an instance is told of itself when it starts. Value; any thread may read.
+//
+//   const auto& me = self->start();
+//   if (me.self.generation > 1) …  // it has lived before
 #pragma once
 
 #include <chrono>

@@ -11,13 +11,35 @@
 
 #include <caf/behavior.hpp>
 #include <caf/typed_response_promise.hpp>
+#include <functional>
+#include <memory>
 #include <nuncio/engine_actor.hpp>
-#include <nuncio/storage_error.hpp>
-#include <nuncio/storage_messages.hpp>
+#include <nuncio/errors.hpp>
 #include <type_traits>
 #include <utility>
 
 namespace nuncio {
+
+struct storage_answer;
+
+namespace internal {
+
+/// What is done with the answer of storage.
+class answer_handler {
+public:
+  answer_handler() = default;
+  virtual ~answer_handler() = default;
+  answer_handler(const answer_handler&) = delete;
+  answer_handler& operator=(const answer_handler&) = delete;
+
+  virtual void handle(storage_answer& x) = 0;
+  virtual void handle_failure(caf::error& why) = 0;
+};
+
+/// As CAF takes it.
+caf::behavior make_behavior(std::shared_ptr<answer_handler> x);
+
+}  // namespace internal
 
 /// @tparam T  what the answer holds; void if it only says that it was done
 template <class T>
@@ -82,27 +104,37 @@ public:
 
 private:
   template <class F, class G>
+  class handlers final : public internal::answer_handler {
+  public:
+    handlers(F f, G g, reader read) : f_(std::move(f)), g_(std::move(g)), read_(std::move(read)) {}
+
+    void handle(storage_answer& x) override {
+      if constexpr (std::is_void_v<T>) {
+        static_assert(
+            std::is_invocable_v<F&>, "this answer holds nothing: the handler takes no argument");
+        read_(x);
+        f_();
+      } else {
+        static_assert(
+            std::is_invocable_v<F&, T>, "the handler does not take what this answer holds");
+        f_(read_(x));
+      }
+    }
+
+    void handle_failure(caf::error& why) override { g_(why); }
+
+  private:
+    F f_;
+    G g_;
+    reader read_;
+  };
+
+  template <class F, class G>
   caf::behavior handler(F f, G g) {
     static_assert(
         std::is_invocable_v<G, caf::error&>, "the second handler takes a const caf::error&");
-    return {[f = std::move(f), g = std::move(g), read = std::move(read_)](
-                internal::storage_reply& x) mutable {
-      if (const auto* why = std::get_if<storage_failure>(&x.content)) {
-        auto e = make_error(*why);
-        return static_cast<void>(g(e));
-      }
-      auto& content = std::get<storage_answer>(x.content);
-      if constexpr (std::is_void_v<T>) {
-        static_assert(
-            std::is_invocable_v<F>, "this answer holds nothing: the handler takes no argument");
-        read(content);
-        f();
-      } else {
-        static_assert(
-            std::is_invocable_v<F, T>, "the handler does not take what this answer holds");
-        f(read(content));
-      }
-    }};
+    return internal::make_behavior(
+        std::make_shared<handlers<F, G>>(std::move(f), std::move(g), std::move(read_)));
   }
 
   auto default_error_handler() {

@@ -1,4 +1,5 @@
-// Bodies bit by bit, for handlers that don't have or want them whole: both handles belong to the actor's own handlers.
+// Bodies bit by bit, for handlers that don't have or want them whole: both handles belong to the actor's own handlers, on its
+// thread.
 //
 //   [self](const nuncio::http_request& r) {
 //     auto out = self->stream(r, {.status = 200, .headers = {{"content-type", "text/event-stream"}}});
@@ -18,7 +19,7 @@
 #include <functional>
 #include <memory>
 #include <nuncio/bytes.hpp>
-#include <nuncio/http_exchange.hpp>
+#include <nuncio/http.hpp>
 #include <nuncio/outcome.hpp>
 #include <string_view>
 

@@ -1,4 +1,6 @@
-// Whom TLS believes and who we are in it: one set of options for link and HTTP client. Value.
+// Whom TLS believes and who we are in it: one set of options for link and HTTP client. Value; any thread.
+//
+//   options.tls = {.ca_file = "/etc/game/ca.pem"};
 #pragma once
 
 #include <string>

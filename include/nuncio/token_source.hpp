@@ -1,5 +1,8 @@
 // Where a host's token for the engine comes from. Read at the start, and again when the engine has
-// refused the last one, so that a token which is renewed in its file reaches a running host.
+// refused the last one, so that a token which is renewed in its file reaches a running host. A source is called from any
+// thread, one call at a time for each host.
+//
+//   options.token_from = nuncio::token_from_file("/run/secrets/engine-token");
 #pragma once
 
 #include <functional>

@@ -4,12 +4,20 @@
 
 #include <array>
 #include <cstdint>
+#include <nuncio/detail/stop_reason.hpp>
 #include <nuncio/messages_kv.hpp>
 #include <optional>
 #include <variant>
 #include <vector>
 
-namespace nuncio::protocol {
+namespace nuncio {
+
+constexpr auto wire_enum(stop_reason) {
+  return wire::enumerate(
+      "StopActorReason", "SLEEP_INTENT", "STOP_INTENT", "DESTROY", "GOING_AWAY", "LOST");
+}
+
+namespace protocol {
 
 using wire::enumerate;
 using wire::field;
@@ -148,18 +156,7 @@ struct command_start_actor {
   bool operator==(const command_start_actor&) const = default;
 };
 
-enum class stop_actor_reason : std::uint8_t {
-  sleep_intent,
-  stop_intent,
-  destroy,
-  going_away,
-  lost
-};
-
-constexpr auto wire_enum(stop_actor_reason) {
-  return enumerate(
-      "StopActorReason", "SLEEP_INTENT", "STOP_INTENT", "DESTROY", "GOING_AWAY", "LOST");
-}
+using stop_actor_reason = stop_reason;
 
 struct command_stop_actor {
   stop_actor_reason reason{};
@@ -182,4 +179,5 @@ struct command_wrapper {
   bool operator==(const command_wrapper&) const = default;
 };
 
-}  // namespace nuncio::protocol
+}  // namespace protocol
+}  // namespace nuncio

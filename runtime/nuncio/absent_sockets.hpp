@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <nuncio/ids.hpp>
 #include <nuncio/known_by_owner.hpp>
 #include <nuncio/known_for.hpp>

@@ -3,7 +3,7 @@
 // replay says what to ack again (I8).
 #pragma once
 
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <nuncio/ids.hpp>
 #include <nuncio/messages.hpp>
 #include <optional>

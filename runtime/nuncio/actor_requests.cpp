@@ -1,10 +1,9 @@
-// See actor_requests.hpp.
-#include "nuncio/actor_requests.hpp"
-
+// See actor_requests.hpp and actor_calls.hpp.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <nuncio/utf8.hpp>
 
+#include "nuncio/actor_calls.hpp"
 #include "nuncio/http_fields.hpp"
 
 namespace nuncio {

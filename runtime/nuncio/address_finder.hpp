@@ -6,16 +6,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <nuncio/host_options.hpp>
 #include <nuncio/outcome.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace nuncio {
-
-/// The addresses of a name, as text (IPv6 without brackets), best first. Any thread; may block.
-/// @returns errc::not_found when there are none
-using name_resolver = std::function<outcome<std::vector<std::string>>(const std::string& name)>;
 
 /// What the system knows. `localhost` and what ends in it is this machine, also where nobody says so (RFC 6761 6.3).
 outcome<std::vector<std::string>> resolve_by_system(const std::string& name);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstddef>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <optional>
 #include <vector>
 

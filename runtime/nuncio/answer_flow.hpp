@@ -13,7 +13,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 
 namespace nuncio {
 

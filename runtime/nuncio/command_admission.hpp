@@ -6,6 +6,7 @@
 #include <functional>
 #include <nuncio/command_ledger.hpp>
 #include <nuncio/host_core.hpp>
+#include <nuncio/lease.hpp>
 #include <vector>
 
 namespace nuncio {

@@ -4,7 +4,8 @@
 #pragma once
 
 #include <cstdint>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
+#include <nuncio/host_options.hpp>
 #include <nuncio/outcome.hpp>
 #include <optional>
 #include <random>
@@ -47,24 +48,6 @@ struct reconnect_decision {
   std::string message{};  ///< what to log; with refused it names the setting to change
   bool news =
       true;  ///< worth a line in the log: one of the first in a row, or for another reason than the last
-};
-
-struct connection_policy_options {
-  duration first_delay = std::chrono::milliseconds{100};
-  duration delay_max = std::chrono::milliseconds{1600};
-  /// Where retrying can help only after somebody acted (unknown namespace): slower, and still for ever.
-  duration slow_delay = std::chrono::seconds{5};
-  /// For how long a connection must have been live before those that failed before it are forgotten: an engine that
-  /// breaks each one right after its first Ping is not dialled faster than one that breaks it before.
-  duration proven_after = std::chrono::seconds{10};
-  /// From the upgrade to Init, and then from what came last to the first Ping. Engines say both at once (docs/protocol.md
-  /// C.3); twice as long with each failure in a row, since one that is busy only gets busier by being dialled again.
-  duration first_words_limit = std::chrono::seconds{5};
-  duration first_words_limit_max = std::chrono::seconds{20};
-  /// What may come between Init and the first Ping, as it is kept: commands wait here for the engine's clock. A replay
-  /// holds the inputs of all actors whose Start is not acked (docs/protocol.md C.3).
-  std::size_t replay_bytes_max = 256UL << 20U;
-  std::uint64_t seed = 0;
 };
 
 class connection_policy {

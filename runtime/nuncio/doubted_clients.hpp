@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <nuncio/ids.hpp>
 #include <nuncio/intrusive_list.hpp>
 #include <nuncio/time_range.hpp>

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <map>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <optional>
 #include <utility>
 #include <vector>

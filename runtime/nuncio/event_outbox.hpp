@@ -9,7 +9,8 @@
 
 #include <cstdint>
 #include <memory>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
+#include <nuncio/host_stats.hpp>
 #include <nuncio/ids.hpp>
 #include <nuncio/messages.hpp>
 #include <optional>
@@ -30,18 +31,6 @@ struct outbox_options {
   std::size_t bytes_max = 64UL << 20U;
   /// A longer message of a Stopped is cut.
   std::size_t message_bytes_max = 4096;
-};
-
-struct outbox_stats {
-  std::uint64_t actors = 0;     ///< (actor, generation) of which events are kept
-  std::uint64_t kept = 0;       ///< events kept
-  std::uint64_t bytes = 0;      ///< estimated heap of actors and events
-  std::uint64_t sent = 0;       ///< events put into frames
-  std::uint64_t resent = 0;     ///< of these, on a later connection than their first
-  std::uint64_t acked = 0;      ///< events dropped because the engine acked them
-  std::uint64_t stopped = 0;    ///< Stopped events recorded
-  std::uint64_t forgotten = 0;  ///< Stopped dropped: superseded, or fenced and past their grace
-  std::uint64_t dropped_at_cap = 0;
 };
 
 /// First and step of event indexes; the index of a Stopped for a generation of which nothing is

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstddef>
-#include <nuncio/clock.hpp>
 #include <nuncio/command_ledger.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <nuncio/http_exchange.hpp>
 #include <nuncio/waiting_room.hpp>
 

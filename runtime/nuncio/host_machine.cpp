@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nuncio/event_outbox.hpp>
 #include <nuncio/hex.hpp>
 #include <nuncio/host_machine.hpp>
 #include <nuncio/overloaded.hpp>

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 #include <nuncio/client_socket.hpp>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <nuncio/http.hpp>
 #include <nuncio/http_exchange.hpp>
 #include <nuncio/ids.hpp>

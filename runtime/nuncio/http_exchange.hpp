@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <nuncio/http.hpp>
 #include <nuncio/messages_tunnel.hpp>
 #include <nuncio/outcome.hpp>
 #include <optional>
@@ -41,25 +42,6 @@ inline constexpr std::size_t http_chunk_bytes_max = 65536;
 /// (docs/protocol.md G.5).
 inline constexpr std::uint64_t http_outstanding_bytes_max =
     http_window_bytes - http_chunk_bytes_max;
-
-/// Where an exchange stands once its request is whole: all that whoever answers it must know.
-struct exchange_position {
-  exchange_id exchange;
-  std::uint16_t next_index = 0;  ///< of the next message to the engine
-  bool streams = false;          ///< the gateway takes chunks and counts credits
-  bool uploading = false;        ///< the body comes in parts; all that had come was given out
-  std::uint16_t inbound = 0;     ///< index of the engine's next message
-  std::uint64_t received = 0;    ///< bytes of an upload that have come
-  bool to_head = false;          ///< the request is a HEAD: its response has no body
-};
-
-/// A part of a request's body.
-struct request_part {
-  bytes data{};  ///< shares the memory of its frame, which has little else in it
-  bool last = false;
-  bool failed = false;  ///< the client gave up: the rest never comes
-  text why{};           ///< why it failed, for a person
-};
 
 class http_exchange {
 public:
@@ -215,7 +197,7 @@ private:
   // the response
   std::optional<protocol::to_rivet_response_start> head_;
   std::optional<protocol::http_stream_abort_reason> abort_;
-  std::deque<bytes> rest_;  // shares the response's memory: what is not sent yet
+  std::deque<bytes> rest_;          // shares the response's memory: what is not sent yet
   std::vector<std::uint8_t> tail_;  // what follows `rest_`: short writes, joined
   std::size_t held_ = 0;  // of both, or of what is collected for a gateway that takes no stream
   std::optional<std::uint64_t> declared_;  // how long its handler says that a streamed body is

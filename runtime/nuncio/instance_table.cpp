@@ -26,7 +26,7 @@ constexpr std::size_t starts_at_once = 16;
 void extend_heap(std::size_t size) { ::operator delete(::operator new(size)); }
 
 std::string_view reason_name(protocol::stop_actor_reason x) {
-  return protocol::wire_enum(x).values[static_cast<std::size_t>(x)];
+  return wire_enum(x).values[static_cast<std::size_t>(x)];
 }
 
 constexpr std::string_view ends_before_start = "the host ends before the actor's next start";

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <deque>
 #include <list>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <optional>
 #include <unordered_map>
 #include <utility>

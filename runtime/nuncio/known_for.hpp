@@ -4,7 +4,7 @@
 
 #include <cstddef>
 #include <list>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <optional>
 #include <unordered_map>
 #include <utility>

@@ -3,7 +3,8 @@
 // ingress owns a clock of its own. What the engine says is in range (wire_limits.hpp).
 #pragma once
 
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
+#include <nuncio/host_options.hpp>
 #include <optional>
 
 namespace nuncio {
@@ -36,13 +37,6 @@ private:
   time_point window_end_{};
   std::optional<engine_ms> newest_;
   std::optional<step> stepped_;  // the last Ping, if it came from the past
-};
-
-struct lease_options {
-  /// Safety before the engine's envoyLostThreshold.
-  duration margin = std::chrono::seconds{2};
-  /// What an actor gets to end after its outputs were cut.
-  duration end_limit = std::chrono::seconds{2};
 };
 
 /// Runs from the ts of the last Ping for envoyLostThreshold less margin less end_limit (I14).

@@ -7,10 +7,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <nuncio/clock.hpp>
 #include <nuncio/connection_policy.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <nuncio/dial_terms.hpp>
 #include <nuncio/engine_api.hpp>
+#include <nuncio/host_stats.hpp>
 #include <nuncio/lease.hpp>
 #include <nuncio/link_port.hpp>
 #include <nuncio/log.hpp>
@@ -79,23 +80,6 @@ public:
   virtual void on_ask() = 0;
   /// The link is over and will not dial again: errc::evicted, refused, or cancelled after close().
   virtual void on_final(const failure& why) = 0;
-};
-
-struct link_stats {
-  std::uint64_t dials = 0;
-  std::uint64_t connections = 0;
-  std::uint64_t messages_in = 0;
-  std::uint64_t bytes_in = 0;
-  std::uint64_t frames_out = 0;
-  std::uint64_t bytes_out = 0;
-  std::uint64_t pongs = 0;
-  std::uint64_t outbound_bytes = 0;  ///< queued or not yet confirmed
-  std::uint64_t discarded = 0;  ///< frames that died with their connection or whose gate had closed
-  std::uint64_t moved = 0;      ///< tunnel messages carried over to a later connection
-  std::uint64_t bad_frames = 0;  ///< inbound frames that did not decode or came before Init
-  std::uint64_t too_long = 0;    ///< inbound messages that were not taken, for their length
-  std::uint64_t leases_ended = 0;
-  std::uint64_t reading_paused = 0;  ///< times that the inbound bound was reached
 };
 
 class link final : public link_port {

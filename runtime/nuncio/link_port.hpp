@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <nuncio/messages.hpp>
 #include <nuncio/outcome.hpp>
 #include <utility>

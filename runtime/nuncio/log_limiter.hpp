@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 
 #include <map>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <nuncio/log.hpp>
 #include <span>
 #include <string>

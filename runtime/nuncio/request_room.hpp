@@ -11,7 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <nuncio/doubted_clients.hpp>
 #include <nuncio/http_exchange.hpp>
 #include <nuncio/ids.hpp>

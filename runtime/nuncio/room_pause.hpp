@@ -2,7 +2,7 @@
 #pragma once
 
 #include <algorithm>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <utility>
 
 namespace nuncio {

@@ -4,7 +4,7 @@
 #pragma once
 
 #include <list>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <nuncio/ids.hpp>
 #include <unordered_map>
 

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nuncio/state_record.hpp>
+#include <nuncio/detail/state_record.hpp>
 
 namespace nuncio {
 namespace {

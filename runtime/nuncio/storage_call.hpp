@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nuncio/detail/storage_failure.hpp>
 #include <nuncio/messages.hpp>
 #include <nuncio/outcome.hpp>
 #include <string>
@@ -11,50 +12,34 @@
 namespace nuncio {
 
 /// The body of one request. Actor id, generation and namespace in it are filled in when it is sent.
-using storage_call = std::variant<
-    protocol::kv_request_data,
-    protocol::sqlite_get_pages_request,
-    protocol::sqlite_commit_request,
-    protocol::sqlite_commit_stage_begin_request,
-    protocol::sqlite_commit_stage_segment_request,
-    protocol::sqlite_commit_finalize_request,
-    protocol::sqlite_exec_request,
-    protocol::sqlite_execute_request,
-    protocol::sqlite_execute_batch_request>;
+struct storage_call : std::variant<
+                          protocol::kv_request_data,
+                          protocol::sqlite_get_pages_request,
+                          protocol::sqlite_commit_request,
+                          protocol::sqlite_commit_stage_begin_request,
+                          protocol::sqlite_commit_stage_segment_request,
+                          protocol::sqlite_commit_finalize_request,
+                          protocol::sqlite_exec_request,
+                          protocol::sqlite_execute_request,
+                          protocol::sqlite_execute_batch_request> {
+  using variant::variant;
+};
 
 /// What the engine answers when it has done what was asked, of the same index as its storage_call.
-using storage_answer = std::variant<
-    protocol::kv_response_data,
-    protocol::sqlite_get_pages_ok,
-    protocol::sqlite_commit_ok,
-    protocol::sqlite_commit_stage_begin_ok,
-    protocol::sqlite_commit_stage_segment_ok,
-    protocol::sqlite_commit_finalize_ok,
-    protocol::sqlite_query_result,
-    protocol::sqlite_execute_result,
-    std::vector<protocol::sqlite_execute_result>>;
-
-/// Why a storage request came to nothing, or may have.
-struct storage_failure {
-  errc code = errc::internal;      ///< refused: the engine's own answer was an error
-  std::string message;             ///< for a person; says whether a write may have happened
-  bool may_have_happened = false;  ///< false: nothing was written, and nothing of it will be
-  std::string engine_code{};       ///< "group/code" of the engine's error, if it gave one
-
-  bool operator==(const storage_failure&) const = default;
+struct storage_answer : std::variant<
+                            protocol::kv_response_data,
+                            protocol::sqlite_get_pages_ok,
+                            protocol::sqlite_commit_ok,
+                            protocol::sqlite_commit_stage_begin_ok,
+                            protocol::sqlite_commit_stage_segment_ok,
+                            protocol::sqlite_commit_finalize_ok,
+                            protocol::sqlite_query_result,
+                            protocol::sqlite_execute_result,
+                            std::vector<protocol::sqlite_execute_result>> {
+  using variant::variant;
 };
-
-/// "code: message".
-std::string to_string(const storage_failure& x);
 
 using storage_result = std::variant<storage_answer, storage_failure>;
-
-/// What becomes of a write that a cut has left without an answer.
-enum class write_mode : std::uint8_t {
-  once,      ///< it fails: whether to repeat it is for its caller to judge
-  repeated,  ///< it goes again, in its place: it does no harm twice
-  required,  ///< repeated; and an instance that ends while the last of these is not there has failed
-};
 
 /// Whether `call` changes nothing, so that it can be sent again. A statement is a read when it
 /// begins with SELECT, VALUES or EXPLAIN.

@@ -20,7 +20,9 @@
 #include <map>
 #include <memory>
 #include <nuncio/answer_flow.hpp>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
+#include <nuncio/host_options.hpp>
+#include <nuncio/host_stats.hpp>
 #include <nuncio/intrusive_list.hpp>
 #include <nuncio/link_port.hpp>
 #include <nuncio/storage_call.hpp>
@@ -31,44 +33,8 @@
 
 namespace nuncio {
 
-struct storage_limits {
-  /// From asking to the answer. The engine names no limit of its own; half a minute is what the
-  /// rest of it waits for.
-  duration timeout = std::chrono::seconds{30};
-  /// How long what an instance has written may still wait for its answers once the instance is
-  /// down: at most ingress_options::response_grace (10 s), at whose end Stopped is said.
-  duration end_grace = std::chrono::seconds{9};
-  /// Requests without an answer, and their bytes; above it errc::queue_full.
-  std::size_t actor_requests_max = 4096;
-  std::size_t actor_bytes_max = 32UL << 20U;
-  std::size_t host_requests_max = 65536;
-  std::size_t host_bytes_max = 256UL << 20U;
-  /// Answers that one actor has not dealt with, and the longest that what was sent may have: two of the longest that there are,
-  /// and short ones beside them. Above it requests wait.
-  std::size_t actor_answer_bytes_max = 72UL << 20U;
-  /// Of all actors, beyond the shares that are their own.
-  std::size_t host_answer_bytes_max = 1UL << 30U;
-  /// What each actor may have in any case: a value of KV as long as there is, and more.
-  std::size_t answer_bytes_reserved = 256UL << 10U;
-};
-
 /// What an actor has dealt with may stay untold so long as it is no more than this: see storage_requests::handle_consumed.
 inline constexpr std::size_t answer_bytes_untold_max = 64UL << 10U;
-
-struct storage_stats {
-  std::uint64_t requests = 0;  ///< taken or turned away
-  std::uint64_t open = 0;      ///< without an answer now
-  std::uint64_t open_bytes = 0;
-  std::uint64_t answer_bytes = 0;  ///< of answers that are not dealt with, or may come
-  std::uint64_t answered = 0;      ///< the engine did what was asked
-  std::uint64_t refused = 0;       ///< the engine answered with an error
-  std::uint64_t retried = 0;       ///< sent again on a later connection
-  std::uint64_t uncertain = 0;     ///< writes that ended without an answer after they were sent
-  std::uint64_t timed_out = 0;
-  std::uint64_t rejected = 0;  ///< turned away at a bound
-  std::uint64_t too_long = 0;  ///< ended by an answer that was too long to be taken or kept
-  std::uint64_t strays = 0;    ///< answers to nothing that is open
-};
 
 class storage_requests {
 public:

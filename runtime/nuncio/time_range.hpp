@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <optional>
 #include <ratio>
 #include <type_traits>

@@ -12,22 +12,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
+#include <nuncio/detail/waiting_place.hpp>
+#include <nuncio/host_options.hpp>
 #include <optional>
 #include <utility>
 
 namespace nuncio {
-
-struct waiting_limits {
-  /// Of one WebSocket; a single message may be longer.
-  std::size_t socket_bytes_max = 4UL << 20U;
-  /// Of all WebSockets of one actor, beyond the shares that are their own.
-  std::size_t actor_bytes_max = 64UL << 20U;
-  /// Of all WebSockets of one link of the host, beyond the shares that are their own.
-  std::size_t host_bytes_max = 256UL << 20U;
-  /// What each WebSocket may always keep.
-  std::size_t socket_bytes_reserved = 8UL << 10U;
-};
 
 /// What a message of a client takes beyond its data: the frame it came in, the mailbox element, and all that hangs on
 /// them. Measured ("a waiting message takes no more than is counted for it"), and rounded up.
@@ -146,45 +137,6 @@ private:
   std::uint32_t reserved_ = 0;  // in 32 bits: there is one of this for each idle WebSocket
   std::uint32_t bytes_max_ = UINT32_MAX;
   std::atomic<std::size_t> own_ = 0;
-};
-
-/// The place that a message takes, for as long as this lives: part of the message, so that one that is dropped unheard
-/// gives it back. A copy takes none.
-class waiting_place {
-public:
-  waiting_place() = default;
-
-  /// `cost` was taken of `of`.
-  waiting_place(std::shared_ptr<waiting_share> of, std::size_t cost)
-      : of_(std::move(of)), cost_(cost) {}
-
-  waiting_place(const waiting_place&) {}
-
-  waiting_place(waiting_place&& x) noexcept
-      : of_(std::move(x.of_)), cost_(std::exchange(x.cost_, 0)) {}
-
-  waiting_place& operator=(const waiting_place& x) {
-    if (this != &x) give_back();
-    return *this;
-  }
-
-  waiting_place& operator=(waiting_place&& x) noexcept {
-    if (this == &x) return *this;
-    give_back();
-    of_ = std::move(x.of_);
-    cost_ = std::exchange(x.cost_, 0);
-    return *this;
-  }
-
-  ~waiting_place() { give_back(); }
-
-  void give_back() {
-    if (const auto of = std::exchange(of_, nullptr)) of->give_back(std::exchange(cost_, 0));
-  }
-
-private:
-  std::shared_ptr<waiting_share> of_;
-  std::size_t cost_ = 0;
 };
 
 /// When memory that was freed is worth giving back to the system: the allocator keeps what many threads have freed.

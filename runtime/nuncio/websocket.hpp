@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <nuncio/host_options.hpp>
 #include <optional>
 #include <span>
 #include <string>
@@ -33,36 +34,6 @@ struct websocket_target {
   static constexpr std::size_t path_bytes_max = 1900;
   /// All subprotocols joined; a token travels here.
   static constexpr std::size_t subprotocol_bytes_max = 8192;
-};
-
-/// What does not change between connections.
-struct websocket_options {
-  std::string thread_name = "nuncio-link";  ///< at most 15 characters count
-
-  std::chrono::milliseconds connect_limit{
-      5000};  ///< from connect() to on_open, whatever the peer does
-  std::chrono::milliseconds close_limit{
-      2000};  ///< from close() to on_gone: flush, close frame, the peer's answer
-  std::chrono::milliseconds ping_after{
-      4000};  ///< without a PONG for so long, a PING goes out; 0: never
-  std::chrono::milliseconds hangup_after{
-      9000};  ///< without a PONG for so long, the connection is lost; 0: never. Not while the rest of a frame comes
-  /// Of a longer inbound message the owner is asked what becomes of it; at least `long_message_head_bytes`. The default
-  /// takes the longest message that the engine's gateway lets a client send (docs/protocol.md G.6), with what is around it.
-  std::size_t message_bytes_max = (std::size_t{32} << 20) + 1024;
-  std::size_t fragment_bytes = std::size_t{256}
-                               << 10;  ///< outbound messages go in frames of at most this; 0: whole
-
-  /// Whether a target may ask for TLS. It loads the system's authorities (0.7 MB), which libwebsockets 4.1.6 does not
-  /// free when several objects live at once.
-  bool tls = true;
-  tls_options trust{};
-
-  bool proxy_from_environment = true;  ///< read at connect(): see proxy.hpp
-
-  /// Gives the addresses of a host's, or its proxy's, name; empty: the system's. A name with several is connected to at the
-  /// first that answers (address_race.hpp).
-  name_resolver resolver{};
 };
 
 /// How a connection, or the attempt at one, ended.

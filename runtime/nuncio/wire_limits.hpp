@@ -4,7 +4,7 @@
 #pragma once
 
 #include <cstdint>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <nuncio/messages.hpp>
 
 namespace nuncio {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <memory>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <nuncio/testing/client.hpp>
 
 #include "engine/engine_run.hpp"

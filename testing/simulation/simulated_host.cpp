@@ -5,9 +5,12 @@
 #include <caf/detail/test_actor_clock.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
 #include <cstdlib>
+#include <nuncio/counters.hpp>
 #include <nuncio/detail/wire.hpp>
+#include <nuncio/error_category.hpp>
+#include <nuncio/errors.hpp>
+#include <nuncio/factory.hpp>
 #include <nuncio/host_actors.hpp>
-#include <nuncio/storage_error.hpp>
 #include <nuncio/testing/simulated_host.hpp>
 
 #include "engine/engine_run.hpp"

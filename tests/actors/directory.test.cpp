@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <nuncio/directory.hpp>
+#include <nuncio/directory_actor.hpp>
 
 #include "actors/sample_actors.hpp"
 

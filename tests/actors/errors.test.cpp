@@ -4,10 +4,8 @@
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/atom.hpp>
-#include <nuncio/engine_error.hpp>
+#include <nuncio/errors.hpp>
 #include <nuncio/host.hpp>
-#include <nuncio/http_error.hpp>
-#include <nuncio/storage_error.hpp>
 #include <string>
 
 namespace errors_test {

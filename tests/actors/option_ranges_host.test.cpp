@@ -10,6 +10,8 @@
 #include <nuncio/host.hpp>
 #include <nuncio/http_client.hpp>
 #include <nuncio/sqlite.hpp>
+#include <nuncio/sqlite_over.hpp>
+#include <nuncio/storage_requests.hpp>
 #include <set>
 
 #include "support/serving_host.hpp"
@@ -183,7 +185,7 @@ TEST_CASE_FIXTURE(fixture, "5.6: no number of a client's options may be at the e
 TEST_CASE("5.6: no number of a local SQLite's options may be at the end of its type") {
   const auto all = walk_over(sqlite_options{}, [&](const sqlite_options& o) -> outcome<void> {
     int asked = 0;
-    const auto opened = sqlite::open(
+    const auto opened = internal::sqlite_over::open(
         [&](const storage_call&) {
           ++asked;
           return storage_failure{errc::cancelled, "nothing is stored here", false, {}};

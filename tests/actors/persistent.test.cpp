@@ -3,10 +3,10 @@
 #include <caf/scoped_actor.hpp>
 #include <cmath>
 #include <limits>
+#include <nuncio/errors.hpp>
 #include <nuncio/kv.hpp>
 #include <nuncio/persistent_actor.hpp>
 #include <nuncio/socket.hpp>
-#include <nuncio/storage_error.hpp>
 #include <random>
 
 #include "actors/sample_actors.hpp"

@@ -2,8 +2,9 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <nuncio/errors.hpp>
 #include <nuncio/sqlite.hpp>
-#include <nuncio/storage_error.hpp>
+#include <nuncio/sqlite_over.hpp>
 
 #include "support/page_store.hpp"
 
@@ -16,7 +17,7 @@ struct fixture {
   std::function<std::optional<storage_result>(const storage_call&)> fault;
 
   sqlite open(const sqlite_options& options = {}) {
-    auto got = sqlite::open(
+    auto got = internal::sqlite_over::open(
         [this](const storage_call& call) {
           ++asked;
           if (fault)
@@ -253,7 +254,8 @@ TEST_CASE_FIXTURE(
       return storage_failure{errc::cancelled, "this instance has been ended", false, {}};
     };
   }
-  const auto got = sqlite::open([&](const storage_call& call) { return *fault(call); });
+  const auto got =
+      internal::sqlite_over::open([&](const storage_call& call) { return *fault(call); });
   REQUIRE_FALSE(got);
   CHECK(got.error() == errc::cancelled);
 }

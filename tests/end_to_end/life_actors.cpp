@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 #include <nuncio/host.hpp>
+#include <nuncio/messages_lifecycle.hpp>
 #include <set>
 
 namespace nuncio::e2e {
@@ -31,7 +32,7 @@ http_response told(const engine_actor* self) {
 }
 
 void note_stop(const engine_actor* self, const stop_command& why) {
-  const auto name = protocol::wire_enum(why.reason).values[static_cast<std::size_t>(why.reason)];
+  const auto name = wire_enum(why.reason).values[static_cast<std::size_t>(why.reason)];
   const std::lock_guard guard{board().mutex};
   board().stops[self->start().self.actor.str()].emplace_back(name);
 }

@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <caf/all.hpp>
+#include <nuncio/errors.hpp>
 #include <nuncio/hex.hpp>
 #include <nuncio/persistent_actor.hpp>
 #include <nuncio/sqlite.hpp>
-#include <nuncio/storage_error.hpp>
 
 namespace nuncio::e2e {
 namespace {

@@ -11,6 +11,7 @@
 #include <map>
 #include <mutex>
 #include <nuncio/host.hpp>
+#include <nuncio/waiting_room.hpp>
 #include <random>
 #include <utility>
 

@@ -4,12 +4,12 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <nuncio/actor_calls.hpp>
 #include <nuncio/actor_key.hpp>
-#include <nuncio/actor_requests.hpp>
+#include <nuncio/detail/state_record.hpp>
 #include <nuncio/engine_api.hpp>
 #include <nuncio/proxy.hpp>
 #include <nuncio/socket_record.hpp>
-#include <nuncio/state_record.hpp>
 #include <string>
 #include <string_view>
 

@@ -2,6 +2,11 @@
 #include <nuncio/actor_id.hpp>
 #include <nuncio/host.hpp>
 
+#if __has_include( \
+    <nuncio/messages.hpp>) || __has_include(<nuncio/link.hpp>) || __has_include(<nuncio/ingress.hpp>)
+#error a private header of nuncio can be included
+#endif
+
 int main() {
   caf::actor_system_config config;
   nuncio::recommended(config);

@@ -19,6 +19,13 @@ foreach(header IN LISTS headers)
     endif()
   endforeach()
 endforeach()
+# What is installed of headers is what docs/install.md lists, and what those need.
+documented_headers(listed)
+file(GLOB headers RELATIVE ${work}/moved/include/nuncio ${work}/moved/include/nuncio/*.hpp)
+expect_equal("what is installed for users" "${headers}" "${listed}")
+file(GLOB details RELATIVE ${source}/include/nuncio ${source}/include/nuncio/detail/*.hpp)
+file(GLOB headers RELATIVE ${work}/moved/include/nuncio ${work}/moved/include/nuncio/detail/*.hpp)
+expect_equal("what is installed for those headers" "${headers}" "${details}")
 
 write_game(find_package)
 step("configuring" ${configure} -S ${work}/game -B ${work}/game/build -D CMAKE_PREFIX_PATH=${work}/moved)

@@ -53,6 +53,15 @@ function(documented heading language result)
   set(${result} "${text}\n" PARENT_SCOPE)
 endfunction()
 
+# documented_headers(result): the public headers that docs/install.md lists, sorted.
+function(documented_headers result)
+  file(READ ${source}/docs/install.md text)
+  string(REGEX MATCHALL "\n\\| `nuncio/[a-z0-9_]+\\.hpp`" lines "${text}")
+  list(TRANSFORM lines REPLACE ".*`nuncio/(.*)`" "\\1")
+  list(SORT lines)
+  set(${result} "${lines}" PARENT_SCOPE)
+endfunction()
+
 # A user's project in `work`/game, as documented under the heading, around game.cpp of this folder.
 function(write_game heading)
   documented(${heading} cmake text)

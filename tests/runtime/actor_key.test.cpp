@@ -56,8 +56,8 @@ TEST_CASE("every key comes back from its text, and different keys have different
 }
 
 TEST_CASE("keys over the limits are refused") {
-  CHECK(check({std::string(128, 'x')}));
-  CHECK(!check({std::string(129, 'x')}));
+  CHECK(check(actor_key{std::string(128, 'x')}));
+  CHECK(!check(actor_key{std::string(129, 'x')}));
   CHECK(check(actor_key(8, std::string(127, 'x'))));
   CHECK(!check(actor_key(8, std::string(128, 'x'))));
   CHECK(!check(actor_key(8, std::string(127, '/'))));

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
+#include <nuncio/actor_calls.hpp>
 #include <nuncio/actor_requests.hpp>
 
 namespace actor_requests_test {

@@ -1,7 +1,7 @@
 // An actor's state in parts: what goes in comes out, and anything else is an error.
 #include <doctest/doctest.h>
 
-#include <nuncio/state_record.hpp>
+#include <nuncio/detail/state_record.hpp>
 #include <string>
 
 namespace nuncio::state_record_test {

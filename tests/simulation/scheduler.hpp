@@ -8,7 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <utility>
 #include <vector>
 

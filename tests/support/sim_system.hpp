@@ -5,7 +5,7 @@
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
-#include <nuncio/clock.hpp>
+#include <nuncio/detail/clock.hpp>
 #include <utility>
 
 namespace nuncio::test {

@@ -85,6 +85,8 @@ public:
     found_.clear();
     check_opening(f);
     if (f.path == "README.md") check_example(f);
+    if (f.path.starts_with("include/nuncio/") && f.path.find('/', 15) == std::string::npos)
+      check_public_opening(f);
     if (f.path.starts_with(end_to_end)) check_suites(f);
     for (const auto& [line, name] : containers_of(f))
       if (!bounded_.contains(name))
@@ -108,6 +110,19 @@ private:
       report(f, 0, "opens without a comment that says what the file is for");
     if (ends_in(f.path, {".cmake", ".bash"}) && !first.starts_with("#"))
       report(f, 0, "opens without a comment that says what the file is for");
+  }
+
+  // A user reads the opening first: an example, and which threads may use what follows.
+  void check_public_opening(const file& f) {
+    bool example = false;
+    bool threads = false;
+    for (const auto& line : f.lines) {
+      if (!line.starts_with("//")) break;
+      example = example || line.starts_with("//   ");
+      threads = threads || line.find("thread") != std::string::npos;
+    }
+    if (!example) report(f, 0, "is for users and opens without an example");
+    if (!threads) report(f, 0, "is for users and opens without a word on threads");
   }
 
   // An example without the comment that opens it.
@@ -395,7 +410,8 @@ bool rules_can_see() {
       {"protocol/nuncio/a.cpp", "// a\n#include <nuncio/above.hpp>\n"},
       {"runtime/nuncio/f.cpp", "// a\n#include <nuncio/outer.hpp>\n"},
       {"actors/nuncio/b.cpp", "// a\n#include <nuncio/testing/above.hpp>\n"},
-      {"include/nuncio/below.hpp", "// a\n#include <nuncio/testing/above.hpp>\n"},
+      {"include/nuncio/below.hpp",
+       "// a; any thread\n//\n//   a();\n#include <nuncio/testing/above.hpp>\n"},
       {"tools/a.cpp", std::string{"// a\n// TO"} + "DO later\n"},
       {"docs/a.md", std::string{"see /ro"} + "ot/notes\n"},
       {"docs/b.md", std::string{"see ../sha"} + "red/NOTES.md\n"},
@@ -414,6 +430,8 @@ bool rules_can_see() {
       {"tests/end_to_end/a.test.cpp", "// a\nTEST_SUITE_BEGIN(\"unlisted\");\n"},
       {"tests/end_to_end/b.test.cpp",
        "// a\nTEST_SUITE_BEGIN(\"bystanders\");\nTEST_CASE(\"a\") {}\n"},
+      {"include/nuncio/g.hpp", "// a; any thread\n//\n// a();\n"},
+      {"include/nuncio/h.hpp", "// a\n//\n//   a();\n"},
       {"README.md", "```cpp\nint main() { return 1; }\n```\n"}};
   std::vector<file> files;
   const auto add = [&](const std::string& path, const std::string& text) {
@@ -423,8 +441,9 @@ bool rules_can_see() {
   add("runtime/nuncio/above.hpp", "// a\n");
   add("include/nuncio/testing/above.hpp", "// a\n#include <nuncio/testing/more.hpp>\n");
   add("include/nuncio/testing/more.hpp", "// a\n");
-  add("include/nuncio/outer.hpp", "// a\n#include <nuncio/inner.hpp>\n");
-  add("include/nuncio/inner.hpp", "// a\n#include <caf/actor.hpp>\n");
+  add("include/nuncio/outer.hpp",
+      "// a; any thread\n//\n//   a();\n#include <nuncio/detail/inner.hpp>\n");
+  add("include/nuncio/detail/inner.hpp", "// a\n#include <caf/actor.hpp>\n");
   add("examples/smallest.cpp", "// a\nint main() {}\n");
   add("actors/nuncio/limits.hpp", "// a\nstruct limits {\n  int most =\n      1;\n};\n");
   add("tests/a.test.cpp", "// a\nTEST_CASE(\n    \"a is \"\n    \"bounded\") {}\n");

@@ -25,8 +25,8 @@
 #include <functional>
 #include <memory>
 #include <nuncio/bytes.hpp>
-#include <nuncio/counters.hpp>
-#include <nuncio/factory.hpp>
+#include <nuncio/detail/factory.hpp>
+#include <nuncio/host_stats.hpp>
 #include <nuncio/log.hpp>
 #include <nuncio/serve_options.hpp>
 #include <nuncio/testing/client.hpp>

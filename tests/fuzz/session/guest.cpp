@@ -4,11 +4,11 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 #include <nlohmann/json.hpp>
+#include <nuncio/errors.hpp>
 #include <nuncio/kv.hpp>
 #include <nuncio/persistent_actor.hpp>
 #include <nuncio/sql.hpp>
 #include <nuncio/sqlite_pages.hpp>
-#include <nuncio/storage_error.hpp>
 #include <stdexcept>
 #include <string>
 

@@ -1,0 +1,53 @@
+// What a WebSocket's message takes of the room for what actors have not heard yet. Used by socket_message alone.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <utility>
+
+namespace nuncio {
+
+class waiting_share;
+
+/// The place that a message takes, for as long as this lives: part of the message, so that one that is dropped unheard
+/// gives it back. A copy takes none.
+class waiting_place {
+public:
+  waiting_place() = default;
+
+  /// `cost` was taken of `of`.
+  waiting_place(std::shared_ptr<waiting_share> of, std::size_t cost)
+      : of_(std::move(of)), cost_(cost) {}
+
+  waiting_place(const waiting_place&) {}
+
+  waiting_place(waiting_place&& x) noexcept
+      : of_(std::move(x.of_)), cost_(std::exchange(x.cost_, 0)) {}
+
+  waiting_place& operator=(const waiting_place& x) {
+    if (this != &x) give_back();
+    return *this;
+  }
+
+  waiting_place& operator=(waiting_place&& x) noexcept {
+    if (this == &x) return *this;
+    give_back();
+    of_ = std::move(x.of_);
+    cost_ = std::exchange(x.cost_, 0);
+    return *this;
+  }
+
+  ~waiting_place() { give_back(); }
+
+  void give_back() {
+    if (of_) give_back_to_share();
+  }
+
+private:
+  void give_back_to_share();
+
+  std::shared_ptr<waiting_share> of_;
+  std::size_t cost_ = 0;
+};
+
+}  // namespace nuncio

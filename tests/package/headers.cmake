@@ -1,0 +1,30 @@
+# The headers of a user of nuncio are those that docs/install.md lists, few, and each compiles alone, with nothing of ours
+# beside them: so none needs a private one. host.hpp has no type of the wire in it.
+include(${CMAKE_CURRENT_LIST_DIR}/steps.cmake)
+
+documented_headers(listed)
+file(GLOB found RELATIVE ${source}/include/nuncio ${source}/include/nuncio/*.hpp)
+expect_equal("the list of headers in docs/install.md" "${listed}" "${found}")
+list(LENGTH found count)
+if(count GREATER 30)
+  message(FATAL_ERROR "${count} headers for users: 30 at most")
+endif()
+
+file(GLOB_RECURSE all RELATIVE ${source}/include ${source}/include/nuncio/*.hpp)
+foreach(header IN LISTS all)
+  file(WRITE ${work}/alone.cpp "#include <${header}>\n")
+  step("compiling ${header} alone" ${compiler} -std=c++20 -fsyntax-only -I ${source}/include ${work}/alone.cpp)
+endforeach()
+
+file(WRITE ${work}/host.cpp "#include <nuncio/host.hpp>\n")
+step("asking what host.hpp includes" ${compiler} -std=c++20 -M -I ${source}/include ${work}/host.cpp)
+file(GLOB wire RELATIVE ${source}/protocol ${source}/protocol/nuncio/*.hpp)
+foreach(header IN LISTS wire)
+  string(FIND "${said}" "/${header}" at)
+  if(NOT at EQUAL -1)
+    message(FATAL_ERROR "host.hpp includes ${header}")
+  endif()
+endforeach()
+if(NOT said MATCHES "/nuncio/engine_actor.hpp")
+  message(FATAL_ERROR "what host.hpp includes is not known")
+endif()
