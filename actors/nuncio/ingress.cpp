@@ -48,8 +48,8 @@ ingress::ingress(caf::actor_config& cfg, ingress_options options, caf::actor ack
       outbox_(std::move(outbox)),
       errors_(internal::make_error_log(options_.log)),
       system_watch_(home_system()) {
-  machine_.emplace(
-      host_machine_options{options_, roster(), options_.greeting, options_.link, options_.log, {}});
+  machine_.emplace(host_machine_options{
+      options_, roster(), options_.greeting, options_.link, options_.log, options_.on_judged});
 }
 
 caf::behavior ingress::make_behavior() {

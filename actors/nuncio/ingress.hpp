@@ -37,6 +37,8 @@ struct ingress_options : host_limits {
   std::function<void()> on_done;
   /// Much has been freed: gives back what the allocator keeps of it. Must not block.
   std::function<void()> release_memory;
+  /// For a simulation: see host_machine_options.
+  command_observer on_judged;
   /// The actor system is shutting down under the host: nothing may hold ingress any longer once this has returned.
   std::function<void()> on_system_end;
 };
@@ -50,6 +52,9 @@ public:
   const char* name() const override { return "nuncio.ingress"; }
 
   void on_exit() override;
+
+  /// For a simulation, which runs it on its own thread. Not once it is over.
+  [[nodiscard]] host_machine& machine() { return *machine_; }
 
 private:
   /// What is here of an instance, by its number.

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "simulation/kv_model.hpp"
 #include "simulation/scheduler.hpp"
 
 namespace nuncio::simulation {
@@ -124,6 +125,7 @@ private:
   std::vector<placed_actor> actors_;
   std::map<actor_id, std::size_t> index_;
   std::map<actor_ref, stored_commands> stored_, ever_;
+  kv_model kv_;
   std::uint64_t connection_ = 0;  // 0: none
   std::uint64_t life_ = 0;
   duration clock_back_{};

@@ -118,8 +118,11 @@ outcome<void> link_model::send(
 }
 
 outcome<void> link_model::send(
-    std::shared_ptr<const output_gate>, epoch, const protocol::to_rivet&) {
-  return failure{errc::link_lost, "this world has no storage"};
+    std::shared_ptr<const output_gate> gate, epoch connection, const protocol::to_rivet& request) {
+  if (!may_leave(*gate)) return failure{errc::cancelled, "its gate is closed"};
+  if (!up_ || connection != policy_.connection()) return failure{errc::link_lost, "it is over"};
+  speak(std::move(gate), connection, request);
+  return {};
 }
 
 void link_model::fence(epoch connection, std::uint64_t id) {
@@ -143,15 +146,23 @@ outcome<void> link_model::send(
     protocol::to_rivet_tunnel_message&& message,
     std::shared_ptr<output_meter>) {
   if (!may_leave(*gate)) return failure{errc::cancelled, "its gate is closed"};
+  speak(std::move(gate), std::nullopt, std::move(message));
+  return {};
+}
+
+void link_model::speak(
+    std::shared_ptr<const output_gate> gate,
+    std::optional<epoch> connection,
+    protocol::to_rivet message) {
   time_.post(
       side::link,
       hop_now(),
-      [this, message = std::move(message), gate = std::move(gate)]() mutable {
+      [this, gate = std::move(gate), connection, message = std::move(message)]() mutable {
         if (!check_lease() || !alive() || !may_leave(*gate)) return;
+        if (connection && *connection != policy_.connection()) return;
         watch_.handle_output(*gate);
         to_.write({std::move(message), false, 0});
       });
-  return {};
 }
 
 }  // namespace nuncio::simulation

@@ -7,6 +7,7 @@
 #include <nuncio/connection_policy.hpp>
 #include <nuncio/lease.hpp>
 #include <nuncio/link.hpp>
+#include <optional>
 
 #include "simulation/oracle.hpp"
 
@@ -70,6 +71,11 @@ private:
   bool check_lease();
   void arm_lease();
   void write(up_frame frame, epoch connection, std::optional<frame_class> what);
+  /// @param connection  with which it dies, if it does
+  void speak(
+      std::shared_ptr<const output_gate> gate,
+      std::optional<epoch> connection,
+      protocol::to_rivet message);
   [[nodiscard]] bool may_leave(const output_gate& gate) const;
 
   [[nodiscard]] bool alive() const { return up_ && !end_reason_; }

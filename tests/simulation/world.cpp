@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include "simulation/gateway_model.hpp"
-#include "simulation/host_model.hpp"
 #include "simulation/wire.hpp"
 
 namespace nuncio::simulation {
@@ -12,22 +11,22 @@ namespace {
 
 class world {
 public:
-  world(std::uint64_t seed, bool tracing)
+  world(std::uint64_t seed, bool tracing, const host_maker& make)
       : random_(seed),
         watch_(time_),
         wire_(time_, random_, watch_),
         engine_(time_, random_, engine_ports()),
         gateway_(time_, random_, gateway_ports()),
-        host_(time_, random_, watch_, draw_ledger(), link_ports()) {
+        host_(make({time_, random_, watch_, draw_ledger(), link_ports()})) {
     time_.tracing = tracing;
-    wire_.connect_to(engine_, host_.link());
+    wire_.connect_to(engine_, host_->link());
   }
 
   run_result go() {
     run_result result;
     try {
       draw();
-      host_.link().start();
+      host_->start();
       trouble();
       heal();
       if (random_.percent(4))
@@ -105,7 +104,7 @@ private:
     if (capped_) mask_ &= ~(1U << static_cast<unsigned>(fault::retry));
     busy_ = 20s + random_.between(0s, 100s);
     const auto some = [&](unsigned most) { return static_cast<unsigned>(random_.below(most + 1)); };
-    auto& h = host_.habits;
+    auto& h = host_->habits;
     h = {some(15), some(8), some(30), some(30), some(30), some(15), some(30), some(10)};
     h.spawned_apart = random_.percent(50) ? some(100) : 0;
     if (random_.percent(30)) h.idle_timeout = random_.between(500ms, 20s);
@@ -124,7 +123,7 @@ private:
     if (has(fault::lost_ack)) wire_.faults.lost_ack_permille = 50 + some(600);
     if (has(fault::cut)) wire_.faults.cut_permille = some(60);
     wire_.latency = random_.between(10us, 30ms);
-    host_.link().hop = random_.between(1us, random_.percent(20) ? 40ms : 2ms);
+    host_->link().hop = random_.between(1us, random_.percent(20) ? 40ms : 2ms);
     actors_max_ = 1 + random_.below(7);
     for (auto n = past_ && random_.percent(60) ? 1 + random_.below(2) : 0; n > 0; --n)
       engine_.create_orphan("known");
@@ -232,16 +231,16 @@ private:
   }
 
   void placed_elsewhere(const actor_ref& who) {
-    if (!host_.engine_acks()) return;  // the Running rule is not in force yet (docs/design.md)
+    if (!host_->engine_acks()) return;  // the Running rule is not in force yet (docs/design.md)
     // A process that stands still can end nothing; what leaves it afterwards is checked there.
     const bool disturbed = time_.now() < disturbed_until_;
-    watch_.handle_placed_elsewhere(who, disturbed ? std::nullopt : host_.acting(who.actor));
+    watch_.handle_placed_elsewhere(who, disturbed ? std::nullopt : host_->acting(who.actor));
   }
 
   // From here on another host may run it, whether or not the Running rule is in force.
   void gave_up(const actor_ref& who) {
     const bool disturbed = time_.now() < disturbed_until_;
-    watch_.handle_given_up(who, disturbed ? std::nullopt : host_.acting(who.actor));
+    watch_.handle_given_up(who, disturbed ? std::nullopt : host_->acting(who.actor));
   }
 
   // -- the end
@@ -251,7 +250,7 @@ private:
     engine_.faults = {};
     wire_.faults = {};
     wire_.extra = 0ms;
-    host_.calm = true;
+    host_->calm = true;
     time_.run_until(time_.now() + 120s);
     gateway_.handle_calm();
     for (std::size_t n = 0; n < engine_.actors().size(); ++n)
@@ -264,13 +263,13 @@ private:
   }
 
   void check_quiet() {
-    if (!host_.live()) throw violated("I5 acks complete", "the host did not come back");
+    if (!host_->live()) throw violated("I5 acks complete", "the host did not come back");
     if (engine_.stored() != 0)
       throw violated("I5 acks complete", "the engine still holds " + engine_.first_stored());
     watch_.check_quiet();
-    host_.check_quiet();
+    host_->check_quiet();
     for (const auto& a : engine_.actors()) {
-      const auto ours = host_.newest(a.id);
+      const auto ours = host_->newest(a.id);
       switch (a.at) {
         case place::running:
           if (!ours || ours->first.generation != a.generation)
@@ -283,7 +282,7 @@ private:
         case place::destroyed:
         case place::elsewhere:
           // Before the engine has acked any event the Running rule is not in force (docs/design.md).
-          if (ours && host_.engine_acks())
+          if (ours && host_->engine_acks())
             throw violated(
                 "I14 single writer",
                 fmt::format(
@@ -309,7 +308,7 @@ private:
     engine_.ping_every = 9s;
     time_.run_until(time_.now() + 13min);
     check_quiet();
-    host_.check_empty();
+    host_->check_empty();
     haunt();
   }
 
@@ -330,15 +329,15 @@ private:
     check_quiet();
     engine_.ping_every = 9s;
     time_.run_until(time_.now() + 13min);
-    host_.check_empty();
+    host_->check_empty();
   }
 
   void evict() {
     wire_.cut({connection_end::kind::closed, 0, 1000, "ws.eviction#x"});
     time_.run_until(time_.now() + 10s);
-    if (!host_.link().over()) throw violated("I14 single writer", "an eviction was ignored");
+    if (!host_->link().over()) throw violated("I14 single writer", "an eviction was ignored");
     for (const auto& a : engine_.actors())
-      if (host_.newest(a.id))
+      if (host_->newest(a.id))
         throw violated("I14 single writer", a.id.str() + " outlived the eviction");
   }
 
@@ -349,7 +348,7 @@ private:
   wire wire_;
   engine_model engine_;
   gateway_model gateway_;
-  host_model host_;
+  std::unique_ptr<host_side> host_;
   unsigned mask_ = 0, supersedes_ = 0;
   duration busy_{};
   std::uint64_t actors_max_ = 1;
@@ -358,6 +357,12 @@ private:
 
 }  // namespace
 
-run_result run(std::uint64_t seed, bool tracing) { return world{seed, tracing}.go(); }
+run_result run_on(const host_maker& make, std::uint64_t seed, bool tracing) {
+  return world{seed, tracing, make}.go();
+}
+
+run_result run(std::uint64_t seed, bool tracing) {
+  return run_on(make_machine_host, seed, tracing);
+}
 
 }  // namespace nuncio::simulation

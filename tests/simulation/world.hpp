@@ -7,6 +7,7 @@
 
 #include "simulation/coverage.hpp"
 #include "simulation/gateway_model.hpp"
+#include "simulation/host_side.hpp"
 
 namespace nuncio::simulation {
 
@@ -20,6 +21,9 @@ struct run_result {
   client_tally clients;
 };
 
+/// On the machines of a host.
 run_result run(std::uint64_t seed, bool tracing = false);
+/// On what `make` makes.
+run_result run_on(const host_maker& make, std::uint64_t seed, bool tracing = false);
 
 }  // namespace nuncio::simulation

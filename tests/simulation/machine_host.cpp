@@ -1,6 +1,6 @@
 // The sides of ack, outbox and the actors: the machines of the first two as their actors drive them, and a model of how CAF actors
 // live and end.
-#include "simulation/host_model.hpp"
+#include "simulation/machine_host.hpp"
 
 #include <fmt/format.h>
 
@@ -9,17 +9,16 @@ namespace nuncio::simulation {
 using lifecycle::input;
 using lifecycle::state;
 
-host_model::host_model(
-    scheduler& time, chance& random, oracle& watch, ledger_options ledger, link_model::ports to)
-    : time_(time),
-      random_(random),
-      watch_(watch),
-      link_(std::make_shared<link_model>(time, random, watch, *this, std::move(to))),
-      machine_(machine_options(ledger)) {}
+machine_host::machine_host(host_surroundings x)
+    : host_side(std::move(x)), machine_(machine_options()) {}
+
+std::unique_ptr<host_side> make_machine_host(host_surroundings x) {
+  return std::make_unique<machine_host>(std::move(x));
+}
 
 // -- from the link ------------------------------------------------------------------------
 
-void host_model::on_up(epoch connection) {
+void machine_host::on_up(epoch connection) {
   time_.post(side::ingress, hop_now(), [this, connection] {
     machine_.handle_link_up(connection, time_.now());
     connection_ = connection;
@@ -36,12 +35,12 @@ void host_model::on_up(epoch connection) {
   });
 }
 
-void host_model::on_inbound(inbound_batch batch) {
+void machine_host::on_inbound(inbound_batch batch) {
   time_.post(
       side::ingress, hop_now(), [this, batch = std::move(batch)]() mutable { inbound(batch); });
 }
 
-void host_model::on_written(epoch connection, frame_class what) {
+void machine_host::on_written(epoch connection, frame_class what) {
   if (what == frame_class::ack)
     time_.post(side::ack, hop_now(), [this, connection] {
       acks_.handle_written(connection);
@@ -54,14 +53,14 @@ void host_model::on_written(epoch connection, frame_class what) {
     });
 }
 
-void host_model::on_fence(epoch connection, std::uint64_t id) {
+void machine_host::on_fence(epoch connection, std::uint64_t id) {
   time_.post(side::outbox, hop_now(), [this, connection, id] {
     events_.handle_fence(connection, id, time_.now());
     flush_events();
   });
 }
 
-void host_model::on_down(epoch, std::string_view, duration) {
+void machine_host::on_down(epoch, std::string_view, duration) {
   time_.post(side::ingress, hop_now(), [this] {
     machine_.handle_link_down(time_.now());
     after_input();
@@ -77,14 +76,14 @@ void host_model::on_down(epoch, std::string_view, duration) {
   });
 }
 
-void host_model::on_lease_ended() {
+void machine_host::on_lease_ended() {
   time_.post(side::ingress, hop_now(), [this] {
     machine_.handle_lease_ended(time_.now());
     after_input();
   });
 }
 
-void host_model::on_final(const failure& why) {
+void machine_host::on_final(const failure& why) {
   time_.post(side::ingress, hop_now(), [this, why] {
     machine_.handle_link_over(why, time_.now());
     after_input();
@@ -93,13 +92,13 @@ void host_model::on_final(const failure& why) {
 
 // -- ack and outbox -----------------------------------------------------------------------
 
-void host_model::flush_acks() {
+void machine_host::flush_acks() {
   while (auto frame = acks_.poll_transmit())
     if (!link_->send(frame_class::ack, acks_.connection(), std::move(*frame)))
       acks_.handle_link_down();
 }
 
-void host_model::handle(const internal::outbox_input& what) {
+void machine_host::handle(const internal::outbox_input& what) {
   struct visitor {
     event_outbox& to;
 
@@ -125,7 +124,7 @@ void host_model::handle(const internal::outbox_input& what) {
   std::visit(visitor{events_}, what);
 }
 
-void host_model::flush_events() {
+void machine_host::flush_events() {
   while (auto frame = events_.poll_transmit())
     static_cast<void>(link_->send(frame_class::events, events_.connection(), std::move(*frame)));
   while (const auto id = events_.poll_fence()) link_->fence(events_.connection(), *id);
@@ -143,14 +142,14 @@ void host_model::flush_events() {
 // -- actors -------------------------------------------------------------------------------
 
 template <class T>
-void host_model::tell_host(T what) {
+void machine_host::tell_host(T what) {
   time_.post(side::ingress, hop_now(), [this, what = std::move(what)] {
     machine_.handle(what, time_.now());
     after_input();
   });
 }
 
-void host_model::live_on(const self& x) {
+void machine_host::live_on(const self& x) {
   const auto plan = [&](unsigned percent, auto what) {
     if (!random_.percent(percent)) return;
     const auto soon = random_.percent(30);
@@ -168,11 +167,11 @@ void host_model::live_on(const self& x) {
   plan(20, [this, x] { tell_host(internal::alarm_called{x->who, 2'000'000'000'000}); });
 }
 
-void host_model::speak(const self& x, protocol::to_rivet_tunnel_message message) {
+void machine_host::speak(const self& x, protocol::to_rivet_tunnel_message message) {
   static_cast<void>(link_->send({x->context, &x->context->gate}, std::move(message), nullptr));
 }
 
-void host_model::answer(const self& x, const http_request& request) {
+void machine_host::answer(const self& x, const http_request& request) {
   if (request.path_only() != fmt::format("/{}", request.body.size()))
     throw violated("HTTP", "a handler was given a body that is not whole");
   time_.after(random_.between(0ms, 5s), side::actors, [this, x, request] {
@@ -182,7 +181,7 @@ void host_model::answer(const self& x, const http_request& request) {
   });
 }
 
-void host_model::respond(const self& x, const http_request& request) {
+void machine_host::respond(const self& x, const http_request& request) {
   http_exchange exchange{request.position, {}};
   protocol::to_rivet_response_start response;
   response.status = 200;
@@ -190,7 +189,7 @@ void host_model::respond(const self& x, const http_request& request) {
   while (auto message = exchange.poll_transmit()) speak(x, std::move(*message));
 }
 
-void host_model::accept(const self& x, const internal::socket_ptr& socket) {
+void machine_host::accept(const self& x, const internal::socket_ptr& socket) {
   time_.after(random_.between(0ms, 300ms), side::actors, [this, x, socket] {
     if (!x->alive || !socket->claim_opening()) return;
     auto message = socket->session.accept(false);
@@ -200,7 +199,7 @@ void host_model::accept(const self& x, const internal::socket_ptr& socket) {
   });
 }
 
-void host_model::hear(const self& x, const host_output::socket_said& what) {
+void machine_host::hear(const self& x, const host_output::socket_said& what) {
   auto& last = x->heard[what.socket->ticket];
   if (what.data.size() != ++last)
     throw violated(
@@ -208,7 +207,7 @@ void host_model::hear(const self& x, const host_output::socket_said& what) {
 }
 
 // It sleeps, or says that it is busy with something.
-void host_model::probe(const self& x) {
+void machine_host::probe(const self& x) {
   time_.after(hop_now(), side::actors, [this, x] {
     if (!x->alive) return;
     if (calm || random_.percent(60))
@@ -218,7 +217,7 @@ void host_model::probe(const self& x) {
   });
 }
 
-void host_model::tell_stop(const self& x) {
+void machine_host::tell_stop(const self& x) {
   const bool slow = !calm && random_.percent(habits.slow_stop);
   const bool fails = !calm && random_.percent(habits.crashes / 4);
   time_.after(
@@ -227,14 +226,14 @@ void host_model::tell_stop(const self& x) {
       });
 }
 
-void host_model::exit(const self& x) {
+void machine_host::exit(const self& x) {
   if (x->ignores_exit) return;
   time_.after(random_.between(0ms, 50ms), side::actors, [this, x] {
     if (x->alive) down(x, "killed");
   });
 }
 
-void host_model::down(const self& x, const std::string& error) {
+void machine_host::down(const self& x, const std::string& error) {
   x->alive = false;
   watch_.handle_actor_down(x->who);
   tell_host(internal::instance_down{x->who, error, {}});

@@ -12,42 +12,24 @@
 #include <set>
 #include <vector>
 
-#include "simulation/link_model.hpp"
-#include "simulation/oracle.hpp"
+#include "simulation/host_side.hpp"
 
 namespace nuncio::simulation {
 
-/// How the actors of a run behave; drawn from the seed.
-struct actor_habits {
-  unsigned slow_start = 0, throws = 0, crashes = 0, quits = 0, sleeps = 0, destroys = 0,
-           slow_stop = 0, ignores_exit = 0;  // percent
-  /// How many are spawned by another thread, which tells later.
-  unsigned spawned_apart = 0;  // percent
-  duration idle_timeout{};
-};
-
-class host_model final : public link_listener {
+class machine_host final : public host_side {
 public:
-  host_model(
-      scheduler& time, chance& random, oracle& watch, ledger_options ledger, link_model::ports to);
+  explicit machine_host(host_surroundings x);
 
-  [[nodiscard]] link_model& link() { return *link_; }
+  void start() override { link_->start(); }
 
-  /// The instance of this actor that could still act, if any.
-  [[nodiscard]] std::optional<actor_ref> acting(const actor_id& actor);
-  /// The newest instance that the host knows and its state.
-  [[nodiscard]] std::optional<std::pair<actor_ref, lifecycle::state>> newest(const actor_id& a);
-  void check_quiet();
-  void check_empty() const;
-
-  [[nodiscard]] bool live() const { return link_->up() && barrier_passed_; }
-
-  [[nodiscard]] bool engine_acks() const { return engine_acks_; }
-
-  actor_habits habits;
-  bool calm = false;  ///< actors do nothing unasked any more
+  [[nodiscard]] std::optional<actor_ref> acting(const actor_id& actor) override;
+  void check_empty() override;
 
 private:
+  [[nodiscard]] host_machine& machine() override { return machine_; }
+
+  [[nodiscard]] std::size_t acks_pending() override { return acks_.pending(); }
+
   /// What stands for a CAF actor.
   struct body {
     actor_ref who;
@@ -69,9 +51,7 @@ private:
 
   void on_final(const failure& why) override;
   // ingress
-  host_machine_options machine_options(ledger_options ledger);
-  void handle_judged(const judged_command& x);
-  [[nodiscard]] column column_now(const judged_command& x);
+  host_machine_options machine_options();
   void inbound(inbound_batch& batch);
   void after_input();
   void flush();
@@ -108,20 +88,10 @@ private:
   void exit(const self& x);
   void down(const self& x, const std::string& error);
 
-  duration hop_now() { return random_.between(0ms, link_->hop); }
-
-  scheduler& time_;
-  chance& random_;
-  oracle& watch_;
-  std::shared_ptr<link_model> link_;
-
   std::shared_ptr<const serve_options> serving_;  ///< made with the first instance
-  epoch connection_ = 0;                          ///< that ingress knows of
-  std::uint64_t fresh_ = 0;                       ///< commands that were judged so
-  std::set<actor_id> known_;
   host_machine machine_;
   std::vector<self> bodies_;  ///< by instance_number
-  bool barrier_passed_ = false, engine_acks_ = false, flush_asked_ = false;
+  bool flush_asked_ = false;
   std::optional<time_point> tick_at_;
 
   ack_aggregator acks_;

@@ -1,0 +1,232 @@
+// See actor_host.hpp.
+#include "simulation/actor_host.hpp"
+
+#include <fmt/format.h>
+
+#include <nuncio/instance_context.hpp>
+#include <stdexcept>
+
+namespace nuncio::simulation {
+namespace {
+
+const std::chrono::system_clock::time_point far_away{std::chrono::hours{500'000}};
+
+}  // namespace
+
+actor_host::actor_host(host_surroundings x) : host_side(std::move(x)) { keep_time(); }
+
+actor_host::~actor_host() {
+  actors_.end();
+  sim_.run();
+}
+
+std::unique_ptr<host_side> make_actor_host(host_surroundings x) {
+  return std::make_unique<actor_host>(std::move(x));
+}
+
+ingress_options actor_host::options() {
+  ingress_options out;
+  out.ledger = ledger_options_;
+  // What a handler of CAF throws ends its actor and nothing else: the world must see what breaks an invariant.
+  out.log = [this](log_level, std::string_view message, std::span<const log_field>) {
+    if (message == "an actor's lifecycle met what can't happen" && !broken_)
+      broken_ = std::make_exception_ptr(violated("lifecycle", std::string{message}));
+  };
+  out.on_judged = [this, judge = observer()](const judged_command& x) {
+    try {
+      judge(x);
+    } catch (const violated&) {
+      if (!broken_) broken_ = std::current_exception();
+    }
+  };
+  out.factories.insert_or_assign(
+      "known",
+      internal::served{
+          internal::function_factory([this](engine_actor* self) { return guest(self); }),
+          serving()});
+  return out;
+}
+
+void actor_host::start() {
+  actors_.spawn(
+      *sim_,
+      {.link = link_,
+       .counts = counts_,
+       .ingress = options(),
+       .storage = {},
+       .now = [this] { return time_.now(); },
+       .detached = false,
+       .on_ask = {}});
+  sim_.run();
+  link_->start();
+}
+
+host_machine& actor_host::machine() {
+  const auto ingress_now = caf::actor_cast<caf::actor>(actors_.ingress_address());
+  return static_cast<ingress*>(caf::actor_cast<caf::abstract_actor*>(ingress_now))->machine();
+}
+
+// -- from the link ------------------------------------------------------------------------
+
+void actor_host::on_up(epoch connection) {
+  connection_ = connection;
+  barrier_passed_ = false;
+  actors_.on_up(connection);
+  wake();
+}
+
+void actor_host::on_inbound(inbound_batch batch) {
+  show(batch);
+  actors_.on_inbound(std::move(batch));
+  wake();
+}
+
+void actor_host::on_written(epoch connection, frame_class what) {
+  actors_.on_written(connection, what);
+  wake();
+}
+
+void actor_host::on_fence(epoch connection, std::uint64_t id) {
+  actors_.on_fence(connection, id);
+  wake();
+}
+
+void actor_host::on_down(epoch connection, std::string_view why, duration retry_after) {
+  actors_.on_down(connection, why, retry_after);
+  wake();
+}
+
+void actor_host::on_lease_ended() {
+  actors_.on_lease_ended();
+  wake();
+}
+
+void actor_host::on_final(const failure& why) {
+  actors_.on_final(why);
+  wake();
+}
+
+// -- the actors' turns ----------------------------------------------------------------------
+
+void actor_host::keep_time() {
+  auto& clock = sim_.scheduler().clock();
+  const auto ahead = caf::actor_clock::time_point{time_.now().time_since_epoch()};
+  if (ahead > clock.current_time)
+    clock.advance_time(ahead - clock.current_time);
+  else
+    clock.current_time = ahead;
+}
+
+void actor_host::wake() {
+  time_.post(side::actors, hop_now(), [this] { run(); });
+}
+
+// A few turns, and the rest a little later: what comes meanwhile comes between.
+void actor_host::run() {
+  keep_time();
+  auto turns = 1 + random_.below(8);
+  bool more = true;
+  while (turns-- != 0 && more) more = sim_.scheduler().try_run_once();
+  check_carried_out();
+  if (broken_) std::rethrow_exception(std::exchange(broken_, nullptr));
+  if (more) return wake();
+  arm_timer();
+}
+
+void actor_host::arm_timer() {
+  const auto& due = sim_.scheduler().clock().schedule();
+  if (due.empty()) return;
+  const auto at = time_point{due.begin()->first.time_since_epoch()};
+  if (awake_at_ && *awake_at_ <= at && *awake_at_ > time_.now()) return;
+  awake_at_ = at;
+  time_.at(std::max(at, time_.now()), side::actors, [this] { run(); });
+}
+
+// -- what the world asks --------------------------------------------------------------------
+
+std::optional<actor_ref> actor_host::acting(const actor_id& actor) {
+  const auto at = alive_.find(actor);
+  if (at == alive_.end() || !at->second->context().gate.open) return std::nullopt;
+  return at->second->start().self;
+}
+
+void actor_host::check_empty() {
+  check_ledger_empty();
+  const auto o = counts_->outbox.get();
+  if (o.actors != 0 || o.kept != 0 || o.bytes != 0)
+    throw violated(
+        "I9 bounded", fmt::format("the outbox keeps {} actors, {} events", o.actors, o.kept));
+}
+
+// -- engine actors --------------------------------------------------------------------------
+
+void actor_host::handle_down(const actor_ref& who) {
+  watch_.handle_actor_down(who);
+  if (const auto at = alive_.find(who.actor); at != alive_.end() && at->second->start().self == who)
+    alive_.erase(at);
+}
+
+caf::behavior actor_host::guest(engine_actor* self) {
+  const auto who = self->start().self;
+  try {
+    watch_.handle_factory(who);
+  } catch (const violated&) {
+    if (!broken_) broken_ = std::current_exception();
+  }
+  watch_.handle_speaker(self->context().gate, who);
+  alive_[who.actor] = self;
+  self->attach_functor([this, who](const caf::error&) { handle_down(who); });
+  if (!calm && random_.percent(habits.throws)) throw std::runtime_error("the factory failed");
+  live_on(self);
+  const auto later = std::make_shared<promises::element_type>();
+  return {
+      [this, self, later](http_request& request) { return answer(self, later, request); },
+      [this, self](socket_opened& x) { static_cast<void>(x.socket.accept()); },
+      [](const socket_message&) {},
+      [](const socket_closed&) {},
+      [self, later](caf::atom_value what) {
+        if (what == caf::atom("answer")) {
+          later->front().deliver(http_response{.status = 200, .headers = {}, .body = {}});
+          later->erase(later->begin());
+        }
+        if (what == caf::atom("crash")) throw std::runtime_error("crashed");
+        if (what == caf::atom("quit")) self->quit();
+        if (what == caf::atom("sleep")) self->sleep();
+        if (what == caf::atom("destroy")) self->destroy();
+        if (what == caf::atom("alarm")) self->set_alarm(far_away);
+        if (what == caf::atom("finish")) self->finish();
+      },
+      [this, self](const stop_command&) {
+        const bool slow = !calm && random_.percent(habits.slow_stop);
+        if (!slow) return self->finish();
+        self->delayed_send(self, random_.between(1s, 25s), caf::atom("finish"));
+      },
+  };
+}
+
+void actor_host::live_on(engine_actor* self) {
+  const auto plan = [&](unsigned percent, caf::atom_value what) {
+    if (calm || !random_.percent(percent)) return;
+    const auto after = random_.percent(30) ? random_.between(0ms, 80ms) : random_.between(0ms, 25s);
+    self->delayed_send(self, after, what);
+  };
+  plan(habits.crashes, caf::atom("crash"));
+  plan(habits.quits, caf::atom("quit"));
+  plan(habits.sleeps, caf::atom("sleep"));
+  plan(habits.destroys, caf::atom("destroy"));
+  plan(20, caf::atom("alarm"));
+}
+
+caf::result<http_response> actor_host::answer(
+    engine_actor* self, const promises& later, const http_request& request) {
+  if (request.path_only() != fmt::format("/{}", request.body.size()) && !broken_)
+    broken_ =
+        std::make_exception_ptr(violated("HTTP", "a handler was given a body that is not whole"));
+  if (!calm && random_.percent(5)) throw std::runtime_error("a request has crashed it");
+  if (random_.percent(60)) return http_response{.status = 200, .headers = {}, .body = {}};
+  later->push_back(self->make_response_promise<http_response>());
+  self->delayed_send(self, random_.between(0ms, 5s), caf::atom("answer"));
+  return later->back();
+}
+
+}  // namespace nuncio::simulation

@@ -1,0 +1,70 @@
+// Layer two: the real actors of a host, ingress, ack, outbox, storage and engine actors, under CAF's test scheduler and in the world's
+// time, on the model of the link. How far each gets before the others is drawn from the seed.
+#pragma once
+
+#include <caf/typed_response_promise.hpp>
+#include <map>
+#include <memory>
+#include <nuncio/counters.hpp>
+#include <nuncio/engine_actor.hpp>
+#include <nuncio/host_actors.hpp>
+#include <vector>
+
+#include "simulation/host_side.hpp"
+#include "support/sim_system.hpp"
+
+namespace nuncio::simulation {
+
+class actor_host final : public host_side {
+public:
+  explicit actor_host(host_surroundings x);
+  ~actor_host() override;
+
+  actor_host(const actor_host&) = delete;
+  actor_host& operator=(const actor_host&) = delete;
+
+  void start() override;
+
+  [[nodiscard]] std::optional<actor_ref> acting(const actor_id& actor) override;
+  void check_empty() override;
+
+private:
+  [[nodiscard]] host_machine& machine() override;
+
+  [[nodiscard]] std::size_t acks_pending() override { return counts_->acks_pending.load(); }
+
+  void on_up(epoch connection) override;
+  void on_inbound(inbound_batch batch) override;
+  void on_written(epoch connection, frame_class what) override;
+  void on_fence(epoch connection, std::uint64_t id) override;
+  void on_down(epoch connection, std::string_view why, duration retry_after) override;
+  void on_lease_ended() override;
+
+  void on_ask() override {}
+
+  void on_final(const failure& why) override;
+
+  [[nodiscard]] ingress_options options();
+  caf::behavior guest(engine_actor* self);
+  void live_on(engine_actor* self);
+  void handle_down(const actor_ref& who);
+  using promises = std::shared_ptr<std::vector<caf::typed_response_promise<http_response>>>;
+  caf::result<http_response> answer(
+      engine_actor* self, const promises& later, const http_request& request);
+
+  void wake();
+  void run();
+  void keep_time();
+  void arm_timer();
+
+  test::sim_system sim_;
+  std::shared_ptr<counters> counts_ = std::make_shared<counters>();
+  host_actors actors_;
+  std::map<actor_id, engine_actor*> alive_;
+  std::optional<time_point> awake_at_;
+  std::exception_ptr broken_;  ///< what an actor has thrown that the world must see
+};
+
+std::unique_ptr<host_side> make_actor_host(host_surroundings x);
+
+}  // namespace nuncio::simulation

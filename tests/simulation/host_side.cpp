@@ -1,0 +1,91 @@
+// See host_side.hpp.
+#include "simulation/host_side.hpp"
+
+#include <fmt/format.h>
+
+namespace nuncio::simulation {
+
+using lifecycle::state;
+
+host_side::host_side(host_surroundings x)
+    : time_(x.time),
+      random_(x.random),
+      watch_(x.watch),
+      ledger_options_(x.ledger),
+      link_(std::make_shared<link_model>(x.time, x.random, x.watch, *this, std::move(x.wire))) {}
+
+column host_side::column_now(const judged_command& x) {
+  const auto* const newest = machine().newest(x.at.actor_id);
+  if (newest == nullptr) return x.known ? column::gone : column::unknown;
+  return newest != machine().oldest(x.at.actor_id) ? column::queued : column_of(newest->state);
+}
+
+void host_side::handle_judged(const judged_command& x) {
+  const auto r = x.what == verdict::duplicate    ? row::duplicate
+                 : x.what == verdict::superseded ? row::superseded
+                 : x.what == verdict::expired    ? row::expired
+                 : x.start != nullptr            ? row::fresh_start
+                                                 : row::fresh_stop;
+  const auto where = column_now(x);
+  watch_.handle_judged(r, where, x.at, connection_);
+  const actor_ref who{x.at.actor_id, x.at.generation};
+  if (x.what == verdict::expired) return watch_.handle_refused(who);
+  if (r != row::fresh_start && r != row::fresh_stop) return;
+  ++fresh_;
+  known_.insert(who.actor);
+  watch_.handle_dispatched(x.at, machine().ledger().last_index(who));
+  // At once, and not behind failures of an earlier generation.
+  const auto first = where == column::unknown && who.generation == 1;
+  if (first && x.start != nullptr && x.start->config.name != "known") watch_.handle_hopeless(who);
+}
+
+command_observer host_side::observer() {
+  return [this](const judged_command& x) { handle_judged(x); };
+}
+
+void host_side::show(const inbound_batch& batch) {
+  for (const auto& message : batch.messages) {
+    if (const auto* commands = std::get_if<protocol::to_envoy_commands>(&message))
+      for (const auto& x : commands->commands) watch_.handle_delivered(x.checkpoint);
+    if (const auto* acks = std::get_if<protocol::to_envoy_ack_events>(&message))
+      engine_acks_ = engine_acks_ || !acks->last_event_checkpoints.empty();
+    if (std::holds_alternative<protocol::to_envoy_ping>(message)) barrier_passed_ = true;
+  }
+}
+
+void host_side::check_carried_out() {
+  if (machine().stats().dispatched != fresh_)
+    throw violated("I1 fresh only", "a command was carried out that was not judged fresh");
+}
+
+serve_options host_side::serving() const {
+  serve_options how;
+  how.name = "known";
+  how.idle_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(habits.idle_timeout);
+  return how;
+}
+
+std::optional<std::pair<actor_ref, state>> host_side::newest(const actor_id& a) {
+  const auto* const x = machine().newest(a);
+  if (x == nullptr) return std::nullopt;
+  return std::pair{x->who, x->state};
+}
+
+void host_side::check_quiet() {
+  if (acks_pending() != 0) throw violated("I5 acks complete", "acks wait on a quiet link");
+  for (const auto& id : known_) {
+    const auto* const x = machine().newest(id);
+    if (x == nullptr) continue;
+    if (x != machine().oldest(id) || x->state == state::ending ||
+        x->state == state::ending_silently)
+      throw violated("I11 generations", id.str() + " never came to rest");
+  }
+}
+
+void host_side::check_ledger_empty() {
+  if (machine().actors() != 0) throw violated("I9 bounded", "instances are left");
+  if (const auto left = machine().ledger().stats().entries; left != 0)
+    throw violated("I9 bounded", fmt::format("{} ledger entries are left", left));
+}
+
+}  // namespace nuncio::simulation

@@ -1,0 +1,94 @@
+// What a world asks of the host that it plays with: of its machines (layer one, machine_host) or its actors (layer two,
+// actor_host).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <nuncio/command_admission.hpp>
+#include <nuncio/host_machine.hpp>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "simulation/link_model.hpp"
+#include "simulation/oracle.hpp"
+
+namespace nuncio::simulation {
+
+/// How the actors of a run behave; drawn from the seed.
+struct actor_habits {
+  unsigned slow_start = 0, throws = 0, crashes = 0, quits = 0, sleeps = 0, destroys = 0,
+           slow_stop = 0, ignores_exit = 0;  // percent
+  /// How many are spawned by another thread, which tells later.
+  unsigned spawned_apart = 0;  // percent
+  duration idle_timeout{};
+};
+
+/// What a host is made with; all of it outlives the host.
+struct host_surroundings {
+  scheduler& time;
+  chance& random;
+  oracle& watch;
+  ledger_options ledger;
+  link_model::ports wire;
+};
+
+class host_side : public link_listener {
+public:
+  explicit host_side(host_surroundings x);
+
+  [[nodiscard]] link_model& link() { return *link_; }
+
+  /// Before the link begins: habits are drawn.
+  virtual void start() = 0;
+
+  /// The instance of this actor that could still act, if any.
+  [[nodiscard]] virtual std::optional<actor_ref> acting(const actor_id& actor) = 0;
+  virtual void check_empty() = 0;
+
+  /// The newest instance that the host knows and its state.
+  [[nodiscard]] std::optional<std::pair<actor_ref, lifecycle::state>> newest(const actor_id& a);
+  void check_quiet();
+
+  [[nodiscard]] bool live() const { return link_->up() && barrier_passed_; }
+
+  [[nodiscard]] bool engine_acks() const { return engine_acks_; }
+
+  actor_habits habits;
+  bool calm = false;  ///< actors do nothing unasked any more
+
+protected:
+  /// The machine of the host, wherever that is.
+  [[nodiscard]] virtual host_machine& machine() = 0;
+  /// Acks that wait for the link.
+  [[nodiscard]] virtual std::size_t acks_pending() = 0;
+
+  // -- what the oracle is shown
+  [[nodiscard]] command_observer observer();
+  void show(const inbound_batch& batch);
+  void check_carried_out();
+  [[nodiscard]] serve_options serving() const;
+  void check_ledger_empty();
+
+  duration hop_now() { return random_.between(0ms, link_->hop); }
+
+  scheduler& time_;
+  chance& random_;
+  oracle& watch_;
+  ledger_options ledger_options_;
+  std::shared_ptr<link_model> link_;
+  epoch connection_ = 0;  ///< that ingress knows of
+  bool barrier_passed_ = false, engine_acks_ = false;
+  std::uint64_t fresh_ = 0;  ///< commands that were judged so
+  std::set<actor_id> known_;
+
+private:
+  void handle_judged(const judged_command& x);
+  [[nodiscard]] column column_now(const judged_command& x);
+};
+
+using host_maker = std::function<std::unique_ptr<host_side>(host_surroundings)>;
+
+std::unique_ptr<host_side> make_machine_host(host_surroundings x);
+
+}  // namespace nuncio::simulation

@@ -1,0 +1,25 @@
+// The engine's key-value store as docs/protocol.md has it, as far as the simulation asks. Pure.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nuncio/ids.hpp>
+#include <nuncio/messages.hpp>
+#include <string>
+
+namespace nuncio::simulation {
+
+class kv_model {
+public:
+  [[nodiscard]] protocol::to_envoy_kv_response answer(const protocol::to_rivet_kv_request& x);
+
+  /// With the actor its data goes.
+  void drop(const actor_id& of) { stored_.erase(of); }
+
+private:
+  using actor_store = std::map<std::string, std::string>;
+
+  std::map<actor_id, actor_store> stored_;
+};
+
+}  // namespace nuncio::simulation
