@@ -2,6 +2,8 @@
 // WebSockets are tested through the actors, and all of it in the simulation.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <nuncio/event_outbox.hpp>
 #include <nuncio/host_machine.hpp>
 #include <string>
 #include <utility>

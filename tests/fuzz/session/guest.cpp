@@ -9,6 +9,7 @@
 #include <nuncio/persistent_actor.hpp>
 #include <nuncio/sql.hpp>
 #include <nuncio/sqlite_pages.hpp>
+#include <nuncio/storage_client.hpp>
 #include <stdexcept>
 #include <string>
 
