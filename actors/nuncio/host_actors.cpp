@@ -1,10 +1,12 @@
 // See host_actors.hpp.
 #include <caf/actor_system.hpp>
 #include <caf/send.hpp>
+#include <chrono>
 #include <nuncio/ack.hpp>
 #include <nuncio/host_actors.hpp>
 #include <nuncio/outbox.hpp>
 #include <nuncio/storage.hpp>
+#include <utility>
 
 namespace nuncio {
 namespace {
@@ -13,6 +15,14 @@ bool is_end(const caf::error& why) {
   return !why || why == caf::exit_reason::normal || why == caf::exit_reason::kill ||
          why == caf::exit_reason::user_shutdown;
 }
+
+/// Owned by whatever must be over first.
+struct promise_of_end {
+  ~promise_of_end() { over.set_value(); }
+  std::promise<void> over;
+};
+
+constexpr std::chrono::seconds end_limit{10};  // for a few messages each, however busy the machine
 
 }  // namespace
 
@@ -43,6 +53,12 @@ void host_actors::spawn(caf::actor_system& system, host_actors_options options) 
     spawn_all<caf::hidden>(system, options);
   for (const auto* x : {&ingress_, &ack_, &outbox_, &storage_})
     watch(*x, options.link, on_final, on_done);
+  if (!options.detached) return;
+  auto promise = std::make_shared<promise_of_end>();
+  ended_ = promise->over.get_future();
+  for (const auto* x : {&ingress_, &ack_, &outbox_, &storage_})
+    caf::actor_cast<caf::abstract_actor*>(*x)->attach_functor(
+        [promise](const caf::error&) mutable { promise = nullptr; });
 }
 
 // A host whose link answers Pings while nobody deals with anything would keep its actors for ever.
@@ -80,6 +96,7 @@ void host_actors::end(bool system_over) {
     if (*x && !system_over) caf::anon_send_exit(*x, caf::exit_reason::kill);
     *x = nullptr;
   }
+  if (!system_over && ended_.valid()) std::exchange(ended_, {}).wait_for(end_limit);
 }
 
 void host_actors::add_to(host_stats& sum) const {

@@ -5,6 +5,7 @@
 #include <caf/actor_cast.hpp>
 #include <caf/actor_system.hpp>
 #include <functional>
+#include <future>
 #include <memory>
 #include <nuncio/counters.hpp>
 #include <nuncio/ingress.hpp>
@@ -34,7 +35,8 @@ public:
   /// Once. The link may speak from then on.
   void spawn(caf::actor_system& system, host_actors_options options);
 
-  /// Ends them. The link must be silent. Idempotent.
+  /// Ends them. The link must be silent. Idempotent. Waits until those with threads of their own have spoken their last word
+  /// to the instances, for at most ten seconds: the actor system may go next, and with it whoever would read that.
   /// @param system_over  the actor system is shutting down: no message may be left in a mailbox
   /// that nobody empties
   void end(bool system_over = false);
@@ -78,6 +80,7 @@ private:
   std::function<void()> ask_;
   std::shared_ptr<counters> counts_;
   caf::actor ingress_, ack_, outbox_, storage_;
+  std::future<void> ended_;  ///< ready once all four have ended; none without threads of their own
 };
 
 }  // namespace nuncio
