@@ -42,6 +42,13 @@ public:
     from.all_.erase(at);
   }
 
+  /// Whether one of that kind is due some time.
+  [[nodiscard]] static bool has(const own& of, Kind kind) {
+    return std::any_of(of.all_.begin(), of.all_.end(), [&](const auto& each) {
+      return each->second.kind == kind;
+    });
+  }
+
   void drop_all(own& from) {
     for (const auto& each : from.all_) queue_.erase(each);
     from.all_.clear();

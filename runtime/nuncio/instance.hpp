@@ -32,6 +32,9 @@ enum class instance_due : std::uint8_t {
   response_grace,        ///< it counts as down, whatever still waits for its clients
 };
 
+struct instance;
+using due_of_instances = due_times<instance, instance_due>;
+
 struct instance {
   instance(request_room& room, request_limits limits) : requests(room, limits) {}
 
@@ -61,7 +64,7 @@ struct instance {
   /// The CAF actor has ended, with this error, and is not counted as down while `responses` are going out.
   std::optional<std::string> down;
   bool storing = false;  ///< nor while what it has written is not answered
-  due_times<instance, instance_due>::own times;
+  due_of_instances::own times;
   time_point busy_at{};   ///< when something that keeps it awake was last seen
   time_point asked_at{};  ///< when its last request came
   bool used = false;      ///< a client has asked something of it

@@ -154,7 +154,7 @@ private:
   /// Flat: a fresh Start spends most of its time in misses of the cache, and std::unordered_map takes two for a look.
   boost::unordered_flat_map<actor_id, actor_slot, std::hash<actor_id>> slots_;
   keyed_instances keyed_;
-  due_times<instance, instance_due> due_times_;
+  due_of_instances due_times_;
   std::size_t start_bytes_ = 0;
   instance_number numbers_ = 0;  ///< ever given out
   std::vector<instance_number> free_numbers_;

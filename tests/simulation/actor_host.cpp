@@ -69,8 +69,7 @@ host_machine& actor_host::machine() {
 // -- from the link ------------------------------------------------------------------------
 
 void actor_host::on_up(epoch connection) {
-  connection_ = connection;
-  barrier_passed_ = false;
+  handle_up(connection);
   actors_.on_up(connection);
   wake();
 }
@@ -127,7 +126,7 @@ void actor_host::run() {
   auto turns = 1 + random_.below(8);
   bool more = true;
   while (turns-- != 0 && more) more = sim_.scheduler().try_run_once();
-  check_carried_out();
+  if (!more) check_carried_out();
   if (broken_) std::rethrow_exception(std::exchange(broken_, nullptr));
   if (more) return wake();
   arm_timer();

@@ -233,6 +233,19 @@ void engine_model::create_orphan(std::string name) {
   } else {
     stop(a, stop_actor_reason::sleep_intent, place::sleep_intent);
   }
+  if (random_.percent(50)) stop_further(n);
+}
+
+// Before or after the first was answered.
+void engine_model::stop_further(std::size_t n) {
+  time_.after(
+      random_.between(0s, 10s),
+      side::engine,
+      [this, n, generation = actors_[n].generation, life = life_] {
+        auto& a = actors_[n];
+        if (a.generation != generation || life != life_ || a.lost_push) return;
+        store(a, protocol::command_stop_actor{stop_actor_reason::sleep_intent});
+      });
 }
 
 void engine_model::allocate(std::size_t n) {

@@ -112,6 +112,7 @@ private:
   void store(placed_actor& a, protocol::command what);
   void push(const protocol::actor_checkpoint& at);
   void start_further(std::size_t n, const protocol::command_start_actor& start);
+  void stop_further(std::size_t n);
   void acknowledge(const protocol::actor_checkpoint& at);
   void judge(std::size_t n);
   void apply(std::size_t n, const protocol::event_wrapper& e, place before, bool& ended);

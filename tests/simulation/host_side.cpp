@@ -21,6 +21,7 @@ column host_side::column_now(const judged_command& x) {
 }
 
 void host_side::handle_judged(const judged_command& x) {
+  unjudged_.erase({{x.at.actor_id, x.at.generation}, x.at.index});
   const auto r = x.what == verdict::duplicate    ? row::duplicate
                  : x.what == verdict::superseded ? row::superseded
                  : x.what == verdict::expired    ? row::expired
@@ -46,16 +47,59 @@ command_observer host_side::observer() {
 void host_side::show(const inbound_batch& batch) {
   for (const auto& message : batch.messages) {
     if (const auto* commands = std::get_if<protocol::to_envoy_commands>(&message))
-      for (const auto& x : commands->commands) watch_.handle_delivered(x.checkpoint);
+      for (const auto& x : commands->commands) {
+        watch_.handle_delivered(x.checkpoint);
+        unjudged_.insert({{x.checkpoint.actor_id, x.checkpoint.generation}, x.checkpoint.index});
+      }
     if (const auto* acks = std::get_if<protocol::to_envoy_ack_events>(&message))
       engine_acks_ = engine_acks_ || !acks->last_event_checkpoints.empty();
     if (std::holds_alternative<protocol::to_envoy_ping>(message)) barrier_passed_ = true;
   }
 }
 
+void host_side::handle_up(epoch connection) {
+  connection_ = connection;
+  barrier_passed_ = false;
+  unjudged_.clear();
+}
+
 void host_side::check_carried_out() {
   if (machine().stats().dispatched != fresh_)
     throw violated("I1 fresh only", "a command was carried out that was not judged fresh");
+  check_judged();
+  for (const auto& id : known_) {
+    const auto* const oldest = machine().oldest(id);
+    const auto* const newest = machine().newest(id);
+    if (oldest != nullptr) check_wait(*oldest, true);
+    if (newest != oldest) check_wait(*newest, false);
+  }
+}
+
+// A replay before the first Ping may wait for that; nothing waits longer.
+void host_side::check_judged() const {
+  if (!barrier_passed_ || unjudged_.empty()) return;
+  const auto& [who, index] = *unjudged_.begin();
+  throw violated(
+      "I5 acks complete",
+      fmt::format("{}:{}#{} was delivered and not judged", who.actor.str(), who.generation, index));
+}
+
+// Whoever waits is waited for, by somebody else or until a limit.
+void host_side::check_wait(const instance& x, bool oldest) const {
+  const auto must = [&](bool holds, const char* invariant, const char* what) {
+    if (!holds)
+      throw violated(invariant, fmt::format("{}:{} {}", x.who.actor.str(), x.who.generation, what));
+  };
+  const auto due = [&](instance_due what) { return due_of_instances::has(x.times, what); };
+  if (x.state == state::queued)
+    must(
+        !oldest || due(instance_due::start_after_failures),
+        "I11 generations",
+        "waits for an older generation that is over");
+  else if (x.state == state::starting)
+    must(x.handed || x.down, "I12 nothing silent", "starts, and nobody was asked to spawn it");
+  else if (!lifecycle::has_actor(x.state))
+    must(due(instance_due::intent_limit), "I10 events arrive", "waits for the engine for ever");
 }
 
 serve_options host_side::serving() const {

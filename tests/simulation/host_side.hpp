@@ -66,6 +66,8 @@ protected:
   // -- what the oracle is shown
   [[nodiscard]] command_observer observer();
   void show(const inbound_batch& batch);
+  void handle_up(epoch connection);
+  /// Ingress has dealt with all that it was shown.
   void check_carried_out();
   [[nodiscard]] serve_options serving() const;
   void check_ledger_empty();
@@ -79,11 +81,14 @@ protected:
   std::shared_ptr<link_model> link_;
   epoch connection_ = 0;  ///< that ingress knows of
   bool barrier_passed_ = false, engine_acks_ = false;
-  std::uint64_t fresh_ = 0;  ///< commands that were judged so
+  std::uint64_t fresh_ = 0;                                ///< commands that were judged so
+  std::set<std::pair<actor_ref, std::int64_t>> unjudged_;  ///< commands of this connection
   std::set<actor_id> known_;
 
 private:
   void handle_judged(const judged_command& x);
+  void check_judged() const;
+  void check_wait(const instance& x, bool oldest) const;
   [[nodiscard]] column column_now(const judged_command& x);
 };
 

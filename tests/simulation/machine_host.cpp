@@ -21,8 +21,7 @@ std::unique_ptr<host_side> make_machine_host(host_surroundings x) {
 void machine_host::on_up(epoch connection) {
   time_.post(side::ingress, hop_now(), [this, connection] {
     machine_.handle_link_up(connection, time_.now());
-    connection_ = connection;
-    barrier_passed_ = false;
+    handle_up(connection);
     after_input();
   });
   time_.post(side::ack, hop_now(), [this, connection] {

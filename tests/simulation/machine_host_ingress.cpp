@@ -31,12 +31,12 @@ void machine_host::inbound(inbound_batch& batch) {
   if (link_->over()) return;
   show(batch);
   machine_.handle_inbound(batch, time_.now());
-  check_carried_out();
   after_input();
 }
 
 void machine_host::after_input() {
   carry_out();
+  check_carried_out();
   if (std::exchange(flush_asked_, true)) return;
   time_.post(side::ingress, 0ms, [this] { flush(); });
 }
