@@ -181,10 +181,10 @@ void ingress::carry_out(const host_output::spawn& x) {
 }
 
 void ingress::settle(const actor_ref& who, const caf::actor& handle) {
-  instance_number number = 0;
-  switch (machine_->handle_spawned(who, number, options_.now())) {
+  const auto verdict = machine_->handle_spawned(who, options_.now());
+  switch (verdict.what) {
     case spawned::lives:
-      places_[number].handle = handle;
+      places_[verdict.number].handle = handle;
       break;
     case spawned::late:
       break;

@@ -27,7 +27,7 @@ caf::behavior outbox::make_behavior() {
   system_watch_.begin(this, [this] { quit(); });
   return {
       [this](const internal::outbox_batch& x) {
-        for (const auto& what : x.inputs) handle(what);
+        for (const auto& what : x.inputs) events_.handle(what);
         flush();
       },
       [this](const internal::link_up& x) {
@@ -62,32 +62,6 @@ caf::behavior outbox::make_behavior() {
         flush();
       },
   };
-}
-
-void outbox::handle(const internal::outbox_input& what) {
-  struct visitor {
-    event_outbox& to;
-
-    void operator()(const internal::say_running& x) { to.handle_running(x.who); }
-
-    void operator()(const internal::say_intent& x) { to.handle_intent(x.who, x.intent); }
-
-    void operator()(const internal::say_alarm& x) { to.handle_alarm(x.who, x.at_ms); }
-
-    void operator()(const internal::say_stopped& x) {
-      std::optional<std::string> message;
-      if (!x.message.empty()) message = x.message;
-      to.handle_stopped(x.who, x.code, std::move(message));
-    }
-
-    void operator()(const internal::answer_orphan_stop& x) { to.handle_orphan_stop(x.who); }
-
-    void operator()(const internal::superseded& x) { to.handle_superseded(x.actor, x.newest); }
-
-    void operator()(const protocol::to_envoy_ack_events& x) { to.handle_acked(x); }
-  };
-
-  std::visit(visitor{events_}, what);
 }
 
 void outbox::flush() {

@@ -30,7 +30,6 @@ public:
   }
 
 private:
-  void handle(const internal::outbox_input& what);
   void flush();
 
   std::shared_ptr<link_port> link_;

@@ -7,9 +7,11 @@
 #include <cassert>
 #include <nuncio/event_outbox.hpp>
 #include <nuncio/intrusive_list.hpp>
+#include <nuncio/overloaded.hpp>
 #include <nuncio/utf8.hpp>
 #include <unordered_map>
 #include <utility>
+#include <variant>
 
 namespace nuncio {
 namespace {
@@ -283,6 +285,23 @@ void event_outbox::handle_orphan_stop(const actor_ref& who) {
 
 void event_outbox::handle_superseded(const actor_id& actor, std::uint32_t newest) {
   impl_->supersede(actor, newest);
+}
+
+void event_outbox::handle(const internal::outbox_input& what) {
+  std::visit(
+      overloaded{
+          [this](const internal::say_running& x) { handle_running(x.who); },
+          [this](const internal::say_intent& x) { handle_intent(x.who, x.intent); },
+          [this](const internal::say_alarm& x) { handle_alarm(x.who, x.at_ms); },
+          [this](const internal::say_stopped& x) {
+            std::optional<std::string> message;
+            if (!x.message.empty()) message = x.message;
+            handle_stopped(x.who, x.code, std::move(message));
+          },
+          [this](const internal::answer_orphan_stop& x) { handle_orphan_stop(x.who); },
+          [this](const internal::superseded& x) { handle_superseded(x.actor, x.newest); },
+          [this](const protocol::to_envoy_ack_events& x) { handle_acked(x); }},
+      what);
 }
 
 void event_outbox::handle_link_up(epoch connection, time_point) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <nuncio/detail/clock.hpp>
+#include <nuncio/host_messages.hpp>
 #include <nuncio/host_stats.hpp>
 #include <nuncio/ids.hpp>
 #include <nuncio/messages.hpp>
@@ -60,6 +61,9 @@ public:
   /// A newer generation than all up to `newest - 1` exists: their events no longer matter.
   /// What an older generation says once a newer one has said something is ignored.
   void handle_superseded(const actor_id& actor, std::uint32_t newest);
+
+  /// Whichever of these it is.
+  void handle(const internal::outbox_input& what);
 
   // -- inputs from the link
   void handle_link_up(epoch connection, time_point now);

@@ -154,10 +154,9 @@ void host_machine::handle_link_over(const failure& why, time_point now) {
 
 // -- from whoever runs the instances ----------------------------------------------
 
-spawned host_machine::handle_spawned(
-    const actor_ref& who, instance_number& number, time_point now) {
+spawn_verdict host_machine::handle_spawned(const actor_ref& who, time_point now) {
   core_.now = now;
-  return instances_.handle_spawned(who, number);
+  return instances_.handle_spawned(who);
 }
 
 void host_machine::handle(const internal::instance_started& what, time_point now) {

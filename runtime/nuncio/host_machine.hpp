@@ -21,7 +21,7 @@ namespace nuncio {
 
 struct host_machine_options {
   host_limits limits;
-  host_roster roster;  ///< what is served, and what instances are made with
+  host_roster roster;                        ///< what is served, and what instances are made with
   std::vector<protocol::to_rivet> greeting;  ///< what every connection begins with
   std::shared_ptr<link_port> link;
   log_sink log;
@@ -47,8 +47,8 @@ public:
 
   // -- from whoever runs the instances
 
-  /// @param number  where its handle belongs; set if it lives
-  spawned handle_spawned(const actor_ref& who, instance_number& number, time_point now);
+  /// Its factory has made its actor.
+  spawn_verdict handle_spawned(const actor_ref& who, time_point now);
   void handle(const internal::instance_started& what, time_point now);
   void handle(const internal::sleep_called& what, time_point now);
   void handle(const internal::destroy_called& what, time_point now);

@@ -261,17 +261,16 @@ void instance_table::spawn(instance& x) {
   core_.out.push_back(host_output::spawn{x.number, x.context});
 }
 
-spawned instance_table::handle_spawned(const actor_ref& who, instance_number& number) {
+spawn_verdict instance_table::handle_spawned(const actor_ref& who) {
   auto* const x = find(who);
-  if (x == nullptr) return spawned::unwanted;
-  if (!lifecycle::has_actor(x->state) || x->down) return spawned::late;
-  number = x->number;
+  if (x == nullptr) return {spawned::unwanted};
+  if (!lifecycle::has_actor(x->state) || x->down) return {spawned::late};
   x->reachable = true;
   sockets_.tell_listed(*x);
   if (x->state == state::stopping) core_.tell(*x, host_output::stop{x->reason});
   if (x->state == state::ending || x->state == state::ending_silently)
     core_.out.push_back(host_output::kill{x->number});
-  return spawned::lives;
+  return {spawned::lives, x->number};
 }
 
 void instance_table::unreach(instance& x) {

@@ -40,6 +40,11 @@ enum class spawned : std::uint8_t {
   unwanted,  ///< its instance is over: end it
 };
 
+struct spawn_verdict {
+  spawned what{};
+  instance_number number = 0;  ///< where the handle of one that lives belongs
+};
+
 class instance_table {
 public:
   /// All outlive this; they may not be constructed yet.
@@ -67,8 +72,8 @@ public:
 
   // -- what becomes of instances
 
-  /// Its factory has made its actor. @param number  where that belongs; set if it lives
-  spawned handle_spawned(const actor_ref& who, instance_number& number);
+  /// Its factory has made its actor.
+  spawn_verdict handle_spawned(const actor_ref& who);
   void handle_down(const internal::instance_down& what);
   void handle_stored(const internal::storage_done& what);
   void handle_active(const internal::instance_active& what);

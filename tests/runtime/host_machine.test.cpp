@@ -79,9 +79,9 @@ struct driven {
 
   /// Its factory has returned.
   void begin(const actor_ref& who) {
-    instance_number number = 0;
-    CHECK(machine.handle_spawned(who, number, now) == spawned::lives);
-    CHECK(number == numbers.back());
+    const auto verdict = machine.handle_spawned(who, now);
+    CHECK(verdict.what == spawned::lives);
+    CHECK(verdict.number == numbers.back());
     tell(internal::instance_started{who});
   }
 
@@ -270,8 +270,7 @@ TEST_CASE("I14 single writer: the end of the lease ends every instance") {
   host.machine.handle_lease_ended(host.now);
   host.take();
   CHECK(host.killed.size() == 1);
-  instance_number number = 0;
-  CHECK(host.machine.handle_spawned(ref("b", 1), number, host.now) == spawned::lives);
+  CHECK(host.machine.handle_spawned(ref("b", 1), host.now).what == spawned::lives);
   host.take();
   CHECK(host.killed.size() == 2);
 }
@@ -303,9 +302,8 @@ TEST_CASE("an actor that is spawned once its instance is over is ended") {
   host.start(ref("a", 2));
   host.machine.expire(host.now += 3s);  // the older one does not end in time
   host.take();
-  instance_number number = 0;
-  CHECK(host.machine.handle_spawned(ref("a", 1), number, host.now) == spawned::unwanted);
-  CHECK(host.machine.handle_spawned(ref("a", 2), number, host.now) == spawned::lives);
+  CHECK(host.machine.handle_spawned(ref("a", 1), host.now).what == spawned::unwanted);
+  CHECK(host.machine.handle_spawned(ref("a", 2), host.now).what == spawned::lives);
 }
 
 TEST_CASE("a drain with nobody there asks the outbox, and closes the link when that is done") {

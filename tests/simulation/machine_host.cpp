@@ -97,32 +97,6 @@ void machine_host::flush_acks() {
       acks_.handle_link_down();
 }
 
-void machine_host::handle(const internal::outbox_input& what) {
-  struct visitor {
-    event_outbox& to;
-
-    void operator()(const internal::say_running& x) { to.handle_running(x.who); }
-
-    void operator()(const internal::say_intent& x) { to.handle_intent(x.who, x.intent); }
-
-    void operator()(const internal::say_alarm& x) { to.handle_alarm(x.who, x.at_ms); }
-
-    void operator()(const internal::say_stopped& x) {
-      std::optional<std::string> message;
-      if (!x.message.empty()) message = x.message;
-      to.handle_stopped(x.who, x.code, std::move(message));
-    }
-
-    void operator()(const internal::answer_orphan_stop& x) { to.handle_orphan_stop(x.who); }
-
-    void operator()(const internal::superseded& x) { to.handle_superseded(x.actor, x.newest); }
-
-    void operator()(const protocol::to_envoy_ack_events& x) { to.handle_acked(x); }
-  };
-
-  std::visit(visitor{events_}, what);
-}
-
 void machine_host::flush_events() {
   while (auto frame = events_.poll_transmit())
     static_cast<void>(link_->send(frame_class::events, events_.connection(), std::move(*frame)));

@@ -70,7 +70,6 @@ private:
 
   // ack, outbox
   void flush_acks();
-  void handle(const internal::outbox_input& what);
   void flush_events();
   // actors
   using self = std::shared_ptr<body>;

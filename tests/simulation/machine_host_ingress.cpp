@@ -72,7 +72,7 @@ void machine_host::carry_out(internal::processed& x) {
 
 void machine_host::carry_out(internal::outbox_batch& x) {
   time_.post(side::outbox, hop_now(), [this, x = std::move(x)] {
-    for (const auto& each : x.inputs) handle(each);
+    for (const auto& each : x.inputs) events_.handle(each);
     flush_events();
   });
 }
@@ -108,10 +108,9 @@ void machine_host::carry_out(const host_output::spawn& x) {
 
 // Its actor is there.
 void machine_host::settle(const self& x) {
-  instance_number number = 0;
-  const auto what = machine_.handle_spawned(x->who, number, time_.now());
-  if (what == spawned::unwanted) exit(x);
-  if (what == spawned::lives && bodies_.at(number) != x)
+  const auto verdict = machine_.handle_spawned(x->who, time_.now());
+  if (verdict.what == spawned::unwanted) exit(x);
+  if (verdict.what == spawned::lives && bodies_.at(verdict.number) != x)
     throw violated("host_machine", "two instances have one number");
 }
 

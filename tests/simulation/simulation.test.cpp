@@ -1,12 +1,9 @@
-// Runs many seeds and prints what they reached. One seed again, with a trace: NUNCIO_SIMULATION_SEED=n; another number of
-// them: NUNCIO_SIMULATION_SEEDS=n (the coverage table is only required to be full from 10,000 on).
+// Layer one of the simulation: the machines that ship. See run_seeds.hpp for other seeds; only all of them must fill the
+// table of what was reached.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include <string>
-
-#include "simulation/seeds.hpp"
-#include "simulation/world.hpp"
+#include "simulation/run_seeds.hpp"
 
 namespace nuncio::simulation {
 namespace {
@@ -14,47 +11,11 @@ namespace {
 constexpr std::uint64_t seeds_default = 30'000;
 
 TEST_CASE("I1-I12, I14: what the engine, the wire and the actors do in any order breaks nothing") {
-  if (const auto one = number_from("NUNCIO_SIMULATION_SEED", 0); one != 0) {
-    const auto result = run_named(run, one, true);
-    fmt::print("seed {}: {} steps\n{}\n", one, result.steps, result.violation);
-    CHECK(result.violation.empty());
-    return;
-  }
-  const auto seeds = number_from("NUNCIO_SIMULATION_SEEDS", seeds_default);
-  coverage all;
-  std::uint64_t steps = 0, connections = 0, generations = 0;
-  client_tally clients;
-  int failed = 0;
-  for (std::uint64_t seed = 1; seed <= seeds && failed < 10; ++seed) {
-    const auto result = run_named(run, seed);
-    all.add(result.seen);
-    steps += result.steps;
-    connections += result.connections;
-    generations += result.generations;
-    clients.add(result.clients);
-    if (result.violation.empty()) continue;
-    ++failed;
-    fmt::print("seed {}: {}\n  again: NUNCIO_SIMULATION_SEED={}\n", seed, result.violation, seed);
-  }
-  fmt::print(
-      "{}\n{} seeds, {} steps, {} connections, {} generations\n",
-      all.table(),
-      seeds,
-      steps,
-      connections,
-      generations);
-  fmt::print(
-      "requests: {} answered, {} sent back, {} given up, {} in pieces; WebSockets: {} accepted, {} "
-      "closed here; {} numbers "
-      "said\n",
-      clients.answered,
-      clients.sent_back,
-      clients.given_up,
-      clients.in_pieces,
-      clients.accepted,
-      clients.closed_here,
-      clients.said);
-  CHECK(failed == 0);
+  const auto all = run_seeds(run, seeds_default);
+  if (!all) return;
+  fmt::print("{}\n", all->seen.table());
+  CHECK(all->failed == 0);
+  const auto& clients = all->clients;
   for (const auto n :
        {clients.answered,
         clients.sent_back,
@@ -64,8 +25,8 @@ TEST_CASE("I1-I12, I14: what the engine, the wire and the actors do in any order
         clients.closed_here,
         clients.said})
     CHECK(n > 0);
-  if (failed == 0 && seeds >= seeds_default) {
-    const auto missing = all.faults_found();
+  if (all->failed == 0 && all->seeds >= seeds_default) {
+    const auto missing = all->seen.faults_found();
     CHECK_MESSAGE(missing.empty(), missing);
   }
 }
