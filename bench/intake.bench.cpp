@@ -21,16 +21,16 @@ class sink_link final : public link_port {
 public:
   void close() override {}
 
-  outcome<void> send(frame_class, epoch, const protocol::to_rivet&) override { return {}; }
+  outcome<void> send_frame(frame_class, epoch, const protocol::to_rivet&) override { return {}; }
 
-  outcome<void> send(
+  outcome<void> send_for_connection(
       std::shared_ptr<const output_gate>, epoch, const protocol::to_rivet&) override {
     return {};
   }
 
-  using link_port::send;
+  using link_port::send_across_connections;
 
-  outcome<void> send(
+  outcome<void> send_across_connections(
       std::shared_ptr<const output_gate>,
       protocol::to_rivet_tunnel_message&&,
       std::shared_ptr<output_meter>) override {

@@ -247,7 +247,8 @@ std::vector<connection> instance_sockets::open() const {
 
 outcome<void> instance_sockets::put(socket& x, protocol::to_rivet_tunnel_message&& message) {
   const std::shared_ptr<const output_gate> gate{x.context, &x.context->gate};
-  return context_of(x).link->send(gate, std::move(message), {x.shared_from_this(), &x.unsent});
+  return context_of(x).link->send_across_connections(
+      gate, std::move(message), {x.shared_from_this(), &x.unsent});
 }
 
 void instance_sockets::put_ack(socket& x, protocol::to_rivet_tunnel_message message) {

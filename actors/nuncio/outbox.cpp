@@ -68,7 +68,7 @@ void outbox::flush() {
   while (auto frame = events_.poll_transmit()) {
     in_flight_ = true;
     // A link that is lost by now says so with link_down, and all that is kept goes again on the next.
-    static_cast<void>(link_->send(
+    static_cast<void>(link_->send_frame(
         frame_class::events, events_.connection(), protocol::to_rivet{std::move(*frame)}));
   }
   while (const auto id = events_.poll_fence()) link_->fence(events_.connection(), *id);

@@ -87,7 +87,8 @@ void storage::handle_batch(internal::storage_batch& batch) {
 
 void storage::flush() {
   while (const auto frame = requests_.poll_transmit(options_.now())) {
-    const auto sent = options_.link->send(frame->gate, frame->connection, frame->message);
+    const auto sent =
+        options_.link->send_for_connection(frame->gate, frame->connection, frame->message);
     if (sent)
       pause_.reset();
     else

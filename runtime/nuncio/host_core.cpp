@@ -10,7 +10,7 @@ void host_core::send_answer(
     ask_for_room();
   };
   if (!owed_.empty() && owed_.size() < limits.host_requests_max) return owe();
-  const auto sent = link->send(gate, std::move(message));
+  const auto sent = link->send_across_connections(gate, std::move(message));
   if (sent || sent.error().code == errc::cancelled) return;
   if (sent.error().code == errc::queue_full && owed_.size() < limits.host_requests_max)
     return owe();

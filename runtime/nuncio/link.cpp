@@ -701,7 +701,8 @@ void link::close() {
   impl_->socket.wake();
 }
 
-outcome<void> link::send(frame_class what, epoch connection, const protocol::to_rivet& message) {
+outcome<void> link::send_frame(
+    frame_class what, epoch connection, const protocol::to_rivet& message) {
   auto& self = *impl_;
   if (!self.up.load() || connection != self.connection.load())
     return failure{errc::link_lost, "the connection is over"};
@@ -717,7 +718,7 @@ outcome<void> link::send(frame_class what, epoch connection, const protocol::to_
   return {};
 }
 
-outcome<void> link::send(
+outcome<void> link::send_for_connection(
     std::shared_ptr<const output_gate> gate, epoch connection, const protocol::to_rivet& request) {
   auto& self = *impl_;
   if (!self.up.load() || connection != self.connection.load())
@@ -740,7 +741,7 @@ outcome<void> link::send(
   return {};
 }
 
-outcome<void> link::send(
+outcome<void> link::send_across_connections(
     std::shared_ptr<const output_gate> gate,
     protocol::to_rivet_tunnel_message&& message,
     std::shared_ptr<output_meter> meter) {

@@ -96,15 +96,15 @@ public:
   void stop();
   [[nodiscard]] link_stats stats() const;
 
-  using link_port::send;
+  using link_port::send_across_connections;
   void close() override;
-  outcome<void> send(
+  outcome<void> send_frame(
       frame_class what, epoch connection, const protocol::to_rivet& message) override;
-  outcome<void> send(
+  outcome<void> send_across_connections(
       std::shared_ptr<const output_gate> gate,
       protocol::to_rivet_tunnel_message&& message,
       std::shared_ptr<output_meter> meter) override;
-  outcome<void> send(
+  outcome<void> send_for_connection(
       std::shared_ptr<const output_gate> gate,
       epoch connection,
       const protocol::to_rivet& request) override;

@@ -49,25 +49,30 @@ public:
 
   /// Sends what is queued, then a close frame; on_final(cancelled) follows within the socket's close_limit.
   virtual void close() = 0;
-  /// Queues `message` for `connection`. @returns errc::link_lost when that is over, errc::not_in_version, ...
-  virtual outcome<void> send(
+  // Three ways to send, by what becomes of a message when the connection drops.
+
+  /// Queues a frame of which its sender has one in flight, and which it says again on the next connection: it dies with
+  /// `connection`, and on_written() follows once it is with the kernel. Never finds the queue full. @returns errc::link_lost
+  /// when that connection is over, errc::not_in_version, ...
+  virtual outcome<void> send_frame(
       frame_class what, epoch connection, const protocol::to_rivet& message) = 0;
-  /// Queues a storage request of an instance for `connection`, with which it dies. @returns errc::link_lost,
-  /// cancelled, queue_full, not_in_version or malformed: nothing was queued.
-  virtual outcome<void> send(
+  /// Queues a storage request of an instance for `connection`, with which it dies; nobody is told when it is written.
+  /// @returns errc::link_lost, cancelled, queue_full, not_in_version or malformed: nothing was queued.
+  virtual outcome<void> send_for_connection(
       std::shared_ptr<const output_gate> gate,
       epoch connection,
       const protocol::to_rivet& request) = 0;
-  /// Queues a tunnel message of an instance; `meter`, if there is one, counts it. @returns errc::queue_full at the bound. After
-  /// any failure nothing was queued, and `message` is as it was.
-  virtual outcome<void> send(
+  /// Queues a tunnel message of an instance, connected or not: it moves to the next connection until the engine is known
+  /// to have read it. `meter`, if there is one, counts it. @returns errc::queue_full at the bound. After any failure
+  /// nothing was queued, and `message` is as it was.
+  virtual outcome<void> send_across_connections(
       std::shared_ptr<const output_gate> gate,
       protocol::to_rivet_tunnel_message&& message,
       std::shared_ptr<output_meter> meter) = 0;
 
-  outcome<void> send(
+  outcome<void> send_across_connections(
       std::shared_ptr<const output_gate> gate, protocol::to_rivet_tunnel_message&& message) {
-    return send(std::move(gate), std::move(message), nullptr);
+    return send_across_connections(std::move(gate), std::move(message), nullptr);
   }
 
   /// Whether what is_bulk() may be queued: all of it together may take an eighth of the bound, so that all else has room

@@ -11,7 +11,7 @@ transmitted transmit(
     if (out.waits) return out;
     auto message = exchange.poll_transmit();
     if (!message) return out;
-    const auto sent = link.send(gate, std::move(*message));
+    const auto sent = link.send_across_connections(gate, std::move(*message));
     if (sent) continue;
     exchange.handle_not_sent(std::move(*message), sent.error());
     out.waits = sent.error().code == errc::queue_full;

@@ -194,14 +194,14 @@ void simulated_link::close() {
   host_.on_final({errc::cancelled, "the host has closed the link"});
 }
 
-outcome<void> simulated_link::send(
+outcome<void> simulated_link::send_frame(
     frame_class what, epoch connection, const protocol::to_rivet& message) {
   if (!socket_ || connection != connection_)
     return failure{errc::link_lost, "the connection is over"};
   return queue(message, {.reported = what});
 }
 
-outcome<void> simulated_link::send(
+outcome<void> simulated_link::send_for_connection(
     std::shared_ptr<const output_gate> gate, epoch connection, const protocol::to_rivet& request) {
   if (!socket_ || connection != connection_)
     return failure{errc::link_lost, "the connection is over"};
@@ -209,7 +209,7 @@ outcome<void> simulated_link::send(
   return queue(request, {.gate = std::move(gate)});
 }
 
-outcome<void> simulated_link::send(
+outcome<void> simulated_link::send_across_connections(
     std::shared_ptr<const output_gate> gate,
     protocol::to_rivet_tunnel_message&& message,
     std::shared_ptr<output_meter>) {

@@ -44,15 +44,15 @@ public:
   [[nodiscard]] bool connected() const { return socket_ != nullptr; }
 
   // -- link_port
-  using link_port::send;
+  using link_port::send_across_connections;
   void close() override;
-  outcome<void> send(
+  outcome<void> send_frame(
       frame_class what, epoch connection, const protocol::to_rivet& message) override;
-  outcome<void> send(
+  outcome<void> send_for_connection(
       std::shared_ptr<const output_gate> gate,
       epoch connection,
       const protocol::to_rivet& request) override;
-  outcome<void> send(
+  outcome<void> send_across_connections(
       std::shared_ptr<const output_gate> gate,
       protocol::to_rivet_tunnel_message&& message,
       std::shared_ptr<output_meter> meter) override;

@@ -21,14 +21,14 @@ constexpr engine_ms engine_start = 1'700'000'000'000;
 /// A link that takes everything.
 class open_link final : public link_port {
 public:
-  outcome<void> send(frame_class, epoch, const protocol::to_rivet&) override { return {}; }
+  outcome<void> send_frame(frame_class, epoch, const protocol::to_rivet&) override { return {}; }
 
-  outcome<void> send(
+  outcome<void> send_for_connection(
       std::shared_ptr<const output_gate>, epoch, const protocol::to_rivet&) override {
     return {};
   }
 
-  outcome<void> send(
+  outcome<void> send_across_connections(
       std::shared_ptr<const output_gate>,
       protocol::to_rivet_tunnel_message&&,
       std::shared_ptr<output_meter>) override {

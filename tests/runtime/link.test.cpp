@@ -174,7 +174,7 @@ struct hosting : link_listener {
     protocol::to_rivet_tunnel_message x;
     x.message_id.message_index = index;
     x.message_kind = protocol::to_rivet_response_chunk{bytes{std::string(size, 'b')}, false};
-    return uplink.send(through, std::move(x));
+    return uplink.send_across_connections(through, std::move(x));
   }
 
   template <class Predicate>
@@ -303,7 +303,7 @@ TEST_CASE(
   REQUIRE(host.until([&] { return host.fences == decltype(host.fences){{1, 5}}; }));
   REQUIRE(host.tunnel(1, 10).ok());
   REQUIRE(host.await_live(2));
-  REQUIRE(host.uplink.send(frame_class::ack, 2, hosting::ack(9)).ok());
+  REQUIRE(host.uplink.send_frame(frame_class::ack, 2, hosting::ack(9)).ok());
   REQUIRE(done.await());
   CHECK(seen == std::vector<std::string>{"read tunnel 1", "tunnel 1", "ack 9"});
 }
@@ -512,13 +512,13 @@ TEST_CASE(
     return !x && x.error().code == errc::too_large;
   };
   CHECK(too_large(host.tunnel(7, 1000)));
-  CHECK(too_large(host.uplink.send(host.gate, 1, hosting::kv(7, 1000))));
+  CHECK(too_large(host.uplink.send_for_connection(host.gate, 1, hosting::kv(7, 1000))));
   protocol::to_rivet_ack_commands many;
   many.last_command_checkpoints.resize(100, {actor_id{"a"}, 1, 7});
-  CHECK(too_large(host.uplink.send(frame_class::ack, 1, many)));
+  CHECK(too_large(host.uplink.send_frame(frame_class::ack, 1, many)));
   CHECK(host.uplink.stats().outbound_bytes == 0);
   CHECK(host.tunnel(8, 900).ok());
-  REQUIRE(host.uplink.send(frame_class::ack, 1, hosting::ack(2)).ok());
+  REQUIRE(host.uplink.send_frame(frame_class::ack, 1, hosting::ack(2)).ok());
   REQUIRE(done.await());
   CHECK(std::count(seen.begin(), seen.end(), "tunnel 8") == 1);
   CHECK(std::count(seen.begin(), seen.end(), "tunnel 7") == 0);
@@ -550,7 +550,7 @@ TEST_CASE(
   REQUIRE(host.tunnel(1, 10).ok());  // an instance that has not heard of it yet
   REQUIRE(host.tunnel(next_term, 2, 10).ok());
   REQUIRE(host.await_live(2));
-  REQUIRE(host.uplink.send(frame_class::ack, 2, hosting::ack(9)).ok());
+  REQUIRE(host.uplink.send_frame(frame_class::ack, 2, hosting::ack(9)).ok());
   REQUIRE(done.await());
   CHECK(seen == std::vector<std::string>{"tunnel 2", "ack 9"});
   CHECK(host.uplink.stats().leases_ended == 1);
@@ -577,16 +577,19 @@ TEST_CASE(
   REQUIRE(host.await_live());
   // The peer reads nothing: the kernel takes some parts, the others and all behind them wait.
   for (std::uint16_t i = 0; i < bulk; ++i) REQUIRE(host.tunnel(i).ok());
-  REQUIRE(host.uplink.send(frame_class::ack, 1, hosting::ack(7)).ok());
-  REQUIRE(host.uplink.send(frame_class::events, 1, hosting::events()).ok());
-  REQUIRE(host.uplink.send(host.gate, 1, hosting::kv(3)).ok());
+  REQUIRE(host.uplink.send_frame(frame_class::ack, 1, hosting::ack(7)).ok());
+  REQUIRE(host.uplink.send_frame(frame_class::events, 1, hosting::events()).ok());
+  REQUIRE(host.uplink.send_for_connection(host.gate, 1, hosting::kv(3)).ok());
   host.uplink.fence(1, 1);
   REQUIRE(host.tunnel(bulk, 10).ok());
   full.set();
   REQUIRE(host.await_live(2));
-  CHECK(host.uplink.send(frame_class::ack, 1, hosting::ack(8)).error().code == errc::link_lost);
-  CHECK(host.uplink.send(host.gate, 1, hosting::kv(4)).error().code == errc::link_lost);
-  REQUIRE(host.uplink.send(frame_class::ack, 2, hosting::ack(9)).ok());
+  CHECK(
+      host.uplink.send_frame(frame_class::ack, 1, hosting::ack(8)).error().code == errc::link_lost);
+  CHECK(
+      host.uplink.send_for_connection(host.gate, 1, hosting::kv(4)).error().code ==
+      errc::link_lost);
+  REQUIRE(host.uplink.send_frame(frame_class::ack, 2, hosting::ack(9)).ok());
   REQUIRE(done.await());
   std::vector<std::string> moved;
   for (std::uint16_t i = 0; i <= bulk; ++i) moved.push_back("tunnel " + std::to_string(i));
@@ -658,7 +661,7 @@ TEST_CASE("link: the outbound queue is bounded in bytes, and free again once the
     protocol::to_rivet_tunnel_message x;
     x.message_id.message_index = taken;
     x.message_kind = protocol::to_rivet_response_chunk{bytes{std::string(part, 'b')}, false};
-    const auto sent = host.uplink.send(host.gate, std::move(x), meter);
+    const auto sent = host.uplink.send_across_connections(host.gate, std::move(x), meter);
     if (!sent) {
       CHECK(sent.error().code == errc::queue_full);
       CHECK(sent.error().message.find("16777216") != std::string::npos);
@@ -672,11 +675,13 @@ TEST_CASE("link: the outbound queue is bounded in bytes, and free again once the
   CHECK(!host.uplink.has_room_for_bodies());
   // What actors store has room of its own, with a bound of its own: two parts and their heads are above it.
   const auto clients = host.uplink.stats().outbound_bytes;
-  REQUIRE(host.uplink.send(host.gate, 1, hosting::kv(3, part)).ok());
-  CHECK(host.uplink.send(host.gate, 1, hosting::kv(4, part)).error().code == errc::queue_full);
+  REQUIRE(host.uplink.send_for_connection(host.gate, 1, hosting::kv(3, part)).ok());
+  CHECK(
+      host.uplink.send_for_connection(host.gate, 1, hosting::kv(4, part)).error().code ==
+      errc::queue_full);
   CHECK(*meter == clients);
   // Acks and events have a bound of their own, one frame in flight.
-  CHECK(host.uplink.send(frame_class::ack, 1, hosting::ack(7)).ok());
+  CHECK(host.uplink.send_frame(frame_class::ack, 1, hosting::ack(7)).ok());
   full.set();
   REQUIRE(host.until([&] { return !host.written.empty(); }));
   host.uplink.fence(1, 1);
@@ -702,7 +707,7 @@ TEST_CASE("link: however much that is short waits, what is long has room of its 
   const auto say = [&](std::size_t size) {
     protocol::to_rivet_tunnel_message x;
     x.message_kind = protocol::to_rivet_web_socket_message{bytes{std::string(size, 's')}, true};
-    return host.uplink.send(host.gate, std::move(x), nullptr).ok();
+    return host.uplink.send_across_connections(host.gate, std::move(x), nullptr).ok();
   };
   for (int i = 0; i < 64; ++i) REQUIRE(say(short_message_bytes_max));  // 4 MiB, above an eighth
   CHECK(host.uplink.has_room_for_bodies());
@@ -725,14 +730,14 @@ TEST_CASE("link: a storage request longer than the room of all of them goes alon
   REQUIRE(host.await_live());
   // More than the kernel takes of what nobody reads: what follows stays in the queue.
   for (std::uint16_t i = 0; i < 32; ++i) REQUIRE(host.tunnel(i, std::size_t{1} << 20U).ok());
-  REQUIRE(host.uplink.send(host.gate, 1, hosting::kv(1, 5000)).ok());
-  const auto refused = host.uplink.send(host.gate, 1, hosting::kv(2, 10));
+  REQUIRE(host.uplink.send_for_connection(host.gate, 1, hosting::kv(1, 5000)).ok());
+  const auto refused = host.uplink.send_for_connection(host.gate, 1, hosting::kv(2, 10));
   REQUIRE(!refused);
   CHECK(refused.error().code == errc::queue_full);
   full.set();
   host.uplink.fence(1, 1);
   REQUIRE(host.until([&] { return !host.fences.empty(); }));
-  CHECK(host.uplink.send(host.gate, 1, hosting::kv(3, 10)).ok());
+  CHECK(host.uplink.send_for_connection(host.gate, 1, hosting::kv(3, 10)).ok());
 }
 
 TEST_CASE(
@@ -863,8 +868,8 @@ TEST_CASE("link: close() sends all that is queued, then a close frame, and that 
   hosting host{server.port()};
   REQUIRE(host.await_live());
   for (std::uint16_t i = 0; i < bulk; ++i) REQUIRE(host.tunnel(i).ok());
-  REQUIRE(host.uplink.send(frame_class::events, 1, hosting::events()).ok());
-  REQUIRE(host.uplink.send(frame_class::ack, 1, hosting::ack(7)).ok());
+  REQUIRE(host.uplink.send_frame(frame_class::events, 1, hosting::events()).ok());
+  REQUIRE(host.uplink.send_frame(frame_class::ack, 1, hosting::ack(7)).ok());
   host.uplink.close();
   full.set();
   auto closed = code.get_future();

@@ -106,7 +106,7 @@ void link_model::arm_lease() {
 
 // -- what leaves ------------------------------------------------------------------
 
-outcome<void> link_model::send(
+outcome<void> link_model::send_frame(
     frame_class what, epoch connection, const protocol::to_rivet& message) {
   if (const auto* acks = std::get_if<protocol::to_rivet_ack_commands>(&message))
     watch_.handle_ack_frame(connection, *acks);
@@ -117,7 +117,7 @@ outcome<void> link_model::send(
   return {};
 }
 
-outcome<void> link_model::send(
+outcome<void> link_model::send_for_connection(
     std::shared_ptr<const output_gate> gate, epoch connection, const protocol::to_rivet& request) {
   if (!may_leave(*gate)) return failure{errc::cancelled, "its gate is closed"};
   if (!up_ || connection != policy_.connection()) return failure{errc::link_lost, "it is over"};
@@ -141,7 +141,7 @@ bool link_model::may_leave(const output_gate& gate) const {
   return gate.open && gate.term == term_;
 }
 
-outcome<void> link_model::send(
+outcome<void> link_model::send_across_connections(
     std::shared_ptr<const output_gate> gate,
     protocol::to_rivet_tunnel_message&& message,
     std::shared_ptr<output_meter>) {

@@ -45,13 +45,13 @@ public:
 
   // -- for the host
 
-  outcome<void> send(
+  outcome<void> send_frame(
       frame_class what, epoch connection, const protocol::to_rivet& message) override;
-  outcome<void> send(
+  outcome<void> send_for_connection(
       std::shared_ptr<const output_gate> gate,
       epoch connection,
       const protocol::to_rivet& request) override;
-  outcome<void> send(
+  outcome<void> send_across_connections(
       std::shared_ptr<const output_gate> gate,
       protocol::to_rivet_tunnel_message&& message,
       std::shared_ptr<output_meter> meter) override;

@@ -93,13 +93,14 @@ void machine_host::on_final(const failure& why) {
 
 void machine_host::flush_acks() {
   while (auto frame = acks_.poll_transmit())
-    if (!link_->send(frame_class::ack, acks_.connection(), std::move(*frame)))
+    if (!link_->send_frame(frame_class::ack, acks_.connection(), std::move(*frame)))
       acks_.handle_link_down();
 }
 
 void machine_host::flush_events() {
   while (auto frame = events_.poll_transmit())
-    static_cast<void>(link_->send(frame_class::events, events_.connection(), std::move(*frame)));
+    static_cast<void>(
+        link_->send_frame(frame_class::events, events_.connection(), std::move(*frame)));
   while (const auto id = events_.poll_fence()) link_->fence(events_.connection(), *id);
   const auto next = events_.poll_timeout();
   if (!next || (expire_at_ && *expire_at_ <= *next)) return;
@@ -141,7 +142,8 @@ void machine_host::live_on(const self& x) {
 }
 
 void machine_host::speak(const self& x, protocol::to_rivet_tunnel_message message) {
-  static_cast<void>(link_->send({x->context, &x->context->gate}, std::move(message), nullptr));
+  static_cast<void>(
+      link_->send_across_connections({x->context, &x->context->gate}, std::move(message), nullptr));
 }
 
 void machine_host::answer(const self& x, const http_request& request) {

@@ -39,11 +39,11 @@ public:
   bool closed = false;
   std::vector<std::shared_ptr<output_meter>> meters;  ///< of what was sent with one
 
-  using link_port::send;
+  using link_port::send_across_connections;
 
   void close() override { closed = true; }
 
-  outcome<void> send(frame_class what, epoch on, const protocol::to_rivet& message) override {
+  outcome<void> send_frame(frame_class what, epoch on, const protocol::to_rivet& message) override {
     if (on != connection || connection == 0)
       return failure{errc::link_lost, "the connection is over"};
     ++frames;
@@ -52,7 +52,7 @@ public:
     return {};
   }
 
-  outcome<void> send(
+  outcome<void> send_for_connection(
       std::shared_ptr<const output_gate> gate,
       epoch on,
       const protocol::to_rivet& request) override {
@@ -67,7 +67,7 @@ public:
     return {};
   }
 
-  outcome<void> send(
+  outcome<void> send_across_connections(
       std::shared_ptr<const output_gate> gate,
       protocol::to_rivet_tunnel_message&& message,
       std::shared_ptr<output_meter> meter) override {
