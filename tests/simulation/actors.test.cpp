@@ -22,6 +22,9 @@ TEST_CASE(
   CHECK(all->failed == 0);
   CHECK(all->clients.answered > 0);
   CHECK(all->clients.accepted > 0);
+  if (all->failed != 0) return;
+  const auto wrong = all->seen.faults_found(false);
+  CHECK_MESSAGE(wrong.empty(), wrong);
 }
 
 TEST_CASE("the same seed gives the same run of the actors") {

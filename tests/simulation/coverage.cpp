@@ -135,7 +135,7 @@ std::string coverage::table() const {
   return out;
 }
 
-std::string coverage::faults_found() const {
+std::string coverage::faults_found(bool whole) const {
   std::string out;
   for (std::size_t r = 0; r < cells_.size(); ++r)
     for (std::size_t c = 0; c < cells_[r].size(); ++c)
@@ -144,7 +144,8 @@ std::string coverage::faults_found() const {
             impossible(static_cast<row>(r), static_cast<column>(c), static_cast<fault>(f)).empty();
         const bool free =
             !by_chance(static_cast<row>(r), static_cast<column>(c), static_cast<fault>(f)).empty();
-        if (!free && can != (cells_[r][c][f] != 0))
+        const bool did = cells_[r][c][f] != 0;
+        if (!free && can != did && (did || whole))
           out += fmt::format(
               "{} x {} x {} {}\n",
               row_names[r],

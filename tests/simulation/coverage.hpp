@@ -55,8 +55,9 @@ public:
   void add(const coverage& other);
   /// The table, the cells that can't happen with their reasons, and what is missing or contradicts.
   [[nodiscard]] std::string table() const;
-  /// Reachable cells that are empty, and impossible ones that are not; empty when all is well.
-  [[nodiscard]] std::string faults_found() const;
+  /// Impossible cells that are not empty and, if so many seeds were run that it must be `whole`, reachable ones that are; empty
+  /// when all is well.
+  [[nodiscard]] std::string faults_found(bool whole) const;
 
 private:
   std::uint64_t& cell(row r, column c, fault f) {

@@ -223,7 +223,8 @@ void engine_model::create_orphan(std::string name) {
   auto& a = actors_.emplace_back();
   a.id = actor_id{fmt::format("orphan{:024}", n)};
   a.name = std::move(name);
-  a.generation = 3;
+  a.orphan = true;
+  a.generation = orphan_generation;
   a.next_command = 2;
   a.last_event = a.last_acked = 250 + 251 * 40;
   index_[a.id] = n;
@@ -238,14 +239,20 @@ void engine_model::create_orphan(std::string name) {
 
 // Before or after the first was answered.
 void engine_model::stop_further(std::size_t n) {
-  time_.after(
-      random_.between(0s, 10s),
-      side::engine,
-      [this, n, generation = actors_[n].generation, life = life_] {
-        auto& a = actors_[n];
-        if (a.generation != generation || life != life_ || a.lost_push) return;
-        store(a, protocol::command_stop_actor{stop_actor_reason::sleep_intent});
-      });
+  time_.after(random_.between(0s, 10s), side::engine, [this, n, life = life_] {
+    if (life == life_ && is_orphan(actors_[n])) stop_once_more(actors_[n]);
+  });
+}
+
+void engine_model::stop_orphans_again() {
+  for (auto& a : actors_) {
+    const auto ago = time_.now() - a.changed;
+    if (is_orphan(a) && ago > 330s && ago < 570s) stop_once_more(a);
+  }
+}
+
+void engine_model::stop_once_more(placed_actor& a) {
+  if (!a.lost_push) store(a, protocol::command_stop_actor{stop_actor_reason::sleep_intent});
 }
 
 void engine_model::allocate(std::size_t n) {

@@ -35,6 +35,7 @@ struct placed_actor {
   std::int64_t next_command = 1, last_event = -1, last_acked = -1;
   bool wake = false, delete_wanted = false, may_be_destroyed = false;
   bool judging = false;
+  bool orphan = false;     ///< of a predecessor's life
   bool lost_push = false;  ///< a command of this generation came, or will come, with a replay only
   std::vector<protocol::event_wrapper> batch;
   time_point last_push{};
@@ -78,6 +79,9 @@ public:
   std::size_t create(std::string name);
   /// A Stop that a predecessor's life left behind: the actor runs, as far as the engine knows.
   void create_orphan(std::string name);
+  /// Stops that a predecessor's life left behind are followed by one more, if the host's outbox has forgotten the first and
+  /// its ledger has not.
+  void stop_orphans_again();
   void request(std::size_t n);
   void sleep(std::size_t n);
   void destroy(std::size_t n);
@@ -113,6 +117,14 @@ private:
   void push(const protocol::actor_checkpoint& at);
   void start_further(std::size_t n, const protocol::command_start_actor& start);
   void stop_further(std::size_t n);
+  void stop_once_more(placed_actor& a);
+
+  /// Nothing of it but Stops was ever sent to this host.
+  [[nodiscard]] static bool is_orphan(const placed_actor& a) {
+    return a.orphan && a.generation == orphan_generation;
+  }
+
+  static constexpr std::uint32_t orphan_generation = 3;
   void acknowledge(const protocol::actor_checkpoint& at);
   void judge(std::size_t n);
   void apply(std::size_t n, const protocol::event_wrapper& e, place before, bool& ended);

@@ -306,6 +306,8 @@ private:
     time_.run_until(time_.now() + 20s);
     check_quiet();
     engine_.ping_every = 9s;
+    time_.run_until(time_.now() + 150s);
+    engine_.stop_orphans_again();
     time_.run_until(time_.now() + 13min);
     check_quiet();
     host_->check_empty();
