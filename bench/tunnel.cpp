@@ -224,8 +224,8 @@ caf::behavior bench_actor(engine_actor* self) {
         }
         return http_response{.body = r.body};
       },
-      [](const socket_opened& s) { static_cast<void>(s.socket.accept()); },
-      [](const socket_message& m) { static_cast<void>(m.socket.send(m.data, m.binary)); },
+      [](const socket_opened& s) { s.socket.accept(); },
+      [](const socket_message& m) { m.socket.send(m.data, m.binary); },
   };
 }
 

@@ -40,7 +40,7 @@ caf::behavior room(nuncio::engine_actor* self) {
               const auto name = socket.query("name").value_or("somebody");
               if (!socket.accept({.hibernate = true, .state = nuncio::bytes{name}})) return;
               for (const auto& row : history.rows)
-                static_cast<void>(socket.send(nuncio::text{row[0].string().value_or("")}));
+                socket.send(nuncio::text{row[0].string().value_or("")});
             });
       },
       // Everybody hears what was said once it is stored.
@@ -62,7 +62,7 @@ caf::behavior room(nuncio::engine_actor* self) {
               std::string out;
               for (const auto& row : history.rows)
                 out += std::string{row[0].string().value_or("")} + '\n';
-              return nuncio::http_response{.body = out};
+              return nuncio::http_response::text(out);
             });
       },
   };

@@ -58,8 +58,7 @@ caf::behavior job(nuncio::persistent_actor<schedule>* self) {
         if (r.method == "POST" && r.path_only() == "/request/every") {
           const auto seconds = nuncio::query_number<int>(r.path, "seconds").value_or(0);
           if (seconds < 1)
-            return nuncio::http_response{
-                .status = 400, .headers = {}, .body = "wants ?seconds=NUMBER\n"};
+            return nuncio::http_response::text("wants ?seconds=NUMBER\n", 400);
           x.every_seconds = seconds;
           set_next(system_clock::now() + std::chrono::seconds{seconds});
         } else if (r.method == "POST" && r.path_only() == "/request/never") {
@@ -68,7 +67,7 @@ caf::behavior job(nuncio::persistent_actor<schedule>* self) {
         }
         auto said = std::to_string(x.runs) + " runs, generation " +
                     std::to_string(self->start().self.generation);
-        return self->save_now().answer([said] { return nuncio::http_response{.body = said}; });
+        return self->save_now().answer([said] { return nuncio::http_response::text(said); });
       },
   };
 }

@@ -62,14 +62,14 @@ caf::behavior player(nuncio::engine_actor* self, const caf::actor& board) {
           self->request(board, std::chrono::seconds{5}, hit_atom_v, name)
               .then(
                   [promise](int n) mutable {
-                    promise.deliver(nuncio::http_response{.body = std::to_string(n)});
+                    promise.deliver(nuncio::http_response::text(std::to_string(n)));
                   },
                   fail);
         } else {
           self->request(board, std::chrono::seconds{5}, top_atom_v)
               .then(
                   [promise](const std::string& all) mutable {
-                    promise.deliver(nuncio::http_response{.body = all});
+                    promise.deliver(nuncio::http_response::text(all));
                   },
                   fail);
         }
@@ -111,14 +111,10 @@ caf::behavior referee(caf::event_based_actor* self, const caf::actor& directory)
 caf::behavior whistle(nuncio::engine_actor* self, const caf::actor& to) {
   return {[self, to](const nuncio::http_request& r) {
     auto promise = self->make_response_promise<nuncio::http_response>();
-    self->request(
-            to,
-            std::chrono::seconds{10},
-            whistle_atom_v,
-            nuncio::query_value(r.path, "who").value_or(""))
+    self->request(to, std::chrono::seconds{10}, whistle_atom_v, r.query("who").value_or(""))
         .then(
             [promise](std::string said) mutable {
-              promise.deliver(nuncio::http_response{.body = std::move(said)});
+              promise.deliver(nuncio::http_response::text(std::move(said)));
             },
             [promise](const caf::error& e) mutable { promise.deliver(e); });
     return promise;

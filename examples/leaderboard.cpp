@@ -36,7 +36,7 @@ caf::behavior leaderboard(nuncio::engine_actor* self) {
       .then([](const nuncio::sql_result&) {});
   return {[self](const nuncio::http_request& r) -> caf::result<nuncio::http_response> {
     if (r.method == "POST" && r.path_only() == "/request/score") {
-      const auto player = nuncio::query_value(r.path, "player");
+      const auto player = r.query("player");
       const auto points = nuncio::query_number<std::int64_t>(r.path, "points");
       if (!player || player->empty() || !nuncio::is_utf8(*player) || !points)
         return bad_request("wants ?player=NAME&points=NUMBER, the name in UTF-8\n");
@@ -48,8 +48,8 @@ caf::behavior leaderboard(nuncio::engine_actor* self) {
               *player,
               *points)
           .answer([](const nuncio::sql_result& x) {
-            return nuncio::http_response{
-                .body = std::to_string(x.rows.at(0).at(0).integer().value_or(0))};
+            return nuncio::http_response::text(
+                std::to_string(x.rows.at(0).at(0).integer().value_or(0)));
           });
     }
     if (r.method == "GET" && r.path_only() == "/request/top") {
@@ -63,8 +63,7 @@ caf::behavior leaderboard(nuncio::engine_actor* self) {
               out.push_back(
                   {{"player", row[0].string().value_or("")},
                    {"points", row[1].integer().value_or(0)}});
-            return nuncio::http_response{
-                .headers = {{"content-type", "application/json"}}, .body = out.dump()};
+            return nuncio::http_response::json(out);
           });
     }
     return nuncio::http_response{.status = 404};

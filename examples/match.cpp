@@ -36,8 +36,10 @@ public:
   caf::behavior make_behavior() override {
     return {
         [this](nuncio::socket_opened& s) {
-          if (players_.size() == 1000)
-            return static_cast<void>(s.socket.refuse(4001, "this match is full"));
+          if (players_.size() == 1000) {
+            s.socket.refuse(4001, "this match is full");
+            return;
+          }
           if (!s.socket.accept()) return;
           players_[s.socket.id()] = {s.socket.query("name").value_or("somebody"), 0, 0};
           if (!std::exchange(ticking_, true)) schedule_tick();
@@ -52,8 +54,8 @@ public:
         [this](const nuncio::socket_closed& s) { players_.erase(s.socket.id()); },
         [this](match::tick_atom) { tick(); },
         [this](const nuncio::http_request&) {
-          return nuncio::http_response{
-              .body = std::to_string(players_.size()) + " players, tick " + std::to_string(n_)};
+          return nuncio::http_response::text(
+              std::to_string(players_.size()) + " players, tick " + std::to_string(n_));
         },
     };
   }

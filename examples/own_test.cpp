@@ -28,11 +28,11 @@ caf::behavior counter(nuncio::persistent_actor<count>* self) {
   return {
       [self](const nuncio::http_request& r) -> caf::result<nuncio::http_response> {
         if (r.method == "POST") self->broadcast(std::to_string(++self->state.n));
-        return nuncio::http_response{.body = std::to_string(self->state.n)};
+        return nuncio::http_response::text(std::to_string(self->state.n));
       },
       [self](const nuncio::socket_opened& s) {
-        static_cast<void>(s.socket.accept());
-        static_cast<void>(s.socket.send(nuncio::text{std::to_string(self->state.n)}));
+        s.socket.accept();
+        s.socket.send(nuncio::text{std::to_string(self->state.n)});
       },
   };
 }

@@ -10,7 +10,7 @@ caf::behavior counter(caf::stateful_actor<count, nuncio::engine_actor>* self) {
   return {
       [self](const nuncio::http_request& r) -> caf::result<nuncio::http_response> {
         if (r.method == "POST") ++self->state.n;
-        return nuncio::http_response{.status = 200, .body = std::to_string(self->state.n)};
+        return nuncio::http_response::text(std::to_string(self->state.n));
       },
   };
 }

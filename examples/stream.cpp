@@ -44,7 +44,7 @@ caf::behavior news(caf::stateful_actor<listeners, nuncio::engine_actor>* self) {
         to.fail("too slow");
         return true;
       });
-      return nuncio::http_response{.body = std::to_string(self->state.all.size()) + " listen"};
+      return nuncio::http_response::text(std::to_string(self->state.all.size()) + " listen");
     }
     if (path == "/request/count") {
       const auto to = nuncio::query_number<int>(r.path, "to").value_or(0);

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <nuncio/testing/client.hpp>
+#include <nuncio/url.hpp>
 #include <thread>
 
 namespace nuncio::testing {
@@ -76,33 +77,6 @@ errc code_of(CURLcode x) {
     default:
       return errc::link_lost;
   }
-}
-
-std::string base64(std::string_view x) {
-  static constexpr char digits[] =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (std::size_t i = 0; i < x.size(); i += 3) {
-    std::uint32_t word = 0;
-    for (std::size_t j = 0; j < 3; ++j)
-      word = word << 8U | (i + j < x.size() ? static_cast<unsigned char>(x[i + j]) : 0U);
-    for (std::size_t j = 0; j < 4; ++j)
-      out += i + j <= x.size() ? digits[word >> (18U - 6U * j) & 63U] : '=';
-  }
-  return out;
-}
-
-std::string escaped(std::string_view x) {
-  std::string out;
-  for (const char c : x) {
-    if (std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.' ||
-        c == '~') {
-      out += c;
-    } else {
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
-  return out;
 }
 
 /// Empty if there is none.
@@ -292,7 +266,7 @@ outcome<client_reply> client::api(std::string method, std::string target, std::s
 
 std::string client::scoped(std::string path) const {
   path += path.find('?') == path.npos ? "?namespace=" : "&namespace=";
-  return path + escaped(options_.namespace_name);
+  return path + percent_encoded(options_.namespace_name);
 }
 
 outcome<std::string> client::health() const {
@@ -305,7 +279,7 @@ outcome<std::string> client::health() const {
 
 outcome<void> client::ensure_pool() const {
   const json body{{"datacenters", {{"default", {{"normal", json::object()}}}}}};
-  return done(api("PUT", scoped("/runner-configs/" + escaped(options_.pool)), body.dump()));
+  return done(api("PUT", scoped("/runner-configs/" + percent_encoded(options_.pool)), body.dump()));
 }
 
 outcome<void> client::create_namespace(const std::string& name) const {
@@ -334,31 +308,32 @@ outcome<actor_view> client::get_or_create(const new_actor& what) const {
 }
 
 outcome<actor_view> client::get(const std::string& id) const {
-  auto all = actors_of(api("GET", scoped("/actors?actor_ids=" + escaped(id))));
+  auto all = actors_of(api("GET", scoped("/actors?actor_ids=" + percent_encoded(id))));
   if (!all) return all.error();
   if (all->empty()) return failure{errc::not_found, "the engine knows no actor " + id};
   return all->front();
 }
 
 outcome<std::vector<actor_view>> client::list(const std::string& name) const {
-  return actors_of(api("GET", scoped("/actors?limit=1000&name=" + escaped(name))));
+  return actors_of(api("GET", scoped("/actors?limit=1000&name=" + percent_encoded(name))));
 }
 
 outcome<void> client::sleep(const std::string& id) const {
-  return done(api("POST", scoped("/actors/" + escaped(id) + "/sleep"), "{}"));
+  return done(api("POST", scoped("/actors/" + percent_encoded(id) + "/sleep"), "{}"));
 }
 
 outcome<void> client::reschedule(const std::string& id) const {
-  return done(api("POST", scoped("/actors/" + escaped(id) + "/reschedule"), "{}"));
+  return done(api("POST", scoped("/actors/" + percent_encoded(id) + "/reschedule"), "{}"));
 }
 
 outcome<void> client::destroy(const std::string& id) const {
-  return done(api("DELETE", scoped("/actors/" + escaped(id))));
+  return done(api("DELETE", scoped("/actors/" + percent_encoded(id))));
 }
 
 outcome<void> client::await_pool_known(std::chrono::milliseconds limit) const {
   for (auto left = limit;; left -= poll_interval) {
-    auto reply = api("GET", scoped("/runner-configs?runner_names=" + escaped(options_.pool)));
+    auto reply =
+        api("GET", scoped("/runner-configs?runner_names=" + percent_encoded(options_.pool)));
     if (!reply) return reply.error();
     auto document = parsed(*reply);
     if (!document) return document.error();
@@ -377,7 +352,7 @@ outcome<void> client::await_pool_known(std::chrono::milliseconds limit) const {
 }
 
 outcome<std::vector<std::string>> client::envoys() const {
-  auto reply = api("GET", scoped("/envoys?name=" + escaped(options_.pool)));
+  auto reply = api("GET", scoped("/envoys?name=" + percent_encoded(options_.pool)));
   if (!reply) return reply.error();
   auto document = parsed(*reply);
   if (!document) return document.error();

@@ -354,25 +354,25 @@ void handle_hibernating(probe_actor* self, const socket_message& m) {
   std::from_chars(kept.view().data(), kept.view().data() + kept.size(), n);
   m.socket.set_state(bytes{std::to_string(++n)});
   const json out{{"n", n}, {"generation", self->start().self.generation}, {"text", m.text()}};
-  static_cast<void>(m.socket.send(text{out.dump(-1, ' ', false, json::error_handler_t::replace)}));
+  m.socket.send(text{out.dump(-1, ' ', false, json::error_handler_t::replace)});
 }
 
 void handle_message(probe_actor* self, const socket_message& m) {
   if (m.socket.hibernates())
     handle_hibernating(self, m);
   else if (const auto sent = m.socket.send(m.data, m.binary);
-           !sent && sent.error().code == errc::too_large)
-    static_cast<void>(m.socket.close(close_too_large, "too long to be echoed"));
+           !sent && sent.error() == errc::too_large)
+    m.socket.close(close_too_large, "too long to be echoed");
 }
 
 void handle_open(const socket_opened& s) {
   const auto path = s.socket.path().substr(0, s.socket.path().find('?'));
   if (path == "/websocket/echo")
-    static_cast<void>(s.socket.accept());
+    s.socket.accept();
   else if (path == "/websocket/hibernate")
-    static_cast<void>(s.socket.accept({.hibernate = true, .state = bytes{std::string{"0"}}}));
+    s.socket.accept({.hibernate = true, .state = bytes{std::string{"0"}}});
   else
-    static_cast<void>(s.socket.refuse(4004, "no such WebSocket"));
+    s.socket.refuse(4004, "no such WebSocket");
 }
 
 // Counts this start among those of the actor's life.

@@ -324,8 +324,9 @@ void instance_streams::handle_down(std::string_view why, std::vector<attempt_don
 
 // -- the handles
 
-outcome<void> body_writer::write(bytes data) const {
-  if (!is_open()) return failure{errc::cancelled, "this response is over, or its client has gone"};
+caf::expected<void> body_writer::write(bytes data) const {
+  if (!is_open())
+    return make_error(failure{errc::cancelled, "this response is over, or its client has gone"});
   auto& of = *stream_->of;
   auto written = of.write(*stream_, std::move(data));
   if (written)
@@ -333,7 +334,8 @@ outcome<void> body_writer::write(bytes data) const {
   else if (written.error().code == errc::invalid_argument)
     of.report(written.error());
   of.advance_later(*stream_);
-  return written;
+  if (!written) return make_error(written.error());
+  return caf::unit;
 }
 
 void body_writer::finish() const {

@@ -150,8 +150,8 @@ void persistent_base::handle_unreadable(unreadable_state what) {
             .headers = {{"content-type", "text/plain; charset=utf-8"}},
             .body = fmt::format("{}\n", unreadable)};
       },
-      [](const socket_opened& x) { static_cast<void>(x.socket.refuse(close_failed, unreadable)); },
-      [](const socket_restored& x) { static_cast<void>(x.socket.close(close_failed, unreadable)); },
+      [](const socket_opened& x) { x.socket.refuse(close_failed, unreadable); },
+      [](const socket_restored& x) { x.socket.close(close_failed, unreadable); },
   });
 }
 

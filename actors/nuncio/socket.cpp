@@ -26,64 +26,45 @@ outcome<void> post(const std::shared_ptr<socket>& x, internal::socket_order orde
   return {};
 }
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-std::string percent_decoded(std::string_view x) {
-  std::string out;
-  out.reserve(x.size());
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    if (x[i] == '+') {
-      out += ' ';
-    } else if (
-        x[i] == '%' && i + 2 < x.size() && hex_digit(x[i + 1]) >= 0 && hex_digit(x[i + 2]) >= 0) {
-      out += static_cast<char>(hex_digit(x[i + 1]) * 16 + hex_digit(x[i + 2]));
-      i += 2;
-    } else {
-      out += x[i];
-    }
-  }
-  return out;
+caf::expected<void> told(const outcome<void>& x) {
+  if (!x) return make_error(x.error());
+  return caf::unit;
 }
 
 }  // namespace
 
-outcome<void> connection::accept(accept_options options) const {
-  if (!socket_) return none;
+caf::expected<void> connection::accept(accept_options options) const {
+  if (!socket_) return make_error(none);
   auto* const all = served_here(socket_);
-  return all != nullptr ? all->accept(*socket_, options) : outcome<void>{elsewhere};
+  return told(all != nullptr ? all->accept(*socket_, options) : outcome<void>{elsewhere});
 }
 
-outcome<void> connection::refuse(std::uint16_t code, std::string_view reason) const {
-  if (!socket_) return none;
+caf::expected<void> connection::refuse(std::uint16_t code, std::string_view reason) const {
+  if (!socket_) return make_error(none);
   auto* const all = served_here(socket_);
-  return all != nullptr ? all->refuse(*socket_, code, reason) : outcome<void>{elsewhere};
+  return told(all != nullptr ? all->refuse(*socket_, code, reason) : outcome<void>{elsewhere});
 }
 
-outcome<void> connection::send(text message) const {
+caf::expected<void> connection::send(text message) const {
   const std::span<const std::uint8_t> same{
       reinterpret_cast<const std::uint8_t*>(message.data()), message.size()};
   return send(bytes{message.owner(), same}, false);
 }
 
-outcome<void> connection::send(bytes message) const { return send(std::move(message), true); }
+caf::expected<void> connection::send(bytes message) const { return send(std::move(message), true); }
 
-outcome<void> connection::send(bytes message, bool binary) const {
-  if (!socket_) return none;
+caf::expected<void> connection::send(bytes message, bool binary) const {
+  if (!socket_) return make_error(none);
   if (auto* const all = served_here(socket_))
-    return all->send(*socket_, std::move(message), binary);
-  return post(socket_, {{}, std::move(message), binary, 0, {}});
+    return told(all->send(*socket_, std::move(message), binary));
+  return told(post(socket_, {{}, std::move(message), binary, 0, {}}));
 }
 
-outcome<void> connection::close(std::uint16_t code, std::string_view reason) const {
-  if (!socket_) return none;
-  if (auto good = check_close(code, reason); !good) return good;
-  if (auto* const all = served_here(socket_)) return all->close(*socket_, code, reason);
-  return post(socket_, {{}, {}, false, code, text{reason}});
+caf::expected<void> connection::close(std::uint16_t code, std::string_view reason) const {
+  if (!socket_) return make_error(none);
+  if (auto good = check_close(code, reason); !good) return make_error(good.error());
+  if (auto* const all = served_here(socket_)) return told(all->close(*socket_, code, reason));
+  return told(post(socket_, {{}, {}, false, code, text{reason}}));
 }
 
 bool connection::is_open() const {
@@ -111,21 +92,6 @@ std::optional<std::string_view> connection::header(std::string_view name) const 
 
 std::optional<std::string> connection::query(std::string_view name) const {
   return query_value(path(), name);
-}
-
-std::optional<std::string> query_value(std::string_view path, std::string_view name) {
-  const auto begin = path.find('?');
-  if (begin == std::string_view::npos) return std::nullopt;
-  auto rest = path.substr(begin + 1);
-  while (!rest.empty()) {
-    const auto part = rest.substr(0, rest.find('&'));
-    rest.remove_prefix(std::min(rest.size(), part.size() + 1));
-    const auto equals = part.find('=');
-    if (percent_decoded(part.substr(0, equals)) != name) continue;
-    return equals == std::string_view::npos ? std::string{}
-                                            : percent_decoded(part.substr(equals + 1));
-  }
-  return std::nullopt;
 }
 
 }  // namespace nuncio

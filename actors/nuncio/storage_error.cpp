@@ -14,6 +14,10 @@ caf::error make_error(errc code) {
       caf::make_message(std::string{to_string(code)})};
 }
 
+caf::error make_error(const failure& why) {
+  return {internal::caf_code(why.code), internal::error_category, caf::make_message(why)};
+}
+
 caf::error make_error(const storage_failure& why) {
   return {internal::caf_code(why.code), internal::error_category, caf::make_message(why)};
 }
@@ -26,6 +30,7 @@ std::string describe(const caf::actor_system& system, const caf::error& e) {
   if (const auto x = storage_failure_of(e)) return x->message;
   if (const auto x = engine_failure_of(e)) return x->message;
   if (const auto x = http_error_of(e)) return x->message;
+  if (const auto x = internal::value_in<failure>(e)) return x->message;
   if (const auto name = internal::value_in<std::string>(e)) return *name;
   return system.render(e);
 }
@@ -39,6 +44,7 @@ void print_errors(caf::actor_system_config& config) {
         if (const auto x = value_in<storage_failure>(e)) return to_string(*x);
         if (const auto x = value_in<engine_failure>(e)) return to_string(*x);
         if (const auto x = value_in<http_error>(e)) return to_string(*x);
+        if (const auto x = value_in<failure>(e)) return to_string(*x);
         if (const auto name = value_in<std::string>(e)) return *name;
         return to_string(e);
       });

@@ -55,6 +55,8 @@ std::optional<http_error> http_error_of(const caf::error& e);
 
 /// An error of this library's category; equal to what make_error(code) gives, whatever its text.
 caf::error make_error(errc code);
+/// With its sentence.
+caf::error make_error(const failure& why);
 caf::error make_error(const storage_failure& why);
 
 /// What a storage error says; none for an error of another kind.
@@ -78,5 +80,6 @@ std::string describe(const caf::actor_system& system, const caf::error& e);
 }  // namespace nuncio
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::http_error)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::failure)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::storage_failure)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::engine_failure)

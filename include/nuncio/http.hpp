@@ -3,17 +3,21 @@
 //
 //   [](const nuncio::http_request& r) -> nuncio::http_response {
 //     if (r.path_only() != "/hello") return {.status = 404};
-//     return {.body = r.body};
+//     return nuncio::http_response::text("hello, " + r.query("name").value_or("world"));
 //   }
 #pragma once
 
+#include <charconv>
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <nuncio/bytes.hpp>
 #include <nuncio/detail/wire.hpp>
 #include <nuncio/ids.hpp>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -34,6 +38,21 @@ struct exchange_position {
 };
 
 using http_headers = wire::map_of<text, text>;
+
+/// The value of `name` in the query of `path`, percent-decoded ('+' is a space).
+std::optional<std::string> query_value(std::string_view path, std::string_view name);
+
+/// The same as a decimal number; none if it is not one, whole, or does not fit.
+template <std::integral T>
+std::optional<T> query_number(std::string_view path, std::string_view name) {
+  const auto given = query_value(path, name);
+  if (!given) return std::nullopt;
+  T n{};
+  const auto* const last = given->data() + given->size();
+  const auto [end, bad] = std::from_chars(given->data(), last, n);
+  if (bad != std::errc{} || end != last) return std::nullopt;
+  return n;
+}
 
 /// A request that the engine routed to this actor. HTTP is at least once: the gateway repeats a request whose attempt
 /// failed before its response began, under the same `exchange`. Its parts share memory; who keeps one of them keeps
@@ -60,6 +79,11 @@ struct http_request {
     return std::nullopt;
   }
 
+  /// The value of `name` in the path's query, percent-decoded ('+' is a space).
+  [[nodiscard]] std::optional<std::string> query(std::string_view name) const {
+    return query_value(path, name);
+  }
+
   /// The path without the query.
   [[nodiscard]] std::string_view path_only() const {
     return path.view().substr(0, path.view().find('?'));
@@ -80,9 +104,27 @@ struct http_response {
   /// Visible ASCII. `set-cookie` and lists may be there more than once. What is about the connection (`connection`,
   /// `transfer-encoding`, ...) is the gateway's and left out, as is `content-length` unless nothing else tells it: to a
   /// HEAD, or of a response that is streamed, which must then have that length.
-  std::vector<std::pair<text, text>> headers{};
+  std::vector<std::pair<nuncio::text, nuncio::text>> headers{};
   /// Up to the engine's maxResponsePayloadSize (20 MiB by default). Left out to a HEAD and with status 204, 205 or 304.
   bytes body{};
+
+  /// text/plain in UTF-8.
+  static http_response text(std::string body, std::uint16_t status = 200) {
+    return of("text/plain; charset=utf-8", std::move(body), status);
+  }
+
+  /// application/json: a nlohmann::json, in which what is no UTF-8 is replaced, or text that is JSON already.
+  template <class T>
+  static http_response json(const T& x, std::uint16_t status = 200) {
+    constexpr std::string_view type = "application/json";
+    if constexpr (requires { T::error_handler_t::replace; })
+      return of(type, x.dump(-1, ' ', false, T::error_handler_t::replace), status);
+    else
+      return of(type, std::string{x}, status);
+  }
+
+  static http_response of(
+      std::string_view content_type, std::string body, std::uint16_t status = 200);
 };
 
 }  // namespace nuncio

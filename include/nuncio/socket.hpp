@@ -9,19 +9,18 @@
 // rest is for the handlers of the actor that serves it.
 #pragma once
 
-#include <charconv>
+#include <caf/expected.hpp>
 #include <concepts>
 #include <cstdint>
 #include <memory>
 #include <nuncio/bytes.hpp>
 #include <nuncio/detail/waiting_place.hpp>
+#include <nuncio/errors.hpp>
 #include <nuncio/http.hpp>
 #include <nuncio/ids.hpp>
-#include <nuncio/outcome.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 
 namespace nuncio {
 
@@ -47,28 +46,28 @@ public:
 
   /// Completes what the client has begun; before it nothing can be sent. Within 10 s of `socket_opened`.
   /// @returns errc::invalid_argument when it was accepted before, cancelled when it is closed
-  outcome<void> accept(accept_options options = {}) const;
+  caf::expected<void> accept(accept_options options = {}) const;
 
   /// Says no: the client sees its WebSocket open and close with `code` and `reason`.
-  outcome<void> refuse(std::uint16_t code, std::string_view reason) const;
+  caf::expected<void> refuse(std::uint16_t code, std::string_view reason) const;
 
   /// Sends a text message, UTF-8, or a binary one, of at most 20 MiB.
   /// @returns errc::invalid_argument, too_large, cancelled when it is closed. A client that lets too much pile up is
   ///          closed with 1013 (serve_options::socket_unsent_bytes_max)
-  outcome<void> send(text message) const;
-  outcome<void> send(bytes message) const;
+  caf::expected<void> send(text message) const;
+  caf::expected<void> send(bytes message) const;
 
   /// A string is a text message.
   template <string_like T>
-  outcome<void> send(const T& message) const {
+  caf::expected<void> send(const T& message) const {
     return send(text{std::string{std::string_view{message}}});
   }
 
   /// As above; both kinds by one name.
-  outcome<void> send(bytes message, bool binary) const;
+  caf::expected<void> send(bytes message, bool binary) const;
 
   /// Closes with `code` (1000, 1003, 1007 to 1009, 1011 to 1014, 3000 to 4999) and a reason of at most 123 bytes.
-  outcome<void> close(std::uint16_t code = 1000, std::string_view reason = {}) const;
+  caf::expected<void> close(std::uint16_t code = 1000, std::string_view reason = {}) const;
 
   [[nodiscard]] bool is_open() const;  ///< accepted and not closed
   [[nodiscard]] bool hibernates() const;
@@ -125,20 +124,5 @@ struct socket_closed {
   std::uint16_t code = 0;  ///< 1006: without a word, or while this actor slept
   text reason;
 };
-
-/// The value of `name` in the query of `path`, percent-decoded ('+' is a space).
-std::optional<std::string> query_value(std::string_view path, std::string_view name);
-
-/// The same as a decimal number; none if it is not one, whole, or does not fit.
-template <std::integral T>
-std::optional<T> query_number(std::string_view path, std::string_view name) {
-  const auto given = query_value(path, name);
-  if (!given) return std::nullopt;
-  T n{};
-  const auto* const last = given->data() + given->size();
-  const auto [end, bad] = std::from_chars(given->data(), last, n);
-  if (bad != std::errc{} || end != last) return std::nullopt;
-  return n;
-}
 
 }  // namespace nuncio

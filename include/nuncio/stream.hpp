@@ -19,8 +19,8 @@
 #include <functional>
 #include <memory>
 #include <nuncio/bytes.hpp>
+#include <nuncio/errors.hpp>
 #include <nuncio/http.hpp>
-#include <nuncio/outcome.hpp>
 #include <string_view>
 
 namespace nuncio {
@@ -40,7 +40,7 @@ public:
   /// @returns errc::queue_full for more, of which nothing was taken; cancelled when the client has gone or finish() was
   ///          called; too_large where the whole response would exceed the engine's maximum, which is answered 500, or
   ///          with others of this actor, or of its host, more than may wait to be whole, which is answered 503
-  outcome<void> write(bytes data) const;
+  [[nodiscard]] caf::expected<void> write(bytes data) const;
   /// The response is complete.
   void finish() const;
   /// Something went wrong: the client sees its download break off, or a 500 if nothing of it was sent.

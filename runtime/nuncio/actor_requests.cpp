@@ -1,6 +1,7 @@
 // See actor_requests.hpp and actor_calls.hpp.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <nuncio/url.hpp>
 #include <nuncio/utf8.hpp>
 
 #include "nuncio/actor_calls.hpp"
@@ -15,22 +16,6 @@ constexpr std::size_t name_bytes_max = 64;
 constexpr std::size_t id_bytes_max = 64;
 constexpr std::size_t body_bytes_max = std::size_t{20} << 20U;
 constexpr std::size_t head_bytes_max = std::size_t{64} << 10U;
-
-std::string base64(std::string_view x) {
-  static constexpr char digits[] =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  out.reserve((x.size() + 2) / 3 * 4);
-  for (std::size_t i = 0; i < x.size(); i += 3) {
-    const auto left = std::min<std::size_t>(3, x.size() - i);
-    std::uint32_t word = 0;
-    for (std::size_t j = 0; j < 3; ++j)
-      word = word << 8U | (j < left ? static_cast<unsigned char>(x[i + j]) : 0U);
-    for (std::size_t j = 0; j < 4; ++j)
-      out += j <= left ? digits[word >> (18U - 6U * j) & 63U] : '=';
-  }
-  return out;
-}
 
 http_call call(
     const engine_access& at,

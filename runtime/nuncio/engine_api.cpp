@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <nuncio/url.hpp>
 #include <nlohmann/json.hpp>
 #include <nuncio/token_source.hpp>
 
@@ -151,24 +152,6 @@ outcome<engine_endpoint> parse_endpoint(std::string_view url) {
     const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), result.port);
     if (error != std::errc{} || end != port.data() + port.size() || result.port == 0)
       return bad_endpoint(whole, "has a port that is not between 1 and 65535");
-  }
-  return result;
-}
-
-std::string percent_encoded(std::string_view raw) {
-  static constexpr char digits[] = "0123456789ABCDEF";
-  std::string result;
-  for (const char c : raw) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '-' || c == '.' || c == '_' || c == '~';
-    if (plain) {
-      result += c;
-    } else {
-      result += '%';
-      result += digits[byte >> 4];
-      result += digits[byte & 15];
-    }
   }
   return result;
 }

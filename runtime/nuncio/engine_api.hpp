@@ -29,9 +29,6 @@ struct engine_endpoint {
 /// @returns errc::invalid_argument with a message that names the `endpoint` setting
 outcome<engine_endpoint> parse_endpoint(std::string_view url);
 
-/// All but letters, digits, `-`, `.`, `_` and `~` as %XX.
-std::string percent_encoded(std::string_view raw);
-
 /// What `GET /metadata` says.
 struct engine_metadata {
   std::string version;

@@ -8,6 +8,7 @@
 #include <nuncio/link.hpp>
 #include <nuncio/parts.hpp>
 #include <nuncio/token_source.hpp>
+#include <nuncio/url.hpp>
 #include <nuncio/wire_limits.hpp>
 
 namespace nuncio {

@@ -8,7 +8,7 @@
 #include <system_error>
 #include <utility>
 
-#include "nuncio/engine_api.hpp"
+#include "nuncio/url.hpp"
 
 namespace nuncio {
 namespace {

@@ -7,11 +7,12 @@
 #include <initializer_list>
 #include <limits>
 #include <map>
+#include <nuncio/url.hpp>
 #include <optional>
 
 #include "api_error.hpp"
 #include "random_id.hpp"
-#include "url.hpp"
+#include "request_target.hpp"
 
 namespace nuncio::testing::engine {
 
@@ -320,7 +321,7 @@ http_reply engine_api::create(const http_request& request, bool or_get, millis n
       {}};
   if (or_get && !wanted.key) return bad_request("missing field `key`");
   if (const auto input = text_of(*body, "input"))
-    if (const auto decoded = base64_decode(*input))
+    if (const auto decoded = base64_decoded(*input))
       wanted.input = bytes{std::string_view{*decoded}};
   if (const auto* existing = core_.find_by_key(ns, wanted.name, wanted.key)) {
     if (or_get) {

@@ -6,7 +6,7 @@
 #include <nuncio/detail/wire.hpp>
 
 #include "engine_core.hpp"
-#include "url.hpp"
+#include "request_target.hpp"
 
 namespace nuncio::testing::engine {
 

@@ -15,7 +15,7 @@
 
 #include "body_room.hpp"
 #include "engine_core.hpp"
-#include "url.hpp"
+#include "request_target.hpp"
 #include "web.hpp"
 
 namespace nuncio::testing::engine {

@@ -1,5 +1,6 @@
 // Which actor a gateway URL names, by id or by name and key.
 #include <algorithm>
+#include <nuncio/url.hpp>
 #include <utility>
 
 #include "api_error.hpp"
@@ -41,9 +42,9 @@ gateway::route gateway::resolve(const std::string& target, millis now) {
   const auto rest =
       slash == std::string_view::npos ? std::string{"/"} : std::string{after.substr(slash)};
   for (const auto& [key, value] : cut.query)
-    if (key.starts_with("rvt-")) return resolve_query(percent_decode(name), cut, rest, now);
+    if (key.starts_with("rvt-")) return resolve_query(percent_decoded(name, false), cut, rest, now);
   if (const auto at = name.find('@'); at != std::string::npos) name.resize(at);
-  name = percent_decode(name);
+  name = percent_decoded(name, false);
   route out;
   if (!is_id(name)) {
     out.refused = internal_error();
@@ -109,7 +110,7 @@ gateway::route gateway::resolve_query(
     }
     create_request wanted{*ns, name, key, *pool, {}};
     if (const auto* input = target.find("rvt-input"))
-      if (const auto decoded = base64_decode(*input))
+      if (const auto decoded = base64_decoded(*input))
         wanted.input = bytes{std::string_view{*decoded}};
     a = &core_.create(wanted, now);
   }

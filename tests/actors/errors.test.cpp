@@ -37,6 +37,9 @@ const sample samples[] = {
     {make_error(http_error{409, "the room is full"}),
      "the room is full",
      "http_error 409: the room is full"},
+    {make_error(failure{errc::too_large, "17 bytes too many"}),
+     "17 bytes too many",
+     "too_large: 17 bytes too many"},
     {make_error(errc::queue_full), "queue_full", "queue_full"},
 };
 

@@ -65,7 +65,7 @@ caf::behavior streamer(engine_actor* self, notes_ptr n) {
         } else if (r.path == "/collect") {
           n->outs.push_back(self->stream(r, {.status = 200, .headers = {}, .body = {}}));
           const auto written = n->outs.back().write(bytes{std::string(20'000'000, 'x')});
-          n->seen.emplace_back(written ? "took it" : written.error().message);
+          n->seen.emplace_back(written ? "took it" : describe(self->system(), written.error()));
         } else if (r.path == "/stubborn") {  // does not ask whether there is room
           const auto out = self->stream(r, {.status = 200, .headers = {}, .body = {}});
           self->on_writable(out, [n](body_writer& w) {
@@ -764,7 +764,7 @@ TEST_CASE(
   CHECK(room >= http_chunk_bytes_max);
   const auto refused = x.n->out.write(bytes{std::string(room + 1, 'x')});
   REQUIRE_FALSE(refused);
-  CHECK(refused.error().code == errc::queue_full);
+  CHECK(refused.error() == errc::queue_full);
   CHECK(x.n->out.room() == room);
 }
 

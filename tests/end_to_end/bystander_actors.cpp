@@ -102,7 +102,7 @@ void answer_message(bystander_self* self, const socket_message& m) {
   auto& heard = self->state.heard;
   const auto n = m.socket.hibernates() ? number_kept(m.socket) + 1 : ++heard;
   if (m.socket.hibernates()) m.socket.set_state(bytes{std::to_string(n)});
-  static_cast<void>(m.socket.send(text{fmt::format("{} {}", n, m.text())}));
+  m.socket.send(text{fmt::format("{} {}", n, m.text())});
 }
 
 caf::behavior bystander(bystander_self* self) {
@@ -118,7 +118,7 @@ caf::behavior bystander(bystander_self* self) {
       },
       [self](const socket_opened& s) {
         const bool hibernate = s.socket.path() == "/hibernate";
-        static_cast<void>(s.socket.accept({.hibernate = hibernate, .state = {}}));
+        s.socket.accept({.hibernate = hibernate, .state = {}});
         if (hibernate) return;
         self->state.open = s.socket;
         self->state.heard = 0;
@@ -152,14 +152,14 @@ http_response crooked(engine_actor* self, const http_request& r) {
 caf::behavior crook(engine_actor* self) {
   return {
       [self](const http_request& r) { return crooked(self, r); },
-      [](const socket_opened& s) { static_cast<void>(s.socket.accept()); },
+      [](const socket_opened& s) { s.socket.accept(); },
       [](const socket_message&) { throw std::runtime_error{"the crook threw at a message"}; }};
 }
 
 caf::behavior sluggard(engine_actor* self) {
   return {
       [self](const http_request&) { return generation_of(self); },
-      [](const socket_opened& s) { static_cast<void>(s.socket.accept()); },
+      [](const socket_opened& s) { s.socket.accept(); },
       [](const socket_message&) { std::this_thread::sleep_for(std::chrono::milliseconds{20}); }};
 }
 
@@ -172,8 +172,8 @@ caf::behavior laggard(engine_actor* self) {
 caf::behavior dozer(engine_actor* self) {
   return {
       [self](const http_request&) { return generation_of(self); },
-      [](const socket_opened& s) { static_cast<void>(s.socket.accept()); },
-      [](const socket_message& m) { static_cast<void>(m.socket.send(m.data, m.binary)); }};
+      [](const socket_opened& s) { s.socket.accept(); },
+      [](const socket_message& m) { m.socket.send(m.data, m.binary); }};
 }
 
 caf::behavior mayfly(engine_actor* self) {
@@ -189,8 +189,8 @@ caf::behavior crier(engine_actor* self) {
   return {
       [self](const http_request&) { return generation_of(self); },
       [](const socket_opened& s) {
-        static_cast<void>(s.socket.accept());
-        static_cast<void>(s.socket.send(text{"welcome"}));
+        s.socket.accept();
+        s.socket.send(text{"welcome"});
       },
       [self](const socket_message& m) {
         std::uint64_t size = 0;

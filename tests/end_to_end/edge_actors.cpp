@@ -70,7 +70,7 @@ caf::behavior edges(engine_actor* self) {
       [self](const http_request& r) { return answer(self, r); },
       [](const socket_opened& s) {
         if (s.socket.path() == "/websocket/throw") throw secret();
-        static_cast<void>(s.socket.accept({}));
+        s.socket.accept({});
       },
       [self](const socket_message& m) {
         if (m.text() == "throw") throw secret();

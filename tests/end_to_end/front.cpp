@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/tcp.h>
-#include <openssl/evp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include <algorithm>
 #include <cctype>
 #include <chrono>
+#include <nuncio/url.hpp>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -196,16 +196,6 @@ private:
 std::string refusal(std::string_view status, std::string_view more = {}) {
   return fmt::format(
       "HTTP/1.1 {}\r\n{}Content-Length: 0\r\nConnection: close\r\n\r\n", status, more);
-}
-
-std::string base64(const std::string& x) {
-  std::string out(4 * ((x.size() + 2) / 3) + 1, '\0');
-  const int size = EVP_EncodeBlock(
-      reinterpret_cast<unsigned char*>(out.data()),
-      reinterpret_cast<const unsigned char*>(x.data()),
-      static_cast<int>(x.size()));
-  out.resize(static_cast<std::size_t>(size));
-  return out;
 }
 
 }  // namespace

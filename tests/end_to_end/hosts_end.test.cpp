@@ -82,8 +82,8 @@ caf::behavior resident(
         return http_response{
             .status = 200, .headers = {}, .body = std::to_string(self->start().self.generation)};
       },
-      [](const socket_opened& s) { static_cast<void>(s.socket.accept()); },
-      [](const socket_message& m) { static_cast<void>(m.socket.send(m.data, m.binary)); },
+      [](const socket_opened& s) { s.socket.accept(); },
+      [](const socket_message& m) { m.socket.send(m.data, m.binary); },
   };
 }
 

@@ -175,10 +175,10 @@ caf::behavior blocker(engine_actor* self, const std::shared_ptr<turnstile>& at) 
         self->broadcast(bytes{std::string(number_in(r), 'x')});
         return http_response{.status = 200, .headers = {}, .body = {}};
       },
-      [](const socket_opened& s) { static_cast<void>(s.socket.accept()); },
+      [](const socket_opened& s) { s.socket.accept(); },
       [at](const socket_message& m) {
         if (m.socket.path() == "/websocket/wait") static_cast<void>(at->pass(20s));
-        static_cast<void>(m.socket.send(m.data, m.binary));
+        m.socket.send(m.data, m.binary);
       }};
 }
 

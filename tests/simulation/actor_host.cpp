@@ -180,7 +180,7 @@ caf::behavior actor_host::guest(engine_actor* self) {
   const auto later = std::make_shared<promises::element_type>();
   return {
       [this, self, later](http_request& request) { return answer(self, later, request); },
-      [this, self](socket_opened& x) { static_cast<void>(x.socket.accept()); },
+      [this, self](socket_opened& x) { x.socket.accept(); },
       [](const socket_message&) {},
       [](const socket_closed&) {},
       [self, later](caf::atom_value what) {

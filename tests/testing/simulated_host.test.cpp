@@ -41,7 +41,7 @@ caf::behavior counter(persistent_actor<count>* self) {
             .body = bytes{fmt::format("{} in {}", self->state.n, self->start().self.generation)}};
       },
       [self](const alarm_due&) { self->state.n += 1000; },
-      [](const socket_opened& s) { static_cast<void>(s.socket.accept()); },
+      [](const socket_opened& s) { s.socket.accept(); },
   };
 }
 

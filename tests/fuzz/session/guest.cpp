@@ -138,24 +138,22 @@ caf::result<http_response> handle(guest_actor* self, const http_request& r) {
 
 void handle_open(const socket_opened& s) {
   if (s.socket.path() == "/hibernate")
-    static_cast<void>(s.socket.accept({.hibernate = true, .state = bytes{std::string{"0"}}}));
+    s.socket.accept({.hibernate = true, .state = bytes{std::string{"0"}}});
   else if (s.socket.path() == "/refuse")
-    static_cast<void>(s.socket.refuse(4000, "refused as asked"));
+    s.socket.refuse(4000, "refused as asked");
   else if (s.socket.path() != "/silent")
-    static_cast<void>(s.socket.accept());
+    s.socket.accept();
 }
 
 void handle_message(engine_actor* self, const socket_message& m) {
   const auto first = m.data.empty() ? '\0' : m.text().front();
-  if (first == 'c') static_cast<void>(m.socket.close(1000, "closed as asked"));
+  if (first == 'c') m.socket.close(1000, "closed as asked");
   if (first == 's') m.socket.set_state(m.data);
   if (first == 't') throw std::runtime_error("thrown as asked");
   if (first == 'z') self->sleep();
   if (first == 'k')
-    self->kv().put("key", m.data).then([socket = m.socket] {
-      static_cast<void>(socket.send(text{"stored"}));
-    });
-  static_cast<void>(m.socket.send(m.data, m.binary));
+    self->kv().put("key", m.data).then([socket = m.socket] { socket.send(text{"stored"}); });
+  m.socket.send(m.data, m.binary);
 }
 
 void handle_order(engine_actor* self, const std::string& order) {
@@ -186,7 +184,7 @@ caf::behavior guest(guest_actor* self, guest_book* book) {
   return {
       [self](const http_request& r) { return handle(self, r); },
       [](const socket_opened& s) { handle_open(s); },
-      [](const socket_restored& s) { static_cast<void>(s.socket.send(text{"back"})); },
+      [](const socket_restored& s) { s.socket.send(text{"back"}); },
       [self](const socket_message& m) { handle_message(self, m); },
       [self](const std::string& order) { handle_order(self, order); },
       [](const alarm_due&) {},

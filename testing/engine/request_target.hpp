@@ -1,7 +1,6 @@
-// Request targets and the base64 of inputs, decoded. Pure.
+// Request targets, cut apart. Pure.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -26,10 +25,5 @@ struct url_target {
 };
 
 url_target parse_target(std::string_view target);
-
-std::string percent_decode(std::string_view x, bool plus_is_space = false);
-
-/// Plain and URL alphabet, padded or not.
-std::optional<std::string> base64_decode(std::string_view x);
 
 }  // namespace nuncio::testing::engine
