@@ -30,11 +30,13 @@ void host_side::handle_judged(const judged_command& x) {
   const auto where = column_now(x);
   watch_.handle_judged(r, where, x.at, connection_);
   const actor_ref who{x.at.actor_id, x.at.generation};
+  if (x.what != verdict::superseded) check_recorded(who, x.at.index);
+  touched_[who.actor] = time_.now();
   if (x.what == verdict::expired) return watch_.handle_refused(who);
   if (r != row::fresh_start && r != row::fresh_stop) return;
   ++fresh_;
   known_.insert(who.actor);
-  watch_.handle_dispatched(x.at, machine().ledger().last_index(who));
+  watch_.handle_dispatched(x.at);
   // At once, and not behind failures of an earlier generation.
   const auto first = where == column::unknown && who.generation == 1;
   if (first && x.start != nullptr && x.start->config.name != "known") watch_.handle_hopeless(who);
@@ -115,7 +117,31 @@ std::optional<std::pair<actor_ref, state>> host_side::newest(const actor_id& a) 
   return std::pair{x->who, x->state};
 }
 
+void host_side::check_recorded(const actor_ref& who, std::int64_t index) {
+  const auto last = machine().ledger().last_index(who);
+  if (!last || *last < index)
+    throw violated(
+        "I2 record first",
+        fmt::format("{}:{}#{} is not in the ledger", who.actor.str(), who.generation, index));
+}
+
+// Nothing that could come again is forgotten early.
+void host_side::check_remembered() {
+  const auto& ledger = machine().ledger();
+  if (ledger.stats().dropped_at_cap != 0) return;
+  for (const auto& [id, at] : touched_)
+    if (at + ledger_options_.forget_after > time_.now() && !ledger.newest_generation(id))
+      throw violated("I9 bounded", id.str() + " was forgotten too early");
+}
+
+const instance* host_side::find(const actor_ref& who) {
+  for (const auto* const x : {machine().newest(who.actor), machine().oldest(who.actor)})
+    if (x != nullptr && x->who == who) return x;
+  return nullptr;
+}
+
 void host_side::check_quiet() {
+  check_remembered();
   if (acks_pending() != 0) throw violated("I5 acks complete", "acks wait on a quiet link");
   for (const auto& id : known_) {
     const auto* const x = machine().newest(id);

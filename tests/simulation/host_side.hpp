@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <nuncio/command_admission.hpp>
 #include <nuncio/host_machine.hpp>
@@ -71,6 +72,8 @@ protected:
   void check_carried_out();
   [[nodiscard]] serve_options serving() const;
   void check_ledger_empty();
+  /// Of who is not known to have had its end by now.
+  [[nodiscard]] const instance* find(const actor_ref& who);
 
   duration hop_now() { return random_.between(0ms, link_->hop); }
 
@@ -84,10 +87,13 @@ protected:
   std::uint64_t fresh_ = 0;                                ///< commands that were judged so
   std::set<std::pair<actor_ref, std::int64_t>> unjudged_;  ///< commands of this connection
   std::set<actor_id> known_;
+  std::map<actor_id, time_point> touched_;  ///< when a command for it was judged last
 
 private:
   void handle_judged(const judged_command& x);
   void check_judged() const;
+  void check_remembered();
+  void check_recorded(const actor_ref& who, std::int64_t index);
   void check_wait(const instance& x, bool oldest) const;
   [[nodiscard]] column column_now(const judged_command& x);
 };

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <type_traits>
+
 namespace nuncio::simulation {
 
 using lifecycle::input;
@@ -119,6 +121,9 @@ template <class T>
 void machine_host::tell_host(T what) {
   time_.post(side::ingress, hop_now(), [this, what = std::move(what)] {
     machine_.handle(what, time_.now());
+    if constexpr (std::is_same_v<T, internal::instance_down>)
+      if (const auto* const x = find(what.who); x != nullptr && x->handed)
+        throw violated("I12 nothing silent", x->who.actor.str() + " is down, and goes on");
     after_input();
   });
 }

@@ -40,10 +40,7 @@ void oracle::handle_judged(
     if (fault_until_[f] > time_.now()) seen_.count(r, c, static_cast<fault>(f));
 }
 
-void oracle::handle_dispatched(
-    const protocol::actor_checkpoint& at, std::optional<std::int64_t> in_ledger) {
-  if (!in_ledger || *in_ledger < at.index)
-    throw violated("I2 record first", text_of(at) + " was dispatched and is not in the ledger");
+void oracle::handle_dispatched(const protocol::actor_checkpoint& at) {
   auto& last = dispatched_[ref_of(at)];
   if (at.index <= last)
     throw violated("I1 fresh only", text_of(at) + " was dispatched again or out of order");

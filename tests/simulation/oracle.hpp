@@ -22,8 +22,7 @@ public:
   // -- what the engine delivered and the host did with it
   void handle_delivered(const protocol::actor_checkpoint& at);
   void handle_judged(row r, column c, const protocol::actor_checkpoint& at, epoch connection);
-  void handle_dispatched(
-      const protocol::actor_checkpoint& at, std::optional<std::int64_t> in_ledger);
+  void handle_dispatched(const protocol::actor_checkpoint& at);
   void handle_factory(const actor_ref& who);
   void handle_actor_down(const actor_ref& who);
   void handle_abandoned(const actor_ref& who);

@@ -307,6 +307,7 @@ private:
     check_quiet();
     engine_.ping_every = 9s;
     time_.run_until(time_.now() + 150s);
+    check_quiet();
     engine_.stop_orphans_again();
     time_.run_until(time_.now() + 13min);
     check_quiet();
