@@ -16,6 +16,10 @@ if(PROJECT_IS_TOP_LEVEL)
               -Wimplicit-fallthrough
               $<$<BOOL:${NUNCIO_WERROR}>:-Werror>)
 endif()
+# What CAF 0.17 calls so, CAF 1.1 still has, and calls outdated.
+if(CAF_VERSION AND CAF_VERSION VERSION_GREATER_EQUAL 1)
+  target_compile_options(nuncio_warnings INTERFACE -Wno-deprecated-declarations)
+endif()
 # A unity build compiles several files of a target as one, in a third of the time; a file's anonymous namespace then is
 # visible to the next. What these two say of that is no matter: builds without it, as the debug preset, heed them.
 if(CMAKE_UNITY_BUILD OR NUNCIO_FUZZ)

@@ -40,10 +40,12 @@ struct scores {
 
 caf::behavior scoreboard(caf::stateful_actor<scores>* self) {
   return {
-      [self](hit_atom, const std::string& player) { return ++self->state.by_player[player]; },
+      [self](hit_atom, const std::string& player) {
+        return ++nuncio::state_of(self).by_player[player];
+      },
       [self](top_atom) {
         std::string out;
-        for (const auto& [player, n] : self->state.by_player)
+        for (const auto& [player, n] : nuncio::state_of(self).by_player)
           out += player + " " + std::to_string(n) + "\n";
         return out;
       },

@@ -30,21 +30,22 @@ caf::behavior news(caf::stateful_actor<listeners, nuncio::engine_actor>* self) {
   return {[self](const nuncio::http_request& r) -> caf::result<nuncio::http_response> {
     const auto path = r.path_only();
     if (path == "/request/events") {
-      self->state.all.push_back(
+      nuncio::state_of(self).all.push_back(
           self->stream(r, {.headers = {{"content-type", "text/event-stream"}}}));
       return caf::delegated<nuncio::http_response>{};  // the stream is the answer
     }
     if (path == "/request/tell") {
       const auto event = nuncio::bytes{
-          "id: " + std::to_string(++self->state.told) + "\ndata: " + std::string{r.body.view()} +
-          "\n\n"};
+          "id: " + std::to_string(++nuncio::state_of(self).told) +
+          "\ndata: " + std::string{r.body.view()} + "\n\n"};
       // Whoever has gone, or reads so slowly that a window is full, is left out from now on.
-      std::erase_if(self->state.all, [&](const nuncio::body_writer& to) {
+      std::erase_if(nuncio::state_of(self).all, [&](const nuncio::body_writer& to) {
         if (to.write(event)) return false;
         to.fail("too slow");
         return true;
       });
-      return nuncio::http_response::text(std::to_string(self->state.all.size()) + " listen");
+      return nuncio::http_response::text(
+          std::to_string(nuncio::state_of(self).all.size()) + " listen");
     }
     if (path == "/request/count") {
       const auto to = nuncio::query_number<int>(r.path, "to").value_or(0);

@@ -292,10 +292,10 @@ caf::result<http_response> handle_info(probe_actor* self) {
       {"id", start.self.actor.str()},
       {"key", start.key ? json(start.key->str()) : json{}},
       {"generation", start.self.generation},
-      {"starts", self->state.starts()},
-      {"wakes", self->state.wakes},
-      {"lastStop", in_json(self->state.last_stop)},
-      {"alarms", self->state.alarms},
+      {"starts", state_of(self).starts()},
+      {"wakes", state_of(self).wakes},
+      {"lastStop", in_json(state_of(self).last_stop)},
+      {"alarms", state_of(self).alarms},
       {"requests", self->open_requests()},
       {"sockets", self->sockets().size()},
   });
@@ -385,10 +385,10 @@ void remember_start(probe_actor* self) {
               std::from_chars(
                   kept[0]->view().data(),
                   kept[0]->view().data() + kept[0]->size(),
-                  self->state.wakes);
-            if (kept[1]) self->state.last_stop = kept[1]->view();
+                  state_of(self).wakes);
+            if (kept[1]) state_of(self).last_stop = kept[1]->view();
             self->kv()
-                .put("probe/wakes", std::to_string(++self->state.wakes))
+                .put("probe/wakes", std::to_string(++state_of(self).wakes))
                 .then([] {}, [](const caf::error&) {});
           },
           [](const caf::error&) {});
@@ -397,7 +397,7 @@ void remember_start(probe_actor* self) {
 caf::behavior probe(probe_actor* self, const std::shared_ptr<start_census>& census) {
   const auto& who = self->start().self;
   census->count(who);
-  self->state.starts = [census, id = who.actor, then = census->starts_of(who.actor)] {
+  state_of(self).starts = [census, id = who.actor, then = census->starts_of(who.actor)] {
     return std::max(then, census->starts_of(id));
   };
   remember_start(self);
@@ -405,7 +405,7 @@ caf::behavior probe(probe_actor* self, const std::shared_ptr<start_census>& cens
       [self](const http_request& r) { return handle(self, r); },
       [](const socket_opened& s) { handle_open(s); },
       [self](const socket_message& m) { handle_message(self, m); },
-      [self](const alarm_due&) { ++self->state.alarms; },
+      [self](const alarm_due&) { ++state_of(self).alarms; },
       [self](const stop_command& why) {
         const auto name = wire_enum(why.reason).values[static_cast<std::size_t>(why.reason)];
         self->kv()

@@ -27,9 +27,9 @@ caf::behavior counter(
   census->count(self->start().self);
   return {[self](const http_request& r) -> caf::result<http_response> {
     if (r.method == "GET" && r.path_only() == "/request/count")
-      return plain(200, std::to_string(self->state.n));
+      return plain(200, std::to_string(state_of(self).n));
     if (r.method == "POST" && r.path_only() == "/request/increment")
-      return plain(200, std::to_string(++self->state.n));
+      return plain(200, std::to_string(++state_of(self).n));
     return no_route(r);
   }};
 }

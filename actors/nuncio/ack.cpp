@@ -1,6 +1,6 @@
 // See ack.hpp.
-#include <caf/others.hpp>
 #include <nuncio/ack.hpp>
+#include <nuncio/detail/caf.hpp>
 
 namespace nuncio {
 
@@ -16,7 +16,7 @@ ack::ack(
       system_watch_(home_system()) {}
 
 caf::behavior ack::make_behavior() {
-  set_default_handler(caf::drop);
+  internal::drop_unexpected(this);
   system_watch_.begin(this, [this] { quit(); });
   return {
       [this](const internal::link_up& x) {

@@ -3,14 +3,13 @@
 // declaration of each type (messages.hpp). Pure; any thread.
 #pragma once
 
-#include <caf/deserializer.hpp>
 #include <caf/error.hpp>
 #include <caf/sec.hpp>
-#include <caf/serializer.hpp>
 #include <concepts>
 #include <nuncio/codec.hpp>
-#include <nuncio/json.hpp>
+#include <nuncio/detail/caf_inspect.hpp>
 #include <nuncio/detail/wire.hpp>
+#include <nuncio/json.hpp>
 #include <string>
 #include <utility>
 
@@ -26,24 +25,29 @@ std::string to_string(const T& x) {
 }
 
 /// @returns sec::invalid_argument if a text of `x` is not UTF-8
-template <std::derived_from<caf::serializer> Inspector, whole_message T>
-caf::error inspect(Inspector& f, T& x) {
+template <internal::saves_values Inspector, whole_message T>
+internal::inspect_result inspect(Inspector& f, T& x) {
   const auto encoded = encode(x, wire::version_max);
-  if (!encoded) return caf::make_error(caf::sec::invalid_argument, encoded.error().message);
+  if (!encoded)
+    return internal::inspect_failed(
+        f, caf::make_error(caf::sec::invalid_argument, encoded.error().message));
   std::string raw{encoded->begin(), encoded->end()};
-  return f(raw);
+  return internal::inspect_string(f, raw);
 }
 
 /// Total: whatever the source holds gives a value, or an error that leaves `x` as it was.
 /// @returns sec::invalid_argument with offset and reason if the bytes are not one whole message
-template <std::derived_from<caf::deserializer> Inspector, whole_message T>
-caf::error inspect(Inspector& f, T& x) {
+template <internal::loads_values Inspector, whole_message T>
+internal::inspect_result inspect(Inspector& f, T& x) {
   std::string raw;
-  if (auto failed = f(raw)) return failed;
-  const auto store = [&](auto decoded) -> caf::error {
-    if (!decoded) return caf::make_error(caf::sec::invalid_argument, decoded.error().message);
+  auto read = internal::inspect_string(f, raw);
+  if (internal::is_failed(read)) return read;
+  const auto store = [&](auto decoded) -> internal::inspect_result {
+    if (!decoded)
+      return internal::inspect_failed(
+          f, caf::make_error(caf::sec::invalid_argument, decoded.error().message));
     x = std::move(*decoded);
-    return caf::none;
+    return read;
   };
   bytes frame{std::move(raw)};
   if constexpr (std::same_as<T, to_rivet>)

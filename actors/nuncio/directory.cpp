@@ -28,18 +28,18 @@ using directory = caf::stateful_actor<state>;
 template <class Question>
 caf::result<caf::actor> ask_all(directory* self, const Question& q) {
   std::vector<caf::actor> alive;
-  for (const auto& weak : self->state.ingresses)
+  for (const auto& weak : state_of(self).ingresses)
     if (auto strong = caf::actor_cast<caf::actor>(weak)) alive.push_back(std::move(strong));
   if (alive.empty()) return not_here();
   if (alive.size() == 1) {
-    self->delegate(alive.front(), q);
+    hand_on(self, alive.front(), q);
     return caf::delegated<caf::actor>{};
   }
   auto promise = self->template make_response_promise<caf::actor>();
   // Copies of a promise know nothing of each other.
   const auto waiting = std::make_shared<pending>(pending{promise, alive.size()});
   for (const auto& each : alive)
-    self->request(each, limit, q)
+    ask(self, each, limit, q)
         .then(
             [waiting](const caf::actor& found) {
               if (std::exchange(waiting->answered, true)) return;
@@ -55,7 +55,7 @@ caf::behavior run(directory* self) {
   return {
       [self](const find& q) { return ask_all(self, q); },
       [self](const find_id& q) { return ask_all(self, q); },
-      [self](serve_directory& x) { self->state.ingresses = std::move(x.ingresses); },
+      [self](serve_directory& x) { state_of(self).ingresses = std::move(x.ingresses); },
   };
 }
 

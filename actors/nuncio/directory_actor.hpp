@@ -4,8 +4,8 @@
 #include <caf/actor.hpp>
 #include <caf/actor_addr.hpp>
 #include <caf/actor_system.hpp>
-#include <caf/allowed_unsafe_message_type.hpp>
 #include <nuncio/directory.hpp>
+#include <nuncio/private_message_types.hpp>
 #include <vector>
 
 namespace nuncio {
@@ -23,5 +23,3 @@ caf::actor spawn_directory(caf::actor_system& system);
 
 }  // namespace internal
 }  // namespace nuncio
-
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::serve_directory)

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <caf/actor_system.hpp>
-#include <caf/others.hpp>
 #include <nuncio/counters.hpp>
 #include <nuncio/detail/exception_text.hpp>
 #include <nuncio/detail/factory.hpp>
@@ -88,7 +87,7 @@ construction_scope::~construction_scope() { under_construction.reset(); }
 void deliver(const caf::actor& instance, std::uint64_t ticket, caf::message what) {
   const auto id = caf::message_id{ticket}.with_normal_priority();
   auto* const target = caf::actor_cast<caf::abstract_actor*>(instance);
-  target->enqueue(caf::actor_cast<caf::strong_actor_ptr>(instance), id, std::move(what), nullptr);
+  enqueue(*target, caf::actor_cast<caf::strong_actor_ptr>(instance), id, std::move(what));
 }
 
 instance_sockets* sockets_of_this_thread(const instance_context* context) {
@@ -112,10 +111,10 @@ std::string describe(const std::exception_ptr& e) {
 
 engine_actor::engine_actor(caf::actor_config& cfg)
     // Taken, not shared: what the user's constructor spawns in turn is no instance.
-    : event_based_actor(cfg),
+    : internal::mail_reader(cfg),
       context_(under_construction ? std::exchange(under_construction, nullptr) : unhosted()),
       storage_(std::make_unique<internal::storage_client>(*this, context_)) {
-  set_default_handler(caf::drop);
+  internal::drop_unexpected(this);
   set_exception_handler([this](caf::scheduled_actor*, std::exception_ptr& e) -> caf::error {
     failure_ = internal::describe(e);
     return caf::sec::runtime_error;
@@ -337,11 +336,12 @@ caf::invoke_message_result engine_actor::give(caf::mailbox_element& x) {
 
 // An answer that a handler of ours gives itself leaves at once: in the mailbox it would be lost when the next message ends
 // the actor. What a handler says after quit() is not taken: it ended its actor, which is answered 500.
-void engine_actor::enqueue(caf::mailbox_element_ptr what, caf::execution_unit* host) {
-  if (handling == this && answers_attempt(what->mid) && !getf(is_shutting_down_flag))
-    handle_response(*what);
-  else
-    event_based_actor::enqueue(std::move(what), host);
+internal::enqueue_result engine_actor::enqueue(
+    caf::mailbox_element_ptr what, internal::caf_host* host) {
+  if (handling != this || !answers_attempt(what->mid) || getf(is_shutting_down_flag))
+    return event_based_actor::enqueue(std::move(what), host);
+  handle_response(*what);
+  return internal::enqueued();
 }
 
 void engine_actor::handle_cancelled(const internal::attempt_cancelled& what) {

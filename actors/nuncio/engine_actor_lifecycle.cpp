@@ -99,7 +99,7 @@ void engine_actor::arm_alarm() {
   const auto due = later(context_->now(), wait);
   if (alarm_timer_ && *alarm_timer_ <= due) return;
   alarm_timer_ = due;
-  delayed_send(this, wait, internal::alarm_tick{++alarm_serial_});
+  internal::post_later(this, wait, internal::alarm_tick{++alarm_serial_});
 }
 
 std::shared_ptr<const void> engine_actor::keep_awake() {
@@ -139,7 +139,7 @@ std::optional<caf::invoke_message_result> engine_actor::consume_lifecycle(caf::m
     if (*alarm_at_ > context_->wall_now())
       arm_alarm();
     else
-      caf::anon_send(this, alarm_due{*alarm_at_});
+      internal::post(this, alarm_due{*alarm_at_});
     return invoke_message_result::consumed;
   }
   if (!content.match_elements<alarm_due>()) return std::nullopt;

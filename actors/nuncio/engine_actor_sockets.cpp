@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 constexpr duration ack_interval = 500ms;
 
 // What `x` is about if it is a message of a WebSocket, else null.
-const internal::socket_ptr* socket_in(const caf::type_erased_tuple& x) {
+const internal::socket_ptr* socket_in(const internal::message_content& x) {
   if (x.match_elements<socket_message>()) return &x.get_as<socket_message>(0).socket.get();
   if (x.match_elements<socket_opened>()) return &x.get_as<socket_opened>(0).socket.get();
   if (x.match_elements<socket_closed>()) return &x.get_as<socket_closed>(0).socket.get();
@@ -113,10 +113,10 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
 caf::invoke_message_result engine_actor::consume_restored(caf::mailbox_element& x) {
   using caf::invoke_message_result;
   while (const auto next = sockets_->next_untold()) {
-    const auto told = caf::make_mailbox_element(
-        nullptr, caf::make_message_id(), {}, caf::make_message(socket_restored{connection{next}}));
+    const auto told = internal::make_mail(
+        caf::make_message_id(), caf::make_message(socket_restored{connection{next}}));
     const auto result = event_based_actor::consume(*told);
-    current_element_ = &x;
+    current_mailbox_element(&x);
     // It waits while the actor awaits something; a behavior that skips it does not hold up everything else.
     if (result == invoke_message_result::skipped && !awaited_responses_.empty()) return result;
     sockets_->handle_told();
@@ -128,7 +128,7 @@ caf::invoke_message_result engine_actor::consume_restored(caf::mailbox_element& 
 void engine_actor::arm_socket_tick() {
   if (socket_tick_armed_ || !sockets_ || !sockets_->wants_flush()) return;
   socket_tick_armed_ = true;
-  delayed_send(this, ack_interval, internal::socket_tick{});
+  internal::post_later(this, ack_interval, internal::socket_tick{});
 }
 
 std::vector<connection> engine_actor::sockets() const {

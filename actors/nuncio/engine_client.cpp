@@ -1,7 +1,6 @@
 // See engine_client.hpp. What a question is on the wire, and what an answer means, is decided in
 // actor_requests; here they wait for each other.
 #include <caf/event_based_actor.hpp>
-#include <caf/send.hpp>
 #include <caf/typed_response_promise.hpp>
 #include <nuncio/actor_calls.hpp>
 #include <nuncio/engine_client.hpp>
@@ -9,19 +8,6 @@
 #include <nuncio/number_range.hpp>
 #include <nuncio/system_watch.hpp>
 #include <unordered_map>
-
-namespace nuncio {
-namespace internal {
-
-struct call_ended {
-  std::uint64_t number = 0;
-  std::shared_ptr<outcome<http_reply>> reply;
-};
-
-}  // namespace internal
-}  // namespace nuncio
-
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::call_ended)
 
 namespace nuncio {
 namespace {
@@ -165,12 +151,12 @@ private:
           // The reference goes along as the sender: were it the last, the actor would end on this thread, which its end
           // waits for, and perhaps after its system.
           auto* target = self->get();
-          target->enqueue(
+          internal::enqueue(
+              *target,
               std::move(self),
               caf::make_message_id(),
               caf::make_message(internal::call_ended{
-                  number, std::make_shared<outcome<http_reply>>(std::move(reply))}),
-              nullptr);
+                  number, std::make_shared<outcome<http_reply>>(std::move(reply))}));
         });
   }
 
@@ -187,7 +173,7 @@ private:
       else
         promise.deliver(error_of(over.error()));
     });
-    delayed_send(
+    internal::post_later(
         this,
         delay_after_race(repeats_max - repeats),
         internal::call_ended{number, std::make_shared<outcome<http_reply>>(http_reply{})});

@@ -1,5 +1,4 @@
 // See errors.hpp.
-#include <caf/make_message.hpp>
 #include <nuncio/error_category.hpp>
 #include <nuncio/errors.hpp>
 
@@ -11,7 +10,7 @@ constexpr auto not_here_code = "host.not_here";
 }  // namespace
 
 caf::error make_error(const engine_failure& why) {
-  return {internal::caf_code(why.code), internal::error_category, caf::make_message(why)};
+  return internal::make_caf_error(internal::caf_code(why.code), why);
 }
 
 std::optional<engine_failure> engine_failure_of(const caf::error& e) {

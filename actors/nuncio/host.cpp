@@ -149,16 +149,15 @@ extern "C" void handle_signal(int) {
 
 void recommended(caf::actor_system_config& config) {
   internal::print_errors(config);
-#if CAF_VERSION < 1800
-  config.set("scheduler.policy", caf::atom("sharing"));
-  config.set(
-      "scheduler.max-threads", std::max<std::size_t>(2, std::thread::hardware_concurrency()));
-  config.set("scheduler.max-throughput", std::size_t{50});
-#else
+  const auto threads = std::max<std::size_t>(2, std::thread::hardware_concurrency());
+#if NUNCIO_CAF_1
   config.set("caf.scheduler.policy", "sharing");
-  config.set(
-      "caf.scheduler.max-threads", std::max<std::size_t>(2, std::thread::hardware_concurrency()));
+  config.set("caf.scheduler.max-threads", threads);
   config.set("caf.scheduler.max-throughput", std::size_t{50});
+#else
+  config.set("scheduler.policy", caf::atom("sharing"));
+  config.set("scheduler.max-threads", threads);
+  config.set("scheduler.max-throughput", std::size_t{50});
 #endif
 }
 
@@ -271,7 +270,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
     endpoint = checked_options->target.endpoint;
     internal::serve_directory to;
     for (const auto& each : bundles) to.ingresses.push_back(each->ingress_address());
-    caf::anon_send(the_directory(), std::move(to));
+    internal::post(the_directory(), std::move(to));
     client = std::make_shared<http_client>(http_client_options{.tls = options.tls});
     prepare(100ms);
     return {};
@@ -450,7 +449,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
     // One short-lived actor for each wait: the client's thread must not block.
     system->spawn<caf::hidden>(
         [retry](caf::event_based_actor* timer, const std::weak_ptr<impl>& self) -> caf::behavior {
-          timer->delayed_send(timer, retry, internal::tick{});
+          internal::post_later(timer, retry, internal::tick{});
           return {[self, retry, timer](const internal::tick&) {
             if (const auto x = self.lock())
               x->prepare(std::min<std::chrono::milliseconds>(retry * 2, 5s));

@@ -19,6 +19,7 @@ bool is_end(const caf::error& why) {
 /// Owned by whatever must be over first.
 struct promise_of_end {
   ~promise_of_end() { over.set_value(); }
+
   std::promise<void> over;
 };
 
@@ -76,7 +77,7 @@ void host_actors::watch(
         "an exception ended a part of the runtime; the host ends, and the engine moves its actors"};
     link->close();
     if (const auto to = caf::actor_cast<caf::actor>(ingress); to && !is_ingress)
-      return caf::anon_send(to, internal::link_final{why});
+      return internal::post(to, internal::link_final{why});
     if (on_final) on_final(why);
     if (on_done) on_done();
   };
@@ -84,11 +85,11 @@ void host_actors::watch(
 }
 
 void host_actors::drain(time_point deadline) {
-  caf::anon_send(ingress_, internal::drain{deadline});
+  internal::post(ingress_, internal::drain{deadline});
 }
 
 void host_actors::fail(failure why) {
-  caf::anon_send(ingress_, internal::link_final{std::move(why)});
+  internal::post(ingress_, internal::link_final{std::move(why)});
 }
 
 void host_actors::end(bool system_over) {
@@ -116,7 +117,7 @@ void host_actors::add_to(host_stats& sum) const {
 // Storage hears of it from ingress, once the replay has said which instances are over.
 void host_actors::on_up(epoch connection) {
   for (const auto* to : {&ingress_, &ack_, &outbox_})
-    caf::anon_send(*to, internal::link_up{connection});
+    internal::post(*to, internal::link_up{connection});
 }
 
 void host_actors::on_inbound(inbound_batch batch) {
@@ -131,37 +132,37 @@ void host_actors::on_inbound(inbound_batch batch) {
     if (too_long) part.too_long = std::exchange(batch.too_long, std::nullopt);
     // Of a mixed batch ingress grants the bytes.
     if (all.empty() && !batch.too_long) part.bytes = std::exchange(batch.bytes, 0);
-    caf::anon_send(storage_, std::move(part));
+    internal::post(storage_, std::move(part));
   }
-  if (!all.empty() || batch.too_long) caf::anon_send(ingress_, std::move(batch));
+  if (!all.empty() || batch.too_long) internal::post(ingress_, std::move(batch));
 }
 
 void host_actors::on_written(epoch connection, frame_class what) {
-  if (what == frame_class::ack) caf::anon_send(ack_, internal::link_written{connection, what});
+  if (what == frame_class::ack) internal::post(ack_, internal::link_written{connection, what});
   if (what == frame_class::events)
-    caf::anon_send(outbox_, internal::link_written{connection, what});
+    internal::post(outbox_, internal::link_written{connection, what});
 }
 
 void host_actors::on_fence(epoch connection, std::uint64_t id) {
-  caf::anon_send(outbox_, internal::link_fence{connection, id});
+  internal::post(outbox_, internal::link_fence{connection, id});
 }
 
 void host_actors::on_down(epoch connection, std::string_view why, duration) {
   to_all(internal::link_down{connection, std::string{why}});
 }
 
-void host_actors::on_lease_ended() { caf::anon_send(ingress_, internal::lease_ended{}); }
+void host_actors::on_lease_ended() { internal::post(ingress_, internal::lease_ended{}); }
 
 void host_actors::on_final(const failure& why) {
-  caf::anon_send(ingress_, internal::link_final{why});
-  caf::anon_send(storage_, internal::link_final{why});
+  internal::post(ingress_, internal::link_final{why});
+  internal::post(storage_, internal::link_final{why});
 }
 
 void host_actors::on_ask() { ask_(); }
 
 template <class T>
 void host_actors::to_all(const T& x) {
-  for (const auto* to : {&ingress_, &ack_, &outbox_, &storage_}) caf::anon_send(*to, x);
+  for (const auto* to : {&ingress_, &ack_, &outbox_, &storage_}) internal::post(*to, x);
 }
 
 }  // namespace nuncio

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <atomic>
-#include <caf/make_message.hpp>
 #include <mutex>
 #include <nuncio/actor_fields.hpp>
 #include <nuncio/engine_actor.hpp>
@@ -28,7 +27,7 @@ std::string new_error_id() {
 }  // namespace
 
 caf::error make_error(const http_error& why) {
-  return {internal::http_error_code, internal::error_category, caf::make_message(why)};
+  return internal::make_caf_error(internal::http_error_code, why);
 }
 
 std::optional<http_error> http_error_of(const caf::error& e) {

@@ -1,5 +1,5 @@
 // See ingress.hpp.
-#include <caf/send.hpp>
+#include <nuncio/detail/caf.hpp>
 #include <nuncio/ingress.hpp>
 #include <nuncio/instance_sockets.hpp>
 #include <nuncio/kill_now.hpp>
@@ -36,7 +36,11 @@ caf::message as_message(host_output::socket_left& x) {
 
 void hand_over(const caf::actor& to, bool first, caf::message what) {
   const auto priority = first ? caf::message_priority::high : caf::message_priority::normal;
-  to->enqueue(nullptr, caf::make_message_id(priority), std::move(what), nullptr);
+  internal::enqueue(
+      *caf::actor_cast<caf::abstract_actor*>(to),
+      nullptr,
+      caf::make_message_id(priority),
+      std::move(what));
 }
 
 }  // namespace
@@ -54,7 +58,7 @@ ingress::ingress(caf::actor_config& cfg, ingress_options options, caf::actor ack
 
 caf::behavior ingress::make_behavior() {
   using namespace internal;
-  set_default_handler(caf::drop);
+  drop_unexpected(this);
   system_watch_.begin(this, [this] { handle_system_end(); });
   return {
       [this](inbound_batch& x) {
@@ -222,19 +226,19 @@ caf::result<caf::actor> ingress::found(std::optional<instance_number> at) const 
 // -- others -----------------------------------------------------------------------
 
 void ingress::carry_out(const host_output::outputs_closed& x) {
-  if (options_.storage) caf::anon_send(options_.storage, internal::outputs_closed{x.who});
+  if (options_.storage) internal::post(options_.storage, internal::outputs_closed{x.who});
 }
 
 void ingress::carry_out(const host_output::storage_up& x) {
-  if (options_.storage) caf::anon_send(options_.storage, internal::link_up{x.connection});
+  if (options_.storage) internal::post(options_.storage, internal::link_up{x.connection});
 }
 
-void ingress::carry_out(internal::processed& x) { caf::anon_send(ack_, std::move(x)); }
+void ingress::carry_out(internal::processed& x) { internal::post(ack_, std::move(x)); }
 
-void ingress::carry_out(internal::outbox_batch& x) { caf::anon_send(outbox_, std::move(x)); }
+void ingress::carry_out(internal::outbox_batch& x) { internal::post(outbox_, std::move(x)); }
 
 void ingress::carry_out(const host_output::drain_outbox&) {
-  caf::anon_send(outbox_, internal::drain_outbox{caf::actor_cast<caf::actor_addr>(this)});
+  internal::post(outbox_, internal::drain_outbox{caf::actor_cast<caf::actor_addr>(this)});
 }
 
 void ingress::carry_out(const host_output::ready&) {
@@ -264,7 +268,7 @@ void ingress::carry_out() {
 // each of ack and outbox, however many inputs there were.
 void ingress::after_input() {
   carry_out();
-  if (!std::exchange(flush_asked_, true)) caf::anon_send(this, internal::flush{});
+  if (!std::exchange(flush_asked_, true)) internal::post(this, internal::flush{});
 }
 
 void ingress::handle_tick(std::uint64_t serial) {
@@ -288,7 +292,7 @@ void ingress::flush() {
 // by a worker: ingress is the one that all wait for.
 void ingress::launch_fresh() {
   const auto all = [](const std::vector<caf::actor>& fresh) {
-    for (const auto& x : fresh) caf::anon_send(x, internal::launch{});
+    for (const auto& x : fresh) internal::post(x, internal::launch{});
   };
   if (launching_.size() <= launches_max) {
     all(launching_);
@@ -303,7 +307,7 @@ void ingress::set_timer() {
   const auto next = machine_->poll_timeout();
   if (!next || (tick_at_ && *next >= *tick_at_)) return;
   tick_at_ = next;
-  delayed_send(this, timer_until(options_.now(), *next), internal::tick{++tick_serial_});
+  internal::post_later(this, timer_until(options_.now(), *next), internal::tick{++tick_serial_});
 }
 
 }  // namespace nuncio

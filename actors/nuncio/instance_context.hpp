@@ -6,11 +6,11 @@
 #include <caf/actor_addr.hpp>
 #include <caf/actor_cast.hpp>
 #include <caf/message.hpp>
-#include <caf/send.hpp>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <nuncio/detail/caf.hpp>
 #include <nuncio/detail/clock.hpp>
 #include <nuncio/error_log.hpp>
 #include <nuncio/instance_base.hpp>
@@ -46,8 +46,7 @@ void deliver(const caf::actor& instance, std::uint64_t ticket, caf::message what
 /// Sends `what` to the instance's ingress, if that still lives.
 template <class T>
 void tell(const instance_context& context, T what) {
-  if (const auto to = caf::actor_cast<caf::actor>(context.ingress))
-    caf::anon_send(to, std::move(what));
+  if (const auto to = caf::actor_cast<caf::actor>(context.ingress)) post(to, std::move(what));
 }
 
 /// Whether this thread is running a handler of a hosted engine actor.

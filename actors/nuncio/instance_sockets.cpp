@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <caf/send.hpp>
 #include <nuncio/errors.hpp>
 #include <nuncio/instance_sockets.hpp>
 #include <nuncio/kv_limits.hpp>
@@ -365,8 +364,7 @@ void instance_sockets::handle_room() {
 }
 
 void instance_sockets::ask_for_room() {
-  if (!std::exchange(room_asked_, true))
-    owner_->delayed_send(owner_, pause_.next(), socket_room_tick{});
+  if (!std::exchange(room_asked_, true)) post_later(owner_, pause_.next(), socket_room_tick{});
 }
 
 void instance_sockets::close_and_tell(socket& x, std::uint16_t code, std::string_view reason) {
@@ -378,7 +376,7 @@ void instance_sockets::close_and_tell(socket& x, std::uint16_t code, std::string
 }
 
 void instance_sockets::tell(socket& x, std::uint16_t code, std::string_view reason) {
-  caf::anon_send(owner_, socket_closed{connection{x.shared_from_this()}, code, text{reason}});
+  post(owner_, socket_closed{connection{x.shared_from_this()}, code, text{reason}});
 }
 
 // It could not even be accepted: ingress answers in our place when its time to accept is over.
@@ -414,7 +412,7 @@ void instance_sockets::unsave(const exchange_id& id) {
 }
 
 void instance_sockets::ask_flush() {
-  if (!std::exchange(flush_asked_, true)) caf::anon_send(owner_, internal::flush{});
+  if (!std::exchange(flush_asked_, true)) post(owner_, internal::flush{});
 }
 
 void instance_sockets::handle_flush() {
@@ -587,7 +585,7 @@ void instance_sockets::end_restore() {
   }
   internal::tell(
       owner_->context(), sockets_restored{owner_->context().start.self, std::move(found.unlisted)});
-  if (!untold_.empty()) caf::anon_send(owner_, tell_restored{});
+  if (!untold_.empty()) post(owner_, tell_restored{});
   for (const auto& each : std::exchange(failed_early_, {}))
     handle_failed(*each.socket, each.code, each.why);
 }

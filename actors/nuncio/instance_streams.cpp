@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <caf/send.hpp>
 #include <nuncio/counters.hpp>
 #include <nuncio/instance_streams.hpp>
 #include <nuncio/request_room.hpp>
@@ -124,7 +123,7 @@ bool instance_streams::handle_cancelled(const attempt_cancelled& what) {
 void instance_streams::wake(stream& x) {
   if (x.of == nullptr || x.pumping || (!x.on_part && !x.on_writable)) return;
   x.pumping = true;
-  caf::anon_send(owner_, stream_turn{x.ticket});
+  post(owner_, stream_turn{x.ticket});
 }
 
 void instance_streams::turn(std::uint64_t ticket) {
@@ -201,7 +200,7 @@ void instance_streams::wait_for_room(stream& x) {
 }
 
 void instance_streams::ask_for_room() {
-  if (!std::exchange(room_asked_, true)) owner_->delayed_send(owner_, pause_.next(), room_tick{});
+  if (!std::exchange(room_asked_, true)) post_later(owner_, pause_.next(), room_tick{});
 }
 
 void instance_streams::handle_room_tick() {
@@ -236,10 +235,10 @@ void instance_streams::close(stream& x) {
   else
     tell(context, response_waits{context.start.self, kept->ticket, std::move(kept->exchange)});
   // Over without its handler's answer, which nobody waits for any more.
-  if (!kept->written) caf::anon_send(owner_, attempt_cancelled{kept->ticket});
+  if (!kept->written) post(owner_, attempt_cancelled{kept->ticket});
   if (!kept->on_part && !kept->on_writable) return;
   untold_.push_back(kept);
-  caf::anon_send(owner_, stream_over{kept});
+  post(owner_, stream_over{kept});
 }
 
 // -- what waits here
@@ -281,7 +280,7 @@ outcome<void> instance_streams::write(stream& x, bytes data) {
 // When others make room does not show in what its own client takes.
 void instance_streams::ask_again(stream& x) {
   if (!std::exchange(x.crowded_out, true))
-    owner_->delayed_send(owner_, ask_again_interval, stream_turn{x.ticket});
+    post_later(owner_, ask_again_interval, stream_turn{x.ticket});
 }
 
 void instance_streams::report(const failure& why) const {

@@ -3,11 +3,11 @@
 
 #include <caf/actor.hpp>
 #include <caf/actor_addr.hpp>
-#include <caf/allowed_unsafe_message_type.hpp>
 #include <chrono>
 #include <nuncio/actor_messages.hpp>
 #include <nuncio/host_messages.hpp>
 #include <nuncio/link.hpp>
+#include <nuncio/private_message_types.hpp>
 #include <nuncio/socket.hpp>
 #include <nuncio/start_info.hpp>
 #include <string>
@@ -15,6 +15,8 @@
 #include <vector>
 
 namespace nuncio {
+
+struct http_reply;
 
 namespace internal {
 
@@ -118,54 +120,11 @@ struct socket_room_tick {};
 /// All that was in the mailbox when it was sent has been dealt with.
 struct flush {};
 
+/// To a client: its call with that number is over.
+struct call_ended {
+  std::uint64_t number = 0;
+  std::shared_ptr<outcome<http_reply>> reply;
+};
+
 }  // namespace internal
 }  // namespace nuncio
-
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::inbound_batch)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::link_up)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::link_down)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::link_written)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::link_fence)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::lease_ended)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::link_final)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::instance_started)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::instance_spawned)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::sleep_called)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::destroy_called)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::attempt_done)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::response_waits)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_accepted)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_over)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::alarm_called)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::instance_active)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::idle_probe)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::alarm_tick)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::state_tick)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::sockets_restored)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::sockets_listed)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::response_begun)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::response_credited)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::instance_down)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::exchange_input)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::room_tick)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::stream_turn)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::stream_quiet)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::upload_over)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::upload_untouched)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::stream_over)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::storage_done)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::launch)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::attempt_cancelled)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_repeated)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_failed)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_order)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_tick)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::socket_room_tick)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::tell_restored)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::processed)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::outbox_batch)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::drain_outbox)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::drained)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::drain)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::tick)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::flush)

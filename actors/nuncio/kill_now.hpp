@@ -5,6 +5,7 @@
 #include <caf/exit_reason.hpp>
 #include <caf/message.hpp>
 #include <caf/system_messages.hpp>
+#include <nuncio/detail/caf.hpp>
 
 namespace nuncio::internal {
 
@@ -12,11 +13,11 @@ namespace nuncio::internal {
 /// Any thread.
 inline void kill_now(const caf::actor& x) {
   if (!x) return;
-  x->enqueue(
+  enqueue(
+      *caf::actor_cast<caf::abstract_actor*>(x),
       nullptr,
       caf::make_message_id(caf::message_priority::high),
-      caf::make_message(caf::exit_msg{x->address(), caf::exit_reason::kill}),
-      nullptr);
+      caf::make_message(caf::exit_msg{x->address(), caf::exit_reason::kill}));
 }
 
 }  // namespace nuncio::internal

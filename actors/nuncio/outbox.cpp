@@ -1,7 +1,6 @@
 // See outbox.hpp.
 #include <algorithm>
-#include <caf/others.hpp>
-#include <caf/send.hpp>
+#include <nuncio/detail/caf.hpp>
 #include <nuncio/outbox.hpp>
 #include <nuncio/time_range.hpp>
 
@@ -23,7 +22,7 @@ outbox::outbox(
       system_watch_(home_system()) {}
 
 caf::behavior outbox::make_behavior() {
-  set_default_handler(caf::drop);
+  internal::drop_unexpected(this);
   system_watch_.begin(this, [this] { quit(); });
   return {
       [this](const internal::outbox_batch& x) {
@@ -75,11 +74,11 @@ void outbox::flush() {
   // Without a link what is kept waits for the next one; nothing kept waits for nobody.
   if (drain_reply_ && (up_ ? !in_flight_ : events_.stats().kept == 0)) {
     const auto to = caf::actor_cast<caf::actor>(std::exchange(drain_reply_, nullptr));
-    if (to) caf::anon_send(to, internal::drained{});
+    if (to) internal::post(to, internal::drained{});
   }
   if (const auto next = events_.poll_timeout(); next && (!tick_at_ || *next < *tick_at_)) {
     tick_at_ = next;
-    delayed_send(this, timer_until(now_(), *next), internal::tick{++tick_serial_});
+    internal::post_later(this, timer_until(now_(), *next), internal::tick{++tick_serial_});
   }
   counts_->outbox.set(events_.stats());
   counts_->engine_acks.store(events_.engine_acks());

@@ -140,7 +140,7 @@ void persistent_base::handle_unreadable(unreadable_state what) {
                   "answers 500",
       {{"name", start().name.str()}, {"actor", start().self.actor.str()}, {"reason", reason}});
   if (recovered) return go();
-  set_default_handler([](caf::scheduled_actor*, caf::message_view&) -> caf::result<caf::message> {
+  handle_unexpected(this, [](caf::scheduled_actor*, unexpected_message&) -> unexpected_result {
     return make_error(storage_failure{errc::malformed, std::string{unreadable}, false, {}});
   });
   begin_with({
@@ -260,7 +260,7 @@ void persistent_base::complain(std::string_view why) {
       {{"name", start().name.str()},
        {"actor", start().self.actor.str()},
        {"reason", std::string{why}}});
-  if (!ending_) caf::anon_send(this, state_not_saved{std::string{why}});
+  if (!ending_) post(this, state_not_saved{std::string{why}});
 }
 
 caf::invoke_message_result persistent_base::consume(caf::mailbox_element& x) {
@@ -280,7 +280,7 @@ void persistent_base::handle_state_tick() {
 void persistent_base::arm() {
   if (!loaded_ || armed_ || !hosted() || getf(is_shutting_down_flag)) return;
   armed_ = true;
-  delayed_send(this, save_interval, state_tick{});
+  post_later(this, save_interval, state_tick{});
 }
 
 // -- the end -------------------------------------------------------------------------------
@@ -300,8 +300,8 @@ void persistent_base::finish_now() {
     return;
   }
   if (std::exchange(last_call_, true)) return quit_unsaved(saving.error().message);
-  caf::anon_send(this, state_not_saved{saving.error().message});
-  caf::anon_send(this, state_tick{});
+  post(this, state_not_saved{saving.error().message});
+  post(this, state_tick{});
 }
 
 void persistent_base::quit_unsaved(const std::string& why) {

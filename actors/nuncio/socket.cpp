@@ -1,5 +1,4 @@
 // See socket.hpp.
-#include <caf/send.hpp>
 #include <nuncio/instance_sockets.hpp>
 
 namespace nuncio {
@@ -22,7 +21,7 @@ outcome<void> post(const std::shared_ptr<socket>& x, internal::socket_order orde
   order.socket = connection{x};
   const auto to = caf::actor_cast<caf::actor>(internal::context_of(*x).self);
   if (!to) return failure{errc::cancelled, "the actor that served this WebSocket has ended"};
-  caf::anon_send(to, std::move(order));
+  internal::post(to, std::move(order));
   return {};
 }
 

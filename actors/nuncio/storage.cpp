@@ -1,6 +1,5 @@
 // See storage.hpp.
-#include <caf/others.hpp>
-#include <caf/send.hpp>
+#include <nuncio/detail/caf.hpp>
 #include <nuncio/storage.hpp>
 #include <nuncio/time_range.hpp>
 
@@ -16,7 +15,7 @@ storage::storage(caf::actor_config& cfg, storage_options options)
 
 caf::behavior storage::make_behavior() {
   using namespace internal;
-  set_default_handler(caf::drop);
+  drop_unexpected(this);
   system_watch_.begin(this, [this] { quit(); });
   return {
       [this](storage_batch& x) {
@@ -95,7 +94,7 @@ void storage::flush() {
       requests_.handle_not_sent(frame->id, sent.error());
   }
   if (requests_.waits_for_room() && !std::exchange(room_asked_, true))
-    delayed_send(this, pause_.next(), internal::room_tick{});
+    internal::post_later(this, pause_.next(), internal::room_tick{});
   options_.counts->storage.set(requests_.stats());  // first: who has an answer finds it counted
   while (auto result = requests_.poll_result()) {
     const auto waited = waiting_.extract(result->ticket);
@@ -113,7 +112,7 @@ void storage::flush() {
     }
   if (const auto next = requests_.poll_timeout(); next && (!tick_at_ || *next < *tick_at_)) {
     tick_at_ = next;
-    delayed_send(this, timer_until(options_.now(), *next), internal::tick{++tick_serial_});
+    internal::post_later(this, timer_until(options_.now(), *next), internal::tick{++tick_serial_});
   }
 }
 

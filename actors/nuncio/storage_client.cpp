@@ -1,6 +1,5 @@
 // See storage_client.hpp.
 #include <caf/actor_cast.hpp>
-#include <caf/send.hpp>
 #include <condition_variable>
 #include <mutex>
 #include <nuncio/engine_actor.hpp>
@@ -35,11 +34,11 @@ private:
     done_ = true;
     const auto to = caf::actor_cast<caf::strong_actor_ptr>(who_);
     if (to)
-      to->enqueue(
+      enqueue(
+          *to->get(),
           nullptr,
           request_.response_id(),
-          caf::make_message(storage_reply{std::move(content), bytes}),
-          nullptr);
+          caf::make_message(storage_reply{std::move(content), bytes}));
   }
 
   caf::actor_addr who_;
@@ -233,14 +232,14 @@ void storage_client::hand_over(std::vector<storage_batch::item> items) {
   used_ = true;
   // Without a storage actor the items end here, and with them their waiters.
   if (const auto to = caf::actor_cast<caf::actor>(context_->storage))
-    caf::anon_send(to, storage_batch{context_, std::move(items), std::exchange(consumed_, 0)});
+    post(to, storage_batch{context_, std::move(items), std::exchange(consumed_, 0)});
 }
 
 void storage_client::end() {
   flush();
   if (!used_) return;
   if (const auto to = caf::actor_cast<caf::actor>(context_->storage))
-    caf::anon_send(to, storage_end{context_});
+    post(to, storage_end{context_});
 }
 
 }  // namespace nuncio::internal

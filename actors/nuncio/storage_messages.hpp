@@ -2,9 +2,9 @@
 // process.
 #pragma once
 
-#include <caf/allowed_unsafe_message_type.hpp>
 #include <memory>
 #include <nuncio/internal_messages.hpp>
+#include <nuncio/private_message_types.hpp>
 #include <nuncio/storage_call.hpp>
 #include <vector>
 
@@ -54,7 +54,7 @@ struct outputs_closed {
 /// Messages of the engine that answer storage requests.
 struct storage_inbound {
   std::vector<protocol::to_envoy> messages;
-  std::size_t bytes = 0;  ///< to be granted back
+  std::size_t bytes = 0;                         ///< to be granted back
   std::optional<protocol::to_envoy> too_long{};  ///< as in inbound_batch
 };
 
@@ -66,9 +66,3 @@ struct storage_reply {
 
 }  // namespace internal
 }  // namespace nuncio
-
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::storage_batch)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::storage_end)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::outputs_closed)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::storage_inbound)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::internal::storage_reply)

@@ -5,11 +5,12 @@
 #include <caf/actor.hpp>
 #include <caf/actor_system.hpp>
 #include <caf/event_based_actor.hpp>
+#include <nuncio/detail/caf.hpp>
 #include <utility>
 
 namespace nuncio::internal {
 
-/// A member of the actor that it is for, which has no other down handler.
+/// A member of the actor that it is for, which monitors nobody else.
 class system_watch {
 public:
   explicit system_watch(caf::actor_system& system)
@@ -18,21 +19,19 @@ public:
   /// Has `then` called in `self` when the system ends.
   template <class F>
   void begin(caf::event_based_actor* self, F then) {
-    self->monitor(spawn_serv_);
-    self->set_down_handler([this, then = std::move(then)](const caf::down_msg& x) {
-      if (x.source == spawn_serv_.address()) then();
-    });
+    watch_ = watch(self, spawn_serv_, std::move(then));
   }
 
   /// For on_exit.
   void end(caf::event_based_actor* self) {
-    if (spawn_serv_) self->demonitor(spawn_serv_);
+    if (spawn_serv_) end_watch(self, spawn_serv_, watch_);
     spawn_serv_ = nullptr;
   }
 
 private:
   caf::actor
       spawn_serv_;  ///< ends with the system, perhaps before the actor's thread has even begun
+  watching watch_{};
 };
 
 }  // namespace nuncio::internal

@@ -8,8 +8,8 @@
 //   };
 #pragma once
 
-#include <caf/allowed_unsafe_message_type.hpp>
 #include <chrono>
+#include <nuncio/detail/message_types.hpp>
 #include <nuncio/detail/stop_reason.hpp>
 #include <nuncio/http.hpp>
 #include <nuncio/socket.hpp>
@@ -30,12 +30,3 @@ struct alarm_due {
 };
 
 }  // namespace nuncio
-
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::http_request)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::http_response)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::stop_command)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::alarm_due)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::socket_opened)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::socket_restored)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::socket_message)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::socket_closed)

@@ -10,9 +10,9 @@
 #pragma once
 
 #include <caf/actor.hpp>
-#include <caf/allowed_unsafe_message_type.hpp>
 #include <nuncio/actor_id.hpp>
 #include <nuncio/actor_key.hpp>
+#include <nuncio/detail/message_types.hpp>
 #include <nuncio/errors.hpp>
 #include <string>
 
@@ -31,6 +31,3 @@ struct find_id {
 };
 
 }  // namespace nuncio
-
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::find)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::find_id)

@@ -9,13 +9,14 @@
 // crash, and only destroy() destroys. Messages of other CAF actors are handled like in any CAF actor.
 #pragma once
 
-#include <caf/event_based_actor.hpp>
 #include <caf/expected.hpp>
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <nuncio/actor_messages.hpp>
+#include <nuncio/detail/caf.hpp>
 #include <nuncio/detail/clock.hpp>
+#include <nuncio/detail/mail_reader.hpp>
 #include <nuncio/errors.hpp>
 #include <nuncio/start_info.hpp>
 #include <nuncio/stream.hpp>
@@ -50,7 +51,7 @@ instance_sockets* sockets_of_this_thread(const instance_context* context);
 
 }  // namespace internal
 
-class engine_actor : public caf::event_based_actor {
+class engine_actor : public internal::mail_reader {
 public:
   /// Hosted when the host spawns it. Spawned by anything else (a user's unit test) it is a plain CAF actor: start()
   /// is empty, sleep() and destroy() quit.
@@ -137,7 +138,8 @@ public:
   void initialize() override;
 
   using caf::event_based_actor::enqueue;
-  void enqueue(caf::mailbox_element_ptr what, caf::execution_unit* host) override;
+  internal::enqueue_result enqueue(
+      caf::mailbox_element_ptr what, internal::caf_host* host) override;
 
 protected:
   caf::invoke_message_result consume(caf::mailbox_element& x) override;

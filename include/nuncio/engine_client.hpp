@@ -18,8 +18,8 @@
 
 #include <caf/actor.hpp>
 #include <caf/actor_system.hpp>
-#include <caf/allowed_unsafe_message_type.hpp>
 #include <nuncio/actor_requests.hpp>
+#include <nuncio/detail/message_types.hpp>
 #include <nuncio/errors.hpp>
 #include <nuncio/http.hpp>
 #include <nuncio/outcome.hpp>
@@ -52,13 +52,3 @@ struct client_options {
 outcome<caf::actor> spawn_client(caf::actor_system& system, client_options options);
 
 }  // namespace nuncio
-
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::actor_info)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::actor_page)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::create_actor)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::get_or_create_actor)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::get_actor)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::get_actor_by_id)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::list_actors)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::destroy_actor)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::call_actor)

@@ -17,11 +17,11 @@
 #pragma once
 
 #include <caf/actor_system.hpp>
-#include <caf/allowed_unsafe_message_type.hpp>
 #include <caf/error.hpp>
 #include <cstdint>
 #include <exception>
 #include <nuncio/actor_requests.hpp>
+#include <nuncio/detail/message_types.hpp>
 #include <nuncio/detail/storage_failure.hpp>
 #include <nuncio/outcome.hpp>
 #include <optional>
@@ -78,8 +78,3 @@ bool is_not_here(const caf::error& e);
 std::string describe(const caf::actor_system& system, const caf::error& e);
 
 }  // namespace nuncio
-
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::http_error)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::failure)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::storage_failure)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::engine_failure)

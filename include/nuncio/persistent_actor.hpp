@@ -22,13 +22,12 @@
 // answers 500 to everything, unless recover_state() makes a state of it. Its handlers' thread only. See docs/storage.md.
 #pragma once
 
-#include <caf/allowed_unsafe_message_type.hpp>
-#include <caf/binary_deserializer.hpp>
-#include <caf/binary_serializer.hpp>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <nuncio/detail/caf_inspect.hpp>
 #include <nuncio/detail/exception_text.hpp>
+#include <nuncio/detail/message_types.hpp>
 #include <nuncio/detail/state_record.hpp>
 #include <nuncio/engine_actor.hpp>
 #include <nuncio/errors.hpp>
@@ -64,10 +63,7 @@ concept json_state = requires(const T& from, T& to) {
 };
 
 template <class T>
-concept caf_state = requires(T& x, caf::binary_serializer& to, caf::binary_deserializer& from) {
-  { inspect(to, x) } -> std::convertible_to<caf::error>;
-  { inspect(from, x) } -> std::convertible_to<caf::error>;
-};
+concept caf_state = internal::inspectable<T>;
 
 /// Whether the user has said what to make of a state that can't be read: `recover_state(State&, const unreadable_state&)`,
 /// in the namespace of State. It throws what it can't help.
@@ -173,13 +169,10 @@ private:
           return {};
         });
       } else {
-        std::vector<char> out;
-        caf::binary_serializer sink{system(), out};
-        if (const caf::error why = inspect(sink, state))
+        std::vector<std::uint8_t> out;
+        if (const auto why = internal::save(system(), state, out))
           return failure{errc::malformed, describe(system(), why)};
-        const state_record record{
-            state_record::form::caf,
-            bytes::copy_of({reinterpret_cast<const std::uint8_t*>(out.data()), out.size()})};
+        const state_record record{state_record::form::caf, bytes::copy_of(out)};
         if (!changed(record)) return {};
         return read_back([&](State& to) { return read(record, to); });
       }
@@ -219,12 +212,10 @@ private:
       } else {
         if (from.as != state_record::form::caf)
           return failure{errc::malformed, "it was stored as JSON, not by CAF's inspect"};
-        caf::binary_deserializer source{
-            system(), reinterpret_cast<const char*>(from.content.data()), from.content.size()};
-        if (const caf::error why = inspect(source, to))
+        std::size_t unread = 0;
+        if (const auto why = internal::load(system(), from.content.span(), to, unread))
           return failure{errc::malformed, describe(system(), why)};
-        if (source.remaining() != 0)
-          return failure{errc::malformed, "more is stored than was read"};
+        if (unread != 0) return failure{errc::malformed, "more is stored than was read"};
       }
       return {};
     });
@@ -242,5 +233,3 @@ private:
 };
 
 }  // namespace nuncio
-
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::state_not_saved)

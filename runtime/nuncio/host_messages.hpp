@@ -58,7 +58,7 @@ struct attempt_done {
 struct response_waits {
   actor_ref who;
   std::uint64_t ticket = 0;
-  http_exchange exchange;
+  http_exchange exchange{exchange_position{}};
 };
 
 /// A response that is written bit by bit has begun.

@@ -2,12 +2,10 @@
 #include <fmt/format.h>
 
 #include <caf/actor_system_config.hpp>
-#include <caf/detail/test_actor_clock.hpp>
-#include <caf/scheduler/test_coordinator.hpp>
 #include <cstdlib>
 #include <nuncio/counters.hpp>
 #include <nuncio/detail/wire.hpp>
-#include <nuncio/error_category.hpp>
+#include <nuncio/driven_system.hpp>
 #include <nuncio/errors.hpp>
 #include <nuncio/factory.hpp>
 #include <nuncio/host_actors.hpp>
@@ -23,15 +21,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto pool = "default";
-
-struct simulated_config : caf::actor_system_config {
-  simulated_config() {
-    internal::print_errors(*this);
-#if CAF_VERSION < 1800
-    set("scheduler.policy", caf::atom("testing"));
-#endif
-  }
-};
 
 /// Of so much of what actors say to each other, without any time passing, something must be wrong.
 constexpr std::size_t steps_max = 10'000'000;
@@ -74,7 +63,7 @@ struct simulated_host::implementation final : simulated_world {
             options.seed,
             nullptr,
             [this] { return engine_now(); }) {
-    clock().current_time = caf::actor_clock::time_point{1h};
+    system.set_now(time_point{1h});
     static_cast<void>(run.prepare());  // without a folder nothing can fail
   }
 
@@ -83,13 +72,7 @@ struct simulated_host::implementation final : simulated_world {
     settle();
   }
 
-  caf::scheduler::test_coordinator& scheduler() {
-    return dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler());
-  }
-
-  caf::detail::test_actor_clock& clock() { return scheduler().clock(); }
-
-  time_point now() { return time_point{clock().current_time.time_since_epoch()}; }
+  time_point now() { return system.now(); }
 
   duration elapsed() { return now() - time_point{1h}; }
 
@@ -110,7 +93,7 @@ struct simulated_host::implementation final : simulated_world {
     of.ingress.log = options.log;
     of.storage.namespace_name = "default";
     host = std::make_unique<life>(
-        system,
+        *system,
         run,
         simulated_link_options{
             .envoy_key = fmt::format("host-{}", ++hosts),
@@ -133,11 +116,10 @@ struct simulated_host::implementation final : simulated_world {
   }
 
   void advance(duration longest) override {
-    const auto& timers = clock().schedule();
     auto step = longest;
-    if (!timers.empty())
-      step = std::min(step, std::max<duration>(timers.begin()->first - clock().current_time, 1ms));
-    clock().advance_time(std::chrono::duration_cast<caf::actor_clock::duration_type>(step));
+    if (const auto next = system.next_timer())
+      step = std::min(step, std::max<duration>(*next - now(), 1ms));
+    system.advance(step);
     run.on_tick();
     if (host) host->link->tick();
     settle();
@@ -145,7 +127,7 @@ struct simulated_host::implementation final : simulated_world {
 
   void settle() override {
     for (std::size_t steps = 0; steps < steps_max; ++steps) {
-      const bool ran = scheduler().try_run_once();
+      const bool ran = system.run_once();
       const bool moved = host && (!ran || (random() & 3U) == 0) && host->link->step();
       if (!ran && !moved) return;
     }
@@ -175,8 +157,7 @@ struct simulated_host::implementation final : simulated_world {
   millis begin = std::chrono::duration_cast<std::chrono::milliseconds>(
                      std::chrono::system_clock::now().time_since_epoch())
                      .count();
-  simulated_config config;
-  caf::actor_system system{config};
+  internal::driven_system system;
   engine::engine_run run;
   internal::factories factories;
   std::unique_ptr<life> host;
@@ -255,7 +236,7 @@ std::chrono::milliseconds simulated_host::time() const {
   return std::chrono::duration_cast<std::chrono::milliseconds>(implementation_->elapsed());
 }
 
-caf::actor_system& simulated_host::system() { return implementation_->system; }
+caf::actor_system& simulated_host::system() { return *implementation_->system; }
 
 void for_each_seed(unsigned n, const std::function<void(simulated_host&)>& scenario) {
   std::uint64_t first = 1, last = n;

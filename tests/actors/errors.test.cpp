@@ -1,11 +1,8 @@
 // Errors of this library as CAF's error values: each says its name and its sentence, and is equal to its like alone.
 #include <doctest/doctest.h>
 
-#include <caf/actor_system.hpp>
-#include <caf/actor_system_config.hpp>
-#include <caf/atom.hpp>
+#include <nuncio/driven_system.hpp>
 #include <nuncio/errors.hpp>
-#include <nuncio/host.hpp>
 #include <string>
 
 namespace errors_test {
@@ -13,13 +10,6 @@ namespace errors_test {
 using namespace nuncio;
 
 namespace {
-
-struct config : caf::actor_system_config {
-  config() {
-    recommended(*this);
-    set("scheduler.policy", caf::atom("testing"));  // no threads
-  }
-};
 
 struct sample {
   caf::error e;
@@ -46,16 +36,15 @@ const sample samples[] = {
 }  // namespace
 
 TEST_CASE("an error of each kind prints its name and its message, wherever it is printed") {
-  config cfg;
-  caf::actor_system sys{cfg};
+  internal::driven_system sys;
   for (const auto& [e, sentence, whole] : samples) {
     CAPTURE(whole);
-    CHECK(describe(sys, e) == sentence);
-    CHECK(sys.render(e) == whole);
+    CHECK(describe(*sys, e) == sentence);
+    CHECK(internal::print(*sys, e) == whole);
     CHECK_MESSAGE(to_string(e).find(whole) != std::string::npos, to_string(e));
   }
   const caf::error other = caf::sec::invalid_argument;
-  CHECK(describe(sys, other) == sys.render(other));
+  CHECK(describe(*sys, other) == internal::print(*sys, other));
 }
 
 TEST_CASE("an http_error is equal to an http_error, and to no error of another kind") {

@@ -27,8 +27,8 @@ struct fixture : hosted {
   // scheduler's list.
   caf::resumable* begin_stuck(duration age) {
     host.batch({protocol::to_envoy_commands{{host.start_command(a, "echo", 1, age)}}});
-    auto& jobs = host.sim.scheduler().jobs;
-    while (jobs.size() == 1) host.sim.scheduler().try_run_once();
+    auto& jobs = host.sim.jobs();
+    while (jobs.size() == 1) host.sim.run_once();
     caf::resumable* stuck = nullptr;
     std::deque<caf::resumable*> rest;
     for (auto* job : std::exchange(jobs, {}))
@@ -254,7 +254,7 @@ TEST_CASE_FIXTURE(fixture, "an actor that ignores exit is abandoned after the li
   host.clear();
   // Its next turn is taken out of the scheduler's list: like a handler that never returns.
   caf::anon_send(p->selves[0], 1);
-  auto& jobs = host.sim.scheduler().jobs;
+  auto& jobs = host.sim.jobs();
   REQUIRE(jobs.size() == 1);
   auto* const stuck = jobs.front();
   jobs.clear();
@@ -288,7 +288,7 @@ TEST_CASE_FIXTURE(
           "event a/1:250 stopped error: the factory took longer than the start limit"});
   CHECK(host.stats().actors_abandoned == 1);
   host.clear();
-  host.sim.scheduler().jobs.push_back(stuck);
+  host.sim.jobs().push_back(stuck);
   host.settle();
   CHECK(host.lines().empty());
   CHECK(host.stats().instances == 0);
@@ -309,7 +309,7 @@ TEST_CASE_FIXTURE(
       strings{
           "ack a/1:1",
           "event a/1:250 stopped error: the factory took longer than the start limit"});
-  host.sim.scheduler().jobs.push_back(stuck);
+  host.sim.jobs().push_back(stuck);
 }
 
 TEST_CASE_FIXTURE(
@@ -318,7 +318,7 @@ TEST_CASE_FIXTURE(
   host.start_accepted(a);
   host.clear();
   caf::anon_send(p->selves[0], 1);
-  auto& jobs = host.sim.scheduler().jobs;
+  auto& jobs = host.sim.jobs();
   REQUIRE(jobs.size() == 1);
   auto* const stuck = jobs.front();
   jobs.clear();

@@ -18,7 +18,7 @@ http_response plain(std::string body) {
 caf::result<http_response> serve(tally_actor* self, const probe_ptr& p, const http_request& r) {
   p->seen.push_back(fmt::format("{} {} {}", r.method.view(), r.path.view(), r.body.view()));
   const auto path = r.path_only();
-  if (r.method == "POST") ++self->state.n;
+  if (r.method == "POST") ++state_of(self).n;
   if (path == "/later") {
     p->pending.push_back(self->make_response_promise<http_response>());
     return p->pending.back();
@@ -48,7 +48,7 @@ caf::result<http_response> serve(tally_actor* self, const probe_ptr& p, const ht
   if (path == "/large") return plain(std::string(20'971'521, 'x'));
   if (path == "/largest") return plain(std::string(20'971'520, 'x'));
   if (path == "/echo") return plain(std::string{r.body.view()});
-  return plain(std::to_string(self->state.n));
+  return plain(std::to_string(state_of(self).n));
 }
 
 }  // namespace
@@ -59,7 +59,7 @@ caf::behavior tally(tally_actor* self, probe_ptr p) {
   self->attach_functor([p](const caf::error&) { ++p->ended; });
   return {
       [=](const http_request& r) { return serve(self, p, r); },
-      [=](int add) { self->state.n += add; },
+      [=](int add) { state_of(self).n += add; },
       [=](const http_response& x) { deliver_first(*p, x); },
   };
 }

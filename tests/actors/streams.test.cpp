@@ -193,10 +193,9 @@ struct fixture : hosted {
           static_cast<std::uint16_t>(i),
           protocol::to_envoy_response_body_window_update{i * total_each}));
     host.batch(std::move(all));
-    auto& run = host.sim.scheduler();
-    run.try_run_once();  // ingress alone
+    host.sim.run_once();  // ingress alone
     std::size_t turns = 0;
-    while (run.try_run_once()) ++turns;
+    while (host.sim.run_once()) ++turns;
     return turns;
   }
 
@@ -496,7 +495,7 @@ TEST_CASE_FIXTURE(
     all.push_back(sim_host::tunnel(1, i, protocol::to_envoy_request_chunk{part, false}));
   host.batch(std::move(all));
   const auto before = part.owner().use_count();
-  host.sim.scheduler().try_run_once();  // ingress alone
+  host.sim.run_once();  // ingress alone
   CHECK(before - part.owner().use_count() == 100 - 16);
   host.settle();
   CHECK(sent() == strings{"1 #0 abort"});

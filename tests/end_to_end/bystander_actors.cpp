@@ -36,7 +36,7 @@ http_response count_one(bystander_self* self, const http_request& r) {
   if (const auto in = query_number<std::uint64_t>(r.path, "alarm"))
     self->set_alarm(std::chrono::system_clock::now() + std::chrono::milliseconds{*in});
   return with_status(
-      200, fmt::format("{} {}", ++self->state.counted, self->start().self.generation));
+      200, fmt::format("{} {}", ++state_of(self).counted, self->start().self.generation));
 }
 
 void send_down(bystander_self* self, const http_request& r) {
@@ -99,7 +99,7 @@ std::uint64_t number_kept(const connection& socket) {
 }
 
 void answer_message(bystander_self* self, const socket_message& m) {
-  auto& heard = self->state.heard;
+  auto& heard = state_of(self).heard;
   const auto n = m.socket.hibernates() ? number_kept(m.socket) + 1 : ++heard;
   if (m.socket.hibernates()) m.socket.set_state(bytes{std::to_string(n)});
   m.socket.send(text{fmt::format("{} {}", n, m.text())});
@@ -120,13 +120,13 @@ caf::behavior bystander(bystander_self* self) {
         const bool hibernate = s.socket.path() == "/hibernate";
         s.socket.accept({.hibernate = hibernate, .state = {}});
         if (hibernate) return;
-        self->state.open = s.socket;
-        self->state.heard = 0;
+        state_of(self).open = s.socket;
+        state_of(self).heard = 0;
       },
       [self](const socket_message& m) { answer_message(self, m); },
       [self](const alarm_due&) {
         static_cast<void>(
-            self->state.open.send(text{fmt::format("alarm {}", ++self->state.alarms)}));
+            state_of(self).open.send(text{fmt::format("alarm {}", ++state_of(self).alarms)}));
       }};
 }
 

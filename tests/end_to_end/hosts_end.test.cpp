@@ -67,7 +67,7 @@ struct resident_state {
 // GET /hold is never answered; /block blocks until the case opens; /stop and /abort end the host, after the case has opened.
 caf::behavior resident(
     caf::stateful_actor<resident_state, engine_actor>* self, const std::shared_ptr<shared>& of) {
-  self->state.alive = of->alive;
+  state_of(self).alive = of->alive;
   return {
       [=](const http_request& r) -> caf::result<http_response> {
         const auto path = r.path_only();

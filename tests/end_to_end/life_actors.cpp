@@ -46,11 +46,11 @@ caf::behavior brief(caf::stateful_actor<brief_state, engine_actor>* self) {
   return {
       [self](const http_request& r) -> caf::result<http_response> {
         const auto path = r.path_only();
-        if (path == "/keep") self->state.awake = self->keep_awake();
-        if (path == "/let-go") self->state.awake.reset();
+        if (path == "/keep") state_of(self).awake = self->keep_awake();
+        if (path == "/let-go") state_of(self).awake.reset();
         if (path == "/destroy") self->destroy();
         if (path == "/never")
-          return self->state.never.emplace_back(self->make_response_promise<http_response>());
+          return state_of(self).never.emplace_back(self->make_response_promise<http_response>());
         if (path == "/quit-error")
           self->quit(caf::make_error(caf::sec::runtime_error, "brief quit as asked"));
         if (path == "/message") caf::anon_send(caf::actor{self}, std::string{"throw"});
@@ -67,7 +67,7 @@ caf::behavior brief(caf::stateful_actor<brief_state, engine_actor>* self) {
 caf::behavior listener(caf::stateful_actor<brief_state, engine_actor>* self) {
   return {[self](const http_request& r) -> caf::result<http_response> {
     static_cast<void>(self->on_body(r, [](const request_part&) {}));
-    return self->state.never.emplace_back(self->make_response_promise<http_response>());
+    return state_of(self).never.emplace_back(self->make_response_promise<http_response>());
   }};
 }
 
@@ -95,7 +95,7 @@ caf::behavior late(caf::stateful_actor<late_state, engine_actor>* self) {
     return http_response{
         .status = 200,
         .headers = {},
-        .body = fmt::format("{} {}", ++self->state.seen, self->start().self.generation)};
+        .body = fmt::format("{} {}", ++state_of(self).seen, self->start().self.generation)};
   }};
 }
 
@@ -114,9 +114,9 @@ caf::behavior timeless(caf::stateful_actor<timeless_state, engine_actor>* self) 
         return http_response{
             .status = 200,
             .headers = {},
-            .body = fmt::format("{} {}", self->state.alarms, self->start().self.generation)};
+            .body = fmt::format("{} {}", state_of(self).alarms, self->start().self.generation)};
       },
-      [self](const alarm_due&) { ++self->state.alarms; }};
+      [self](const alarm_due&) { ++state_of(self).alarms; }};
 }
 
 }  // namespace

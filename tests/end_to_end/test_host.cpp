@@ -56,7 +56,7 @@ http_response say(const probe_actor* self, std::string body) {
       .status = 200,
       .headers =
           {{"x-generation", std::to_string(self->start().self.generation)},
-           {"x-instance", self->state.instance}},
+           {"x-instance", state_of(self).instance}},
       .body = std::move(body)};
 }
 
@@ -76,19 +76,19 @@ caf::behavior probe(
     const std::shared_ptr<start_census>& census,
     const std::shared_ptr<std::atomic<std::uint64_t>>& calls) {
   census->count(self->start().self);
-  self->state.instance = fmt::format("{:08x}", std::random_device{}());
+  state_of(self).instance = fmt::format("{:08x}", std::random_device{}());
   const auto end_slow = [self](std::uint64_t id) {
-    auto waiting = self->state.slow.extract(id);
-    if (!waiting.empty()) waiting.mapped().deliver(say(self, std::to_string(self->state.n)));
-    if (self->state.told_to_stop && self->state.slow.empty()) self->quit();
+    auto waiting = state_of(self).slow.extract(id);
+    if (!waiting.empty()) waiting.mapped().deliver(say(self, std::to_string(state_of(self).n)));
+    if (state_of(self).told_to_stop && state_of(self).slow.empty()) self->quit();
   };
   const auto stop = [self](const stop_command&) {
-    self->state.told_to_stop = true;
-    if (self->state.slow.empty()) self->quit();
+    state_of(self).told_to_stop = true;
+    if (state_of(self).slow.empty()) self->quit();
   };
   const auto handle = [=](const http_request& r) -> caf::result<http_response> {
     const auto path = r.path_only();
-    auto& n = self->state.n;
+    auto& n = state_of(self).n;
     if (path == "/increment") ++n;
     if (path == "/n" || path == "/increment") return say(self, std::to_string(n));
     if (path == "/generation") return say(self, std::to_string(self->start().self.generation));
@@ -113,9 +113,9 @@ caf::behavior probe(
       return never;
     }
     if (path == "/slow") {
-      const auto id = ++self->state.next_slow;
+      const auto id = ++state_of(self).next_slow;
       auto later = self->make_response_promise<http_response>();
-      self->state.slow.emplace(id, later);
+      state_of(self).slow.emplace(id, later);
       self->delayed_send(self, std::chrono::milliseconds{number_in(r)}, id);
       return later;
     }

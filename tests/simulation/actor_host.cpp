@@ -108,12 +108,10 @@ void actor_host::on_final(const failure& why) {
 // -- the actors' turns ----------------------------------------------------------------------
 
 void actor_host::keep_time() {
-  auto& clock = sim_.scheduler().clock();
-  const auto ahead = caf::actor_clock::time_point{time_.now().time_since_epoch()};
-  if (ahead > clock.current_time)
-    clock.advance_time(ahead - clock.current_time);
+  if (const auto ahead = time_.now(); ahead > sim_.now())
+    sim_.advance(ahead - sim_.now());
   else
-    clock.current_time = ahead;
+    sim_.set_now(ahead);
 }
 
 void actor_host::wake() {
@@ -125,7 +123,7 @@ void actor_host::run() {
   keep_time();
   auto turns = 1 + random_.below(8);
   bool more = true;
-  while (turns-- != 0 && more) more = sim_.scheduler().try_run_once();
+  while (turns-- != 0 && more) more = sim_.run_once();
   if (!more) check_carried_out();
   if (broken_) std::rethrow_exception(std::exchange(broken_, nullptr));
   if (more) return wake();
@@ -133,12 +131,11 @@ void actor_host::run() {
 }
 
 void actor_host::arm_timer() {
-  const auto& due = sim_.scheduler().clock().schedule();
-  if (due.empty()) return;
-  const auto at = time_point{due.begin()->first.time_since_epoch()};
-  if (awake_at_ && *awake_at_ <= at && *awake_at_ > time_.now()) return;
+  const auto at = sim_.next_timer();
+  if (!at) return;
+  if (awake_at_ && *awake_at_ <= *at && *awake_at_ > time_.now()) return;
   awake_at_ = at;
-  time_.at(std::max(at, time_.now()), side::actors, [this] { run(); });
+  time_.at(std::max(*at, time_.now()), side::actors, [this] { run(); });
 }
 
 // -- what the world asks --------------------------------------------------------------------
@@ -183,37 +180,37 @@ caf::behavior actor_host::guest(engine_actor* self) {
       [this, self](socket_opened& x) { x.socket.accept(); },
       [](const socket_message&) {},
       [](const socket_closed&) {},
-      [self, later](caf::atom_value what) {
-        if (what == caf::atom("answer")) {
+      [self, later](const std::string& what) {
+        if (what == "answer") {
           later->front().deliver(http_response{.status = 200, .headers = {}, .body = {}});
           later->erase(later->begin());
         }
-        if (what == caf::atom("crash")) throw std::runtime_error("crashed");
-        if (what == caf::atom("quit")) self->quit();
-        if (what == caf::atom("sleep")) self->sleep();
-        if (what == caf::atom("destroy")) self->destroy();
-        if (what == caf::atom("alarm")) self->set_alarm(far_away);
-        if (what == caf::atom("finish")) self->finish();
+        if (what == "crash") throw std::runtime_error("crashed");
+        if (what == "quit") self->quit();
+        if (what == "sleep") self->sleep();
+        if (what == "destroy") self->destroy();
+        if (what == "alarm") self->set_alarm(far_away);
+        if (what == "finish") self->finish();
       },
       [this, self](const stop_command&) {
         const bool slow = !calm && random_.percent(habits.slow_stop);
         if (!slow) return self->finish();
-        self->delayed_send(self, random_.between(1s, 25s), caf::atom("finish"));
+        internal::post_later(self, random_.between(1s, 25s), std::string{"finish"});
       },
   };
 }
 
 void actor_host::live_on(engine_actor* self) {
-  const auto plan = [&](unsigned percent, caf::atom_value what) {
+  const auto plan = [&](unsigned percent, std::string what) {
     if (calm || !random_.percent(percent)) return;
     const auto after = random_.percent(30) ? random_.between(0ms, 80ms) : random_.between(0ms, 25s);
-    self->delayed_send(self, after, what);
+    internal::post_later(self, after, std::move(what));
   };
-  plan(habits.crashes, caf::atom("crash"));
-  plan(habits.quits, caf::atom("quit"));
-  plan(habits.sleeps, caf::atom("sleep"));
-  plan(habits.destroys, caf::atom("destroy"));
-  plan(20, caf::atom("alarm"));
+  plan(habits.crashes, "crash");
+  plan(habits.quits, "quit");
+  plan(habits.sleeps, "sleep");
+  plan(habits.destroys, "destroy");
+  plan(20, "alarm");
 }
 
 caf::result<http_response> actor_host::answer(
@@ -224,7 +221,7 @@ caf::result<http_response> actor_host::answer(
   if (!calm && random_.percent(5)) throw std::runtime_error("a request has crashed it");
   if (random_.percent(60)) return http_response{.status = 200, .headers = {}, .body = {}};
   later->push_back(self->make_response_promise<http_response>());
-  self->delayed_send(self, random_.between(0ms, 5s), caf::atom("answer"));
+  internal::post_later(self, random_.between(0ms, 5s), std::string{"answer"});
   return later->back();
 }
 

@@ -115,9 +115,9 @@ constexpr bool is_servable_class() {
 /// has no state, or one that is plain.
 template <class T>
 consteval bool constructs_plainly() {
-  if constexpr (requires(T & x) { x.state; })
+  if constexpr (requires(T & x) { state_of(&x); })
     return std::is_nothrow_default_constructible_v<
-        std::remove_reference_t<decltype(std::declval<T&>().state)>>;
+        std::remove_reference_t<decltype(state_of(std::declval<T*>()))>>;
   else
     return true;
 }

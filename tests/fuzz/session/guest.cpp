@@ -124,7 +124,7 @@ std::optional<caf::result<http_response>> handle_common(engine_actor* self, cons
 caf::result<http_response> handle(guest_actor* self, const http_request& r) {
   if (auto done = handle_common(self, r)) return std::move(*done);
   const auto path = r.path_only();
-  auto& state = self->state;
+  auto& state = state_of(self);
   if (path == "/later") {
     state.later.push_back(self->make_response_promise<http_response>());
     return state.later.back();
