@@ -28,16 +28,12 @@ public:
     return {};
   }
 
-  using link_port::send_across_connections;
-
   outcome<void> send_across_connections(
-      std::shared_ptr<const output_gate>,
-      protocol::to_rivet_tunnel_message&&,
-      std::shared_ptr<output_meter>) override {
+      tunnel_source, protocol::to_rivet_tunnel_message&&) override {
     return {};
   }
 
-  [[nodiscard]] bool has_room_for_bodies() const override { return true; }
+  [[nodiscard]] bool has_room_for_bodies(const room_waiter&) override { return true; }
 
   void fence(epoch, std::uint64_t) override {}
 

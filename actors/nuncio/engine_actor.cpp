@@ -84,6 +84,12 @@ construction_scope::construction_scope(std::shared_ptr<const instance_context> c
 
 construction_scope::~construction_scope() { under_construction.reset(); }
 
+void tell_of_room(const room_waiter& who) {
+  const auto context = std::static_pointer_cast<const instance_context>(who.instance.lock());
+  if (!context) return;
+  if (const auto to = caf::actor_cast<caf::actor>(context->self)) caf::anon_send(to, room_freed{});
+}
+
 void deliver(const caf::actor& instance, std::uint64_t ticket, caf::message what) {
   const auto id = caf::message_id{ticket}.with_normal_priority();
   auto* const target = caf::actor_cast<caf::abstract_actor*>(instance);
@@ -410,7 +416,7 @@ bool engine_actor::respond_to(
         "a response can't be sent; the client gets 500",
         {{"reason", good.error().message}});
   if (!exchange.streaming()) {
-    const auto sent = transmit(exchange, *context_->link, gate());
+    const auto sent = transmit(exchange, *context_->link, internal::source_of(context_));
     if (sent.refused)
       internal::log_limited(
           *context_,

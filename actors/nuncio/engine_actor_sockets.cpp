@@ -42,11 +42,6 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
     arm_socket_tick();
     return invoke_message_result::consumed;
   }
-  if (content.match_elements<internal::socket_room_tick>()) {
-    sockets_->handle_room();
-    finish_if_answered();
-    return invoke_message_result::consumed;
-  }
   if (content.match_elements<internal::tell_restored>()) return consume_restored(x);
   if (content.match_elements<internal::flush>()) {
     sockets_->handle_flush();

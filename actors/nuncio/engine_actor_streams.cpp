@@ -1,6 +1,7 @@
 // The streaming side of engine_actor.
 #include <nuncio/counters.hpp>
 #include <nuncio/instance_context.hpp>
+#include <nuncio/instance_sockets.hpp>
 #include <nuncio/instance_streams.hpp>
 #include <nuncio/request_room.hpp>
 
@@ -18,8 +19,10 @@ std::optional<caf::invoke_message_result> engine_actor::consume_stream(caf::mail
     if (streams_) streams_->handle_credited(content.get_as<internal::response_credited>(0));
     return invoke_message_result::consumed;
   }
-  if (content.match_elements<internal::room_tick>()) {
-    streams_->handle_room_tick();
+  if (content.match_elements<internal::room_freed>()) {
+    if (sockets_) sockets_->handle_room();
+    if (streams_) streams_->handle_room();
+    finish_if_answered();
     return invoke_message_result::consumed;
   }
   if (content.match_elements<internal::stream_quiet>()) {

@@ -143,6 +143,17 @@ void host_actors::on_written(epoch connection, frame_class what) {
     internal::post(outbox_, internal::link_written{connection, what});
 }
 
+void host_actors::on_room(const room_waiter& who) {
+  switch (who.what) {
+    case room_waiter::kind::host:
+      return caf::anon_send(ingress_, internal::room_freed{});
+    case room_waiter::kind::storage:
+      return caf::anon_send(storage_, internal::room_freed{});
+    case room_waiter::kind::instance:
+      return internal::tell_of_room(who);
+  }
+}
+
 void host_actors::on_fence(epoch connection, std::uint64_t id) {
   internal::post(outbox_, internal::link_fence{connection, id});
 }

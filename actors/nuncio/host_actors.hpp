@@ -59,6 +59,7 @@ public:
   void on_up(epoch connection) override;
   void on_inbound(inbound_batch batch) override;
   void on_written(epoch connection, frame_class what) override;
+  void on_room(const room_waiter& who) override;
   void on_fence(epoch connection, std::uint64_t id) override;
   void on_down(epoch connection, std::string_view why, duration retry_after) override;
   void on_lease_ended() override;

@@ -73,6 +73,10 @@ caf::behavior ingress::make_behavior() {
         machine_->handle_link_down(options_.now());
         after_input();
       },
+      [this](const room_freed&) {
+        machine_->handle_room(options_.now());
+        after_input();
+      },
       [this](const internal::lease_ended&) {
         machine_->handle_lease_ended(options_.now());
         after_input();

@@ -40,6 +40,16 @@ struct instance_context : instance_base {
 
 namespace internal {
 
+/// What an instance of this context says to clients, whoever of it speaks.
+[[nodiscard]] inline tunnel_source source_of(
+    const std::shared_ptr<const instance_base>& context,
+    std::shared_ptr<output_meter> meter = nullptr) {
+  return {{context, &context->gate}, {room_waiter::kind::instance, context}, std::move(meter)};
+}
+
+/// Tells the instance that waits, if it still lives, that there may be room in the link.
+void tell_of_room(const room_waiter& who);
+
 /// Hands `what` to the instance as a CAF request whose response comes back to the instance itself, under `ticket`.
 void deliver(const caf::actor& instance, std::uint64_t ticket, caf::message what);
 

@@ -245,9 +245,8 @@ std::vector<connection> instance_sockets::open() const {
 // -- helpers
 
 outcome<void> instance_sockets::put(socket& x, protocol::to_rivet_tunnel_message&& message) {
-  const std::shared_ptr<const output_gate> gate{x.context, &x.context->gate};
   return context_of(x).link->send_across_connections(
-      gate, std::move(message), {x.shared_from_this(), &x.unsent});
+      source_of(x.context, {x.shared_from_this(), &x.unsent}), std::move(message));
 }
 
 void instance_sockets::put_ack(socket& x, protocol::to_rivet_tunnel_message message) {
@@ -299,12 +298,12 @@ void instance_sockets::keep(socket& x, waiting_output what) {
   if (made) at->second = outgoing_.insert(outgoing_.end(), {x.shared_from_this(), {}});
   at->second->messages.push_back(std::move(what));
   ++said_waiting_;
-  ask_for_room();
 }
 
 // What is long leaves room for what is short and for others, until the actor ends.
 bool instance_sockets::has_room_for(const protocol::to_rivet_tunnel_message& message) const {
-  return ending_ || !is_bulk(message.message_kind) || owner_->context().link->has_room_for_bodies();
+  return ending_ || !is_bulk(message.message_kind) ||
+         owner_->context().link->has_room_for_bodies(source_of(owner_->shared_context()).waiter);
 }
 
 // @returns false if the link is full
@@ -318,7 +317,6 @@ bool instance_sockets::send_one(std::list<client_output>::iterator at) {
 
 // One of each in turn, again and again: nobody waits for what others are told.
 void instance_sockets::send_waiting() {
-  const auto before = said_waiting_;
   bool full = false, moved = true;
   while (!full && std::exchange(moved, false))
     for (auto n = outgoing_.size(); n != 0 && !full; --n) {
@@ -328,11 +326,7 @@ void instance_sockets::send_waiting() {
       full = !send_one(at);
       moved = moved || !full;
     }
-  if (said_waiting_ != before) pause_.reset();
-  if (outgoing_.empty())
-    said_ = kept_ = {};
-  else
-    ask_for_room();
+  if (outgoing_.empty()) said_ = kept_ = {};
 }
 
 void instance_sockets::drop_first(std::list<client_output>::iterator at) {
@@ -358,14 +352,7 @@ void instance_sockets::handle_ending() {
   owed_ = said_waiting_;
 }
 
-void instance_sockets::handle_room() {
-  room_asked_ = false;
-  send_waiting();
-}
-
-void instance_sockets::ask_for_room() {
-  if (!std::exchange(room_asked_, true)) post_later(owner_, pause_.next(), socket_room_tick{});
-}
+void instance_sockets::handle_room() { send_waiting(); }
 
 void instance_sockets::close_and_tell(socket& x, std::uint16_t code, std::string_view reason) {
   auto message = x.session.close(code, reason);

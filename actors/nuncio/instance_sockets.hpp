@@ -12,7 +12,6 @@
 #include <nuncio/kv.hpp>
 #include <nuncio/kv_pages.hpp>
 #include <nuncio/link_port.hpp>
-#include <nuncio/room_pause.hpp>
 #include <nuncio/socket.hpp>
 #include <nuncio/socket_exchange.hpp>
 #include <nuncio/socket_record.hpp>
@@ -149,7 +148,6 @@ private:
   void send_waiting();
   void drop_first(std::list<client_output>::iterator at);
   void drop_waiting();
-  void ask_for_room();
   void acknowledge(socket& x, const socket_message& m);
   void close_and_tell(socket& x, std::uint16_t code, std::string_view reason);
   void tell(socket& x, std::uint16_t code, std::string_view reason);
@@ -181,8 +179,6 @@ private:
   std::size_t said_waiting_ = 0;  ///< messages in `outgoing_`
   std::size_t owed_ = 0;          ///< of them, what is to be sent before the actor ends
   bool ending_ = false;
-  bool room_asked_ = false;
-  room_pause pause_;
   std::optional<socket_message> in_hand_;  ///< that a handler is dealing with
   bool acks_due_ = false;
   std::uint64_t next_own_ = ~std::uint64_t{};  ///< ticket for what is not made by ingress

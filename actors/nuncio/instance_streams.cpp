@@ -183,7 +183,8 @@ void instance_streams::flush() {
 
 void instance_streams::advance(stream& x) {
   if (x.of == nullptr) return;
-  const auto sent = transmit(x.exchange, *owner_->context().link, owner_->gate());
+  const auto sent =
+      transmit(x.exchange, *owner_->context().link, source_of(owner_->shared_context()));
   charge(x);
   if (sent.refused) report(*sent.refused);
   if (x.exchange.done()) return close(x);
@@ -194,32 +195,29 @@ void instance_streams::advance(stream& x) {
 }
 
 void instance_streams::wait_for_room(stream& x) {
-  if (std::exchange(x.crowded, true)) return;
-  crowded_.push_back(x.shared_from_this());
-  ask_for_room();
+  if (!std::exchange(x.crowded, true)) crowded_.push_back(x.shared_from_this());
 }
 
-void instance_streams::ask_for_room() {
-  if (!std::exchange(room_asked_, true)) post_later(owner_, pause_.next(), room_tick{});
-}
-
-void instance_streams::handle_room_tick() {
-  auto moved = false;
+// As at ingress (request_routes::handle_room).
+void instance_streams::handle_room() {
+  std::vector<stream_ptr> helped;
   for (const auto& x : std::exchange(crowded_, {})) {
-    const auto before = x->exchange.unsent();
+    const auto next = x->exchange.position().next_index;
     x->crowded = false;
     x->wrote = true;
     advance(*x);
-    moved = moved || !x->crowded || x->exchange.unsent() != before;
+    if (x->crowded && x->exchange.position().next_index != next) {
+      crowded_.pop_back();
+      helped.push_back(x);
+    }
     wake(*x);
   }
-  if (moved) pause_.reset();
-  room_asked_ = false;
-  if (!crowded_.empty()) ask_for_room();
+  crowded_.insert(crowded_.end(), helped.begin(), helped.end());
 }
 
 void instance_streams::leave(stream& x) {
   x.of = nullptr;
+  if (x.crowded) std::erase_if(crowded_, [&](const stream_ptr& each) { return each.get() == &x; });
   share_of(x).give_back(std::exchange(x.charged, 0));
   all_.erase(x.ticket);
 }
@@ -309,7 +307,9 @@ void instance_streams::handle_down(std::string_view why, std::vector<attempt_don
     const auto whole = !x->exchange.writing() && (x->exchange.streaming() || x->exchange.whole());
     if (!whole) {
       x->exchange.fail(why);
-      if (const auto sent = transmit(x->exchange, *context.link, owner_->gate()); sent.refused)
+      if (const auto sent =
+              transmit(x->exchange, *context.link, source_of(owner_->shared_context()));
+          sent.refused)
         report(*sent.refused);
     }
     if (x->exchange.done())

@@ -6,7 +6,6 @@
 #include <nuncio/http_exchange.hpp>
 #include <nuncio/instance_context.hpp>
 #include <nuncio/internal_messages.hpp>
-#include <nuncio/room_pause.hpp>
 #include <nuncio/stream.hpp>
 #include <nuncio/waiting_room.hpp>
 #include <unordered_map>
@@ -66,7 +65,8 @@ public:
   // -- from ingress
   void handle(const exchange_input& what);
   void handle_credited(const response_credited& what);
-  void handle_room_tick();
+  /// There may be room in the link.
+  void handle_room();
   /// The engine has said nothing of it for long.
   void handle_quiet(std::uint64_t ticket);
   /// The upload is over. @returns false if there is none of that ticket
@@ -103,7 +103,6 @@ private:
   /// Sends what it has to say. An exchange that is over goes.
   void advance(stream& x);
   void wait_for_room(stream& x);
-  void ask_for_room();
   void close(stream& x);
   void leave(stream& x);
   waiting_share& share_of(stream& x);
@@ -114,8 +113,6 @@ private:
   std::unordered_map<std::uint64_t, stream_ptr> all_;
   std::vector<stream_ptr> due_;
   std::vector<stream_ptr> crowded_;
-  bool room_asked_ = false;
-  room_pause pause_;
   std::shared_ptr<waiting_pool> waiting_;  ///< bytes of responses that wait for their clients
   waiting_share collected_;                ///< of responses to gateways that take no stream
   std::vector<stream_ptr> untold_;         ///< over, but their handlers have not heard of it

@@ -98,8 +98,8 @@ struct stream_turn {
   std::uint64_t ticket = 0;
 };
 
-/// To an instance: its streams that found no room in the link may ask again.
-struct room_tick {};
+/// What found no room in the link may find some now.
+struct room_freed {};
 
 struct stream;
 
@@ -113,9 +113,6 @@ struct tell_restored {};
 
 /// To an instance: acks of its sockets are due.
 struct socket_tick {};
-
-/// To an instance: what it says to clients may find room in the link again.
-struct socket_room_tick {};
 
 /// All that was in the mailbox when it was sent has been dealt with.
 struct flush {};

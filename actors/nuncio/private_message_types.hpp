@@ -33,7 +33,7 @@
   X(response_begun)                \
   X(response_credited)             \
   X(response_waits)                \
-  X(room_tick)                     \
+  X(room_freed)                    \
   X(serve_directory)               \
   X(sleep_called)                  \
   X(socket_accepted)               \
@@ -41,7 +41,6 @@
   X(socket_order)                  \
   X(socket_over)                   \
   X(socket_repeated)               \
-  X(socket_room_tick)              \
   X(socket_tick)                   \
   X(sockets_listed)                \
   X(sockets_restored)              \

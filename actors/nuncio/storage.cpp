@@ -51,8 +51,7 @@ caf::behavior storage::make_behavior() {
         requests_.handle_link_over(x.why);
         flush();
       },
-      [this](room_tick) {
-        room_asked_ = false;
+      [this](room_freed) {
         requests_.handle_room();
         flush();
       },
@@ -88,13 +87,8 @@ void storage::flush() {
   while (const auto frame = requests_.poll_transmit(options_.now())) {
     const auto sent =
         options_.link->send_for_connection(frame->gate, frame->connection, frame->message);
-    if (sent)
-      pause_.reset();
-    else
-      requests_.handle_not_sent(frame->id, sent.error());
+    if (!sent) requests_.handle_not_sent(frame->id, sent.error());
   }
-  if (requests_.waits_for_room() && !std::exchange(room_asked_, true))
-    internal::post_later(this, pause_.next(), internal::room_tick{});
   options_.counts->storage.set(requests_.stats());  // first: who has an answer finds it counted
   while (auto result = requests_.poll_result()) {
     const auto waited = waiting_.extract(result->ticket);

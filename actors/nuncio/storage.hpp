@@ -8,7 +8,6 @@
 #include <nuncio/counters.hpp>
 #include <nuncio/engine_actor.hpp>
 #include <nuncio/instance_context.hpp>
-#include <nuncio/room_pause.hpp>
 #include <nuncio/storage_messages.hpp>
 #include <nuncio/storage_requests.hpp>
 #include <nuncio/system_watch.hpp>
@@ -48,8 +47,6 @@ private:
   std::uint64_t next_ticket_ = 1;
   std::uint64_t tick_serial_ = 0;
   std::optional<time_point> tick_at_;
-  bool room_asked_ = false;
-  room_pause pause_;
   internal::system_watch system_watch_;
 };
 

@@ -11,7 +11,6 @@
 #include <nuncio/instance.hpp>
 #include <nuncio/link_port.hpp>
 #include <nuncio/log_limiter.hpp>
-#include <nuncio/room_pause.hpp>
 #include <nuncio/time_range.hpp>
 #include <optional>
 #include <string_view>
@@ -54,14 +53,12 @@ public:
   /// room in the link is said later, in its order.
   void send_answer(
       protocol::to_rivet_tunnel_message message, const std::shared_ptr<const output_gate>& gate);
-  /// What waits for room in the link may try again. @returns whether some of it found room
-  bool send_owed();
+  /// There may be room in the link.
+  void send_owed();
 
-  [[nodiscard]] bool owes() const { return !owed_.empty(); }
-
-  /// Somebody waits for room in the link.
-  void ask_for_room() {
-    if (!room_at) room_at = later(now, pause.next());
+  /// What the host says itself through `gate`.
+  [[nodiscard]] static tunnel_source source(std::shared_ptr<const output_gate> gate) {
+    return {std::move(gate), {}};
   }
 
   void log_lost(const failure& why);
@@ -88,8 +85,6 @@ public:
   bool streaming_gateway = false;  ///< a request has come from one
   std::deque<host_output::any> out;
   std::vector<internal::outbox_input> said;
-  room_pause pause;
-  std::optional<time_point> room_at;  ///< when whoever waits for room tries again
 
 private:
   /// Of exchanges that have no route.

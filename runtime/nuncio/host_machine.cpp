@@ -136,6 +136,11 @@ void host_machine::handle_link_down(time_point now) {
   requests_.handle_down();
 }
 
+void host_machine::handle_room(time_point now) {
+  core_.now = now;
+  requests_.handle_room();
+}
+
 void host_machine::handle_lease_ended(time_point now) {
   core_.now = now;
   given_up_ = true;

@@ -42,6 +42,8 @@ public:
   void handle_link_up(epoch connection, time_point now);
   void handle_link_down(time_point now);
   /// The engine may have given this host up.
+  /// What found no room in the link may find some now.
+  void handle_room(time_point now);
   void handle_lease_ended(time_point now);
   void handle_link_over(const failure& why, time_point now);
 

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <nuncio/codec.hpp>
 #include <nuncio/link.hpp>
+#include <nuncio/outbound_room.hpp>
 #include <nuncio/parts.hpp>
 #include <nuncio/token_source.hpp>
 #include <nuncio/url.hpp>
@@ -79,6 +80,7 @@ struct link::impl final : websocket_handler {
         options(std::move(opts)),
         policy(options.policy),
         our_lease(options.lease),
+        room({options.outbound_bytes_max, options.outbound_storage_bytes_max}),
         socket(*this, socket_options(options)) {}
 
   static websocket_options socket_options(const link_options& from) {
@@ -264,6 +266,7 @@ struct link::impl final : websocket_handler {
     ping_out = false;
     for (; !unconfirmed.empty() && unconfirmed.front().first <= number; unconfirmed.pop_front())
       free_charge(unconfirmed.front().second);
+    tell_of_room();
     const auto id = std::exchange(fence_out, std::nullopt);
     if (id) listener.on_fence(policy.connection(), *id);
     if (!unconfirmed.empty()) arm_timer();
@@ -276,6 +279,8 @@ struct link::impl final : websocket_handler {
     batch_bytes = 0;
     const auto old = policy.connection();
     up.store(false);
+    room.handle_connection_lost();
+    tell_of_room();
     auto why = end_reason ? *std::exchange(end_reason, std::nullopt) : to_end(gone);
     // Whoever closes may repeat what he was sent.
     why.said = without_token(why.reason, terms.token);
@@ -347,6 +352,8 @@ struct link::impl final : websocket_handler {
 
   void finish(failure why) {
     over.store(true);
+    room.handle_connection_lost();
+    tell_of_room();
     socket.clear_timer();
     dial_at.reset();
     listener.on_final(why);
@@ -355,6 +362,12 @@ struct link::impl final : websocket_handler {
   // -- service thread: writing ----------------------------------------------------
 
   bool next_frame(websocket_frame& frame) override {
+    const auto more = take_next(frame);
+    tell_of_room();
+    return more;
+  }
+
+  bool take_next(websocket_frame& frame) {
     if (!check_lease() || end_reason) return false;
     if (pong_due) {
       ++counters.pongs;
@@ -497,6 +510,7 @@ struct link::impl final : websocket_handler {
     unconfirmed.clear();
     unpinged_bytes = 0;
     queue = std::move(kept);
+    tell_of_room();
   }
 
   void take_incoming() {  // with mutex held
@@ -506,9 +520,14 @@ struct link::impl final : websocket_handler {
 
   void free_charge(const outbound& x) {
     if (x.charge == 0) return;
-    (x.what == outbound::kind::storage ? storage_bytes : outbound_bytes).fetch_sub(x.charge);
-    if (x.bulk) bulk_bytes.fetch_sub(x.charge);
+    if (x.what == outbound::kind::storage) return room.give_back_of_storage(x.charge);
     if (x.meter) x.meter->fetch_sub(x.charge);
+    room.give_back_of_client(x.charge, x.bulk);
+  }
+
+  void tell_of_room() {
+    if (!room.due()) return;
+    for (const auto& who : room.poll_told()) listener.on_room(who);
   }
 
   // -- service thread: time -------------------------------------------------------
@@ -528,6 +547,7 @@ struct link::impl final : websocket_handler {
     unconfirmed.clear();
     for (auto& x : queue) free_charge(x);
     queue.clear();
+    tell_of_room();
     on_batch_end();
     log_to(
         options.log,
@@ -593,6 +613,7 @@ struct link::impl final : websocket_handler {
       return dial();
     }
     resume_if_granted();
+    tell_of_room();
     if (over.load()) return;
     if (closing.load()) {
       if (up.load()) return socket.close(1000, "host is done");
@@ -621,12 +642,10 @@ struct link::impl final : websocket_handler {
     if (first) socket.wake();
   }
 
-  // What is longer than the queue goes alone: it would wait for ever, and all behind it.
-  static outcome<void> charge(std::atomic<std::size_t>& used, std::size_t n, std::size_t most) {
-    if (const auto before = used.fetch_add(n); before == 0 || before + n <= most) return {};
-    used.fetch_sub(n);
-    return failure{
-        errc::queue_full, fmt::format("the outbound queue holds its most: {} bytes", most)};
+  // Who was refused just when the last of it was freed would hear of nothing else.
+  outcome<void> refused(outcome<void> why) {
+    if (room.due()) socket.wake();
+    return why;
   }
 
   link_listener& listener;
@@ -666,7 +685,7 @@ struct link::impl final : websocket_handler {
   std::atomic<epoch> connection = 0;
   std::atomic<std::uint64_t> term = 1;
   std::atomic<bool> up = false, closing = false, over = false;
-  std::atomic<std::size_t> outbound_bytes = 0, bulk_bytes = 0, storage_bytes = 0;
+  outbound_room room;
   std::atomic<std::size_t> held_messages = 0, held_bytes = 0;
 
   struct {  // written by the service thread only
@@ -731,10 +750,7 @@ outcome<void> link::send_for_connection(
   x.version = self.version.load();
   auto encoded = self.encode(request, x.version);
   if (!encoded) return encoded.error();
-  if (auto charged =
-          self.charge(self.storage_bytes, encoded->size(), self.options.outbound_storage_bytes_max);
-      !charged)
-    return charged;
+  if (auto taken = self.room.take_for_storage(encoded->size()); !taken) return self.refused(taken);
   x.charge = encoded->size();
   x.encoded = std::move(*encoded);
   x.gate = std::move(gate);
@@ -743,11 +759,10 @@ outcome<void> link::send_for_connection(
 }
 
 outcome<void> link::send_across_connections(
-    std::shared_ptr<const output_gate> gate,
-    protocol::to_rivet_tunnel_message&& message,
-    std::shared_ptr<output_meter> meter) {
+    tunnel_source from, protocol::to_rivet_tunnel_message&& message) {
   auto& self = *impl_;
-  if (!gate->open.load()) return failure{errc::cancelled, "the instance has no outputs any more"};
+  if (!from.gate->open.load())
+    return failure{errc::cancelled, "the instance has no outputs any more"};
   outbound x;
   x.what = outbound::kind::tunnel;
   x.version = self.version.load();
@@ -759,24 +774,23 @@ outcome<void> link::send_across_connections(
   };
   auto encoded = self.encode(whole, x.version);
   if (!encoded) return refuse(encoded.error());
-  if (auto charged =
-          self.charge(self.outbound_bytes, encoded->size(), self.options.outbound_bytes_max);
-      !charged)
-    return refuse(charged.error());
   x.charge = encoded->size();
   x.bulk = is_bulk(kept.message_kind);
-  if (x.bulk) self.bulk_bytes.fetch_add(x.charge);
+  if (auto taken = self.room.take_for_client(x.charge, x.bulk, from.waiter); !taken)
+    return refuse(self.refused(taken).error());
   x.encoded = std::move(*encoded);
   x.message = std::move(kept);
-  x.gate = std::move(gate);
-  if (meter) meter->fetch_add(x.charge);
-  x.meter = std::move(meter);
+  x.gate = std::move(from.gate);
+  if (from.meter) from.meter->fetch_add(x.charge);
+  x.meter = std::move(from.meter);
   self.push(std::move(x));
   return {};
 }
 
-bool link::has_room_for_bodies() const {
-  return impl_->bulk_bytes.load() < impl_->options.outbound_bytes_max / 8;
+bool link::has_room_for_bodies(const room_waiter& who) {
+  if (impl_->room.has_room_for_bodies(who)) return true;
+  if (impl_->room.due()) impl_->socket.wake();
+  return false;
 }
 
 void link::fence(epoch connection, std::uint64_t id) {
@@ -820,7 +834,7 @@ link_stats link::stats() const {
       .frames_out = c.frames_out,
       .bytes_out = c.bytes_out,
       .pongs = c.pongs,
-      .outbound_bytes = impl_->outbound_bytes + impl_->storage_bytes,
+      .outbound_bytes = impl_->room.used(),
       .discarded = c.discarded,
       .moved = c.moved,
       .bad_frames = c.bad_frames,

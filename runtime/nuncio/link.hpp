@@ -72,6 +72,9 @@ public:
   virtual void on_inbound(inbound_batch batch) = 0;
   /// The one frame of this class that was sent has been handed to the kernel.
   virtual void on_written(epoch connection, frame_class what) = 0;
+  /// `who` was refused room in the outbound queue, and there may be some now: it tries all again that it has to say, and is
+  /// told once more after another refusal.
+  virtual void on_room(const room_waiter& who) = 0;
   virtual void on_fence(epoch connection, std::uint64_t id) = 0;
   virtual void on_down(epoch connection, std::string_view why, duration retry_after) = 0;
   /// The engine may have given this host up: every instance has lost its outputs.
@@ -96,19 +99,16 @@ public:
   void stop();
   [[nodiscard]] link_stats stats() const;
 
-  using link_port::send_across_connections;
   void close() override;
   outcome<void> send_frame(
       frame_class what, epoch connection, const protocol::to_rivet& message) override;
   outcome<void> send_across_connections(
-      std::shared_ptr<const output_gate> gate,
-      protocol::to_rivet_tunnel_message&& message,
-      std::shared_ptr<output_meter> meter) override;
+      tunnel_source from, protocol::to_rivet_tunnel_message&& message) override;
   outcome<void> send_for_connection(
       std::shared_ptr<const output_gate> gate,
       epoch connection,
       const protocol::to_rivet& request) override;
-  [[nodiscard]] bool has_room_for_bodies() const override;
+  [[nodiscard]] bool has_room_for_bodies(const room_waiter& who) override;
   void fence(epoch connection, std::uint64_t id) override;
   void greet(std::vector<protocol::to_rivet> first, bool now) override;
   void grant(std::size_t messages, std::size_t bytes) override;

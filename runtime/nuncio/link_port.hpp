@@ -28,6 +28,27 @@ struct output_gate {
 /// keeps its own bound. Shared by the sender and the queue.
 using output_meter = std::atomic<std::size_t>;
 
+struct instance_base;
+
+/// Who waits for room in the outbound queue; see link_listener::on_room.
+struct room_waiter {
+  enum class kind : std::uint8_t {
+    host,  ///< host_machine: what it answers itself, and the responses that wait there
+    storage,
+    instance,  ///< what its handlers say
+  };
+
+  kind what = kind::host;
+  std::weak_ptr<const instance_base> instance{};  ///< of an instance only
+};
+
+/// Where a tunnel message comes from.
+struct tunnel_source {
+  std::shared_ptr<const output_gate> gate;
+  room_waiter waiter;
+  std::shared_ptr<output_meter> meter{};  ///< counts it; none: nobody does
+};
+
 /// The longest message for a client that need not ask link_port::has_room_for_bodies.
 inline constexpr std::size_t short_message_bytes_max = 65536;
 
@@ -57,28 +78,21 @@ public:
   virtual outcome<void> send_frame(
       frame_class what, epoch connection, const protocol::to_rivet& message) = 0;
   /// Queues a storage request of an instance for `connection`, with which it dies; nobody is told when it is written.
-  /// @returns errc::link_lost, cancelled, queue_full, not_in_version or malformed: nothing was queued.
+  /// @returns errc::link_lost, cancelled, queue_full (storage is told once there is room), not_in_version or malformed: nothing
+  /// was queued.
   virtual outcome<void> send_for_connection(
       std::shared_ptr<const output_gate> gate,
       epoch connection,
       const protocol::to_rivet& request) = 0;
-  /// Queues a tunnel message of an instance, connected or not: it moves to the next connection until the engine is known
-  /// to have read it. `meter`, if there is one, counts it. @returns errc::queue_full at the bound. After any failure
-  /// nothing was queued, and `message` is as it was.
+  /// Queues a tunnel message, connected or not: it moves to the next connection until the engine is known to have read
+  /// it. @returns errc::queue_full at the bound: its waiter is told once there is room for it. After any failure nothing
+  /// was queued, and `message` is as it was.
   virtual outcome<void> send_across_connections(
-      std::shared_ptr<const output_gate> gate,
-      protocol::to_rivet_tunnel_message&& message,
-      std::shared_ptr<output_meter> meter) = 0;
-
-  outcome<void> send_across_connections(
-      std::shared_ptr<const output_gate> gate, protocol::to_rivet_tunnel_message&& message) {
-    return send_across_connections(std::move(gate), std::move(message), nullptr);
-  }
+      tunnel_source from, protocol::to_rivet_tunnel_message&& message) = 0;
 
   /// Whether what is_bulk() may be queued: all of it together may take an eighth of the bound, so that all else has room
-  /// beside it and waits behind no more, however much that is. Who is told no asks again a little later
-  /// (room_pause).
-  [[nodiscard]] virtual bool has_room_for_bodies() const = 0;
+  /// beside it and waits behind no more, however much that is. @returns false: `who` is told once it may.
+  [[nodiscard]] virtual bool has_room_for_bodies(const room_waiter& who) = 0;
 
   /// A WebSocket ping behind all that is queued; on_fence(id) when its pong is back. Dies with the connection.
   virtual void fence(epoch connection, std::uint64_t id) = 0;

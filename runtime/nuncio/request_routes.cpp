@@ -346,7 +346,7 @@ void request_routes::respond(instance& to, route_map::iterator at, internal::res
 
 // Sends what the exchange has to say; an exchange that is over goes.
 void request_routes::advance(route_map::iterator at) {
-  const auto sent = transmit(at->second.exchange, *core_.link, at->second.of->gate());
+  const auto sent = transmit(at->second.exchange, *core_.link, core_.source(at->second.of->gate()));
   if (sent.refused) core_.log_lost(*sent.refused);
   if (sent.waits) wait_for_room(at);
   if (at->second.exchange.done()) erase(at);
@@ -354,7 +354,6 @@ void request_routes::advance(route_map::iterator at) {
 
 void request_routes::wait_for_room(route_map::iterator at) {
   if (!std::exchange(at->second.crowded, true)) crowded_.push_back(at->first);
-  core_.ask_for_room();
 }
 
 // The last words of an exchange that has no route any more.
@@ -363,10 +362,11 @@ void request_routes::say_last(
   while (auto message = exchange.poll_transmit()) core_.send_answer(std::move(*message), gate);
 }
 
-// Whoever waits for room in the link tries again.
-void request_routes::use_room() {
-  if (!core_.room_at || *core_.room_at > core_.now) return;
-  auto moved = core_.send_owed(), full = false;
+// Whoever has waited longest tries first, and goes to the end of the line if that has helped it on.
+void request_routes::handle_room() {
+  core_.send_owed();
+  auto full = false;
+  std::vector<exchange_id> helped;
   for (const auto& id : std::exchange(crowded_, {})) {
     const auto at = routes_.find(id);
     if (at == routes_.end() || !std::exchange(at->second.crowded, false)) continue;
@@ -376,18 +376,19 @@ void request_routes::use_room() {
       wait_for_room(at);
       continue;
     }
-    const auto unsent = at->second.exchange.unsent();
+    const auto next = at->second.exchange.position().next_index;
     advance(at);
-    // Where something short finds no room nothing else does. Whoever waits longest is the first to try again.
+    // Where something short finds no room nothing else does.
     const auto still = routes_.find(id);
     const auto waits = still != routes_.end() && still->second.crowded;
     full = waits && !still->second.exchange.bulky();
-    moved = moved || !waits || still->second.exchange.unsent() != unsent;
+    if (waits && still->second.exchange.position().next_index != next) {
+      crowded_.pop_back();
+      helped.push_back(id);
+    }
     if (auto* x = instances_.find(who)) instances_.count_as_down(*x);
   }
-  if (moved) core_.pause.reset();
-  core_.room_at.reset();
-  if (core_.owes() || !crowded_.empty()) core_.ask_for_room();
+  crowded_.insert(crowded_.end(), helped.begin(), helped.end());
 }
 
 void request_routes::handle(const internal::attempt_done& what) {
@@ -403,6 +404,7 @@ void request_routes::erase(route_map::iterator at) {
   auto& x = *r.of;
   x.busy_at = core_.now;
   unwatch(r);
+  if (r.crowded) std::erase(crowded_, at->first);
   if (r.responding) --x.responses;
   x.attempts.erase(at->first);
   routes_.erase(at);
@@ -462,16 +464,15 @@ void request_routes::handle_up() {
 }
 
 void request_routes::expire() {
-  use_room();
   end_stalled();
   end_late();
 }
 
 std::optional<time_point> request_routes::poll_timeout() {
   if (!routes_.empty() && !sweep_at_) sweep_at_ = core_.now + sweep_interval;
-  auto next = core_.room_at;
+  auto next = sweep_at_;
   if (!stalls_.empty()) next = earlier(next, stalls_.begin()->first);
-  return earlier(next, sweep_at_);
+  return next;
 }
 
 void request_routes::clear() {

@@ -38,6 +38,11 @@ public:
   void handle_long_start(const protocol::message_id& id);
   void handle_long_chunk(const exchange_id& id);
 
+  // -- from the link
+
+  /// Responses that found no room in it may find some now.
+  void handle_room();
+
   // -- from instances
 
   void handle(const internal::response_begun& what);
@@ -116,7 +121,6 @@ private:
   void advance(route_map::iterator at);
   void say_last(http_exchange& exchange, const std::shared_ptr<const output_gate>& gate);
   void wait_for_room(route_map::iterator at);
-  void use_room();
   request_bound make_room(instance& to, std::size_t requests, std::size_t bytes);
   void end_silent(route_map::iterator at);
   void end_doubted(route_map::iterator at);

@@ -3,15 +3,14 @@
 
 namespace nuncio {
 
-transmitted transmit(
-    http_exchange& exchange, link_port& link, const std::shared_ptr<const output_gate>& gate) {
+transmitted transmit(http_exchange& exchange, link_port& link, const tunnel_source& from) {
   transmitted out;
   for (;;) {
-    out.waits = exchange.bulky() && !link.has_room_for_bodies();
+    out.waits = exchange.bulky() && !link.has_room_for_bodies(from.waiter);
     if (out.waits) return out;
     auto message = exchange.poll_transmit();
     if (!message) return out;
-    const auto sent = link.send_across_connections(gate, std::move(*message));
+    const auto sent = link.send_across_connections(from, std::move(*message));
     if (sent) continue;
     exchange.handle_not_sent(std::move(*message), sent.error());
     out.waits = sent.error().code == errc::queue_full;

@@ -8,14 +8,12 @@
 namespace nuncio {
 
 struct transmitted {
-  bool waits =
-      false;  ///< the rest waits for room in the link: ask again a little later (room_pause)
+  bool waits = false;  ///< the rest waits for room in the link: `from`'s waiter will be told
   std::optional<failure>
       refused{};  ///< why a message could not go at all: the client gets 500 or a cut
 };
 
 /// Sends what `exchange` has to say, as far as `link` has room.
-transmitted transmit(
-    http_exchange& exchange, link_port& link, const std::shared_ptr<const output_gate>& gate);
+transmitted transmit(http_exchange& exchange, link_port& link, const tunnel_source& from);
 
 }  // namespace nuncio

@@ -210,12 +210,10 @@ outcome<void> simulated_link::send_for_connection(
 }
 
 outcome<void> simulated_link::send_across_connections(
-    std::shared_ptr<const output_gate> gate,
-    protocol::to_rivet_tunnel_message&& message,
-    std::shared_ptr<output_meter>) {
-  if (gate && !gate->open) return failure{errc::cancelled, "the instance has ended"};
+    tunnel_source from, protocol::to_rivet_tunnel_message&& message) {
+  if (from.gate && !from.gate->open) return failure{errc::cancelled, "the instance has ended"};
   protocol::to_rivet wrapped{std::move(message)};
-  auto queued = queue(wrapped, {.gate = std::move(gate), .moves = true});
+  auto queued = queue(wrapped, {.gate = std::move(from.gate), .moves = true});
   if (!queued) message = std::move(std::get<protocol::to_rivet_tunnel_message>(wrapped));
   return queued;
 }

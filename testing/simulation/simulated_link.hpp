@@ -44,7 +44,6 @@ public:
   [[nodiscard]] bool connected() const { return socket_ != nullptr; }
 
   // -- link_port
-  using link_port::send_across_connections;
   void close() override;
   outcome<void> send_frame(
       frame_class what, epoch connection, const protocol::to_rivet& message) override;
@@ -53,11 +52,9 @@ public:
       epoch connection,
       const protocol::to_rivet& request) override;
   outcome<void> send_across_connections(
-      std::shared_ptr<const output_gate> gate,
-      protocol::to_rivet_tunnel_message&& message,
-      std::shared_ptr<output_meter> meter) override;
+      tunnel_source from, protocol::to_rivet_tunnel_message&& message) override;
 
-  [[nodiscard]] bool has_room_for_bodies() const override { return true; }
+  [[nodiscard]] bool has_room_for_bodies(const room_waiter&) override { return true; }
 
   void fence(epoch connection, std::uint64_t id) override;
   void greet(std::vector<protocol::to_rivet> first, bool now) override;

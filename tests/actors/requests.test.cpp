@@ -1033,8 +1033,7 @@ TEST_CASE_FIXTURE(
   host.pass(10s);
   CHECK(host.lines().empty());
   CHECK(host.stats().requests_open == 2);
-  host.link->refuse_tunnel.reset();
-  host.pass(room_pause::longest);
+  host.free_room();
   CHECK(host.lines() == strings{"1 #0 200 first", "2 #0 200 second"});
   CHECK(host.stats().requests_open == 0);
 }
@@ -1055,8 +1054,7 @@ TEST_CASE_FIXTURE(fixture, "a response waits for room when its actor has ended")
   host.pass(200ms, 200ms);
   CHECK(p->ended == 1);
   CHECK(host.lines() == strings{"ack a/1:2"});
-  host.link->refuse_tunnel.reset();
-  host.pass(room_pause::longest);
+  host.free_room();
   CHECK(host.lines() == strings{"ack a/1:2", "1 #0 200 kept", "event a/1:501 stopped ok"});
 }
 
@@ -1068,8 +1066,7 @@ TEST_CASE_FIXTURE(
   host.request(a, 2, "GET", "/largest");
   CHECK(host.lines().empty());
   CHECK(host.log_text().find("a response found no room to wait in") != std::string::npos);
-  host.link->refuse_tunnel.reset();
-  host.pass(room_pause::longest);
+  host.free_room();
   const auto lines = host.lines();
   REQUIRE(lines.size() == 2);
   CHECK(lines[0] == "1 #0 200 " + std::string(900, 'x'));
@@ -1082,9 +1079,8 @@ TEST_CASE_FIXTURE(fixture, "what the host itself answers waits for room as well,
   host.open_socket(instance_of("unknown"), 2);
   host.request(a, 3, "POST", "/", std::string(2000, 'x'));
   CHECK(host.stats().requests_open == 0);
-  host.link->refuse_tunnel.reset();
   host.clear();
-  host.pass(room_pause::longest);
+  host.free_room();
   CHECK(
       host.lines() == strings{
                           "1 #0 abort",

@@ -382,8 +382,7 @@ TEST_CASE_FIXTURE(
   host.socket_says(2, 1, "close");
   CHECK(sent().empty());
   CHECK(host.stats().sockets_open == 1);
-  host.link->refuse_tunnel.reset();
-  host.pass(room_pause::longest);
+  host.free_room();
   auto lines = sent();
   std::stable_sort(lines.begin(), lines.end(), [](const auto& x, const auto& y) {
     return x[0] < y[0];  // a broadcast has no order among its clients
@@ -413,8 +412,7 @@ TEST_CASE_FIXTURE(fixture, "long messages leave room in the link for short ones 
   CHECK(sent().empty());
   host.socket_says(2, 1, "short");
   CHECK(sent() == strings{"2 #1 socket text short"});
-  host.link->room_for_bodies = true;
-  host.pass(room_pause::longest);
+  host.free_room();
   CHECK(sent().size() == 1);
 }
 
@@ -430,8 +428,7 @@ TEST_CASE(
   CHECK(x.host.stats().sockets_open == 3);
   x.order("say " + std::string(600'000, 'y'));
   CHECK(x.host.stats().sockets_open == 0);
-  x.host.link->refuse_tunnel.reset();
-  x.host.pass(room_pause::longest);
+  x.host.free_room();
   const auto lines = x.sent();
   REQUIRE(lines.size() == 6);  // nobody has a gap: what was said first, then the close
   for (std::size_t i = 3; i < 6; ++i) CHECK(lines[i].ends_with("socket close 1013"));
@@ -449,8 +446,7 @@ TEST_CASE_FIXTURE(fixture, "an actor that is to stop says first what waits for r
   order("say last words");
   host.stop(a);
   host.pass(1s);
-  host.link->refuse_tunnel.reset();
-  host.pass(room_pause::longest);
+  host.free_room();
   const auto lines = sent();
   CHECK(std::count(lines.begin(), lines.end(), "1 #1 socket text last words") == 1);
   CHECK(lines.back() == "event a/1:501 stopped ok");
@@ -469,8 +465,7 @@ TEST_CASE_FIXTURE(
   host.open_socket(a, 3);
   host.socket_says(2, 2, "close");
   CHECK(sent() == strings{"3 #0 socket open", "2 #2 socket close 4001"});
-  host.link->room_for_bodies = true;
-  host.pass(room_pause::longest);
+  host.free_room();
   const auto lines = sent();
   REQUIRE(lines.size() == 2);
   CHECK(lines[0].starts_with("1 #1 socket text x"));
@@ -544,8 +539,7 @@ TEST_CASE_FIXTURE(fixture, "a close that finds no room goes later") {
   host.link->refuse_tunnel = failure{errc::queue_full, "full"};
   host.socket_says(1, 1, "close");
   CHECK(sent().empty());
-  host.link->refuse_tunnel.reset();
-  host.pass(1s);
+  host.free_room();
   CHECK(sent() == strings{"1 #1 socket close 4001"});
 }
 

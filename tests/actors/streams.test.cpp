@@ -295,18 +295,16 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a body that finds the link full wa
   open("/whole", false, 2);  // more than a window, given at once
   CHECK(sent_body() == 0);
   CHECK(host.stats().requests_open == 2);
-  host.pass(2 * room_pause::shortest);
+  host.tell_of_room();
   CHECK(sent_body() == 0);
-  host.link->room_for_bodies = true;
-  host.pass(room_pause::longest);
+  host.free_room();
   CHECK(sent_body() == 2 * ahead);
   host.link->room_for_bodies = false;
   credit(ahead, 1);
   credit(ahead, 2);
   CHECK(sent_body() == 0);
   abort(1);
-  host.link->room_for_bodies = true;
-  host.pass(room_pause::longest);
+  host.free_room();
   CHECK(sent_body() == ahead);
   credit(2 * ahead, 2);
   CHECK(sent_body() == ahead);
@@ -317,27 +315,37 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a body that finds the link full wa
 
 TEST_CASE_FIXTURE(
     fixture,
-    "what finds no room in the link asks again less and less often, until something went") {
+    "who finds no room in the link asks again when it is told that there is some, and not before") {
   host.link->room_for_bodies = false;
-  std::uint64_t each_time = 1;
-  SUBCASE("beside its actor") {
-    each_time = 2;  // its handler is called, too, and writes
-    open("/down", false, 1);
-  }
+  SUBCASE("beside its actor") { open("/down", false, 1); }
   SUBCASE("at ingress") { open("/whole", false, 1); }
-  const auto asked_within = [&](duration d) {
+  const auto refused_while = [&](auto what) {
     const auto before = host.link->refused;
-    host.pass(d, 1ms);
-    return (host.link->refused - before) / each_time;
+    what();
+    return host.link->refused - before;
   };
-  CHECK(asked_within(35ms) == 3);
-  CHECK(asked_within(400ms) == 10);
-  host.link->room_for_bodies = true;
-  host.pass(room_pause::longest);
+  CHECK(refused_while([&] { host.pass(20s); }) == 0);
+  CHECK(refused_while([&] { host.tell_of_room(); }) >= 1);  // in vain
+  CHECK(refused_while([&] { host.pass(20s); }) == 0);
+  host.free_room();
   CHECK(sent_body() == ahead);
+  CHECK(host.link->waiting.empty());
+}
+
+TEST_CASE_FIXTURE(fixture, "whom room has helped on lets others go first the next time") {
+  bool at_ingress = false;
+  SUBCASE("beside their actor") {}
+  SUBCASE("at ingress") { at_ingress = true; }
+  const auto* const path = at_ingress ? "/whole" : "/down";
   host.link->room_for_bodies = false;
-  credit(ahead, 1);
-  CHECK(asked_within(35ms) == 3);
+  for (std::uint32_t i = 1; i <= 3; ++i) open(path, false, i);
+  std::string order;
+  for (int turn = 0; turn < 6; ++turn) {
+    host.link->bodies_left = 1;
+    host.tell_of_room();
+    for (const auto& line : sent()) order.push_back(line[0]);
+  }
+  CHECK(order == "123123");
 }
 
 TEST_CASE_FIXTURE(
@@ -348,8 +356,7 @@ TEST_CASE_FIXTURE(
   tell("finish");
   CHECK(host.stats().requests_open == 1);
   tell("quit");
-  host.link->refuse_tunnel.reset();
-  host.pass(room_pause::longest);
+  host.free_room();
   const auto lines = sent();
   CHECK(std::count(lines.begin(), lines.end(), "1 #0 201 firstmore") == 1);
   CHECK(host.stats().requests_open == 0);
@@ -363,8 +370,7 @@ TEST_CASE_FIXTURE(fixture, "a part that the link does not take goes when it does
   tell("write");
   tell("finish");
   CHECK(host.stats().requests_open == 1);
-  host.link->refuse_tunnel.reset();
-  host.pass(2 * room_pause::shortest);
+  host.free_room();
   CHECK(sent() == strings{"1 #2 chunk 8 end"});
   CHECK(host.stats().requests_open == 0);
 }

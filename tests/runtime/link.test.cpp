@@ -174,7 +174,7 @@ struct hosting : link_listener {
     protocol::to_rivet_tunnel_message x;
     x.message_id.message_index = index;
     x.message_kind = protocol::to_rivet_response_chunk{bytes{std::string(size, 'b')}, false};
-    return uplink.send_across_connections(through, std::move(x));
+    return uplink.send_across_connections({through, {}}, std::move(x));
   }
 
   template <class Predicate>
@@ -234,6 +234,10 @@ struct hosting : link_listener {
     note([&] { written.emplace_back(connection, what); });
   }
 
+  void on_room(const room_waiter& who) override {
+    note([&] { told.push_back(who.what); });
+  }
+
   void on_fence(epoch connection, std::uint64_t id) override {
     note([&] { fences.emplace_back(connection, id); });
   }
@@ -261,6 +265,7 @@ struct hosting : link_listener {
   std::vector<std::pair<epoch, std::string>> downs;
   std::vector<duration> delays;  // after each of `downs`
   std::vector<std::pair<epoch, frame_class>> written;
+  std::vector<room_waiter::kind> told;  // of room
   std::vector<std::pair<epoch, std::uint64_t>> fences;
   std::size_t pings = 0, messages = 0, held_messages = 0, held_bytes = 0;
   int leases_ended = 0;
@@ -661,7 +666,7 @@ TEST_CASE("link: the outbound queue is bounded in bytes, and free again once the
     protocol::to_rivet_tunnel_message x;
     x.message_id.message_index = taken;
     x.message_kind = protocol::to_rivet_response_chunk{bytes{std::string(part, 'b')}, false};
-    const auto sent = host.uplink.send_across_connections(host.gate, std::move(x), meter);
+    const auto sent = host.uplink.send_across_connections({host.gate, {}, meter}, std::move(x));
     if (!sent) {
       CHECK(sent.error().code == errc::queue_full);
       CHECK(sent.error().message.find("16777216") != std::string::npos);
@@ -672,7 +677,8 @@ TEST_CASE("link: the outbound queue is bounded in bytes, and free again once the
   // Written is not read: parts in the kernel count until a pong has said so. 64 parts would be 16 MiB but for their heads.
   CHECK(taken == 63);
   CHECK(*meter == host.uplink.stats().outbound_bytes);
-  CHECK(!host.uplink.has_room_for_bodies());
+  CHECK(!host.uplink.has_room_for_bodies({}));
+  CHECK(host.read([&] { return host.told.empty(); }));
   // What actors store has room of its own, with a bound of its own: two parts and their heads are above it.
   const auto clients = host.uplink.stats().outbound_bytes;
   REQUIRE(host.uplink.send_for_connection(host.gate, 1, hosting::kv(3, part)).ok());
@@ -688,10 +694,35 @@ TEST_CASE("link: the outbound queue is bounded in bytes, and free again once the
   REQUIRE(host.until([&] { return !host.fences.empty(); }));
   CHECK(*meter == 0);
   CHECK(host.uplink.stats().outbound_bytes == 0);
-  CHECK(host.uplink.has_room_for_bodies());
+  using kind = room_waiter::kind;
+  REQUIRE(
+      host.until([&] { return host.told.size() == 2; }));  // each of both that were refused, once
+  CHECK(std::count(host.told.begin(), host.told.end(), kind::host) == 1);
+  CHECK(std::count(host.told.begin(), host.told.end(), kind::storage) == 1);
+  CHECK(host.uplink.has_room_for_bodies({}));
   REQUIRE(host.tunnel(bulk).ok());
   REQUIRE(done.await());
   CHECK(seen.size() == taken + 3U);
+}
+
+TEST_CASE("link: who waits for room hears of the connection's end, and of the link's") {
+  signal full;
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    engine.open();
+    static_cast<void>(full.await());  // and goes
+  }};
+  hosting host{server.port(), [](link_options& o) { o.outbound_bytes_max = 3 * part; }};
+  REQUIRE(host.await_live());
+  while (host.tunnel(1).ok()) {
+  }
+  CHECK(host.read([&] { return host.told.empty(); }));
+  full.set();
+  REQUIRE(host.until([&] { return !host.downs.empty() && host.told.size() == 1; }));
+  CHECK(host.tunnel(2).error().code == errc::queue_full);
+  host.uplink.close();
+  REQUIRE(host.until([&] { return host.final_word.has_value(); }));
+  REQUIRE(host.until([&] { return host.told.size() == 2; }));
 }
 
 TEST_CASE("link: however much that is short waits, what is long has room of its own") {
@@ -707,12 +738,12 @@ TEST_CASE("link: however much that is short waits, what is long has room of its 
   const auto say = [&](std::size_t size) {
     protocol::to_rivet_tunnel_message x;
     x.message_kind = protocol::to_rivet_web_socket_message{bytes{std::string(size, 's')}, true};
-    return host.uplink.send_across_connections(host.gate, std::move(x), nullptr).ok();
+    return host.uplink.send_across_connections({host.gate, {}}, std::move(x)).ok();
   };
   for (int i = 0; i < 64; ++i) REQUIRE(say(short_message_bytes_max));  // 4 MiB, above an eighth
-  CHECK(host.uplink.has_room_for_bodies());
+  CHECK(host.uplink.has_room_for_bodies({}));
   for (int i = 0; i < 2; ++i) REQUIRE(say(std::size_t{1} << 20U));
-  CHECK(!host.uplink.has_room_for_bodies());
+  CHECK(!host.uplink.has_room_for_bodies({}));
   REQUIRE(say(1));
   over.set();
 }

@@ -85,6 +85,11 @@ void actor_host::on_written(epoch connection, frame_class what) {
   wake();
 }
 
+void actor_host::on_room(const room_waiter& who) {
+  actors_.on_room(who);
+  wake();
+}
+
 void actor_host::on_fence(epoch connection, std::uint64_t id) {
   actors_.on_fence(connection, id);
   wake();

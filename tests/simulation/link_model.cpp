@@ -10,7 +10,8 @@ link_model::link_model(
       watch_(watch),
       listener_(listener),
       to_(std::move(to)),
-      policy_({.seed = random.next()}) {}
+      policy_({.seed = random.next()}),
+      room_(std::make_unique<outbound_room>(outbound_bounds{})) {}
 
 // -- connections ------------------------------------------------------------------
 
@@ -57,6 +58,8 @@ void link_model::handle_pong(std::uint64_t fence) {
 void link_model::handle_gone(connection_end why) {
   if (over_) return;
   up_ = false;
+  room_->handle_connection_lost();
+  tell_of_room();
   const auto connection = policy_.connection();
   const auto decision = policy_.handle_end(end_reason_ ? *end_reason_ : why, time_.now());
   end_reason_.reset();
@@ -141,13 +144,44 @@ bool link_model::may_leave(const output_gate& gate) const {
   return gate.open && gate.term == term_;
 }
 
+// Each takes one of whatever the room is counted in.
 outcome<void> link_model::send_across_connections(
-    std::shared_ptr<const output_gate> gate,
-    protocol::to_rivet_tunnel_message&& message,
-    std::shared_ptr<output_meter>) {
-  if (!may_leave(*gate)) return failure{errc::cancelled, "its gate is closed"};
-  speak(std::move(gate), std::nullopt, std::move(message));
+    tunnel_source from, protocol::to_rivet_tunnel_message&& message) {
+  if (!may_leave(*from.gate)) return failure{errc::cancelled, "its gate is closed"};
+  const auto bulk = is_bulk(message.message_kind);
+  if (auto taken = room_->take_for_client(1, bulk, from.waiter); !taken) {
+    ++refusals_;
+    tell_of_room_later();
+    return taken;
+  }
+  time_.after(hop_now() + random_.between(0ms, taken_), side::link, [this, bulk] {
+    room_->give_back_of_client(1, bulk);
+    tell_of_room();
+  });
+  speak(std::move(from.gate), std::nullopt, std::move(message));
   return {};
+}
+
+bool link_model::has_room_for_bodies(const room_waiter& who) {
+  if (room_->has_room_for_bodies(who)) return true;
+  ++refusals_;
+  tell_of_room_later();
+  return false;
+}
+
+void link_model::narrow(std::size_t messages, duration taken) {
+  room_ = std::make_unique<outbound_room>(outbound_bounds{.clients = messages});
+  taken_ = taken;
+}
+
+void link_model::tell_of_room() {
+  if (!room_->due()) return;
+  for (const auto& who : room_->poll_told()) listener_.on_room(who);
+}
+
+// By whom the link's thread is woken.
+void link_model::tell_of_room_later() {
+  if (room_->due()) time_.post(side::link, hop_now(), [this] { tell_of_room(); });
 }
 
 void link_model::speak(

@@ -7,6 +7,7 @@
 #include <nuncio/connection_policy.hpp>
 #include <nuncio/lease.hpp>
 #include <nuncio/link.hpp>
+#include <nuncio/outbound_room.hpp>
 #include <optional>
 
 #include "simulation/oracle.hpp"
@@ -52,17 +53,21 @@ public:
       epoch connection,
       const protocol::to_rivet& request) override;
   outcome<void> send_across_connections(
-      std::shared_ptr<const output_gate> gate,
-      protocol::to_rivet_tunnel_message&& message,
-      std::shared_ptr<output_meter> meter) override;
+      tunnel_source from, protocol::to_rivet_tunnel_message&& message) override;
   void fence(epoch connection, std::uint64_t id) override;
   void close() override;
 
-  [[nodiscard]] bool has_room_for_bodies() const override { return true; }
+  [[nodiscard]] bool has_room_for_bodies(const room_waiter& who) override;
+
+  /// From now on tunnel messages have room for so many, and keep it for up to `taken` after they were said.
+  void narrow(std::size_t messages, duration taken);
 
   void greet(std::vector<protocol::to_rivet>, bool) override {}
 
   void grant(std::size_t, std::size_t) override {}
+
+  /// How often somebody found no room.
+  [[nodiscard]] std::uint64_t refusals() const { return refusals_; }
 
   duration hop = 2ms;  ///< longest delay between two sides
 
@@ -76,6 +81,8 @@ private:
       std::shared_ptr<const output_gate> gate,
       std::optional<epoch> connection,
       protocol::to_rivet message);
+  void tell_of_room();
+  void tell_of_room_later();
   [[nodiscard]] bool may_leave(const output_gate& gate) const;
 
   [[nodiscard]] bool alive() const { return up_ && !end_reason_; }
@@ -89,6 +96,9 @@ private:
   ports to_;
   connection_policy policy_;
   lease lease_;
+  std::unique_ptr<outbound_room> room_;
+  duration taken_{};  ///< longest time that a tunnel message keeps its room
+  std::uint64_t refusals_ = 0;
   bool up_ = false, over_ = false;
   std::uint64_t term_ = 1;
   std::optional<connection_end> end_reason_;

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <nuncio/transmit.hpp>
 #include <type_traits>
 
 namespace nuncio::simulation {
@@ -52,6 +53,18 @@ void machine_host::on_written(epoch connection, frame_class what) {
       events_.handle_written(connection);
       flush_events();
     });
+}
+
+void machine_host::on_room(const room_waiter& who) {
+  if (who.what == room_waiter::kind::host)
+    return time_.post(side::ingress, hop_now(), [this] {
+      machine_.handle_room(time_.now());
+      after_input();
+    });
+  const auto instance = who.instance.lock();
+  for (const auto& x : bodies_)
+    if (x && x->context == instance)
+      time_.post(side::actors, hop_now(), [this, x] { speak_on(x); });
 }
 
 void machine_host::on_fence(epoch connection, std::uint64_t id) {
@@ -119,7 +132,7 @@ void machine_host::flush_events() {
 
 template <class T>
 void machine_host::tell_host(T what) {
-  time_.post(side::ingress, hop_now(), [this, what = std::move(what)] {
+  time_.post(side::ingress, hop_now(), [this, what = std::move(what)]() mutable {
     machine_.handle(what, time_.now());
     if constexpr (std::is_same_v<T, internal::instance_down>)
       if (const auto* const x = find(what.who); x != nullptr && x->handed)
@@ -146,9 +159,26 @@ void machine_host::live_on(const self& x) {
   plan(20, [this, x] { tell_host(internal::alarm_called{x->who, 2'000'000'000'000}); });
 }
 
+namespace {
+
+tunnel_source source_of(const std::shared_ptr<instance_base>& x) {
+  return {{x, &x->gate}, {room_waiter::kind::instance, x}};
+}
+
+}  // namespace
+
+// In order, as far as there is room.
 void machine_host::speak(const self& x, protocol::to_rivet_tunnel_message message) {
-  static_cast<void>(
-      link_->send_across_connections({x->context, &x->context->gate}, std::move(message), nullptr));
+  x->unsaid.push_back(std::move(message));
+  if (x->unsaid.size() == 1) speak_on(x);
+}
+
+void machine_host::speak_on(const self& x) {
+  for (; x->alive && !x->unsaid.empty(); x->unsaid.pop_front()) {
+    const auto sent =
+        link_->send_across_connections(source_of(x->context), std::move(x->unsaid.front()));
+    if (!sent && sent.error().code == errc::queue_full) return;
+  }
 }
 
 void machine_host::answer(const self& x, const http_request& request) {
@@ -156,17 +186,21 @@ void machine_host::answer(const self& x, const http_request& request) {
     throw violated("HTTP", "a handler was given a body that is not whole");
   time_.after(random_.between(0ms, 5s), side::actors, [this, x, request] {
     if (!x->alive) return;
-    if (!x->cancelled.contains(request.ticket) && request.claim->take()) respond(x, request);
-    tell_host(internal::attempt_done{x->who, request.exchange, request.ticket});
+    if (x->cancelled.contains(request.ticket) || !request.claim->take() || respond(x, request))
+      tell_host(internal::attempt_done{x->who, request.exchange, request.ticket});
   });
 }
 
-void machine_host::respond(const self& x, const http_request& request) {
+// As an engine actor does. @returns false if what is left waits at ingress
+bool machine_host::respond(const self& x, const http_request& request) {
   http_exchange exchange{request.position, {}};
   protocol::to_rivet_response_start response;
   response.status = 200;
   static_cast<void>(exchange.respond(std::move(response)));
-  while (auto message = exchange.poll_transmit()) speak(x, std::move(*message));
+  static_cast<void>(transmit(exchange, *link_, source_of(x->context)));
+  if (exchange.done()) return true;
+  tell_host(internal::response_waits{x->who, request.ticket, std::move(exchange)});
+  return false;
 }
 
 void machine_host::accept(const self& x, const internal::socket_ptr& socket) {

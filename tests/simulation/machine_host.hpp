@@ -2,6 +2,7 @@
 // side of its own, on a model of the link, with actors that do what a seed says.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -37,12 +38,14 @@ private:
     bool alive = true, in_factory = true, ignores_exit = false;
     std::set<std::uint64_t> cancelled;           ///< tickets
     std::map<std::uint64_t, std::size_t> heard;  ///< by a WebSocket's ticket, the last number
+    std::deque<protocol::to_rivet_tunnel_message> unsaid;  ///< that found no room in the link
   };
 
   // link
   void on_up(epoch connection) override;
   void on_inbound(inbound_batch batch) override;
   void on_written(epoch connection, frame_class what) override;
+  void on_room(const room_waiter& who) override;
   void on_fence(epoch connection, std::uint64_t id) override;
   void on_down(epoch connection, std::string_view why, duration retry_after) override;
   void on_lease_ended() override;
@@ -78,10 +81,11 @@ private:
   void settle(const self& x);
   void live_on(const self& x);
   void answer(const self& x, const http_request& request);
-  void respond(const self& x, const http_request& request);
+  bool respond(const self& x, const http_request& request);
   void accept(const self& x, const internal::socket_ptr& socket);
   void hear(const self& x, const host_output::socket_said& what);
   void speak(const self& x, protocol::to_rivet_tunnel_message message);
+  void speak_on(const self& x);
   void probe(const self& x);
   void tell_stop(const self& x);
   void exit(const self& x);

@@ -124,6 +124,8 @@ private:
     if (has(fault::cut)) wire_.faults.cut_permille = some(60);
     wire_.latency = random_.between(10us, 30ms);
     host_->link().hop = random_.between(1us, random_.percent(20) ? 40ms : 2ms);
+    if (random_.percent(30))
+      host_->link().narrow(1 + random_.below(3), random_.between(1ms, 400ms));
     actors_max_ = 1 + random_.below(7);
     for (auto n = past_ && random_.percent(60) ? 1 + random_.below(2) : 0; n > 0; --n)
       engine_.create_orphan("known");

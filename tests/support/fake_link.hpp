@@ -26,11 +26,13 @@ public:
   std::uint16_t version =
       wire::version_max;  ///< a storage request that it does not have is refused
   bool room_for_bodies = true;
+  std::size_t bodies_left = 0;                ///< so many have room all the same
   bool auto_written = true;                   ///< false: nothing is ever reported as written
   std::optional<failure> refuse_tunnel;       ///< what sending a tunnel message gives
   std::optional<failure> refuse_tunnel_once;  ///< the same for the next one
   std::optional<failure> refuse_storage;      ///< the same for a storage request
-  mutable std::uint64_t refused = 0;          ///< how often one of these four said no
+  std::uint64_t refused = 0;                  ///< how often one of these four said no
+  std::vector<room_waiter> waiting;           ///< refused for want of room; not told yet
   std::vector<std::pair<epoch, frame_class>> to_report;  ///< written, not told yet
   std::vector<std::pair<epoch, std::uint64_t>> fences;   ///< asked for, not told yet
   std::vector<protocol::to_rivet> greeting;
@@ -38,8 +40,6 @@ public:
   std::size_t granted_bytes = 0;
   bool closed = false;
   std::vector<std::shared_ptr<output_meter>> meters;  ///< of what was sent with one
-
-  using link_port::send_across_connections;
 
   void close() override { closed = true; }
 
@@ -59,7 +59,7 @@ public:
     if (on != connection || connection == 0)
       return failure{errc::link_lost, "the connection is over"};
     if (!gate->open) return failure{errc::cancelled, "the instance has ended"};
-    if (refuse_storage) return ++refused, *refuse_storage;
+    if (refuse_storage) return refuse(*refuse_storage, {room_waiter::kind::storage, {}});
     if (version != wire::version_max)
       if (const auto encoded = protocol::encode(request, version); !encoded) return encoded.error();
     ++frames;
@@ -68,20 +68,20 @@ public:
   }
 
   outcome<void> send_across_connections(
-      std::shared_ptr<const output_gate> gate,
-      protocol::to_rivet_tunnel_message&& message,
-      std::shared_ptr<output_meter> meter) override {
-    if (meter) meters.push_back(meter);
-    if (gate && !gate->open) return failure{errc::cancelled, "the instance has ended"};
-    if (refuse_tunnel) return ++refused, *refuse_tunnel;
-    if (auto once = std::exchange(refuse_tunnel_once, std::nullopt)) return ++refused, *once;
+      tunnel_source from, protocol::to_rivet_tunnel_message&& message) override {
+    if (from.meter) meters.push_back(from.meter);
+    if (from.gate && !from.gate->open) return failure{errc::cancelled, "the instance has ended"};
+    if (refuse_tunnel) return refuse(*refuse_tunnel, from.waiter);
+    if (auto once = std::exchange(refuse_tunnel_once, std::nullopt))
+      return refuse(*once, from.waiter);
     ++frames;
     if (record) sent.push_back({connection, std::move(message)});
     return {};
   }
 
-  [[nodiscard]] bool has_room_for_bodies() const override {
-    if (!room_for_bodies) ++refused;
+  [[nodiscard]] bool has_room_for_bodies(const room_waiter& who) override {
+    if (bodies_left != 0) return --bodies_left, true;
+    if (!room_for_bodies) static_cast<void>(refuse({errc::queue_full, "full"}, who));
     return room_for_bodies;
   }
 
@@ -96,6 +96,13 @@ public:
   void grant(std::size_t messages, std::size_t bytes) override {
     granted_messages += messages;
     granted_bytes += bytes;
+  }
+
+private:
+  failure refuse(failure why, const room_waiter& who) {
+    ++refused;
+    if (why.code == errc::queue_full) waiting.push_back(who);
+    return why;
   }
 };
 

@@ -144,6 +144,31 @@ public:
     }
   }
 
+  /// The link has room again, and whoever was refused is told.
+  void free_room() {
+    link->room_for_bodies = true;
+    link->refuse_tunnel.reset();
+    link->refuse_storage.reset();
+    tell_of_room();
+  }
+
+  /// Whoever was refused is told, whether there is room or not.
+  void tell_of_room() {
+    bool host = false, storage = false;
+    std::vector<std::shared_ptr<const instance_base>> told;
+    for (const auto& who : std::exchange(link->waiting, {})) {
+      if (who.what == room_waiter::kind::host && !std::exchange(host, true))
+        caf::anon_send(ingress_, internal::room_freed{});
+      if (who.what == room_waiter::kind::storage && !std::exchange(storage, true))
+        caf::anon_send(storage_, internal::room_freed{});
+      const auto instance = who.instance.lock();
+      if (!instance || std::find(told.begin(), told.end(), instance) != told.end()) continue;
+      told.push_back(instance);
+      internal::tell_of_room(who);
+    }
+    settle();
+  }
+
   void ping() { deliver(protocol::to_envoy_ping{sim.engine_now()}); }
 
   void deliver(protocol::to_envoy message) {

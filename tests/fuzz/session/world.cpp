@@ -423,6 +423,7 @@ void world::refuse(const step& x) {
   link.room_for_bodies = (x.what & 1) == 0;
   link.refuse_tunnel = (x.what & 2) != 0 ? std::optional{full} : std::nullopt;
   link.refuse_storage = (x.what & 4) != 0 ? std::optional{full} : std::nullopt;
+  host_.tell_of_room();
 }
 
 void world::release_written() {
@@ -682,9 +683,7 @@ void world::check() {
 
 void world::finish() {
   auto& link = *host_.link;
-  link.room_for_bodies = true;
-  link.refuse_tunnel.reset();
-  link.refuse_storage.reset();
+  host_.free_room();
   host_.hold_fences = false;
   read_sent();
   release_written();
