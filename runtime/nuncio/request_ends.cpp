@@ -37,7 +37,7 @@ request_bound request_routes::make_room(instance& to, std::size_t requests, std:
     const auto* const silent = to.requests.longest_silent(full, core_.now);
     if (silent == nullptr) return full;
     const auto at = routes_.find(silent->id());
-    if (at->second.crowded)
+    if (at->second.linked())
       at->second.place.handle_heard(core_.now);  // its client may wait for what waits for room
     else
       end_silent(at);
@@ -98,7 +98,7 @@ void request_routes::end_stalled() {
     const auto at = routes_.find(stalls_.begin()->second);
     auto& r = at->second;
     unwatch(r);
-    if (r.crowded) r.place.handle_heard(now);
+    if (r.linked()) r.place.handle_heard(now);
     if (const auto due = later(r.place.heard(), core_.limits.stall_limit); due > now) {
       r.stall = stalls_.emplace(due, at->first);
       continue;

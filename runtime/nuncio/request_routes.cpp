@@ -348,12 +348,12 @@ void request_routes::respond(instance& to, route_map::iterator at, internal::res
 void request_routes::advance(route_map::iterator at) {
   const auto sent = transmit(at->second.exchange, *core_.link, core_.source(at->second.of->gate()));
   if (sent.refused) core_.log_lost(*sent.refused);
-  if (sent.waits) wait_for_room(at);
+  if (sent.waits) wait_for_room(at->second);
   if (at->second.exchange.done()) erase(at);
 }
 
-void request_routes::wait_for_room(route_map::iterator at) {
-  if (!std::exchange(at->second.crowded, true)) crowded_.push_back(at->first);
+void request_routes::wait_for_room(route& r) {
+  if (!r.linked()) crowded_.push_back(r);
 }
 
 // The last words of an exchange that has no route any more.
@@ -365,30 +365,27 @@ void request_routes::say_last(
 // Whoever has waited longest tries first, and goes to the end of the line if that has helped it on.
 void request_routes::handle_room() {
   core_.send_owed();
-  auto full = false;
-  std::vector<exchange_id> helped;
-  for (const auto& id : std::exchange(crowded_, {})) {
-    const auto at = routes_.find(id);
-    if (at == routes_.end() || !std::exchange(at->second.crowded, false)) continue;
-    const auto who = at->second.of->who;
-    at->second.place.handle_heard(core_.now);  // the client can't go on with what has not been sent
-    if (full) {
-      wait_for_room(at);
-      continue;
-    }
-    const auto next = at->second.exchange.position().next_index;
-    advance(at);
-    // Where something short finds no room nothing else does.
-    const auto still = routes_.find(id);
-    const auto waits = still != routes_.end() && still->second.crowded;
-    full = waits && !still->second.exchange.bulky();
-    if (waits && still->second.exchange.position().next_index != next) {
-      crowded_.pop_back();
-      helped.push_back(id);
+  // Their clients can't go on with what has not been sent.
+  for (auto* r = crowded_.front(); r != nullptr; r = crowded_.after(*r))
+    r->place.handle_heard(core_.now);
+  // Where something short finds no room nothing else does.
+  for (auto full = false; !full && !crowded_.empty();) {
+    auto& r = *crowded_.front();
+    r.unlink();
+    const auto id = r.exchange.position().exchange;
+    const auto next = r.exchange.position().next_index;
+    const auto who = r.of->who;
+    advance(routes_.find(id));
+    if (const auto at = routes_.find(id); at != routes_.end() && at->second.linked()) {
+      const auto& x = at->second.exchange;
+      full = !x.bulky();
+      (x.position().next_index == next ? tried_ : helped_).push_back(at->second);
     }
     if (auto* x = instances_.find(who)) instances_.count_as_down(*x);
   }
-  crowded_.insert(crowded_.end(), helped.begin(), helped.end());
+  tried_.take_all(crowded_);
+  tried_.take_all(helped_);
+  crowded_.take_all(tried_);
 }
 
 void request_routes::handle(const internal::attempt_done& what) {
@@ -404,7 +401,6 @@ void request_routes::erase(route_map::iterator at) {
   auto& x = *r.of;
   x.busy_at = core_.now;
   unwatch(r);
-  if (r.crowded) std::erase(crowded_, at->first);
   if (r.responding) --x.responses;
   x.attempts.erase(at->first);
   routes_.erase(at);

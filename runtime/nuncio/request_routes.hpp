@@ -8,12 +8,12 @@
 #include <nuncio/host_core.hpp>
 #include <nuncio/http_exchange.hpp>
 #include <nuncio/instance.hpp>
+#include <nuncio/intrusive_list.hpp>
 #include <nuncio/known_for.hpp>
 #include <nuncio/request_room.hpp>
 #include <optional>
 #include <string_view>
 #include <unordered_map>
-#include <vector>
 
 namespace nuncio {
 
@@ -76,7 +76,9 @@ public:
 private:
   using stall_map = std::multimap<time_point, exchange_id>;
 
-  struct route {
+  struct waits_for_room;
+
+  struct route : list_hook<waits_for_room> {
     route(http_exchange start, instance& to, std::uint64_t attempt)
         : exchange(std::move(start)),
           of(&to),
@@ -99,12 +101,12 @@ private:
     std::shared_ptr<response_credit> credit;
     bool begun = false;       ///< the instance has begun a response that it writes bit by bit
     bool responding = false;  ///< answered; the response waits for credit
-    bool crowded = false;     ///< or for room in the link
     std::optional<stall_map::iterator>
         stall;  ///< while the next word is the engine's: when to look
   };
 
   using route_map = std::unordered_map<exchange_id, route>;
+  using crowded_routes = intrusive_list<route, waits_for_room>;
 
   void handle_chunk(
       route_map::iterator at, std::uint16_t index, const protocol::to_envoy_request_chunk& chunk);
@@ -120,7 +122,7 @@ private:
   void respond(instance& to, route_map::iterator at, internal::response_waits& what);
   void advance(route_map::iterator at);
   void say_last(http_exchange& exchange, const std::shared_ptr<const output_gate>& gate);
-  void wait_for_room(route_map::iterator at);
+  void wait_for_room(route& r);
   request_bound make_room(instance& to, std::size_t requests, std::size_t bytes);
   void end_silent(route_map::iterator at);
   void end_doubted(route_map::iterator at);
@@ -139,7 +141,8 @@ private:
   request_room room_;
   route_map routes_;
   stall_map stalls_;
-  std::vector<exchange_id> crowded_;    ///< routes whose response found no room in the link
+  crowded_routes crowded_;              ///< whose response found no room in the link
+  crowded_routes tried_, helped_;       ///< of these, while handle_room() runs
   std::optional<time_point> sweep_at_;  ///< when to look for requests that are late
   /// Aborts that overtook their start: not executed when it comes.
   known_for<exchange_id, std::monostate> aborted_early_;
