@@ -5,8 +5,17 @@
 //     return {[self](const nuncio::http_request& r) -> caf::result<nuncio::http_response> { … }};
 //   }
 //
-// Ending: quit() means sleep (it wakes with the next request), an exception or quit with an error is reported as a
-// crash, and only destroy() destroys. Messages of other CAF actors are handled like in any CAF actor.
+// How it ends:
+//
+//   call        it goes on until                                    open requests are   the engine then
+//   ---------   -------------------------------------------------   -----------------   ------------------------------------
+//   sleep()     stop_command comes and is dealt with                answered            wakes it with a request or its alarm
+//   finish()    its open requests are answered                      answered            goes on with what it was told to do
+//   quit()      the handler has returned                            answered 500        wakes it with a request or its alarm
+//   destroy()   stop_command comes and is dealt with                answered            has deleted it, and its data
+//
+// finish() is for the end of a handler of stop_command. An exception, or quit() with an error, is reported as a crash. Messages
+// of other CAF actors are handled like in any CAF actor.
 #pragma once
 
 #include <caf/expected.hpp>
