@@ -1,5 +1,5 @@
 // libFuzzer target for all else that reads what others wrote: the engine's HTTP answers, records in an actor's store, keys,
-// endpoints, the proxy of the environment. The first byte says which; what is accepted must survive being written again.
+// endpoints, the proxy of the environment, URLs. The first byte says which; what is accepted must survive being written again.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -8,8 +8,10 @@
 #include <nuncio/actor_key.hpp>
 #include <nuncio/detail/state_record.hpp>
 #include <nuncio/engine_api.hpp>
+#include <nuncio/http.hpp>
 #include <nuncio/proxy.hpp>
 #include <nuncio/socket_record.hpp>
+#include <nuncio/url.hpp>
 #include <string>
 #include <string_view>
 
@@ -106,13 +108,23 @@ void check_reply(const bytes& x) {
   expect(told == 2, "each question is answered once");
 }
 
+// Of a client.
+void check_url(std::string_view text) {
+  expect(percent_decoded(percent_encoded(text), true) == text, "what is encoded is decoded");
+  expect(percent_decoded(text, true).size() <= text.size(), "decoding makes nothing longer");
+  expect(base64_decoded(base64(text)) == text, "what is base64 is decoded");
+  static_cast<void>(base64_decoded(text));
+  static_cast<void>(query_value(text, "a"));
+  static_cast<void>(query_number<int>(text, "a"));
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   // A copy of exactly this size, so that any step beyond it is seen.
   const auto input = bytes::copy_of({data + 1, size - 1});
-  switch (*data % 6) {
+  switch (static_cast<std::uint8_t>(*data - '0') % 7) {
     case 0:
       check_endpoint(input.view());
       break;
@@ -128,8 +140,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 4:
       check_state_record(input);
       break;
-    default:
+    case 5:
       check_reply(input);
+      break;
+    default:
+      check_url(input.view());
   }
   return 0;
 }

@@ -682,7 +682,6 @@ void world::check() {
 }
 
 void world::finish() {
-  auto& link = *host_.link;
   host_.free_room();
   host_.hold_fences = false;
   read_sent();
