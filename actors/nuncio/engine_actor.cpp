@@ -87,7 +87,7 @@ construction_scope::~construction_scope() { under_construction.reset(); }
 void tell_of_room(const room_waiter& who) {
   const auto context = std::static_pointer_cast<const instance_context>(who.instance.lock());
   if (!context) return;
-  if (const auto to = caf::actor_cast<caf::actor>(context->self)) caf::anon_send(to, room_freed{});
+  if (const auto to = caf::actor_cast<caf::actor>(context->self)) post(to, room_freed{});
 }
 
 void deliver(const caf::actor& instance, std::uint64_t ticket, caf::message what) {

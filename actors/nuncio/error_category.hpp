@@ -5,8 +5,10 @@
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/error.hpp>
+#include <caf/expected.hpp>
 #include <caf/message.hpp>
 #include <cstdint>
+#include <nuncio/errors.hpp>
 #include <nuncio/outcome.hpp>
 #include <nuncio/private_message_types.hpp>
 #include <optional>
@@ -89,6 +91,12 @@ inline bool is_ours(const caf::error& e) {
 #else
   return e && e.category() == error_category;
 #endif
+}
+
+/// What a call of a public class returns of what its part of the runtime did.
+inline caf::expected<void> to_expected(const outcome<void>& x) {
+  if (!x) return make_error(x.error());
+  return caf::unit;
 }
 
 }  // namespace nuncio::internal

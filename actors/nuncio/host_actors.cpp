@@ -146,9 +146,9 @@ void host_actors::on_written(epoch connection, frame_class what) {
 void host_actors::on_room(const room_waiter& who) {
   switch (who.what) {
     case room_waiter::kind::host:
-      return caf::anon_send(ingress_, internal::room_freed{});
+      return internal::post(ingress_, internal::room_freed{});
     case room_waiter::kind::storage:
-      return caf::anon_send(storage_, internal::room_freed{});
+      return internal::post(storage_, internal::room_freed{});
     case room_waiter::kind::instance:
       return internal::tell_of_room(who);
   }

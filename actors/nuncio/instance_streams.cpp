@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <nuncio/counters.hpp>
+#include <nuncio/error_category.hpp>
 #include <nuncio/instance_streams.hpp>
 #include <nuncio/request_room.hpp>
 #include <nuncio/transmit.hpp>
@@ -333,8 +334,7 @@ caf::expected<void> body_writer::write(bytes data) const {
   else if (written.error().code == errc::invalid_argument)
     of.report(written.error());
   of.advance_later(*stream_);
-  if (!written) return make_error(written.error());
-  return caf::unit;
+  return internal::to_expected(written);
 }
 
 void body_writer::finish() const {

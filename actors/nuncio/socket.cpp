@@ -1,4 +1,5 @@
 // See socket.hpp.
+#include <nuncio/error_category.hpp>
 #include <nuncio/instance_sockets.hpp>
 
 namespace nuncio {
@@ -6,6 +7,7 @@ namespace {
 
 using internal::instance_sockets;
 using internal::socket;
+using internal::to_expected;
 
 const failure none{errc::invalid_argument, "this connection is no WebSocket"};
 const failure elsewhere{
@@ -25,23 +27,19 @@ outcome<void> post(const std::shared_ptr<socket>& x, internal::socket_order orde
   return {};
 }
 
-caf::expected<void> told(const outcome<void>& x) {
-  if (!x) return make_error(x.error());
-  return caf::unit;
-}
-
 }  // namespace
 
 caf::expected<void> connection::accept(accept_options options) const {
   if (!socket_) return make_error(none);
   auto* const all = served_here(socket_);
-  return told(all != nullptr ? all->accept(*socket_, options) : outcome<void>{elsewhere});
+  return to_expected(all != nullptr ? all->accept(*socket_, options) : outcome<void>{elsewhere});
 }
 
 caf::expected<void> connection::refuse(std::uint16_t code, std::string_view reason) const {
   if (!socket_) return make_error(none);
   auto* const all = served_here(socket_);
-  return told(all != nullptr ? all->refuse(*socket_, code, reason) : outcome<void>{elsewhere});
+  return to_expected(
+      all != nullptr ? all->refuse(*socket_, code, reason) : outcome<void>{elsewhere});
 }
 
 caf::expected<void> connection::send(text message) const {
@@ -55,15 +53,16 @@ caf::expected<void> connection::send(bytes message) const { return send(std::mov
 caf::expected<void> connection::send(bytes message, bool binary) const {
   if (!socket_) return make_error(none);
   if (auto* const all = served_here(socket_))
-    return told(all->send(*socket_, std::move(message), binary));
-  return told(post(socket_, {{}, std::move(message), binary, 0, {}}));
+    return to_expected(all->send(*socket_, std::move(message), binary));
+  return to_expected(post(socket_, {{}, std::move(message), binary, 0, {}}));
 }
 
 caf::expected<void> connection::close(std::uint16_t code, std::string_view reason) const {
   if (!socket_) return make_error(none);
-  if (auto good = check_close(code, reason); !good) return make_error(good.error());
-  if (auto* const all = served_here(socket_)) return told(all->close(*socket_, code, reason));
-  return told(post(socket_, {{}, {}, false, code, text{reason}}));
+  if (auto good = check_close(code, reason); !good) return to_expected(good);
+  if (auto* const all = served_here(socket_))
+    return to_expected(all->close(*socket_, code, reason));
+  return to_expected(post(socket_, {{}, {}, false, code, text{reason}}));
 }
 
 bool connection::is_open() const {
