@@ -153,6 +153,7 @@ private:
   void tell(socket& x, std::uint16_t code, std::string_view reason);
   void give_up(socket& x, std::string_view why);
   void forget(socket& x);
+  static std::uint64_t wall_clock_ms();
   void save(const socket& x);
   void unsave(const exchange_id& id);
   void ask_flush();
