@@ -12,7 +12,7 @@
 #include <nuncio/instance_streams.hpp>
 #include <nuncio/internal_messages.hpp>
 #include <nuncio/kv.hpp>
-#include <nuncio/request_room.hpp>
+#include <nuncio/shared_request.hpp>
 #include <nuncio/sql.hpp>
 #include <nuncio/sqlite.hpp>
 #include <nuncio/sqlite_over.hpp>

@@ -3,7 +3,7 @@
 #include <nuncio/instance_context.hpp>
 #include <nuncio/instance_sockets.hpp>
 #include <nuncio/instance_streams.hpp>
-#include <nuncio/request_room.hpp>
+#include <nuncio/shared_request.hpp>
 
 namespace nuncio {
 

@@ -5,7 +5,7 @@
 #include <nuncio/counters.hpp>
 #include <nuncio/error_category.hpp>
 #include <nuncio/instance_streams.hpp>
-#include <nuncio/request_room.hpp>
+#include <nuncio/shared_request.hpp>
 #include <nuncio/transmit.hpp>
 
 namespace nuncio {

@@ -9,7 +9,7 @@
 #include <nuncio/http_exchange.hpp>
 #include <nuncio/ids.hpp>
 #include <nuncio/messages.hpp>
-#include <nuncio/request_room.hpp>
+#include <nuncio/shared_request.hpp>
 #include <nuncio/waiting_room.hpp>
 #include <optional>
 #include <string>

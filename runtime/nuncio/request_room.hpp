@@ -1,5 +1,5 @@
 // Room for HTTP requests: how many an actor and its host may have open, and what these keep (heads, bodies, responses that
-// wait), in bytes as they are kept. Pure. One thread, but for what of an upload is on its way.
+// wait), in bytes as they are kept. Pure. One thread.
 //
 // The rule for bytes: an actor may keep as much as is left free of its host's room, and no more than its own bound. So a few
 // that keep much leave room to all that keep little. And at a bound whose clients may have gone, or have stopped sending, is in
@@ -7,87 +7,19 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <nuncio/detail/clock.hpp>
 #include <nuncio/doubted_clients.hpp>
-#include <nuncio/http_exchange.hpp>
 #include <nuncio/ids.hpp>
 #include <nuncio/intrusive_list.hpp>
+#include <nuncio/shared_request.hpp>
 #include <nuncio/time_range.hpp>
-#include <nuncio/waiting_room.hpp>
 #include <optional>
 #include <utility>
 
 namespace nuncio {
-
-/// The right to answer one attempt: its instance's, or ingress's once the time for it is over. Who takes it speaks, the other
-/// one never. Any thread.
-class answer_claim {
-public:
-  /// @returns false if it was taken before
-  [[nodiscard]] bool take() { return !taken_.exchange(true); }
-
-private:
-  std::atomic<bool> taken_ = false;
-};
-
-/// What of an upload has been handed on to its handler, who has not taken it yet. One thread hands on, any may take.
-class upload_on_way {
-public:
-  /// A part of `bytes` bytes goes on; the first is the request itself.
-  void add(std::size_t bytes) {
-    bytes_.fetch_add(bytes);
-    parts_.fetch_add(1);
-  }
-
-  /// The handler has a part.
-  void take(std::size_t bytes) {
-    bytes_.fetch_sub(bytes);
-    parts_.fetch_sub(1);
-  }
-
-  /// Whether the gateway has sent more than it has credit for, with `more` bytes: of what was taken it may have had none yet.
-  [[nodiscard]] bool exceeds_window(std::size_t more) const {
-    return bytes_.load() + more > http_window_bytes;
-  }
-
-  /// As it is kept.
-  [[nodiscard]] std::size_t cost() const {
-    return bytes_.load() + parts_.load() * waiting_message_bytes;
-  }
-
-  /// The handler has all that has come: it waits for its client.
-  [[nodiscard]] bool all_taken() const { return parts_.load() == 0; }
-
-private:
-  std::atomic<std::size_t> bytes_ = 0, parts_ = 0;
-};
-
-/// How much of a response its client has read, from ingress to the instance that writes it: the latest total, and one word
-/// on its way however often it changes.
-class response_credit {
-public:
-  /// Ingress: the engine's word. Only ever more.
-  void handle(std::uint64_t total) { total_.store(std::max(total, total_.load())); }
-
-  /// Ingress. @returns true if the instance has to be told; false while it is about to hear of it anyway
-  bool poll_word() { return !on_way_.exchange(true); }
-
-  /// The instance, when it is told.
-  [[nodiscard]] std::uint64_t take_word() {
-    on_way_.store(false);
-    return total_.load();
-  }
-
-  [[nodiscard]] std::uint64_t total() const { return total_.load(); }
-
-private:
-  std::atomic<std::uint64_t> total_ = 0;
-  std::atomic<bool> on_way_ = false;
-};
 
 /// Whose bound has no room.
 enum class request_bound : std::uint8_t { none, actor, host };
