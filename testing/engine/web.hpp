@@ -1,6 +1,6 @@
 // What the dev engine needs of a web server: HTTP requests and replies, whole or in parts, and
 // WebSockets. Everything runs on the server's one thread, except where it says otherwise.
-// Boost stays behind web_server.cpp.
+// Boost stays behind web_server.cpp and the sessions.
 #pragma once
 
 #include <cstdint>
