@@ -1,4 +1,4 @@
-// A WebSocket client on libwebsockets, which appears in websocket.cpp only. It moves whole messages, or long ones in
+// A WebSocket client on libwebsockets, which appears behind websocket_impl.hpp only. It moves whole messages, or long ones in
 // parts, and knows nothing of what they mean. One object owns one service thread, on which every method of its handler is called, and has at
 // most one connection at a time. It never reconnects by itself, never throws, and never touches the environment.
 #pragma once
