@@ -1,8 +1,6 @@
 // The link to the engine: one thread that owns the WebSocket, decodes what comes in, writes what is queued, answers
-// Pings, keeps the lease and dials again. It knows nothing of actors. Everything is handed over by value.
-//
-// A queued frame belongs to the connection that it was queued for and dies with it; tunnel messages are kept until the
-// engine is known to have read them, and move to the next connection.
+// Pings, keeps the lease and dials again, all as its link_machine decides. It knows nothing of actors. Everything is handed
+// over by value.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +11,12 @@
 #include <nuncio/engine_api.hpp>
 #include <nuncio/host_stats.hpp>
 #include <nuncio/lease.hpp>
+#include <nuncio/link_listener.hpp>
 #include <nuncio/link_port.hpp>
 #include <nuncio/log.hpp>
-#include <nuncio/messages.hpp>
 #include <nuncio/outcome.hpp>
 #include <nuncio/websocket.hpp>
-#include <optional>
 #include <string>
-#include <vector>
 
 namespace nuncio {
 
@@ -51,38 +47,6 @@ struct link_options {
   /// A longer encoded message is refused: the engine answers it by dropping the connection (docs/protocol.md C.2).
   std::size_t outbound_message_bytes_max = 32UL << 20U;
   log_sink log;
-};
-
-/// Messages of one turn of the socket, in order.
-struct inbound_batch {
-  epoch connection = 0;
-  std::uint64_t term = 0;  ///< lease term at receipt
-  std::vector<protocol::to_envoy> messages;
-  std::size_t bytes = 0;  ///< encoded size: to be granted back
-  time_point received{};
-  /// The head (protocol::decode_head) of a message that was too long to be taken; it came before `messages`.
-  std::optional<protocol::to_envoy> too_long{};
-};
-
-/// The owner's side; every method is called on the link's thread and must not block.
-class link_listener {
-public:
-  virtual ~link_listener() = default;
-  virtual void on_up(epoch connection) = 0;
-  virtual void on_inbound(inbound_batch batch) = 0;
-  /// The one frame of this class that was sent has been handed to the kernel.
-  virtual void on_written(epoch connection, frame_class what) = 0;
-  /// `who` was refused room in the outbound queue, and there may be some now: it tries all again that it has to say, and is
-  /// told once more after another refusal.
-  virtual void on_room(const room_waiter& who) = 0;
-  virtual void on_fence(epoch connection, std::uint64_t id) = 0;
-  virtual void on_down(epoch connection, std::string_view why, duration retry_after) = 0;
-  /// The engine may have given this host up: every instance has lost its outputs.
-  virtual void on_lease_ended() = 0;
-  /// The engine refused the token or the protocol version: answer by renew(), with what is known now.
-  virtual void on_ask() = 0;
-  /// The link is over and will not dial again: errc::evicted, refused, or cancelled after close().
-  virtual void on_final(const failure& why) = 0;
 };
 
 class link final : public link_port {

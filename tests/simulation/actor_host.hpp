@@ -1,5 +1,5 @@
 // Layer two: the real actors of a host, ingress, ack, outbox, storage and engine actors, under CAF's test scheduler and in the world's
-// time, on the model of the link. How far each gets before the others is drawn from the seed.
+// time, on the link_machine that ships. How far each gets before the others is drawn from the seed.
 #pragma once
 
 #include <caf/typed_response_promise.hpp>

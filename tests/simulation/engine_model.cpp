@@ -110,7 +110,7 @@ void engine_model::restart() {
 
 void engine_model::handle_frame(std::uint64_t connection, const protocol::to_rivet& frame) {
   if (const auto* tunnel = std::get_if<protocol::to_rivet_tunnel_message>(&frame)) {
-    to_.tunnel(*tunnel);
+    to_.tunnel(connection, *tunnel);
   } else if (const auto* kv = std::get_if<protocol::to_rivet_kv_request>(&frame)) {
     time_.after(
         random_.between(0ms, 20ms), side::engine, [this, connection, answer = kv_.answer(*kv)] {

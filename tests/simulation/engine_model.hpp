@@ -57,7 +57,8 @@ public:
     std::function<void(protocol::to_envoy)> send;  ///< on the present connection
     std::function<void()> drop;                    ///< closes the present connection
     std::function<void(const actor_ref&)> ask;     ///< a client of this actor, which runs
-    std::function<void(const protocol::to_rivet_tunnel_message&)> tunnel;  ///< for a client
+    std::function<void(std::uint64_t connection, const protocol::to_rivet_tunnel_message&)>
+        tunnel;  ///< for a client
     std::function<void(const actor_ref&)> placed_elsewhere;
     std::function<void(const actor_ref&)>
         gave_up;  ///< with its host: no Ping went there for the lost threshold

@@ -134,11 +134,27 @@ void gateway_model::say(std::uint32_t n) {
   });
 }
 
-void gateway_model::handle(const protocol::to_rivet_tunnel_message& message) {
+// What may have been lost with its connection comes again on the next one, but for what clients would get twice.
+bool gateway_model::is_new(
+    std::uint64_t connection, client& x, const protocol::to_rivet_tunnel_message& what) {
+  const auto& kind = what.message_kind;
+  const auto [at, first] =
+      x.heard.try_emplace({what.message_id.message_index, kind.index()}, connection);
+  if (first) return true;
+  if (std::exchange(at->second, connection) == connection)
+    to_.violated("tunnel", "the host said one thing twice on one connection");
+  if (std::holds_alternative<protocol::to_rivet_web_socket_message>(kind))
+    to_.violated("WebSocket", "a client got one message twice");
+  return false;
+}
+
+void gateway_model::handle(
+    std::uint64_t connection, const protocol::to_rivet_tunnel_message& message) {
   const auto n = number(message.message_id.request_id);
   const auto at = clients_.find(n);
   if (at == clients_.end()) return to_.violated("HTTP", "an answer to what nobody asked");
   auto& x = at->second;
+  if (!is_new(connection, x, message)) return;
   const auto& kind = message.message_kind;
   if (std::holds_alternative<protocol::to_rivet_response_start>(kind))
     return handle_answer(n, x, true);

@@ -40,8 +40,8 @@ public:
   void request(const actor_ref& who);
   void open(const actor_ref& who);
 
-  // -- the host's word
-  void handle(const protocol::to_rivet_tunnel_message& message);
+  // -- the host's word, on that connection
+  void handle(std::uint64_t connection, const protocol::to_rivet_tunnel_message& message);
 
   /// From here on whoever asks is answered.
   void handle_calm() { calm_ = true; }
@@ -64,12 +64,15 @@ private:
     std::uint32_t responses = 0, aborts = 0;
     std::uint16_t next_index = 1;
     std::uint32_t pieces = 0, said = 0;
+    /// By its index and what it is: the connection that brought it.
+    std::map<std::pair<std::uint16_t, std::size_t>, std::uint64_t> heard{};
   };
 
   void send(std::uint32_t n, std::uint16_t index, protocol::to_envoy_tunnel_message_kind kind);
   void send_piece(std::uint32_t n);
   void give_up(std::uint32_t n);
   void say(std::uint32_t n);
+  bool is_new(std::uint64_t connection, client& x, const protocol::to_rivet_tunnel_message& what);
   void handle_answer(std::uint32_t n, client& x, bool response);
 
   scheduler& time_;

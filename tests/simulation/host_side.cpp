@@ -12,7 +12,7 @@ host_side::host_side(host_surroundings x)
       random_(x.random),
       watch_(x.watch),
       ledger_options_(x.ledger),
-      link_(std::make_shared<link_model>(x.time, x.random, x.watch, *this, std::move(x.wire))) {}
+      link_(std::make_shared<link_side>(x.time, x.random, x.watch, *this, std::move(x.wire))) {}
 
 column host_side::column_now(const judged_command& x) {
   const auto* const newest = machine().newest(x.at.actor_id);

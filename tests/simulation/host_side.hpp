@@ -11,7 +11,7 @@
 #include <set>
 #include <utility>
 
-#include "simulation/link_model.hpp"
+#include "simulation/link_side.hpp"
 #include "simulation/oracle.hpp"
 
 namespace nuncio::simulation {
@@ -31,14 +31,14 @@ struct host_surroundings {
   chance& random;
   oracle& watch;
   ledger_options ledger;
-  link_model::ports wire;
+  link_side::ports wire;
 };
 
 class host_side : public link_listener {
 public:
   explicit host_side(host_surroundings x);
 
-  [[nodiscard]] link_model& link() { return *link_; }
+  [[nodiscard]] link_side& link() { return *link_; }
 
   /// Before the link begins: habits are drawn.
   virtual void start() = 0;
@@ -75,13 +75,13 @@ protected:
   /// Of who is not known to have had its end by now.
   [[nodiscard]] const instance* find(const actor_ref& who);
 
-  duration hop_now() { return random_.between(0ms, link_->hop); }
+  duration hop_now() { return random_.between(0ms, link_->hop()); }
 
   scheduler& time_;
   chance& random_;
   oracle& watch_;
   ledger_options ledger_options_;
-  std::shared_ptr<link_model> link_;
+  std::shared_ptr<link_side> link_;
   epoch connection_ = 0;  ///< that ingress knows of
   bool barrier_passed_ = false, engine_acks_ = false;
   std::uint64_t fresh_ = 0;                                ///< commands that were judged so

@@ -47,13 +47,13 @@ void wire::write(up_frame frame) {
   if (!now_ || !now_->alive) return;
   const auto on = now_;
   if (cut_here(on)) return;
-  if (std::holds_alternative<protocol::to_rivet_ack_commands>(frame.message) && !frame.is_fence &&
+  if (std::holds_alternative<protocol::to_rivet_ack_commands>(frame.message) && !frame.ping &&
       random_.permille(faults.lost_ack_permille)) {
     watch_.handle_fault(fault::lost_ack);
     return;
   }
   up(on, [this, on, frame = std::move(frame)] {
-    if (frame.is_fence) return down(on, [this, id = frame.fence] { link_->handle_pong(id); });
+    if (frame.ping) return down(on, [this, n = *frame.ping] { link_->handle_pong(n); });
     engine_->handle_frame(on->number, frame.message);
   });
 }

@@ -1,11 +1,11 @@
-// The connection between the link's model and the engine's: in order, with latency, until it is cut; what is under way then is
+// The connection between the link and the engine's model: in order, with latency, until it is cut; what is under way then is
 // lost. Can be half open, and can be cut at any single frame. Must not change a frame.
 #pragma once
 
 #include <memory>
 
 #include "simulation/engine_model.hpp"
-#include "simulation/link_model.hpp"
+#include "simulation/link_side.hpp"
 
 namespace nuncio::simulation {
 
@@ -18,7 +18,7 @@ public:
   wire(scheduler& time, chance& random, oracle& watch)
       : time_(time), random_(random), watch_(watch) {}
 
-  void connect_to(engine_model& engine, link_model& link) {
+  void connect_to(engine_model& engine, link_side& link) {
     engine_ = &engine;
     link_ = &link;
   }
@@ -61,7 +61,7 @@ private:
   chance& random_;
   oracle& watch_;
   engine_model* engine_ = nullptr;
-  link_model* link_ = nullptr;
+  link_side* link_ = nullptr;
   shared now_;
   std::uint64_t number_ = 0;
   time_point blocked_until_{};

@@ -58,7 +58,10 @@ private:
             [this](const actor_ref& who) {
               random_.percent(30) ? gateway_.open(who) : gateway_.request(who);
             },
-        .tunnel = [this](const protocol::to_rivet_tunnel_message& x) { gateway_.handle(x); },
+        .tunnel =
+            [this](std::uint64_t connection, const protocol::to_rivet_tunnel_message& x) {
+              gateway_.handle(connection, x);
+            },
         .placed_elsewhere = [this](const actor_ref& who) { placed_elsewhere(who); },
         .gave_up = [this](const actor_ref& who) { gave_up(who); },
         .violated = [](const char* check, const std::string& what) { throw violated(check, what); },
@@ -77,7 +80,7 @@ private:
                        const std::string& what) { throw violated(check, what); }};
   }
 
-  link_model::ports link_ports() {
+  link_side::ports link_ports() {
     return {
         .dial = [this] { wire_.dial(); },
         .write = [this](up_frame x) { wire_.write(std::move(x)); },
@@ -123,12 +126,21 @@ private:
     if (has(fault::lost_ack)) wire_.faults.lost_ack_permille = 50 + some(600);
     if (has(fault::cut)) wire_.faults.cut_permille = some(60);
     wire_.latency = random_.between(10us, 30ms);
-    host_->link().hop = random_.between(1us, random_.percent(20) ? 40ms : 2ms);
-    if (random_.percent(30))
-      host_->link().narrow(1 + random_.below(3), random_.between(1ms, 400ms));
+    host_->link().draw(draw_link());
     actors_max_ = 1 + random_.below(7);
     for (auto n = past_ && random_.percent(60) ? 1 + random_.below(2) : 0; n > 0; --n)
       engine_.create_orphan("known");
+  }
+
+  link_habits draw_link() {
+    link_habits out;
+    out.hop = random_.between(1us, random_.percent(20) ? 40ms : 2ms);
+    if (random_.percent(30)) {  // room for one to three short messages, on a slow socket
+      out.outbound.clients = 50 + random_.below(150);
+      out.writes_every = random_.between(1ms, 400ms);
+    }
+    if (random_.percent(30)) out.inbound.messages = 2 + random_.below(20);
+    return out;
   }
 
   // -- faults and workload

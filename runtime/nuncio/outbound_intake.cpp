@@ -1,0 +1,158 @@
+// See outbound_intake.hpp.
+#include <fmt/format.h>
+
+#include <iterator>
+#include <nuncio/codec.hpp>
+#include <nuncio/outbound_intake.hpp>
+#include <utility>
+
+namespace nuncio {
+
+outbound_intake::outbound_intake(outbound_intake_options options, std::function<void()> wake)
+    : options_(options), wake_(std::move(wake)), room_(options.room) {}
+
+outcome<std::vector<std::uint8_t>> outbound_intake::encode(
+    const protocol::to_rivet& message, std::uint16_t version) const {
+  auto out = protocol::encode(message, version, options_.headroom);
+  if (out && out->size() - options_.headroom > options_.message_bytes_max)
+    return failure{
+        errc::too_large,
+        fmt::format(
+            "{} of {} bytes: the engine takes at most {}",
+            protocol::name_of(message),
+            out->size() - options_.headroom,
+            options_.message_bytes_max)};
+  return out;
+}
+
+// -- any thread -------------------------------------------------------------------
+
+bool outbound_intake::is_over(epoch connection) const {
+  return !up_.load() || connection != connection_.load();
+}
+
+// The owner is woken for the first message of a burst only.
+void outbound_intake::push(outbound_message x) {
+  bool first = false;
+  {
+    const std::lock_guard guard{mutex_};
+    first = said_.empty();
+    said_.push_back(std::move(x));
+  }
+  if (first) wake_();
+}
+
+// Who was refused just when the last of it was freed would hear of nothing else.
+failure outbound_intake::refused(failure why) {
+  if (room_.due()) wake_();
+  return why;
+}
+
+outcome<void> outbound_intake::send_frame(
+    frame_class what, epoch connection, const protocol::to_rivet& message) {
+  if (is_over(connection)) return failure{errc::link_lost, "the connection is over"};
+  outbound_message x;
+  x.frames = what;
+  x.connection = connection;
+  x.version = version_.load();
+  auto encoded = encode(message, x.version);
+  if (!encoded) return encoded.error();
+  x.encoded = std::move(*encoded);  // bounded by its actor: one frame in flight
+  push(std::move(x));
+  return {};
+}
+
+outcome<void> outbound_intake::send_for_connection(
+    std::shared_ptr<const output_gate> gate, epoch connection, const protocol::to_rivet& request) {
+  if (is_over(connection)) return failure{errc::link_lost, "the connection is over"};
+  if (!gate->open.load()) return failure{errc::cancelled, "the instance has no outputs any more"};
+  outbound_message x;
+  x.what = outbound_message::kind::storage;
+  x.connection = connection;
+  x.version = version_.load();
+  auto encoded = encode(request, x.version);
+  if (!encoded) return encoded.error();
+  x.charge = encoded->size();
+  if (auto taken = room_.take_for_storage(x.charge); !taken) return refused(taken.error());
+  x.encoded = std::move(*encoded);
+  x.gate = std::move(gate);
+  push(std::move(x));
+  return {};
+}
+
+outcome<void> outbound_intake::send_across_connections(
+    tunnel_source from, protocol::to_rivet_tunnel_message&& message) {
+  if (!from.gate->open.load())
+    return failure{errc::cancelled, "the instance has no outputs any more"};
+  outbound_message x;
+  x.what = outbound_message::kind::tunnel;
+  x.version = version_.load();
+  protocol::to_rivet whole{std::move(message)};
+  auto& kept = std::get<protocol::to_rivet_tunnel_message>(whole);
+  const auto refuse = [&](failure why) {
+    message = std::move(kept);
+    return why;
+  };
+  auto encoded = encode(whole, x.version);
+  if (!encoded) return refuse(encoded.error());
+  x.charge = encoded->size();
+  x.bulk = is_bulk(kept.message_kind);
+  if (auto taken = room_.take_for_client(x.charge, x.bulk, from.waiter); !taken)
+    return refuse(refused(taken.error()));
+  x.encoded = std::move(*encoded);
+  x.message = std::move(kept);
+  x.gate = std::move(from.gate);
+  if (from.meter) from.meter->fetch_add(x.charge);
+  x.meter = std::move(from.meter);
+  push(std::move(x));
+  return {};
+}
+
+bool outbound_intake::has_room_for_bodies(const room_waiter& who) {
+  if (room_.has_room_for_bodies(who)) return true;
+  if (room_.due()) wake_();
+  return false;
+}
+
+void outbound_intake::fence(epoch connection, std::uint64_t id) {
+  outbound_message x;
+  x.what = outbound_message::kind::fence;
+  x.connection = connection;
+  x.fence = id;
+  push(std::move(x));
+}
+
+void outbound_intake::greet(std::vector<protocol::to_rivet> first, bool now) {
+  {
+    const std::lock_guard guard{mutex_};
+    const auto said_all = greeting_at_ >= greeting_.size();
+    greeting_ = std::move(first);
+    greeting_at_ = now ? 0 : (said_all ? greeting_.size() : 0);
+  }
+  wake_();
+}
+
+// -- the owner --------------------------------------------------------------------
+
+void outbound_intake::handle_dial(epoch connection, std::uint16_t version) {
+  connection_.store(connection);
+  version_.store(version);
+}
+
+void outbound_intake::handle_open() {
+  const std::lock_guard guard{mutex_};
+  greeting_at_ = 0;
+  up_.store(true);
+}
+
+void outbound_intake::handle_gone() { up_.store(false); }
+
+std::optional<protocol::to_rivet> outbound_intake::poll(std::deque<outbound_message>& to) {
+  const std::lock_guard guard{mutex_};
+  if (up_.load() && greeting_at_ < greeting_.size()) return greeting_[greeting_at_++];
+  std::move(said_.begin(), said_.end(), std::back_inserter(to));
+  said_.clear();
+  return std::nullopt;
+}
+
+}  // namespace nuncio

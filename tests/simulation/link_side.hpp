@@ -1,0 +1,110 @@
+// The link without sockets: the link_machine that ships, on a side of its own, between a host and the wire. What it
+// leaves out of runtime/nuncio/link.cpp is libwebsockets alone. Whoever owns the actors or machines of a host is its listener,
+// and is called on the link's side.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <nuncio/link_machine.hpp>
+#include <optional>
+
+#include "simulation/oracle.hpp"
+
+namespace nuncio::simulation {
+
+/// What the wire carries towards the engine.
+struct up_frame {
+  protocol::to_rivet message;         ///< as the engine decodes it
+  std::optional<std::uint64_t> ping;  ///< nothing but a WebSocket ping of this number
+};
+
+/// How a run's link is drawn.
+struct link_habits {
+  duration hop = 2ms;          ///< longest delay between two sides
+  duration writes_every{};     ///< longest time from one frame to the next: a slow socket
+  outbound_bounds outbound{};  ///< of the queue
+  inbound_bounds inbound{};
+};
+
+class link_side final : public link_port {
+public:
+  struct ports {
+    std::function<void()> dial;           ///< handle_open or handle_gone follows
+    std::function<void(up_frame)> write;  ///< on the present connection
+    std::function<void()> reset;          ///< handle_gone follows
+  };
+
+  link_side(scheduler& time, chance& random, oracle& watch, link_listener& listener, ports to);
+
+  /// Before start().
+  void draw(const link_habits& habits);
+
+  void start();
+
+  // -- from the wire
+
+  void handle_open();
+  void handle_message(const protocol::to_envoy& message);
+  void handle_pong(std::uint64_t number);
+  void handle_gone(connection_end why);
+
+  [[nodiscard]] bool up() const { return machine_->up(); }
+
+  [[nodiscard]] bool over() const { return machine_->over(); }
+
+  // -- for the host
+
+  outcome<void> send_frame(
+      frame_class what, epoch connection, const protocol::to_rivet& message) override;
+  outcome<void> send_for_connection(
+      std::shared_ptr<const output_gate> gate,
+      epoch connection,
+      const protocol::to_rivet& request) override;
+  outcome<void> send_across_connections(
+      tunnel_source from, protocol::to_rivet_tunnel_message&& message) override;
+  void fence(epoch connection, std::uint64_t id) override;
+  void close() override;
+  [[nodiscard]] bool has_room_for_bodies(const room_waiter& who) override;
+  void greet(std::vector<protocol::to_rivet> first, bool now) override;
+  void grant(std::size_t messages, std::size_t bytes) override;
+
+  [[nodiscard]] duration hop() const { return habits_.hop; }
+
+private:
+  void make_machine();
+  void wake();
+  void carry_out();
+  void act(link_output::dial&);
+  void act(link_output::reset&);
+  void act(link_output::close&);
+  void act(link_output::read& x);
+  void act(link_output::write&);
+  void act(link_output::up& x);
+  void act(link_output::inbound& x);
+  void act(link_output::written& x);
+  void act(link_output::fence& x);
+  void act(link_output::down& x);
+  void act(link_output::lease_ended&);
+  void act(link_output::ask&);
+  void act(link_output::final& x);
+  void write_on();
+  void write(outbound_frame frame);
+  void take(const protocol::to_envoy& message);
+  void arm_timer();
+
+  duration hop_now() { return random_.between(0ms, habits_.hop); }
+
+  scheduler& time_;
+  chance& random_;
+  oracle& watch_;
+  link_listener& listener_;
+  ports to_;
+  link_habits habits_;
+  std::unique_ptr<link_machine> machine_;
+  std::deque<protocol::to_envoy> unread_;  ///< while the machine reads nothing
+  std::uint64_t received_ = 0;
+  bool reads_ = true, wants_write_ = false, writes_ = false, closing_ = false;
+  std::optional<time_point> armed_;
+};
+
+}  // namespace nuncio::simulation
