@@ -176,7 +176,6 @@ void link_side::write_on() {
 
 void link_side::write(outbound_frame frame) {
   const auto size = frame.buffer.size();
-  if (frame.gate) watch_.handle_output(*frame.gate);
   up_frame out;
   if (frame.is_ping) {
     out.ping = outbound_queue::ping_number_of(frame.buffer);
@@ -184,6 +183,7 @@ void link_side::write(outbound_frame frame) {
     auto decoded = protocol::decode_to_rivet(bytes{std::move(frame.buffer)}, version);
     if (!decoded) throw violated("codec", decoded.error().message);
     out.message = std::move(*decoded);
+    if (frame.gate) watch_.handle_output(*frame.gate, out.message);
   }
   to_.write(std::move(out));
   machine_->handle_written(frame.reported, size);

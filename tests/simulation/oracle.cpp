@@ -63,12 +63,15 @@ void oracle::handle_factory(const actor_ref& who) {
 }
 
 void oracle::handle_actor_down(const actor_ref& who) {
+  down_.insert(who);
+  handle_abandoned(who);
+}
+
+void oracle::handle_abandoned(const actor_ref& who) {
   time_.trace("host    {} is down", text_of(who));
   const auto at = alive_.find(who.actor);
   if (at != alive_.end() && at->second == who) alive_.erase(at);
 }
-
-void oracle::handle_abandoned(const actor_ref& who) { handle_actor_down(who); }
 
 void oracle::handle_hopeless(const actor_ref& who) {
   if (!factories_.contains(who)) hopeless_.insert(who);  // else it had its end, or will have it
@@ -78,10 +81,12 @@ void oracle::handle_refused(const actor_ref& who) {
   if (!dispatched_.contains(who)) refused_.insert(who);
 }
 
-void oracle::handle_output(const output_gate& gate) {
+void oracle::handle_output(const output_gate& gate, const protocol::to_rivet& what) {
   const auto speaker = speakers_.find(&gate);
   if (speaker == speakers_.end()) return;  // the host itself
   const auto& who = speaker->second;
+  if (std::holds_alternative<protocol::to_rivet_tunnel_message>(what) && down_.contains(who))
+    return;
   const auto at = elsewhere_.find(who.actor);
   if (at != elsewhere_.end() && at->second > who.generation)
     throw violated(

@@ -34,8 +34,9 @@ public:
   /// Whose outputs pass this gate.
   void handle_speaker(const output_gate& gate, const actor_ref& who) { speakers_[&gate] = who; }
 
-  /// Something leaves the host through this gate.
-  void handle_output(const output_gate& gate);
+  /// Something leaves the host through this gate. What whoever is down by now said to a client may still leave, and again on
+  /// a later connection: nobody acts any more.
+  void handle_output(const output_gate& gate, const protocol::to_rivet& what);
 
   /// From here on only what is over comes again.
   void handle_haunted() { haunted_ = true; }
@@ -84,7 +85,7 @@ private:
   std::map<actor_id, actor_ref> alive_;
   std::map<actor_ref, owed> to_ack_;  // on the present connection
   std::map<actor_ref, said> said_;
-  std::set<actor_ref> hopeless_, refused_;
+  std::set<actor_ref> hopeless_, refused_, down_;
   bool haunted_ = false;
   std::map<actor_id, std::uint32_t> elsewhere_;
   std::uint64_t given_up_ = 0;

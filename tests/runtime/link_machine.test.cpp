@@ -1,0 +1,361 @@
+// link_machine: what a link decides, without a socket and in time that the test passes in.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nuncio/codec.hpp>
+#include <nuncio/link_machine.hpp>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace nuncio::link_machine_test {
+
+using namespace std::chrono_literals;
+
+constexpr std::uint16_t version = 8;
+
+struct fixture {
+  fixture() { machine.handle_start({.protocol_version = version}); }
+
+  // Names of what the machine wants done, in order; batches are granted back by the test.
+  std::vector<std::string> outputs() {
+    static constexpr std::array names{
+        "dial",
+        "reset",
+        "close",
+        "read",
+        "write",
+        "up",
+        "inbound",
+        "written",
+        "fence",
+        "down",
+        "lease_ended",
+        "ask",
+        "final"};
+    std::vector<std::string> out;
+    while (auto x = machine.poll_output()) {
+      out.emplace_back(names.at(x->index()));
+      last = std::move(*x);
+    }
+    return out;
+  }
+
+  void open() {
+    machine.handle_open(now);
+    say(protocol::to_envoy_init{.metadata = {.envoy_lost_threshold = 15000}});
+    ping();
+    outputs();
+  }
+
+  void say(protocol::to_envoy x) {
+    machine.handle_message(std::move(x), {10, received += 10, now});
+    machine.handle_batch_end(now);
+  }
+
+  void ping() {
+    say(protocol::to_envoy_ping{now.time_since_epoch() / 1ms});
+    machine.poll_frame(now);  // the Pong
+  }
+
+  void lose() { machine.handle_gone({connection_end::kind::lost, 0, 0, "cut"}, now); }
+
+  // Reconnects as soon as it may.
+  void come_back() {
+    outputs();
+    const auto at = machine.poll_timeout();
+    REQUIRE(at);
+    now = std::max(now, *at);
+    machine.expire(now, received);
+    REQUIRE(outputs() == strings{"dial"});
+    open();
+  }
+
+  using strings = std::vector<std::string>;
+
+  // "ping" or the name of a message, of all that may leave now.
+  strings leaves() {
+    strings out;
+    while (auto x = machine.poll_frame(now)) {
+      if (x->is_ping) {
+        ping_number = outbound_queue::ping_number_of(x->buffer).value();
+        out.emplace_back("ping");
+        continue;
+      }
+      auto message = protocol::decode_to_rivet(bytes{std::move(x->buffer)}, version);
+      REQUIRE(message);
+      const auto* tunnel = std::get_if<protocol::to_rivet_tunnel_message>(&*message);
+      out.push_back(
+          tunnel != nullptr ? std::to_string(tunnel->message_id.message_index)
+                            : std::string{protocol::name_of(*message)});
+    }
+    return out;
+  }
+
+  outcome<void> tell(std::uint16_t index, protocol::to_rivet_tunnel_message_kind what) {
+    protocol::to_rivet_tunnel_message x;
+    x.message_id.message_index = index;
+    x.message_kind = std::move(what);
+    return machine.intake().send_across_connections({gate, {}}, std::move(x));
+  }
+
+  outcome<void> answer(std::uint16_t index) {
+    return tell(index, protocol::to_rivet_response_abort{});
+  }
+
+  link_machine make() {
+    return {
+        {.policy = {},
+         .lease = {},
+         .outbound = {},
+         .inbound = {.messages = 4, .bytes = 1000},
+         .inbound_message_bytes_max = 100,
+         .token_renewable = false,
+         .endpoint = {},
+         .pool = {},
+         .envoy_key = {},
+         .log = {}},
+        [this] { ++wakes; }};
+  }
+
+  time_point now{1000s};
+  std::uint64_t received = 0, ping_number = 0;
+  int wakes = 0;
+  std::shared_ptr<output_gate> gate = std::make_shared<output_gate>(1);
+  link_output::any last;
+  link_machine machine = make();
+};
+
+using strings = fixture::strings;
+
+TEST_CASE_FIXTURE(fixture, "a connection comes up, and is dialled again after it is lost") {
+  CHECK(outputs() == strings{"dial"});
+  machine.handle_open(now);
+  CHECK(outputs() == strings{"up", "write"});
+  CHECK(machine.up());
+  lose();
+  CHECK(outputs() == strings{"down"});
+  CHECK_FALSE(machine.up());
+  CHECK(
+      machine.intake()
+          .send_frame(frame_class::ack, 1, protocol::to_rivet_ack_commands{})
+          .error()
+          .code == errc::link_lost);
+  come_back();
+  CHECK(machine.stats().connections == 2);
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "what the engine may not have read moves to the next connection, in its order") {
+  open();
+  REQUIRE(answer(1));
+  REQUIRE(answer(2));
+  CHECK(leaves() == strings{"1", "2"});
+  REQUIRE(answer(3));
+  lose();
+  come_back();
+  CHECK(leaves() == strings{"1", "2", "3"});
+  CHECK(machine.stats().moved == 3);
+  now += 100ms;
+  CHECK(leaves() == strings{"ping"});
+  machine.handle_pong(ping_number);
+  CHECK(machine.stats().outbound_bytes == 0);
+  lose();
+  come_back();
+  CHECK(leaves().empty());
+}
+
+TEST_CASE_FIXTURE(fixture, "a client's WebSocket message leaves once, whatever becomes of it") {
+  open();
+  REQUIRE(tell(1, protocol::to_rivet_web_socket_message{}));
+  REQUIRE(answer(2));
+  CHECK(leaves() == strings{"1", "2"});
+  lose();
+  come_back();
+  CHECK(leaves() == strings{"2"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a frame dies with the connection that it was said for") {
+  open();
+  REQUIRE(machine.intake().send_frame(frame_class::ack, 1, protocol::to_rivet_ack_commands{}));
+  lose();
+  come_back();
+  CHECK(leaves().empty());
+  CHECK(machine.stats().discarded == 1);
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "a fence is passed when the pong of a ping behind all that was queued is back") {
+  open();
+  REQUIRE(answer(1));
+  machine.intake().fence(1, 7);
+  machine.intake().fence(1, 8);
+  CHECK(leaves() == strings{"1", "ping"});  // the second one waits for the first
+  machine.handle_pong(ping_number + 1);     // none of ours
+  CHECK(outputs() == strings{"write"});
+  machine.handle_pong(ping_number);
+  CHECK(outputs() == strings{"fence", "write"});
+  CHECK(leaves() == strings{"ping"});
+  machine.handle_pong(ping_number);
+  REQUIRE(outputs() == strings{"fence", "write"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a socket that takes nothing is asked once to confirm what has left") {
+  open();
+  REQUIRE(answer(1));
+  CHECK(leaves() == strings{"1"});
+  const auto at = machine.poll_timeout();
+  REQUIRE(at == now + 100ms);
+  now = *at;
+  machine.expire(now, received);
+  CHECK(outputs() == strings{"write"});
+  REQUIRE(machine.poll_timeout());
+  CHECK(*machine.poll_timeout() > now + 1s);
+  CHECK(leaves() == strings{"ping"});
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "I14 single writer: once the lease has ended nothing that waits leaves any more") {
+  open();
+  const auto end = machine.poll_timeout();
+  REQUIRE(end);
+  REQUIRE(answer(1));
+  REQUIRE(machine.intake().send_frame(frame_class::ack, 1, protocol::to_rivet_ack_commands{}));
+  now = *end - 1ms;
+  CHECK(leaves() == strings{"1", "ToRivetAckCommands"});
+  REQUIRE(answer(2));
+  now = *end;
+  CHECK(leaves().empty());  // frozen till then: no timer has said so
+  CHECK(outputs() == strings{"lease_ended", "reset"});
+  CHECK(machine.stats().outbound_bytes == 0);
+  lose();
+  REQUIRE(answer(3));  // the host has not heard of it yet
+  come_back();
+  CHECK(leaves().empty());
+  gate = std::make_shared<output_gate>(2);
+  REQUIRE(answer(4));
+  CHECK(leaves() == strings{"4"});
+}
+
+TEST_CASE_FIXTURE(fixture, "the lease ends on time while the host is not connected") {
+  open();
+  lose();
+  outputs();
+  machine.expire(now + 1s, received);  // a dial that goes nowhere
+  CHECK(outputs() == strings{"dial"});
+  machine.expire(now + 15s, received);
+  CHECK(outputs() == strings{"lease_ended"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a closed gate lets nothing out that was queued before") {
+  open();
+  REQUIRE(answer(1));
+  gate->open = false;
+  CHECK(leaves().empty());
+  CHECK(machine.stats().outbound_bytes == 0);
+  CHECK(answer(2).error().code == errc::cancelled);
+}
+
+TEST_CASE_FIXTURE(fixture, "a message before Init renews the connection, and is not handed on") {
+  machine.handle_open(now);
+  outputs();
+  say(protocol::to_envoy_ping{});
+  CHECK(outputs() == strings{"reset"});
+  CHECK(machine.stats().bad_frames == 1);
+  say(protocol::to_envoy_init{});
+  CHECK(outputs().empty());
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "an engine that says nothing first is left, unless part of a message has come") {
+  machine.handle_open(now);
+  outputs();
+  auto due = machine.poll_timeout();
+  REQUIRE(due);
+  machine.expire(*due, received + 1);
+  CHECK(outputs().empty());
+  due = machine.poll_timeout();
+  machine.expire(*due, received + 1);
+  CHECK(outputs() == strings{"reset"});
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "I13 backpressure: the socket is not read while too much is not granted back") {
+  open();
+  machine.credit().handle_granted(2, 20);  // of open()
+  for (int i = 0; i < 4; ++i) say(protocol::to_envoy_ack_events{});
+  CHECK(outputs() == strings{"inbound", "inbound", "inbound", "inbound"});
+  say(protocol::to_envoy_ack_events{});
+  CHECK(outputs() == strings{"inbound", "read"});
+  CHECK_FALSE(std::get<link_output::read>(last).on);
+  CHECK_FALSE(machine.credit().handle_granted(2, 20));
+  CHECK(machine.credit().handle_granted(1, 10));
+  machine.handle_wake();
+  CHECK(outputs() == strings{"read", "write"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a close says what is queued first, and then it is over") {
+  open();
+  REQUIRE(answer(1));
+  machine.handle_close();
+  CHECK(outputs() == strings{"close"});
+  CHECK(leaves() == strings{"1"});
+  machine.handle_close();
+  CHECK(outputs().empty());
+  lose();
+  CHECK(outputs() == strings{"final"});
+  CHECK(std::get<link_output::final>(last).why.code == errc::cancelled);
+  CHECK(machine.over());
+  CHECK_FALSE(machine.poll_timeout());
+}
+
+TEST_CASE_FIXTURE(fixture, "a close while it dials, or waits to, is over at once") {
+  CHECK(outputs() == strings{"dial"});
+  SUBCASE("dials") {
+    machine.handle_close();
+    CHECK(outputs() == strings{"reset"});
+    lose();
+    CHECK(outputs() == strings{"final"});
+  }
+  SUBCASE("waits") {
+    lose();
+    CHECK(outputs() == strings{"down"});
+    machine.handle_close();
+    CHECK(outputs() == strings{"final"});
+  }
+}
+
+TEST_CASE_FIXTURE(fixture, "what a host says first leaves first on each connection") {
+  machine.intake().greet({protocol::to_rivet_metadata{}}, false);
+  REQUIRE(answer(1));
+  outputs();
+  machine.handle_open(now);
+  CHECK(leaves() == strings{"ToRivetMetadata", "1"});
+  lose();
+  come_back();
+  CHECK(machine.stats().connections == 2);
+}
+
+TEST_CASE_FIXTURE(fixture, "the owner is woken for the first message of a burst only") {
+  open();
+  wakes = 0;
+  REQUIRE(answer(1));
+  REQUIRE(answer(2));
+  CHECK(wakes == 1);
+  CHECK(leaves() == strings{"1", "2"});
+  REQUIRE(answer(3));
+  CHECK(wakes == 2);
+}
+
+TEST_CASE_FIXTURE(fixture, "I14 single writer: a host whose key another one has taken is over") {
+  open();
+  machine.handle_gone({connection_end::kind::closed, 0, 1000, "ws.eviction#ray"}, now);
+  CHECK(outputs() == strings{"final"});
+  CHECK(std::get<link_output::final>(last).why.code == errc::evicted);
+  REQUIRE(answer(1));
+  CHECK_FALSE(machine.poll_timeout());
+}
+
+}  // namespace nuncio::link_machine_test
