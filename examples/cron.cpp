@@ -57,8 +57,7 @@ caf::behavior job(nuncio::persistent_actor<schedule>* self) {
         auto& x = self->state;
         if (r.method == "POST" && r.path_only() == "/request/every") {
           const auto seconds = nuncio::query_number<int>(r.path, "seconds").value_or(0);
-          if (seconds < 1)
-            return nuncio::http_response::text("wants ?seconds=NUMBER\n", 400);
+          if (seconds < 1) return nuncio::http_response::text("wants ?seconds=NUMBER\n", 400);
           x.every_seconds = seconds;
           set_next(system_clock::now() + std::chrono::seconds{seconds});
         } else if (r.method == "POST" && r.path_only() == "/request/never") {

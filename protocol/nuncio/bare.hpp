@@ -10,8 +10,8 @@
 #include <memory>
 #include <nuncio/actor_id.hpp>
 #include <nuncio/bytes.hpp>
-#include <nuncio/utf8.hpp>
 #include <nuncio/detail/wire.hpp>
+#include <nuncio/utf8.hpp>
 #include <span>
 #include <string_view>
 #include <vector>

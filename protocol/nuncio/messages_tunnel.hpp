@@ -5,8 +5,8 @@
 #include <array>
 #include <cstdint>
 #include <nuncio/bytes.hpp>
-#include <nuncio/ids.hpp>
 #include <nuncio/detail/wire.hpp>
+#include <nuncio/ids.hpp>
 #include <optional>
 #include <variant>
 #include <vector>

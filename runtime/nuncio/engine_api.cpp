@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <charconv>
-#include <nuncio/url.hpp>
 #include <nlohmann/json.hpp>
 #include <nuncio/token_source.hpp>
+#include <nuncio/url.hpp>
 
 namespace nuncio {
 

@@ -23,7 +23,8 @@ struct http_call {
   std::string url;  ///< http or https
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
-  std::chrono::milliseconds timeout{10000};  ///< for all of it, name resolution included; 1 ms to a day
+  std::chrono::milliseconds timeout{
+      10000};  ///< for all of it, name resolution included; 1 ms to a day
 };
 
 /// The answer, whatever its status.

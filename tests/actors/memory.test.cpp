@@ -87,7 +87,8 @@ struct fixture {
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I9 bounded: bounded memory over 1,000,000 actor lifetimes, on one connection that never drops, "
+    "I9 bounded: bounded memory over 1,000,000 actor lifetimes, on one connection that never "
+    "drops, "
     "and over 100 reconnects") {
   lives();
   settle_down();

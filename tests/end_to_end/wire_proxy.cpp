@@ -37,7 +37,8 @@ template <class Describe>
 void trace(std::size_t record, char direction, const Describe& describe) {
   static const bool wanted = std::getenv("NUNCIO_E2E_TRACE") != nullptr;
   if (!wanted) return;
-  const auto now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch());
+  const auto now =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch());
   fmt::print(stderr, "{:.3f} {} {} {:.600}\n", now.count(), record, direction, describe());
 }
 

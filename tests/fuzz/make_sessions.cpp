@@ -29,7 +29,8 @@ step later_of(std::string_view name) {
 }
 
 step asks(std::string_view path, std::uint8_t exchange = 0, std::uint8_t size = 0) {
-  return {.kind = of(request), .exchange = exchange, .what = guest_paths.number_of(path), .size = size};
+  return {
+      .kind = of(request), .exchange = exchange, .what = guest_paths.number_of(path), .size = size};
 }
 
 step opens(std::string_view path, std::uint8_t exchange = 0) {
@@ -80,7 +81,8 @@ std::vector<session> sessions() {
         {.kind = of(request), .index = 64, .what = guest_paths.number_of("/stream")},
         {.kind = of(window_update), .number = 9},
         {.kind = of(request_abort), .what = 1}}},
-      {"socket", {start_of("guest"), opens("/plain"), says(0), says(2), {.kind = of(socket_close)}}},
+      {"socket",
+       {start_of("guest"), opens("/plain"), says(0), says(2), {.kind = of(socket_close)}}},
       {"hibernation",
        {start_of("guest"),
         opens("/hibernate"),

@@ -33,7 +33,8 @@ void rearrange(std::vector<step>& steps, std::mt19937& random) {
     case 1:  // again, somewhere later
       if (const auto from = any(); steps.size() < steps_max)
         steps.insert(
-            steps.begin() + static_cast<std::ptrdiff_t>(from + random() % (steps.size() - from + 1)),
+            steps.begin() +
+                static_cast<std::ptrdiff_t>(from + random() % (steps.size() - from + 1)),
             step{steps[from]});
       break;
     case 2:

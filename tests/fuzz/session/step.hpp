@@ -48,16 +48,35 @@ inline std::string_view name_of(step_kind x) {
   if (x == step_kind::store) return "store";
   if (x == step_kind::too_long) return "too_long";
   constexpr std::array<std::string_view, static_cast<std::size_t>(step_kind::kinds)> names{
-      "start",         "stop",           "replay_command", "ack_events",  "ping",
-      "request",       "request_part",   "request_abort",  "body_cancel", "window_update",
-      "socket_open",   "socket_message", "socket_close",   "answer_storage", "cut",
-      "swap_connection", "pass_time",    "tell",           "init",        "lease_end",
-      "drain",         "no_room",        "hold"};
+      "start",
+      "stop",
+      "replay_command",
+      "ack_events",
+      "ping",
+      "request",
+      "request_part",
+      "request_abort",
+      "body_cancel",
+      "window_update",
+      "socket_open",
+      "socket_message",
+      "socket_close",
+      "answer_storage",
+      "cut",
+      "swap_connection",
+      "pass_time",
+      "tell",
+      "init",
+      "lease_end",
+      "drain",
+      "no_room",
+      "hold"};
   return names[static_cast<std::size_t>(x)];
 }
 
 struct step {
-  std::uint8_t kind = 0;  ///< of step_kind, modulo `kinds` unless it is one of the last; with the two bits below on top
+  std::uint8_t kind =
+      0;  ///< of step_kind, modulo `kinds` unless it is one of the last; with the two bits below on top
   std::uint8_t actor = 0;
   std::uint8_t generation = 0;
   std::uint8_t index = 0;
@@ -105,8 +124,22 @@ inline std::vector<step> steps_of(std::span<const std::uint8_t> input) {
 inline std::int64_t edge(std::uint8_t which) {
   constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
   constexpr std::array<std::int64_t, 16> edges{
-      0,      1,          2,     -1,      most,         most - 1,  -most - 1, -most,
-      0xffff, 0xffffffff, 65536, 1 << 20, 1LL << 32, 1LL << 53, 250,       501};
+      0,
+      1,
+      2,
+      -1,
+      most,
+      most - 1,
+      -most - 1,
+      -most,
+      0xffff,
+      0xffffffff,
+      65536,
+      1 << 20,
+      1LL << 32,
+      1LL << 53,
+      250,
+      501};
   return edges[which % edges.size()];
 }
 
