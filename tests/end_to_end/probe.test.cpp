@@ -111,7 +111,7 @@ TEST_CASE_FIXTURE(
     probed_pool, "events come whole through the buffered gateway; too many are an error") {
   constexpr int n = 150'000;
   CHECK((client.get(id, fmt::format("/request/events?count={}&ms=0", n)).body == events(n)));
-  CHECK(client.get(id, "/request/events?count=2000000&ms=0").status >= 500);
+  CHECK(client.get(id, "/request/events?count=2000000&ms=0").status == 500);
   CHECK(info()["requests"] == 1);
 }
 

@@ -63,25 +63,6 @@ TEST_CASE(
   CHECK(x.client.get(probe, "/generation").body == std::to_string(generation + 1));
 }
 
-TEST_CASE("streaming gateway: a cut during an upload leaves the actor answering") {
-  engine_under_test engine{{.streaming = true}};
-  hosted_pool x{engine, {}};
-  const auto echo = x.client.create_running("echo");
-  x.proxy->judge_to_engine([cuts = 0](const protocol::to_rivet& m) mutable {
-    const auto* tunnel = std::get_if<protocol::to_rivet_tunnel_message>(&m);
-    const bool credit =
-        tunnel != nullptr &&
-        std::holds_alternative<protocol::to_rivet_request_body_window_update>(tunnel->message_kind);
-    return credit && cuts++ == 0 ? fate::cut_after : fate::pass;
-  });
-  const auto body = patterned(4'000'000);
-  const auto reply = x.client.request(echo, "POST", "/request/echo", body);
-  if (reply && reply->status == 200) CHECK((reply->body == body));
-  CHECK((reply ? reply->status >= 200 : !reply.error().message.empty()));
-  CHECK(x.client.post(echo, "/request/echo", "again").body == "again");
-  CHECK(x.host->factory_calls() == 1);
-}
-
 TEST_CASE("streaming gateway: requests that cross their actor's way to sleep are answered") {
   hosted_pool x{shared_streaming_engine(), {}};
   const auto id = x.client.create_running("outside");

@@ -2,8 +2,11 @@
 #include <fmt/format.h>
 
 #include <atomic>
+#include <functional>
 #include <future>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <nuncio/http_exchange.hpp>
 
 #include "probed_pool.hpp"
 #include "raw_client.hpp"
@@ -16,7 +19,8 @@ using json = nlohmann::json;
 using namespace protocol;
 
 struct bodies : probed_pool {
-  explicit bodies(engine_under_test& on) : probed_pool(on, {.stall_limit = 1s}) {}
+  explicit bodies(engine_under_test& on, std::chrono::milliseconds stall_limit = 1s)
+      : probed_pool(on, {.stall_limit = stall_limit}) {}
 
   bool await_open(std::uint64_t n) {
     return await([&] { return host->stats().ingress.requests_open == n; });
@@ -39,10 +43,24 @@ struct streaming_bodies : bodies {
   streaming_bodies() : bodies(shared_streaming_engine()) {}
 
   // More than the window, for an actor that takes 200 kB a second: it is in the middle for long.
-  std::string slow_upload =
-      request_head("POST", target("/request/sink?read=200000"), "content-length: 1500000\r\n") +
-      counting(1'500'000);
+  std::string slow_upload = request_head(
+                                "POST",
+                                target("/request/sink?read=200000"),
+                                "content-length: 1500000\r\nconnection: close\r\n") +
+                            counting(1'500'000);
 };
+
+// Whose host gives nothing up: what a step loses is lost for as long as its client waits.
+struct patient_bodies : bodies {
+  patient_bodies() : bodies(shared_streaming_engine(), 5min) {}
+};
+
+// Without headers.
+client_reply reply_of(const raw_client& x) {
+  const auto& got = x.received();
+  const auto head_end = got.find("\r\n\r\n");
+  return {x.status(), {}, head_end == got.npos ? std::string{} : got.substr(head_end + 4)};
+}
 
 // Of the crash itself. A busy engine may judge the end before the answer that left ahead of it (docs/protocol.md).
 void check_crashed(const client_reply& reply) {
@@ -64,91 +82,211 @@ std::string events(int count) {
 
 const auto finishes = [](const auto& chunk) { return chunk.finish; };
 
-// One exchange for each step, cut there. What was on its way is lost in either direction, and neither engine sends it
-// again: a client that would wait for ever gives up, as clients do.
-void check_cuts(
-    streaming_bodies& x,
-    const std::vector<cut_step>& steps,
-    client_call what,
-    const std::string& want) {
-  what.timeout = 1500ms;
-  for (const auto& step : steps) {
+// An upload whose client says more only when nothing is on its way and the engine is known to have read all that the host
+// said: so it is known what a cut loses, and what is said twice.
+class paced_upload {
+public:
+  paced_upload(bodies& x, std::string_view path, std::string body)
+      : x_(x), body_(std::move(body)), client_(x.engine.port()) {
+    x_.proxy->judge_to_host(counting_judge({}));
+    CHECK(client_.send(request_head(
+        "POST", path, fmt::format("content-length: {}\r\nconnection: close\r\n", body_.size()))));
+    CHECK(x_.await_open(1));
+  }
+
+  ~paced_upload() { x_.proxy->judge_to_host({}); }
+
+  paced_upload(const paced_upload&) = delete;
+  paced_upload& operator=(const paced_upload&) = delete;
+
+  // Sends the body up to there.
+  void send_to(std::size_t end) {
+    CHECK(client_.send(std::string_view{body_}.substr(sent_, end - sent_)));
+    sent_ = end;
+  }
+
+  // All that was sent has come.
+  void await_come() {
+    CHECK(await([&] { return *passed_ == sent_; }));
+  }
+
+  // And nothing else is on its way.
+  void await_rest() {
+    await_come();
+    CHECK(await([&] { return x_.host->stats().link.outbound_bytes == 0; }));
+  }
+
+  void judge_to_host(std::function<fate(const to_envoy&)> then) {
+    x_.proxy->judge_to_host(counting_judge(std::move(then)));
+  }
+
+  // "no answer" if none comes within `limit`: the gateway itself waits five minutes.
+  std::string seen(std::string_view want, std::chrono::milliseconds limit = 20s) {
+    if (!client_.await("\r\n\r\n", limit)) return "no answer";
+    CHECK(client_.await_end());
+    const auto reply = reply_of(client_);
+    if (reply.status == 200) return reply.body == want ? "whole" : "something else";
+    return fmt::format("{} {}", reply.status, reply.error_code());
+  }
+
+private:
+  std::function<fate(const to_envoy&)> counting_judge(std::function<fate(const to_envoy&)> then) {
+    return [passed = passed_, then = std::move(then)](const to_envoy& m) {
+      if (const auto* chunk = tunnel_kind<to_envoy_request_chunk>(m)) *passed += chunk->body.size();
+      return then ? then(m) : fate::pass;
+    };
+  }
+
+  bodies& x_;
+  std::string body_;
+  raw_client client_;
+  std::size_t sent_ = 0;
+  std::shared_ptr<std::atomic<std::size_t>> passed_ = std::make_shared<std::atomic<std::size_t>>(0);
+};
+
+// When half a window has been read there is credit, of which shorter uploads have none.
+constexpr std::size_t half_window = http_window_bytes / 2;
+constexpr std::size_t short_upload = 400'000;
+constexpr std::size_t long_upload = half_window + 50'000;
+
+struct upload_step {
+  const char* name;
+  std::size_t size;
+  std::size_t before;  // so many bytes have come when it begins
+  std::size_t during;  // up to there they are sent before the cut
+  cut_step
+      at;  // before a message, or behind it: the engine has read it, and the host does not learn that
+  std::string sees;
+};
+
+const auto any_body = [](const auto& chunk) { return !chunk.body.empty(); };
+
+std::vector<upload_step> upload_steps() {
+  const auto credit = [](fate how) { return nth<to_rivet_request_body_window_update>(1, how); };
+  const auto answer = [](fate how) { return nth<to_rivet_response_start>(1, how); };
+  const std::size_t some = 300'000;
+  return {
+      // With nothing on its way.
+      {"before the body", short_upload, 0, 0, {}, "whole"},
+      {"in the middle", short_upload, some, some, {}, "whole"},
+      // The host sees that one is missing, and gives the request up.
+      {"a chunk",
+       short_upload,
+       some,
+       some + 100,
+       {"", {}, nth<to_envoy_request_chunk>(1, fate::cut_before, any_body)},
+       "503 guard.tunnel_request_aborted"},
+      // It says so again, which the engine takes for the first time. (Of one that comes as the connection ends the real engine
+      // now reads it, now does not.)
+      {"credit",
+       long_upload,
+       half_window - 100,
+       half_window,
+       {"", credit(fate::cut_before)},
+       "whole"},
+      // Nobody says it again, and the host waits for it.
+      {"the last chunk",
+       short_upload,
+       some,
+       short_upload,
+       {"", {}, nth<to_envoy_request_chunk>(1, fate::cut_before, finishes)},
+       "no answer"},
+      {"the answer", short_upload, some, short_upload, {"", answer(fate::cut_before)}, "whole"},
+      {"the answer, read",
+       short_upload,
+       some,
+       short_upload,
+       {"", answer(fate::cut_after)},
+       "whole"},
+  };
+}
+
+// @param answer  to an upload of so many bytes
+template <class Answer>
+void check_cuts_of_uploads(bodies& x, const std::string& path, Answer answer) {
+  for (const auto& step : upload_steps()) {
     CAPTURE(std::string{step.name});
+    const auto want = answer(step.size);
     const auto connections = x.proxy->records().size();
-    x.proxy->judge_to_engine(step.to_engine);
-    x.proxy->judge_to_host(step.to_host);
-    const auto reply = x.client.call(what);
-    CHECK(x.proxy->await_barrier(connections + 1));
-    x.proxy->judge_to_engine({});
-    x.proxy->judge_to_host({});
-    if (reply && reply->status == 200)
-      CHECK((reply->body == want));
-    else if (reply)
-      CHECK(reply->status >= 400);
+    std::string seen;
+    {
+      paced_upload upload{x, path, counting(step.size)};
+      upload.send_to(step.before);
+      upload.await_rest();
+      if (step.at.to_host) upload.judge_to_host(step.at.to_host);
+      x.proxy->judge_to_engine(step.at.to_engine);
+      if (!step.at.to_host && !step.at.to_engine) x.proxy->cut();
+      upload.send_to(step.during);
+      CHECK(x.proxy->await_barrier(connections + 1));
+      x.proxy->judge_to_engine({});
+      upload.judge_to_host({});
+      upload.send_to(step.size);
+      seen = upload.seen(want, step.sees == "no answer" ? 1s : 20s);
+    }
+    CHECK(seen == step.sees);
     x.check_calm();
   }
 }
 
-std::vector<cut_step> upload_steps() {
-  return {
-      {"after RequestStart", {}, nth<to_envoy_request_start>(1, fate::cut_after)},
-      {"after the fifth chunk", {}, nth<to_envoy_request_chunk>(5, fate::cut_after)},
-      {"after credit", nth<to_rivet_request_body_window_update>(1, fate::cut_after)},
-      {"after the last chunk", {}, nth<to_envoy_request_chunk>(1, fate::cut_after, finishes)},
-      {"after ResponseStart", nth<to_rivet_response_start>(1, fate::cut_after)},
-  };
+struct download_step {
+  const char* name;
+  std::function<fate(const to_rivet&)> at;
+  std::size_t events;
+  bool whole;
+};
+
+constexpr std::string_view body_end = "\r\n0\r\n\r\n";
+
+std::size_t occurrences(std::string_view of, std::string_view what) {
+  std::size_t n = 0;
+  for (auto at = of.find(what); at != of.npos; at = of.find(what, at + what.size())) ++n;
+  return n;
 }
 
 }  // namespace
 
 TEST_SUITE_BEGIN("withstand");
 
-TEST_CASE_FIXTURE(streaming_bodies, "a cut at every step of an upload that its handler reads") {
-  const auto body = counting(2'000'000);
-  const auto want = client.post(id, "/request/sink", body).body;
-  CHECK(json::parse(want)["bytes"] == body.size());
-  check_cuts(
-      *this,
-      upload_steps(),
-      {.method = "POST", .target = target("/request/sink"), .body = body},
-      want);
+TEST_CASE_FIXTURE(patient_bodies, "a cut at every step of an upload that its handler reads") {
+  check_cuts_of_uploads(*this, target("/request/sink"), [&](std::size_t size) {
+    auto answer = client.post(id, "/request/sink", counting(size)).body;
+    CHECK(json::parse(answer)["bytes"] == size);
+    return answer;
+  });
 }
 
-TEST_CASE_FIXTURE(streaming_bodies, "a cut at every step of an upload that comes whole") {
+TEST_CASE_FIXTURE(patient_bodies, "a cut at every step of an upload that comes whole") {
   const auto bench = client.create_running("bench");
   const auto instance = client.get(bench, "/request/instance").body;
-  const auto body = counting(2'000'000);
-  auto steps = upload_steps();
-  check_cuts(
-      *this,
-      steps,
-      {.method = "POST", .target = "/gateway/" + bench + "/request/bench", .body = body},
-      body);
+  check_cuts_of_uploads(*this, "/gateway/" + bench + "/request/bench", counting);
   CHECK(client.get(bench, "/request/instance").body == instance);
 }
 
+// Events half a second apart, so that all but the one at the cut are confirmed.
 TEST_CASE_FIXTURE(streaming_bodies, "a cut at every step of a download") {
-  const auto body = counting(3'000'000);
-  check_cuts(
-      *this,
-      {
-          {"after RequestStart", {}, nth<to_envoy_request_start>(1, fate::cut_after)},
-          {"after ResponseStart", nth<to_rivet_response_start>(1, fate::cut_after)},
-          {"after the fifth chunk", nth<to_rivet_response_chunk>(5, fate::cut_after)},
-          {"before credit", {}, nth<to_envoy_response_body_window_update>(1, fate::cut_before)},
-          {"after credit", {}, nth<to_envoy_response_body_window_update>(1, fate::cut_after)},
-      },
-      {.method = "GET", .target = target("/request/stream?bytes=3000000")},
-      body);
-  // One that needs no credit, so that its end is written whatever has been.
-  check_cuts(
-      *this,
-      {
-          {"before the last chunk", nth<to_rivet_response_chunk>(1, fate::cut_before, finishes)},
-          {"after the last chunk", nth<to_rivet_response_chunk>(1, fate::cut_after, finishes)},
-      },
-      {.method = "GET", .target = target("/request/stream?bytes=900000")},
-      body.substr(0, 900'000));
+  const auto start = [](fate how) { return nth<to_rivet_response_start>(1, how); };
+  const auto end = [](fate how) { return nth<to_rivet_response_chunk>(1, how, finishes); };
+  const std::vector<download_step> steps{
+      {"its head", start(fate::cut_before), 3, true},
+      {"its end", end(fate::cut_before), 3, true},
+      {"its end, read", end(fate::cut_after), 3, true},
+  };
+  for (const auto& step : steps) {
+    CAPTURE(std::string{step.name});
+    const auto connections = proxy->records().size();
+    proxy->judge_to_engine(step.at);
+    raw_client asks{engine.port()};
+    CHECK(asks.send(
+        request_head("GET", target("/request/events?count=3&ms=500"), "connection: close\r\n")));
+    CHECK(proxy->await_barrier(connections + 1));
+    proxy->judge_to_engine({});
+    CHECK(asks.await_end());
+    CAPTURE(asks.received());
+    CHECK(asks.status() == 200);
+    CHECK(occurrences(asks.received(), "data: ") == step.events);
+    CHECK(asks.received().ends_with(body_end) == step.whole);
+    check_calm();
+  }
 }
 
 // Events half a second apart, so that all but the one at the cut are confirmed.
@@ -250,8 +388,8 @@ TEST_CASE_FIXTURE(
     CHECK(waits.send(slow_upload));
     CHECK(await_open(1));
     check_crashed(client.post(id, "/request/crash"));
-    CHECK(waits.await("\r\n\r\n"));
-    CHECK(waits.status() >= 500);
+    CHECK(waits.await_end());
+    check_crashed(reply_of(waits));
   }
   SUBCASE("download") {
     CHECK(waits.send(request_head("GET", target("/request/events?count=1000&ms=50"))));

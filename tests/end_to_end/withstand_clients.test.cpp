@@ -41,7 +41,7 @@ struct probed : probed_pool {
 struct hostile {
   std::string name;
   std::string request;
-  int status = 0;  ///< that either engine answers, if it is the same
+  int status;  ///< that either engine answers
 };
 
 }  // namespace
@@ -55,6 +55,7 @@ TEST_CASE_FIXTURE(probed, "hostile requests: each is answered or ended, and the 
   };
   std::string many;
   for (int i = 0; i < 500; ++i) many += fmt::format("x-{}: {}\r\n", i, i);
+  const auto on_real = kind_under_test() == engine_kind::rivet;
   const std::vector<hostile> all{
       {"a value that is not UTF-8", get(info, "x-odd: \xff\xfe\x80\r\n"), 200},
       {"a value of Latin-1", get(info, "x-odd: gr\xfc\xdf\r\n"), 200},
@@ -65,27 +66,29 @@ TEST_CASE_FIXTURE(probed, "hostile requests: each is answered or ended, and the 
       {"a name that is not ASCII", get(info, "x-\xc3\xbc: 1\r\n"), 400},
       {"a folded header", get(info, "x-odd: 1\r\n  2\r\n"), 400},
       {"the same header five times", get(info, "x: 1\r\nx: 2\r\nX: 3\r\nx:\r\nx: 5\r\n"), 200},
-      {"a header of 200 kB", get(info, "x-long: " + std::string(200'000, 'x') + "\r\n")},
+      {"a header of 200 kB",
+       get(info, "x-long: " + std::string(200'000, 'x') + "\r\n"),
+       on_real ? 200 : 431},  // the dev engine takes heads of at most 60 KiB
       {"a header of 40 kB", get(info, "x-long: " + std::string(40'000, 'x') + "\r\n"), 200},
       {"500 headers", get(info, many), 431},
       {"the engine's own headers",
        get(info, "x-rivet-ray-id: mine\r\nx-rivet-actor: other\r\n"),
        200},
       {"no HTTP version", "GET " + info + "\r\n\r\n", 400},
-      {"HTTP/9.9", "GET " + info + " HTTP/9.9\r\nhost: x\r\n\r\n"},
+      {"HTTP/9.9", "GET " + info + " HTTP/9.9\r\nhost: x\r\n\r\n", 400},
       {"lines that end with LF", "GET " + info + " HTTP/1.1\nhost: x\n\n", 200},
-      {"no host", "GET " + info + " HTTP/1.1\r\n\r\n"},
+      {"no host", "GET " + info + " HTTP/1.1\r\n\r\n", 200},
       {"a method of one's own", request_head("BREW", info), 200},
       {"a method that is none", request_head("G(T", info), 400},
       {"an encoded NUL", get(target("/request/%00")), 404},
-      {"an encoding that is none", get(target("/request/%zz%"))},
-      {"encoded bytes that are no UTF-8", get(target("/request/%ff%fe"))},
+      {"an encoding that is none", get(target("/request/%zz%")), 404},
+      {"encoded bytes that are no UTF-8", get(target("/request/%ff%fe")), 404},
       {"a raw byte that is no UTF-8", get(target("/request/\xff")), 400},
       {"a way up", get(target("/../../actors")), 404},
-      {"an encoded way up", get(target("/%2e%2e/%2e%2e/actors"))},
+      {"an encoded way up", get(target("/%2e%2e/%2e%2e/actors")), 404},
       {"slashes", get(target("//////")), 404},
       {"a space", get(target("/request/in fo")), 400},
-      {"a path of 20 kB", get(target("/request/" + std::string(20'000, 'x')))},
+      {"a path of 20 kB", get(target("/request/" + std::string(20'000, 'x'))), 404},
       {"a query of 20 kB", get(target("/request/info?" + std::string(20'000, '&'))), 200},
       {"a fragment", get(target("/request/info#here")), 200},
       {"an absolute target", get("http://127.0.0.1" + info), 200},
@@ -104,17 +107,16 @@ TEST_CASE_FIXTURE(probed, "hostile requests: each is answered or ended, and the 
        request_head("POST", info, "transfer-encoding: chunked\r\n") + "zz\r\n",
        413},
       {"an upgrade to something else",
-       get(info, "connection: upgrade\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n")},
-      {"an actor that is none", get("/gateway/%ff/request/info")},
-      {"bytes", std::string("\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n", 15)},
+       get(info, "connection: upgrade\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n"),
+       200},
+      {"an actor that is none",
+       get("/gateway/%ff/request/info"),
+       on_real ? 404 : 500},  // the dev engine takes it for a malformed id
+      {"bytes", std::string("\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n", 15), 400},
   };
   for (const auto& each : all) {
     CAPTURE(each.name);
-    const auto status = status_of(each.request);
-    if (each.status != 0)
-      CHECK(status == each.status);
-    else
-      CHECK(status >= 0);
+    CHECK(status_of(each.request) == each.status);
   }
   check_calm();
 }

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <map>
 #include <nuncio/event_outbox.hpp>
-#include <nuncio/utf8.hpp>
 #include <random>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace event_outbox_test {
 
@@ -192,14 +192,14 @@ TEST_CASE("A Stopped's message is made fit for the wire") {
   x.handle_stopped(b1, stop_code::error, std::string(4095, 'x') + "\xe2\x82\xac");
   const auto frame = x.poll_transmit();
   REQUIRE(frame);
+  std::vector<std::string> said;
   for (const auto& e : frame->events) {
     const auto& update = std::get<protocol::event_actor_state_update>(e.inner);
     const auto& message = std::get<protocol::actor_state_stopped>(update.state).message;
     REQUIRE(message);
-    CHECK(is_utf8(message->view()));
-    CHECK(message->size() <= 4096);
-    CHECK((message->view() == "bad ? byte" || message->size() == 4095));
+    said.push_back(message->str());
   }
+  CHECK(said == std::vector<std::string>{"bad ? byte", std::string(4095, 'x')});
 }
 
 TEST_CASE("I9 bounded: 1,000,000 lifetimes and 100 connections leave nothing behind") {
