@@ -117,8 +117,8 @@ struct simulated_host::implementation final : simulated_world {
 
   void advance(duration longest) override {
     auto step = longest;
-    if (const auto next = system.next_timer())
-      step = std::min(step, std::max<duration>(*next - now(), 1ms));
+    for (const auto next : {system.next_timer(), host ? host->link->next_timer() : std::nullopt})
+      if (next) step = std::min(step, std::max<duration>(*next - now(), 1ms));
     system.advance(step);
     run.on_tick();
     if (host) host->link->tick();

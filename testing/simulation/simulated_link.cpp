@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <nuncio/codec.hpp>
-#include <nuncio/wire_limits.hpp>
 #include <utility>
+#include <variant>
 
 namespace nuncio::testing {
 
@@ -21,10 +21,10 @@ public:
   }
 
   void close(std::uint16_t code, std::string reason) override {
-    over(fmt::format("the engine closed it: {} {}", code, reason));
+    over({connection_end::kind::closed, 0, code, std::move(reason)});
   }
 
-  void drop(bool) override { over("the connection is lost"); }
+  void drop(bool) override { over({connection_end::kind::lost, 0, 0, "the engine dropped it"}); }
 
   void set_reading(bool on) override { reading = on; }
 
@@ -35,15 +35,14 @@ public:
   /// Nothing more is said to the host.
   void detach() { owner_ = nullptr; }
 
-  void over(std::string why) {
-    if (ended) return;
-    ended = std::move(why);
-  }
-
   bool reading = true;
-  std::optional<std::string> ended;  ///< by the engine, which hears of it from step()
+  std::optional<connection_end> ended;  ///< by the engine, which hears of it from step()
 
 private:
+  void over(connection_end why) {
+    if (!ended) ended = std::move(why);
+  }
+
   simulated_link* owner_;
   std::uint64_t sent_ = 0;
 };
@@ -54,12 +53,30 @@ simulated_link::simulated_link(
       engine_(engine),
       options_(std::move(options)),
       random_(options_.seed),
-      dial_at_(options_.now()) {}
+      machine_(
+          {.policy = {.seed = options_.seed},
+           .lease = {},
+           .outbound = {},
+           .inbound = {},
+           .inbound_message_bytes_max = 0,
+           .token_renewable = false,
+           .endpoint = {},
+           .pool = options_.pool,
+           .envoy_key = options_.envoy_key,
+           .log = {}},
+          [this] { woken_ = true; }) {
+  machine_.handle_start({.protocol_version = options_.version});
+  carry_out();
+}
 
 simulated_link::~simulated_link() { end(); }
 
+// -- time and turns -------------------------------------------------------------------
+
 bool simulated_link::step() {
   if (over_) return false;
+  if (std::exchange(woken_, false)) handle_wake();
+  if (over_) return true;
   if (!socket_) {
     if (!dial_at_ || *dial_at_ > options_.now()) return false;
     dial();
@@ -74,17 +91,29 @@ bool simulated_link::step() {
   return send_one() || receive_one();
 }
 
+void simulated_link::handle_wake() {
+  machine_.handle_wake();
+  if (close_asked_) machine_.handle_close();
+  carry_out();
+}
+
 void simulated_link::tick() {
-  if (over_ || !lease_.ended(options_.now())) return;
-  lease_.handle_ended();
-  ++term_;
-  host_.on_lease_ended();
-  if (socket_) lost("the lease has ended");
+  if (over_) return;
+  machine_.expire(options_.now(), received_);
+  carry_out();
+}
+
+std::optional<time_point> simulated_link::next_timer() const {
+  if (over_) return std::nullopt;
+  const auto next = machine_.poll_timeout();
+  if (!dial_at_) return next;
+  return next ? std::min(*next, *dial_at_) : *dial_at_;
 }
 
 void simulated_link::cut(duration dial_after) {
-  if (socket_) lost("the connection was cut");
-  if (!closing_ && !over_) dial_at_ = options_.now() + dial_after;
+  blocked_until_ = options_.now() + dial_after;
+  if (socket_) lost({connection_end::kind::lost, 0, 0, "the connection was cut"});
+  if (dial_at_) dial_at_ = std::max(*dial_at_, blocked_until_);
 }
 
 void simulated_link::end() {
@@ -93,18 +122,17 @@ void simulated_link::end() {
     was->detach();
     if (was->on_close) was->on_close(std::nullopt, "");
   }
-  out_.clear();
   in_.clear();
 }
 
+// -- the wire ---------------------------------------------------------------------------
+
 void simulated_link::dial() {
   dial_at_.reset();
-  ++connection_;
-  socket_ = std::make_shared<socket>(*this);
-  host_.on_up(connection_);
-  for (const auto& x : greeting_) static_cast<void>(queue(x, {}));
-  // What is said first goes before what an earlier connection has left.
-  std::rotate(out_.begin(), out_.end() - static_cast<std::ptrdiff_t>(greeting_.size()), out_.end());
+  const auto made = std::make_shared<socket>(*this);
+  socket_ = made;
+  machine_.handle_open(options_.now());
+  carry_out();
   engine_.on_socket(
       {.method = "GET",
        .target = fmt::format(
@@ -113,119 +141,141 @@ void simulated_link::dial() {
            options_.namespace_name,
            options_.envoy_key,
            options_.pool)},
-      socket_);
+      made);
 }
 
-void simulated_link::lost(std::string_view why) {
+void simulated_link::lost(connection_end why) {
   const auto was = std::exchange(socket_, nullptr);
   was->detach();
   in_.clear();
-  std::erase_if(out_, [](const outbound& x) { return !x.moves; });
-  host_.on_down(connection_, why, options_.dial_after);
+  reads_ = true;
+  wants_write_ = false;
+  machine_.handle_gone(std::move(why), options_.now());
+  carry_out();
   if (was->on_close) was->on_close(std::nullopt, "");
-  if (closing_) {
-    over_ = true;
-    host_.on_final({errc::cancelled, "the host has closed the link"});
-  } else {
-    dial_at_ = options_.now() + options_.dial_after;
-  }
 }
 
 bool simulated_link::receive_one() {
-  if (in_.empty()) return false;
+  if (in_.empty() || !reads_) return false;
   const auto frame = std::move(in_.front());
   in_.pop_front();
-  auto decoded = protocol::decode_to_envoy(frame, options_.version);
-  if (!decoded) {
-    lost(decoded.error().message);
-    return true;
-  }
-  keep_in_range(*decoded);
+  received_ += frame.size();
   const auto now = options_.now();
-  if (const auto* init = std::get_if<protocol::to_envoy_init>(&*decoded)) {
-    lease_.handle_init(std::chrono::milliseconds{init->metadata.envoy_lost_threshold});
-  } else if (const auto* ping = std::get_if<protocol::to_envoy_ping>(&*decoded)) {
-    lease_.handle_ping(ping->ts, now);
-    static_cast<void>(queue(protocol::to_rivet_pong{ping->ts}, {}));
-  }
-  inbound_batch batch;
-  batch.connection = connection_;
-  batch.term = term_;
-  batch.bytes = frame.size();
-  batch.received = now;
-  batch.messages.push_back(std::move(*decoded));
-  host_.on_inbound(std::move(batch));
+  auto decoded = protocol::decode_to_envoy(frame, options_.version);
+  if (decoded)
+    machine_.handle_message(std::move(*decoded), {frame.size(), received_, now});
+  else
+    machine_.handle_bad_frame(decoded.error().message, frame.size());
+  machine_.handle_batch_end(now);
+  carry_out();
   return true;
 }
 
 bool simulated_link::send_one() {
-  if (out_.empty()) {
-    if (closing_) lost("the host has closed it");
-    return closing_;
-  }
-  if (!socket_->reading) return false;
-  const auto next = std::move(out_.front());
-  out_.pop_front();
-  if (next.gate && !next.gate->open) return true;
-  if (next.fence) {
-    host_.on_fence(connection_, *next.fence);
+  if (!socket_->reading || !std::exchange(wants_write_, false)) return false;
+  auto next = machine_.poll_frame(options_.now());
+  carry_out();
+  if (!socket_) return true;
+  if (!next) {
+    if (!closing_) return false;
+    lost({connection_end::kind::lost, 0, 0, "the host has closed it"});
     return true;
   }
-  const auto at = connection_;
-  if (socket_->on_message) socket_->on_message(next.encoded, true);
-  if (next.reported) host_.on_written(at, *next.reported);
+  wants_write_ = true;
+  if (next->is_ping) {  // what was sent before it has been read
+    machine_.handle_pong(outbound_queue::ping_number_of(next->buffer).value_or(0));
+  } else {
+    const auto size = next->buffer.size();
+    const auto to = socket_;
+    if (to->on_message) to->on_message(bytes{std::move(next->buffer)}, true);
+    machine_.handle_written(next->reported, size);
+  }
+  carry_out();
   return true;
 }
 
-outcome<void> simulated_link::queue(const protocol::to_rivet& message, outbound with) {
-  auto encoded = protocol::encode(message, options_.version);
-  if (!encoded) return encoded.error();
-  with.encoded = bytes{std::move(*encoded)};
-  out_.push_back(std::move(with));
-  return {};
+// -- what the machine decided -----------------------------------------------------------
+
+void simulated_link::carry_out() {
+  while (auto next = machine_.poll_output())
+    if (!over_) std::visit([this](auto& x) { act(x); }, *next);
+  if (auto& room = machine_.intake().room(); room.due() && !over_)
+    for (const auto& who : room.poll_told()) host_.on_room(who);
 }
 
-// -- link_port ------------------------------------------------------------------------
+void simulated_link::act(link_output::dial&) {
+  dial_at_ = std::max(options_.now(), blocked_until_);
+}
 
-void simulated_link::close() {
-  closing_ = true;
-  if (socket_ || over_) return;
+void simulated_link::act(link_output::reset& x) {
+  if (socket_) return lost({connection_end::kind::lost, 0, 0, x.why});
+  dial_at_.reset();
+  machine_.handle_gone({connection_end::kind::lost, 0, 0, x.why}, options_.now());
+}
+
+void simulated_link::act(link_output::close&) { closing_ = wants_write_ = true; }
+
+void simulated_link::act(link_output::read& x) { reads_ = x.on; }
+
+void simulated_link::act(link_output::write&) { wants_write_ = true; }
+
+void simulated_link::act(link_output::up& x) { host_.on_up(x.connection); }
+
+void simulated_link::act(link_output::inbound& x) { host_.on_inbound(std::move(x.batch)); }
+
+void simulated_link::act(link_output::written& x) { host_.on_written(x.connection, x.what); }
+
+void simulated_link::act(link_output::fence& x) { host_.on_fence(x.connection, x.id); }
+
+void simulated_link::act(link_output::down& x) {
+  host_.on_down(x.connection, x.why, x.retry_after);
+}
+
+void simulated_link::act(link_output::lease_ended&) { host_.on_lease_ended(); }
+
+// There is nothing else to dial with.
+void simulated_link::act(link_output::ask&) {
+  machine_.handle_renewed(dial_terms{machine_.terms()}, options_.now());
+}
+
+void simulated_link::act(link_output::final& x) {
   over_ = true;
-  host_.on_final({errc::cancelled, "the host has closed the link"});
+  host_.on_final(x.why);
 }
+
+// -- link_port --------------------------------------------------------------------------
+
+void simulated_link::close() { close_asked_ = woken_ = true; }
 
 outcome<void> simulated_link::send_frame(
     frame_class what, epoch connection, const protocol::to_rivet& message) {
-  if (!socket_ || connection != connection_)
-    return failure{errc::link_lost, "the connection is over"};
-  return queue(message, {.reported = what});
+  return machine_.intake().send_frame(what, connection, message);
 }
 
 outcome<void> simulated_link::send_for_connection(
     std::shared_ptr<const output_gate> gate, epoch connection, const protocol::to_rivet& request) {
-  if (!socket_ || connection != connection_)
-    return failure{errc::link_lost, "the connection is over"};
-  if (!gate->open) return failure{errc::cancelled, "the instance has ended"};
-  return queue(request, {.gate = std::move(gate)});
+  return machine_.intake().send_for_connection(std::move(gate), connection, request);
 }
 
 outcome<void> simulated_link::send_across_connections(
     tunnel_source from, protocol::to_rivet_tunnel_message&& message) {
-  if (from.gate && !from.gate->open) return failure{errc::cancelled, "the instance has ended"};
-  protocol::to_rivet wrapped{std::move(message)};
-  auto queued = queue(wrapped, {.gate = std::move(from.gate), .moves = true});
-  if (!queued) message = std::move(std::get<protocol::to_rivet_tunnel_message>(wrapped));
-  return queued;
+  return machine_.intake().send_across_connections(std::move(from), std::move(message));
+}
+
+bool simulated_link::has_room_for_bodies(const room_waiter& who) {
+  return machine_.intake().has_room_for_bodies(who);
 }
 
 void simulated_link::fence(epoch connection, std::uint64_t id) {
-  if (socket_ && connection == connection_) out_.push_back({.fence = id});
+  machine_.intake().fence(connection, id);
 }
 
 void simulated_link::greet(std::vector<protocol::to_rivet> first, bool now) {
-  greeting_ = std::move(first);
-  if (!now || !socket_) return;
-  for (const auto& x : greeting_) static_cast<void>(queue(x, {}));
+  machine_.intake().greet(std::move(first), now);
+}
+
+void simulated_link::grant(std::size_t messages, std::size_t bytes) {
+  if (machine_.credit().handle_granted(messages, bytes)) woken_ = true;
 }
 
 }  // namespace nuncio::testing

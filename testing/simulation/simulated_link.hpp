@@ -1,12 +1,17 @@
 // The connection between a simulated host and the engine beside it: what libwebsockets is to a real one, with a queue each
-// way, so that a cut can lose what is on its way. Everything on one thread, in virtual time.
+// way, so that a cut can lose what is on its way. What a link decides is the link_machine's, as in a real host. Everything on one
+// thread, in virtual time.
 #pragma once
 
 #include <deque>
-#include <nuncio/lease.hpp>
-#include <nuncio/link.hpp>
+#include <functional>
+#include <memory>
+#include <nuncio/link_machine.hpp>
 #include <nuncio/link_port.hpp>
+#include <optional>
 #include <random>
+#include <string>
+#include <vector>
 
 #include "engine/web.hpp"
 
@@ -18,9 +23,8 @@ struct simulated_link_options {
   std::string namespace_name;
   std::uint16_t version = 0;
   std::function<time_point()> now;
-  std::uint64_t seed = 0;  ///< of the order in which the two ways take turns
-  /// From the end of a connection to the next dial.
-  duration dial_after = std::chrono::milliseconds{100};
+  std::uint64_t seed =
+      0;  ///< of the order in which the two ways take turns, and of the time between two dials
 };
 
 class simulated_link final : public link_port {
@@ -32,8 +36,11 @@ public:
   /// Moves one message, or dials if it is time. @returns false if there is nothing to do now
   bool step();
 
-  /// What time alone brings: the end of the lease.
+  /// What time alone brings: the end of the lease, the next dial.
   void tick();
+
+  /// When tick() or step() has something to do though nothing else happens; none: not.
+  [[nodiscard]] std::optional<time_point> next_timer() const;
 
   /// The connection ends, and with it what is on its way. No next one before `dial_after`.
   void cut(duration dial_after);
@@ -53,46 +60,46 @@ public:
       const protocol::to_rivet& request) override;
   outcome<void> send_across_connections(
       tunnel_source from, protocol::to_rivet_tunnel_message&& message) override;
-
-  [[nodiscard]] bool has_room_for_bodies(const room_waiter&) override { return true; }
-
+  [[nodiscard]] bool has_room_for_bodies(const room_waiter& who) override;
   void fence(epoch connection, std::uint64_t id) override;
   void greet(std::vector<protocol::to_rivet> first, bool now) override;
-
-  void grant(std::size_t, std::size_t) override {}
+  void grant(std::size_t messages, std::size_t bytes) override;
 
 private:
   class socket;
 
-  struct outbound {
-    bytes encoded{};
-    std::optional<frame_class> reported{};  ///< on_written when it is sent
-    std::optional<std::uint64_t> fence{};   ///< is a ping, and nothing else
-    std::shared_ptr<const output_gate> gate{};
-    bool moves = false;  ///< to the next connection
-  };
-
   void dial();
-  void lost(std::string_view why);
-  void deliver(bytes frame);
+  void lost(connection_end why);
   bool send_one();
   bool receive_one();
-  outcome<void> queue(const protocol::to_rivet& message, outbound with);
+  void handle_wake();
+  void carry_out();
+  void act(link_output::dial&);
+  void act(link_output::reset& x);
+  void act(link_output::close&);
+  void act(link_output::read& x);
+  void act(link_output::write&);
+  void act(link_output::up& x);
+  void act(link_output::inbound& x);
+  void act(link_output::written& x);
+  void act(link_output::fence& x);
+  void act(link_output::down& x);
+  void act(link_output::lease_ended&);
+  void act(link_output::ask&);
+  void act(link_output::final& x);
 
   link_listener& host_;
   engine::web_handler& engine_;
-  simulated_link_options options_;
+  const simulated_link_options options_;
   std::mt19937_64 random_;
-  lease lease_;
+  link_machine machine_;
   std::shared_ptr<socket> socket_;  ///< null while down
-  epoch connection_ = 0;
-  std::uint64_t term_ = 0;
   std::optional<time_point> dial_at_;
-  bool closing_ = false;
-  bool over_ = false;
-  std::deque<outbound> out_;
+  time_point blocked_until_{};
   std::deque<bytes> in_;
-  std::vector<protocol::to_rivet> greeting_;
+  std::uint64_t received_ = 0;
+  bool reads_ = true, wants_write_ = false, woken_ = false, close_asked_ = false, closing_ = false;
+  bool over_ = false;
 };
 
 }  // namespace nuncio::testing
