@@ -352,8 +352,10 @@ internal::enqueue_result engine_actor::enqueue(
 
 void engine_actor::handle_cancelled(const internal::attempt_cancelled& what) {
   const auto ticket = what.ticket;
+  // First: what its handler answers when it hears of the end goes to nobody.
+  const auto begun = begun_.erase(ticket) != 0;
   const auto streamed = streams_ && streams_->handle_cancelled(what);
-  if (begun_.erase(ticket) != 0 || (streamed && !skipped_.contains(ticket))) {
+  if (begun || (streamed && !skipped_.contains(ticket))) {
     tell_ingress(internal::attempt_done{context_->start.self, {}, ticket});
     finish_if_answered();
   } else if (ticket > newest_ticket_ || skipped_.contains(ticket)) {

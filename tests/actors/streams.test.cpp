@@ -77,12 +77,14 @@ caf::behavior streamer(engine_actor* self, notes_ptr n) {
           n->out =
               self->stream(r, {.status = 201, .headers = {}, .body = bytes{std::string{"first"}}});
         } else if (r.path == "/up") {
-          n->answer = self->make_response_promise<http_response>();
-          n->in = self->on_body(r, [n](const request_part& p) {
+          auto answer = self->make_response_promise<http_response>();
+          n->answer = answer;
+          n->in = self->on_body(r, [n, answer](const request_part& p) mutable {
             note(*n, p);
-            if (p.last) n->answer.deliver(http_response{.body = bytes{std::to_string(n->read)}});
+            if (p.last) answer.deliver(http_response{.body = bytes{std::to_string(n->read)}});
+            if (p.failed) answer.deliver(http_response{.status = 400});
           });
-          return n->answer;
+          return answer;
         } else if (r.path == "/whole") {
           return http_response{.body = bytes{std::string(3 * mib, 'x')}};
         } else if (
