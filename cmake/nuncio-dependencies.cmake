@@ -22,9 +22,11 @@ nuncio_need(libssl-dev OpenSSL 3.0)
 nuncio_need(libcurl4-openssl-dev CURL 7.88)
 nuncio_need(libsqlite3-dev SQLite3 3.40)
 
-# CAF 0.17 ships no CMake config; CAF 0.18 and later bring CAF::core themselves.
-find_package(CAF CONFIG QUIET COMPONENTS core)
+# CAF 1.1 brings CAF::core itself; CAF 0.17 ships no CMake config.
+find_package(CAF 1.1 CONFIG QUIET COMPONENTS core)
+set(nuncio_caf_version "${CAF_VERSION}")
 if(NOT TARGET CAF::core)
+  set(nuncio_caf_version 0.17)
   find_library(CAF_CORE_LIBRARY caf_core)
   find_path(CAF_INCLUDE_DIR caf/all.hpp)
   mark_as_advanced(CAF_CORE_LIBRARY CAF_INCLUDE_DIR)
@@ -41,6 +43,6 @@ if(NOT TARGET CAF::core)
                  INTERFACE_INCLUDE_DIRECTORIES "${CAF_INCLUDE_DIR}"
                  INTERFACE_LINK_LIBRARIES Threads::Threads)
   else()
-    list(APPEND nuncio_missing "CAF 0.17.6 (Debian: libcaf-dev)")
+    list(APPEND nuncio_missing "CAF 0.17.6 (Debian: libcaf-dev) or CAF 1.1")
   endif()
 endif()

@@ -24,6 +24,7 @@ using namespace embed;
 struct config : caf::actor_system_config {
   config() {
     nuncio::recommended(*this);
+    nuncio::register_types<caf::id_block::embed>();
     opt_group{custom_options_, "global"}
         .add(endpoint, "endpoint,e", "URL of the engine")
         .add(pool, "pool,p", "pool of this host");

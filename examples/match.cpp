@@ -9,10 +9,6 @@
 #include <nuncio/host.hpp>
 #include <nuncio/socket.hpp>
 
-CAF_BEGIN_TYPE_ID_BLOCK(match, caf::first_custom_type_id)
-CAF_ADD_ATOM(match, match, tick_atom, "tick")
-CAF_END_TYPE_ID_BLOCK(match)
-
 namespace {
 
 using namespace std::chrono_literals;
@@ -52,7 +48,7 @@ public:
           if (m.text() == "stop") at->second.speed = 0;
         },
         [this](const nuncio::socket_closed& s) { players_.erase(s.socket.id()); },
-        [this](match::tick_atom) { tick(); },
+        [this](caf::tick_atom) { tick(); },
         [this](const nuncio::http_request&) {
           return nuncio::http_response::text(
               std::to_string(players_.size()) + " players, tick " + std::to_string(n_));
@@ -70,7 +66,7 @@ private:
   void schedule_tick() {
     next_ = std::max(
         next_ + 50ms, caf::actor_clock::clock_type::now());  // no drift, and no rush after a pause
-    scheduled_send(this, next_, match::tick_atom_v);
+    scheduled_send(this, next_, caf::tick_atom_v);
   }
 
   void tick() {

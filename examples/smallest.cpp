@@ -9,8 +9,8 @@ struct count {
 caf::behavior counter(caf::stateful_actor<count, nuncio::engine_actor>* self) {
   return {
       [self](const nuncio::http_request& r) -> caf::result<nuncio::http_response> {
-        if (r.method == "POST") ++self->state.n;
-        return nuncio::http_response::text(std::to_string(self->state.n));
+        if (r.method == "POST") ++state_of(self).n;
+        return nuncio::http_response::text(std::to_string(state_of(self).n));
       },
   };
 }

@@ -27,9 +27,14 @@ struct later {
 }  // namespace nuncio::probe_messages
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(nuncio::probe_messages::later)
+CAF_BEGIN_TYPE_ID_BLOCK(probe, caf::first_custom_type_id)
+CAF_ADD_TYPE_ID(probe, (nuncio::probe_messages::later))
+CAF_END_TYPE_ID_BLOCK(probe)
 
 namespace nuncio {
 namespace {
+
+const bool types_registered = register_types<caf::id_block::probe>();
 
 using probe_messages::later;
 using json = nlohmann::json;

@@ -32,7 +32,7 @@ internal::inspect_result inspect(Inspector& f, T& x) {
     return internal::inspect_failed(
         f, caf::make_error(caf::sec::invalid_argument, encoded.error().message));
   std::string raw{encoded->begin(), encoded->end()};
-  return internal::inspect_string(f, raw);
+  return internal::inspect_field(f, raw);
 }
 
 /// Total: whatever the source holds gives a value, or an error that leaves `x` as it was.
@@ -40,7 +40,7 @@ internal::inspect_result inspect(Inspector& f, T& x) {
 template <internal::loads_values Inspector, whole_message T>
 internal::inspect_result inspect(Inspector& f, T& x) {
   std::string raw;
-  auto read = internal::inspect_string(f, raw);
+  auto read = internal::inspect_field(f, raw);
   if (internal::is_failed(read)) return read;
   const auto store = [&](auto decoded) -> internal::inspect_result {
     if (!decoded)

@@ -8,6 +8,7 @@
 #include <nuncio/detail/caf.hpp>
 #include <nuncio/detail/clock.hpp>
 #include <nuncio/error_category.hpp>
+#include <nuncio/scheduler_settings.hpp>
 #include <optional>
 #if NUNCIO_CAF_1
 #include <caf/action.hpp>
@@ -177,7 +178,7 @@ private:
   struct config : caf::actor_system_config {
     config() {
       print_errors(*this);
-      set("scheduler.policy", caf::atom("testing"));
+      set_scheduler_policy(*this, "testing");
     }
   };
 

@@ -96,7 +96,7 @@ inline bool is_ours(const caf::error& e) {
 /// What a call of a public class returns of what its part of the runtime did.
 inline caf::expected<void> to_expected(const outcome<void>& x) {
   if (!x) return make_error(x.error());
-  return caf::unit;
+  return {};
 }
 
 }  // namespace nuncio::internal

@@ -6,6 +6,7 @@
 #include <nuncio/error_category.hpp>
 #include <nuncio/errors.hpp>
 #include <nuncio/host_impl.hpp>
+#include <nuncio/scheduler_settings.hpp>
 #include <nuncio/time_range.hpp>
 #include <thread>
 
@@ -16,15 +17,9 @@ using namespace std::chrono_literals;
 void recommended(caf::actor_system_config& config) {
   internal::print_errors(config);
   const auto threads = std::max<std::size_t>(2, std::thread::hardware_concurrency());
-#if NUNCIO_CAF_1
-  config.set("caf.scheduler.policy", "sharing");
-  config.set("caf.scheduler.max-threads", threads);
-  config.set("caf.scheduler.max-throughput", std::size_t{50});
-#else
-  config.set("scheduler.policy", caf::atom("sharing"));
-  config.set("scheduler.max-threads", threads);
-  config.set("scheduler.max-throughput", std::size_t{50});
-#endif
+  internal::set_scheduler_policy(config, "sharing");
+  internal::set_scheduler(config, "max-threads", threads);
+  internal::set_scheduler(config, "max-throughput", 50);
 }
 
 caf::actor host::impl::the_directory() {

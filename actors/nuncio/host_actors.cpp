@@ -57,9 +57,9 @@ void host_actors::spawn(caf::actor_system& system, host_actors_options options) 
   if (!options.detached) return;
   auto promise = std::make_shared<promise_of_end>();
   ended_ = promise->over.get_future();
+  // CAF drops the function behind on_exit; CAF 1.1 calls it before.
   for (const auto* x : {&ingress_, &ack_, &outbox_, &storage_})
-    caf::actor_cast<caf::abstract_actor*>(*x)->attach_functor(
-        [promise](const caf::error&) mutable { promise = nullptr; });
+    caf::actor_cast<caf::abstract_actor*>(*x)->attach_functor([promise](const caf::error&) {});
 }
 
 // A host whose link answers Pings while nobody deals with anything would keep its actors for ever.

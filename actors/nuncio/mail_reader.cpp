@@ -48,6 +48,8 @@ caf::resumable::resume_result mail_reader::resume(caf::scheduler* host, std::siz
 }
 
 mail_reader::turn mail_reader::take(caf::mailbox_element& x) {
+  // Which make_response_promise() answers, also where consume() does not ask CAF.
+  current_element_ = &x;
   try {
     switch (consume(x)) {
       case caf::invoke_message_result::dropped:

@@ -3,6 +3,8 @@
 
 #if NUNCIO_CAF_1
 
+#include <caf/detail/make_meta_object.hpp>
+#include <caf/detail/meta_object.hpp>
 #include <caf/init_global_meta_objects.hpp>
 #include <nuncio/directory_actor.hpp>
 #include <nuncio/engine_client.hpp>
@@ -13,10 +15,28 @@
 #include <nuncio/storage_messages.hpp>
 
 namespace nuncio::internal {
+namespace {
+
+// What CAF has to know of a message type. Of those that need no inspect it prints the name alone; 0.17 asks for their text.
+template <class T>
+caf::detail::meta_object described() {
+  auto known = caf::detail::make_meta_object<T>(caf::type_name_v<T>);
+  if constexpr (requires(const T& x) { to_string(x); })
+    known.stringify = [](std::string& to, const void* x) {
+      to += to_string(*static_cast<const T*>(x));
+    };
+  return known;
+}
+
+}  // namespace
 
 bool register_messages() {
   caf::core::init_global_meta_objects();
-  caf::init_global_meta_objects<caf::id_block::nuncio_messages>();
+#define NUNCIO_DESCRIBE(x) described<x>(),
+  const caf::detail::meta_object messages[] = {NUNCIO_MESSAGES(NUNCIO_DESCRIBE)};
+#undef NUNCIO_DESCRIBE
+  caf::detail::set_global_meta_objects(
+      caf::id_block::nuncio_messages::begin, caf::make_span(messages));
   caf::init_global_meta_objects<caf::id_block::nuncio_private_messages>();
   return true;
 }

@@ -59,6 +59,9 @@ caf::error make_error(errc code);
 caf::error make_error(const failure& why);
 caf::error make_error(const storage_failure& why);
 
+/// Whether `x` is the error of that code, whatever its text.
+inline bool operator==(const caf::error& x, errc code) { return x == make_error(code); }
+
 /// What a storage error says; none for an error of another kind.
 std::optional<storage_failure> storage_failure_of(const caf::error& e);
 

@@ -81,7 +81,7 @@ TEST_CASE("what is cut short or not canonical is an error, and leaves the value 
     longer += '\0';
     std::vector<internal::saved_byte> spoiled;
     caf::binary_serializer sink{*sys, spoiled};
-    REQUIRE(!internal::is_failed(internal::inspect_string(sink, longer)));
+    REQUIRE(!internal::is_failed(internal::inspect_field(sink, longer)));
     auto y = before;
     std::size_t unread = 0;
     const std::span kept{reinterpret_cast<const std::uint8_t*>(spoiled.data()), spoiled.size()};

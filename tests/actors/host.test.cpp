@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <nuncio/host.hpp>
+#include <nuncio/scheduler_settings.hpp>
 #include <optional>
 #include <string>
 #include <thread>
@@ -194,7 +195,7 @@ TEST_CASE_FIXTURE(fixture, "stop from another thread, from two at once, and righ
 
 TEST_CASE_FIXTURE(fixture, "stop from an actor of the same system, on its only worker") {
   sys.reset();
-  cfg.set("scheduler.max-threads", std::size_t{1});
+  internal::set_scheduler(cfg, "max-threads", 1);
   sys.emplace(cfg);
   test::serving_host h{*sys, options()};
   REQUIRE(h.start());

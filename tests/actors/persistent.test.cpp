@@ -29,8 +29,8 @@ struct plain_count {
 };
 
 template <class Inspector>
-typename Inspector::result_type inspect(Inspector& f, plain_count& x) {
-  return f(x.n);
+internal::inspect_result inspect(Inspector& f, plain_count& x) {
+  return internal::inspect_field(f, x.n);
 }
 
 // What a user's types can do: hold what JSON can't, and not read what they have written.

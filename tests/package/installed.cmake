@@ -53,8 +53,14 @@ refused("an unknown component" "nuncio has no component 'wings': it has protocol
         -D WANTED=${ours} -D COMPONENTS=wings)
 refused("a machine without fmt" "nuncio needs what was not found: fmt 9 (Debian: libfmt-dev)" ${ask}
         -D WANTED=${ours} -D COMPONENTS= -D CMAKE_DISABLE_FIND_PACKAGE_fmt=ON)
-refused("a machine without CAF's headers" "nuncio needs what was not found: CAF 0.17.6 (Debian: libcaf-dev)" ${ask}
+refused("a machine without CAF's headers" "nuncio needs what was not found: CAF 0.17.6 (Debian: libcaf-dev) or CAF 1.1" ${ask}
         -D WANTED=${ours} -D COMPONENTS= -D CMAKE_DISABLE_FIND_PACKAGE_fmt=OFF -U CAF_* -D CMAKE_IGNORE_PREFIX_PATH=/usr)
+# A package like CAF's own of 1.1 comes first in the search.
+file(WRITE ${work}/caf1/lib/cmake/CAF/CAFConfig.cmake "add_library(CAF::core INTERFACE IMPORTED)\n")
+file(WRITE ${work}/caf1/lib/cmake/CAF/CAFConfigVersion.cmake
+     "set(PACKAGE_VERSION 1.1.9)\nset(PACKAGE_VERSION_COMPATIBLE TRUE)\n")
+refused("another CAF than nuncio's" "nuncio was built with CAF 0.17, but what is found here is CAF 1.1.9" ${ask}
+        -D WANTED=${ours} -D COMPONENTS= -U CMAKE_IGNORE_PREFIX_PATH "-DCMAKE_PREFIX_PATH=${work}/moved\;${work}/caf1")
 
 # The documented packages are those that tools/dev installs on a bare machine, but for what only tests and benchmarks use.
 documented("What it needs" sh line)

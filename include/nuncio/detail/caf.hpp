@@ -1,5 +1,5 @@
-// What differs between CAF 0.17 and CAF 1.1, once: nothing else asks which of them this is. Of what templates and public
-// headers need; the rest is in actors/nuncio/caf_errors.hpp. For the runtime.
+// What differs between CAF 0.17 and CAF 1.1, as far as templates and users need it. docs/caf_and_libwebsockets.md says where
+// the rest is. For the runtime, but for state_of and register_types.
 #pragma once
 
 #include <caf/config.hpp>
@@ -20,6 +20,7 @@
 #if NUNCIO_CAF_1
 #include <caf/anon_mail.hpp>
 #include <caf/disposable.hpp>
+#include <caf/init_global_meta_objects.hpp>
 #include <caf/scheduler.hpp>
 #else
 #include <caf/execution_unit.hpp>
@@ -43,6 +44,17 @@ auto state_of(Self* self) -> decltype((self->state)) {
   return self->state;
 }
 #endif
+
+/// Tells CAF 1.1 of the types of one of your id blocks, `caf::id_block::x`; CAF 0.17 needs no telling. Before the first actor
+/// system: where you call recommended(), for instance. More than once does no harm.
+/// @returns true, so that a constant of a source file can be made of it
+template <class Block>
+bool register_types() {
+#if NUNCIO_CAF_1
+  caf::init_global_meta_objects<Block>();
+#endif
+  return true;
+}
 
 namespace internal {
 

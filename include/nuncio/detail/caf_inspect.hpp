@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <nuncio/detail/caf.hpp>
 #include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -66,8 +65,9 @@ inspect_result inspect_failed(Inspector& f, caf::error why) {
 #endif
 }
 
-template <class Inspector>
-inspect_result inspect_string(Inspector& f, std::string& x) {
+/// What inspect returns for a type with one field.
+template <class Inspector, class T>
+inspect_result inspect_field(Inspector& f, T& x) {
 #if NUNCIO_CAF_1
   return f.apply(x);
 #else
