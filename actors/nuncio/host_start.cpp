@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <caf/all.hpp>
+#include <nuncio/directory_actor.hpp>
 #include <nuncio/error_category.hpp>
 #include <nuncio/host_impl.hpp>
 #include <nuncio/host_option_checks.hpp>
