@@ -148,7 +148,9 @@ TEST_CASE_FIXTURE(fixture, "a connection comes up, and is dialled again after it
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "what the engine may not have read moves to the next connection, in its order") {
+    fixture,
+    "I12 nothing silent: what the engine may not have read moves to the next connection, in its "
+    "order") {
   open();
   REQUIRE(answer(1));
   REQUIRE(answer(2));
@@ -177,7 +179,7 @@ TEST_CASE_FIXTURE(fixture, "a client's WebSocket message leaves once, whatever b
   CHECK(leaves() == strings{"2"});
 }
 
-TEST_CASE_FIXTURE(fixture, "a frame dies with the connection that it was said for") {
+TEST_CASE_FIXTURE(fixture, "I8 one truth: a frame dies with the connection that it was said for") {
   open();
   REQUIRE(machine.intake().send_frame(frame_class::ack, 1, protocol::to_rivet_ack_commands{}));
   lose();
@@ -187,7 +189,9 @@ TEST_CASE_FIXTURE(fixture, "a frame dies with the connection that it was said fo
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "a fence is passed when the pong of a ping behind all that was queued is back") {
+    fixture,
+    "I10 events arrive: a fence is passed when the pong of a ping behind all that was queued is "
+    "back") {
   open();
   REQUIRE(answer(1));
   machine.intake().fence(1, 7);
@@ -239,7 +243,8 @@ TEST_CASE_FIXTURE(
   CHECK(leaves() == strings{"4"});
 }
 
-TEST_CASE_FIXTURE(fixture, "the lease ends on time while the host is not connected") {
+TEST_CASE_FIXTURE(
+    fixture, "I14 single writer: the lease ends on time while the host is not connected") {
   open();
   lose();
   outputs();

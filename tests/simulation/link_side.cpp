@@ -61,9 +61,10 @@ void link_side::handle_open() {
   carry_out();
 }
 
-void link_side::handle_message(const protocol::to_envoy& message) {
+void link_side::handle_message(const protocol::to_envoy& message, time_point said) {
   ++received_;
   if (!machine_->listens()) return;
+  if (std::holds_alternative<protocol::to_envoy_ping>(message)) watch_.handle_ping(said);
   if (!reads_) return unread_.push_back(message);
   take(message);
 }
@@ -136,7 +137,10 @@ void link_side::act(link_output::down& x) {
   listener_.on_down(x.connection, x.why, x.retry_after);
 }
 
-void link_side::act(link_output::lease_ended&) { listener_.on_lease_ended(); }
+void link_side::act(link_output::lease_ended&) {
+  watch_.handle_lease_ended();
+  listener_.on_lease_ended();
+}
 
 void link_side::act(link_output::ask&) { throw violated("link", "nobody refused its terms"); }
 
@@ -146,13 +150,17 @@ void link_side::arm_timer() {
   const auto next = machine_->poll_timeout();
   if (!next || (armed_ && *armed_ <= *next)) return;
   armed_ = next;
-  time_.at(*next, side::link, [this, at = *next] {
+  // A timer is late by a little: what else has come by then is dealt with first, after a freeze as well.
+  const auto fire = [this, at = *next] {
     if (armed_ != at) return;
     armed_.reset();
     machine_->expire(time_.now(), received_);
     carry_out();
     if (armed_ && *armed_ <= time_.now())
       throw violated("link", "it waits for a time that has passed");
+  };
+  time_.at(*next, side::link, [this, fire] {
+    time_.after(random_.between(0us, 1ms), side::link, fire);
   });
 }
 

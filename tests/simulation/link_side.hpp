@@ -44,7 +44,8 @@ public:
   // -- from the wire
 
   void handle_open();
-  void handle_message(const protocol::to_envoy& message);
+  /// @param said  when the engine sent it
+  void handle_message(const protocol::to_envoy& message, time_point said);
   void handle_pong(std::uint64_t number);
   void handle_gone(connection_end why);
 

@@ -6,6 +6,8 @@
 namespace nuncio::simulation {
 namespace {
 
+constexpr duration lost_threshold = 15s;  // as the engine's model says in its Init
+
 std::string text_of(const actor_ref& x) {
   return fmt::format("{}:{}", x.actor.str(), x.generation);
 }
@@ -82,6 +84,11 @@ void oracle::handle_refused(const actor_ref& who) {
 }
 
 void oracle::handle_output(const output_gate& gate, const protocol::to_rivet& what) {
+  if (gate.term <= leases_ended_)
+    throw violated("I14 single writer", "what was said under a lease that has ended left");
+  if (ping_said_ != time_point{} && time_.now() >= ping_said_ + lost_threshold)
+    throw violated(
+        "I14 single writer", "something left when the engine may have given up its host");
   const auto speaker = speakers_.find(&gate);
   if (speaker == speakers_.end()) return;  // the host itself
   const auto& who = speaker->second;

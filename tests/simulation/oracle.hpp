@@ -38,6 +38,12 @@ public:
   /// a later connection: nobody acts any more.
   void handle_output(const output_gate& gate, const protocol::to_rivet& what);
 
+  /// A Ping has come that the engine said at `said`.
+  void handle_ping(time_point said) { ping_said_ = std::max(ping_said_, said); }
+
+  /// All that was started until now has lost its outputs.
+  void handle_lease_ended() { ++leases_ended_; }
+
   /// From here on only what is over comes again.
   void handle_haunted() { haunted_ = true; }
 
@@ -86,6 +92,8 @@ private:
   std::map<actor_ref, owed> to_ack_;  // on the present connection
   std::map<actor_ref, said> said_;
   std::set<actor_ref> hopeless_, refused_, down_;
+  time_point ping_said_{};
+  std::uint64_t leases_ended_ = 0;
   bool haunted_ = false;
   std::map<actor_id, std::uint32_t> elsewhere_;
   std::uint64_t given_up_ = 0;

@@ -61,7 +61,9 @@ void wire::write(up_frame frame) {
 void wire::send(protocol::to_envoy message) {
   if (!now_ || !now_->alive) return;
   if (cut_here(now_)) return;
-  down(now_, [this, message = std::move(message)] { link_->handle_message(message); });
+  down(now_, [this, message = std::move(message), said = time_.now()] {
+    link_->handle_message(message, said);
+  });
 }
 
 void wire::cut(connection_end why) {
