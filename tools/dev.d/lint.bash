@@ -20,9 +20,19 @@ command_lint() {
 
 lint_format() {
   local -a sources
-  mapfile -t sources < <(git ls-files '*.hpp' '*.cpp')
+  mapfile -t sources < <(our_sources)
   say "clang-format on ${#sources[@]} files"
   clang-format-14 --dry-run --Werror "${sources[@]}"
+}
+
+in_git() { [[ $(git rev-parse --is-inside-work-tree 2>/dev/null) == true ]]; }
+
+our_sources() {
+  if in_git; then
+    git ls-files '*.hpp' '*.cpp'
+  else  # an unpacked archive
+    find . -path ./build -prune -o -name '*.[ch]pp' -printf '%P\n'
+  fi
 }
 
 lint_tidy() {  # lint_tidy --all|--changed
@@ -30,6 +40,9 @@ lint_tidy() {  # lint_tidy --all|--changed
   local all
   if [[ $1 == --all ]]; then
     mapfile -t units < <(tidy_units)
+  elif ! in_git; then
+    say "clang-tidy: no git repository says what changed here; tools/dev lint looks at everything"
+    return 0
   else
     mapfile -t units < <(changed_units)
     all=${#units[@]}
@@ -44,7 +57,7 @@ lint_tidy() {  # lint_tidy --all|--changed
 }
 
 # What the debug preset compiles.
-tidy_units() { git ls-files '*.cpp' | grep -v -e '^tests/package/' -e '^tests/fuzz/' -e '^tests/actors/unservable.cpp$'; }
+tidy_units() { our_sources | grep '\.cpp$' | grep -v -e '^tests/package/' -e '^tests/fuzz/' -e '^tests/actors/unservable.cpp$'; }
 
 # Where a branch left main; on main the last release; without both (a checkout of one branch's end) the commit before.
 # Nothing, if there is none: then everything is new.
