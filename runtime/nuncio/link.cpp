@@ -103,8 +103,8 @@ struct link::impl final : websocket_handler {
   }
 
   void on_message(bytes payload, bool is_text) override {
-    if (is_text || !machine.listens())
-      return;  // the engine sends none; nothing of ours depends on it
+    if (!machine.listens()) return;
+    if (is_text) return;  // the engine sends none; nothing of ours depends on it
     const auto at = arrived(payload.size());
     auto decoded = protocol::decode_to_envoy(payload, machine.terms().protocol_version);
     if (decoded)
@@ -154,6 +154,7 @@ struct link::impl final : websocket_handler {
 
   void on_gone(const websocket_gone& gone) override {
     commands.reset();
+    take_close();
     machine.handle_gone(to_end(gone), boot_clock::now());
     carry_out();
   }
@@ -177,6 +178,7 @@ struct link::impl final : websocket_handler {
 
   void on_timer() override {
     armed.reset();
+    take_close();
     machine.expire(boot_clock::now(), socket.bytes_received());
     carry_out();
   }
@@ -184,7 +186,7 @@ struct link::impl final : websocket_handler {
   void on_wake() override {
     if (first_terms) machine.handle_start(*std::exchange(first_terms, std::nullopt));
     machine.handle_wake();
-    if (closing.load()) machine.handle_close();
+    take_close();
     std::optional<outcome<dial_terms>> known;
     {
       const std::lock_guard guard{mutex};
@@ -194,12 +196,15 @@ struct link::impl final : websocket_handler {
     carry_out();
   }
 
+  // Said by another thread: it goes before whatever the socket or the clock brings.
+  void take_close() {
+    if (closing.load()) machine.handle_close();
+  }
+
   // -- what the machine decided ---------------------------------------------------
 
   void carry_out() {
     while (auto next = machine.poll_output()) std::visit([this](auto& x) { act(x); }, *next);
-    if (auto& room = machine.intake().room(); room.due())
-      for (const auto& who : room.poll_told()) listener.on_room(who);
     arm_timer();
   }
 
@@ -207,11 +212,11 @@ struct link::impl final : websocket_handler {
 
   void act(link_output::reset& x) { socket.reset(x.why); }
 
-  void act(link_output::close&) { socket.close(1000, "host is done"); }
+  void act(link_output::close_socket&) { socket.close(1000, "host is done"); }
 
-  void act(link_output::read& x) { socket.pause_reading(!x.on); }
+  void act(link_output::set_reading& x) { socket.pause_reading(!x.on); }
 
-  void act(link_output::write&) { socket.request_write(); }
+  void act(link_output::request_write&) { socket.request_write(); }
 
   void act(link_output::up& x) { listener.on_up(x.connection); }
 
@@ -227,15 +232,19 @@ struct link::impl final : websocket_handler {
 
   void act(link_output::ask&) { listener.on_ask(); }
 
-  void act(link_output::final& x) { listener.on_final(x.why); }
+  void act(link_output::over& x) { listener.on_final(x.why); }
+
+  void act(link_output::room& x) { listener.on_room(x.who); }
 
   // A time that moved further away is looked at when the earlier one has come.
   void arm_timer() {
     const auto next = machine.poll_timeout();
     if (!next) return;
-    if (armed && *armed <= *next) return;
-    armed = next;
-    const auto left = std::max<duration>(*next - boot_clock::now(), 1ms);
+    const auto now = boot_clock::now();
+    // The socket's timer stands still while the machine is suspended, so that one can be long overdue.
+    if (armed && *armed > now && *armed <= *next) return;
+    const auto left = std::max<duration>(*next - now, 1ms);
+    armed = now + left;
     socket.set_timer(std::chrono::duration_cast<websocket::clock::duration>(left));
   }
 
@@ -278,7 +287,10 @@ void link::renew(outcome<dial_terms> terms) {
   impl_->socket.wake();
 }
 
-void link::stop() { impl_->socket.stop(); }
+void link::stop() {
+  impl_->socket.stop();
+  impl_->machine.handle_end();
+}
 
 void link::close() {
   impl_->closing.store(true);

@@ -33,10 +33,12 @@ link_machine::link_machine(link_machine_options options, std::function<void()> w
       queue_(intake_, options_.outbound.headroom, options_.log) {}
 
 std::optional<link_output::any> link_machine::poll_output() {
-  if (outputs_.empty()) return std::nullopt;
-  auto out = std::move(outputs_.front());
-  outputs_.pop_front();
-  return out;
+  if (next_ != outputs_.size()) return std::move(outputs_[next_++]);
+  outputs_.clear();  // and keeps its memory
+  next_ = 0;
+  if (!intake_.room().due()) return std::nullopt;
+  for (const auto& who : intake_.room().poll_told()) emit(link_output::room{who});
+  return poll_output();
 }
 
 // -- how the connection begins and ends -------------------------------------------
@@ -52,7 +54,7 @@ void link_machine::dial() {
   intake_.handle_dial(policy_.connection(), terms_.protocol_version);
   queue_.handle_dial(policy_.connection(), terms_.protocol_version);
   end_reason_.reset();
-  say(link_output::dial{terms_});
+  emit(link_output::dial{terms_});
 }
 
 void link_machine::handle_open(time_point now) {
@@ -60,20 +62,21 @@ void link_machine::handle_open(time_point now) {
   ++counters_.connections;
   queue_.handle_open();
   intake_.handle_open();
-  say(link_output::up{policy_.connection()});
-  say(link_output::write{});
+  emit(link_output::up{policy_.connection()});
+  emit(link_output::request_write{});
 }
 
 // Ends the connection with a reset; handle_gone() follows, with our reason instead of the socket's.
 void link_machine::end_connection(connection_end why) {
   if (end_reason_) return;
   end_reason_ = std::move(why);
-  say(link_output::reset{end_reason_->reason});
+  emit(link_output::reset{end_reason_->reason});
 }
 
 void link_machine::handle_gone(connection_end why, time_point now) {
   if (over_) return;
   handle_batch_end(now);
+  batch_ = {};  // of a long message that ends here
   const auto old = policy_.connection();
   intake_.handle_gone();
   intake_.room().handle_connection_lost();
@@ -86,27 +89,27 @@ void link_machine::handle_gone(connection_end why, time_point now) {
   const auto decision = policy_.handle_end(why, now);
   using what = reconnect_decision::kind;
   if (decision.what == what::retry || decision.what == what::ask)
-    say(link_output::down{old, decision.message, decision.after});
+    emit(link_output::down{old, decision.message, decision.after});
   if (decision.what == what::ask) {
     asking_ = true;
-    return say(link_output::ask{});
+    return emit(link_output::ask{});
   }
-  carry_out(decision, now);
+  apply(decision, now);
 }
 
 void link_machine::handle_renewed(outcome<dial_terms> terms, time_point now) {
   if (!std::exchange(asking_, false) || over_) return;
   if (!terms) {
     if (terms.error().code == errc::refused) return finish(terms.error());
-    return carry_out(policy_.handle_no_terms(terms.error().message), now);
+    return apply(policy_.handle_no_terms(terms.error().message), now);
   }
   const auto changed = *terms != terms_;
   terms_ = std::move(*terms);
-  carry_out(policy_.handle_terms(changed, options_.token_renewable), now);
+  apply(policy_.handle_terms(changed, options_.token_renewable), now);
 }
 
 // At once, and then now and then: an engine may refuse us, or break what it has taken, for hours.
-void link_machine::carry_out(const reconnect_decision& decision, time_point now) {
+void link_machine::apply(const reconnect_decision& decision, time_point now) {
   if (decision.what == reconnect_decision::kind::evicted)
     return finish(
         {errc::evicted, decision.message + "; this host's key was " + options_.envoy_key});
@@ -126,17 +129,22 @@ void link_machine::carry_out(const reconnect_decision& decision, time_point now)
 
 void link_machine::handle_close() {
   if (over_ || std::exchange(closing_, true)) return;
-  if (up()) return say(link_output::close{});
+  if (up()) return emit(link_output::close_socket{});
   if (dial_at_ || asking_) return finish({errc::cancelled, "closed"});
-  say(link_output::reset{"closed"});
+  emit(link_output::reset{"closed"});
 }
 
 void link_machine::finish(failure why) {
   over_ = true;
-  intake_.handle_gone();
-  intake_.room().handle_connection_lost();
   dial_at_.reset();
-  say(link_output::final{std::move(why)});
+  handle_end();
+  emit(link_output::over{std::move(why)});
+}
+
+// What waits holds the gates of instances, which hold the link.
+void link_machine::handle_end() {
+  intake_.handle_end();
+  queue_.drop_all();
 }
 
 void link_machine::log_reached(std::string_view what) {
@@ -167,17 +175,17 @@ void link_machine::handle_message(protocol::to_envoy message, arrival at) {
   const auto as_it_came = ping != nullptr ? ping->ts : 0;
   keep_in_range(message);
   if (const auto* init = std::get_if<protocol::to_envoy_init>(&message)) {
-    if (!policy_.handle_init(at.now)) return handle_bad_frame("a second Init", at.bytes);
+    if (!policy_.handle_init(at.now)) return refuse_frame("a second Init", at.bytes);
     lease_.handle_init(std::chrono::milliseconds{init->metadata.envoy_lost_threshold});
     log_reached("connected to the engine");
   } else if (auto good = policy_.handle_message(kept_bytes(message, at.bytes), at.now); !good) {
-    return handle_bad_frame(
+    return refuse_frame(
         fmt::format("{} {}", protocol::name_of(message), good.error().message), at.bytes);
   } else if (ping != nullptr) {
     if (policy_.handle_ping(at.now)) log_reached("ready");
     lease_.handle_ping(ping->ts, at.now);
     queue_.handle_ping(as_it_came);
-    say(link_output::write{});
+    emit(link_output::request_write{});
   }
   batch_.bytes += at.bytes;
   batch_.messages.push_back(std::move(message));
@@ -219,11 +227,17 @@ void link_machine::handle_part(protocol::to_envoy_commands some, bool last, arri
     keep_in_range(message);
     batch_.messages.push_back(std::move(message));
   }
-  if (!good) handle_bad_frame(good.error().message, at.bytes);
+  if (!good) refuse_frame(good.error().message, at.bytes);
 }
 
 void link_machine::handle_bad_frame(std::string_view why, std::size_t bytes) {
   if (end_reason_) return;
+  counters_.bytes_in += bytes;
+  ++counters_.messages_in;
+  refuse_frame(why, bytes);
+}
+
+void link_machine::refuse_frame(std::string_view why, std::size_t bytes) {
   ++counters_.bad_frames;
   log_to(
       options_.log,
@@ -239,24 +253,23 @@ void link_machine::handle_batch_end(time_point now) {
   batch_.term = term_;
   batch_.received = now;
   const auto too_much = credit_.handle_handed_over(batch_.messages.size(), batch_.bytes);
-  say(link_output::inbound{std::exchange(batch_, {})});
+  emit(link_output::inbound{std::exchange(batch_, {})});
   if (paused_ || !too_much) return;
   paused_ = true;
   ++counters_.reading_paused;
-  say(link_output::read{false});
-  resume_if_granted();  // a grant may have come before paused_ was seen
+  emit(link_output::set_reading{false});
 }
 
 void link_machine::resume_if_granted() {
   if (!paused_ || !credit_.may_resume()) return;
   paused_ = false;
-  say(link_output::read{true});
+  emit(link_output::set_reading{true});
 }
 
 void link_machine::handle_pong(std::uint64_t number) {
   if (const auto id = queue_.handle_pong(number))
-    say(link_output::fence{policy_.connection(), *id});
-  say(link_output::write{});
+    emit(link_output::fence{policy_.connection(), *id});
+  emit(link_output::request_write{});
 }
 
 // -- what leaves ------------------------------------------------------------------
@@ -269,14 +282,14 @@ std::optional<outbound_frame> link_machine::poll_frame(time_point now) {
 void link_machine::handle_written(std::optional<frame_class> reported, std::size_t bytes) {
   ++counters_.frames_out;
   counters_.bytes_out += bytes;
-  if (reported) say(link_output::written{policy_.connection(), *reported});
+  if (reported) emit(link_output::written{policy_.connection(), *reported});
 }
 
 // -- time, and other threads ------------------------------------------------------
 
 void link_machine::handle_wake() {
   resume_if_granted();
-  if (up() && !over_) say(link_output::write{});
+  if (up() && !over_) emit(link_output::request_write{});
 }
 
 // I14: nothing leaves once the lease has ended, however long this process was frozen.
@@ -290,7 +303,7 @@ bool link_machine::check_lease(time_point now) {
       options_.log,
       log_level::error,
       "the lease ended: no Ping from the engine for too long; all actors are ended");
-  say(link_output::lease_ended{});
+  emit(link_output::lease_ended{});
   if (up()) end_connection({connection_end::kind::lease, 0, 0, "lease ended"});
   return false;
 }
@@ -302,7 +315,7 @@ void link_machine::expire(time_point now, std::uint64_t received) {
     dial_at_.reset();
     dial();
   }
-  if (up() && queue_.expire(now)) say(link_output::write{});
+  if (up() && queue_.expire(now)) emit(link_output::request_write{});
   check_first_words(now, received);
 }
 

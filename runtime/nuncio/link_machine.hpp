@@ -2,13 +2,12 @@
 // too long, when the lease ends and what that costs, and what leaves next. Pure: no clock, no socket.
 //
 // Inputs: handle_*, on the thread of whoever owns the connection. After each of them, and after poll_frame(), take
-// poll_output() until there is none, and tell who waits for room (intake().room()). expire() at poll_timeout().
+// poll_output() until there is none. expire() at poll_timeout().
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <nuncio/connection_policy.hpp>
 #include <nuncio/detail/clock.hpp>
@@ -25,7 +24,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
+#include <vector>
 
 namespace nuncio {
 
@@ -45,14 +46,14 @@ struct reset {
 };
 
 /// Sends what poll_frame() still yields, then a close frame; handle_gone() follows.
-struct close {};
+struct close_socket {};
 
-struct read {
+struct set_reading {
   bool on = true;  ///< false: read nothing, so that the engine stops sending
 };
 
 /// poll_frame() may have something.
-struct write {};
+struct request_write {};
 
 // -- for the listener
 
@@ -85,16 +86,21 @@ struct lease_ended {};
 /// handle_renewed() is awaited.
 struct ask {};
 
-struct final {
+struct over {
   failure why;
+};
+
+/// See link_listener::on_room.
+struct room {
+  room_waiter who;
 };
 
 using any = std::variant<
     dial,
     reset,
-    close,
-    read,
-    write,
+    close_socket,
+    set_reading,
+    request_write,
     up,
     inbound,
     written,
@@ -102,7 +108,8 @@ using any = std::variant<
     down,
     lease_ended,
     ask,
-    final>;
+    over,
+    room>;
 
 }  // namespace link_output
 
@@ -132,6 +139,7 @@ public:
 
   // -- any thread
 
+  /// Its functions for any thread; the others are this machine's to call.
   [[nodiscard]] outbound_intake& intake() { return intake_; }
 
   [[nodiscard]] inbound_credit& credit() { return credit_; }
@@ -146,8 +154,11 @@ public:
   void handle_gone(connection_end why, time_point now);
   /// The answer to `ask`. errc::refused ends the link; after another failure it dials again and asks again.
   void handle_renewed(outcome<dial_terms> terms, time_point now);
-  /// Says what is queued and ends.
+  /// Sends what is queued, then closes the socket; `over` follows when it is gone. While it dials the attempt is reset; while it
+  /// waits to dial, or for handle_renewed(), it is over at once.
   void handle_close();
+  /// The owner is gone, or it is over: drops all that is queued, and refuses the rest.
+  void handle_end();
 
   // -- what comes in
 
@@ -180,7 +191,7 @@ public:
   /// Of the newest dial.
   [[nodiscard]] const dial_terms& terms() const { return terms_; }
 
-  /// Whether messages of this connection still count: no end of ours is under way.
+  /// False once this machine has decided to end the connection: what comes on it is ignored.
   [[nodiscard]] bool listens() const { return !end_reason_; }
 
   [[nodiscard]] bool up() const { return intake_.up(); }
@@ -192,7 +203,8 @@ private:
   void end_connection(connection_end why);
   bool check_lease(time_point now);
   void check_first_words(time_point now, std::uint64_t received);
-  void carry_out(const reconnect_decision& decision, time_point now);
+  void apply(const reconnect_decision& decision, time_point now);
+  void refuse_frame(std::string_view why, std::size_t bytes);
   void finish(failure why);
   void resume_if_granted();
   void log_reached(std::string_view what);
@@ -200,7 +212,7 @@ private:
       log_level level, std::string_view what, std::initializer_list<log_field> more = {});
 
   template <class T>
-  void say(T what) {
+  void emit(T what) {
     outputs_.emplace_back(std::move(what));
   }
 
@@ -210,7 +222,8 @@ private:
   connection_policy policy_;
   lease lease_;
   outbound_queue queue_;
-  std::deque<link_output::any> outputs_;
+  std::vector<link_output::any> outputs_;  // those before next_ were taken
+  std::size_t next_ = 0;
   inbound_batch batch_;
   dial_terms terms_;
   std::uint64_t term_ = 1;

@@ -32,14 +32,27 @@ bool outbound_intake::is_over(epoch connection) const {
 }
 
 // The owner is woken for the first message of a burst only.
-void outbound_intake::push(outbound_message x) {
-  bool first = false;
+outcome<void> outbound_intake::push(outbound_message&& x) {
+  bool first = false, ended = false;
   {
     const std::lock_guard guard{mutex_};
-    first = said_.empty();
-    said_.push_back(std::move(x));
+    ended = ended_;
+    first = waiting_.empty();
+    if (!ended) waiting_.push_back(std::move(x));
+  }
+  if (ended) {
+    give_back(x);
+    return failure{errc::cancelled, "the link is over"};
   }
   if (first) wake_();
+  return {};
+}
+
+void outbound_intake::give_back(const outbound_message& x) {
+  if (x.charge == 0) return;
+  if (x.what == outbound_message::kind::storage) return room_.give_back_of_storage(x.charge);
+  if (x.meter) x.meter->fetch_sub(x.charge);
+  room_.give_back_of_client(x.charge, x.bulk);
 }
 
 // Who was refused just when the last of it was freed would hear of nothing else.
@@ -58,8 +71,7 @@ outcome<void> outbound_intake::send_frame(
   auto encoded = encode(message, x.version);
   if (!encoded) return encoded.error();
   x.encoded = std::move(*encoded);  // bounded by its actor: one frame in flight
-  push(std::move(x));
-  return {};
+  return push(std::move(x));
 }
 
 outcome<void> outbound_intake::send_for_connection(
@@ -76,8 +88,7 @@ outcome<void> outbound_intake::send_for_connection(
   if (auto taken = room_.take_for_storage(x.charge); !taken) return refused(taken.error());
   x.encoded = std::move(*encoded);
   x.gate = std::move(gate);
-  push(std::move(x));
-  return {};
+  return push(std::move(x));
 }
 
 outcome<void> outbound_intake::send_across_connections(
@@ -104,8 +115,9 @@ outcome<void> outbound_intake::send_across_connections(
   x.gate = std::move(from.gate);
   if (from.meter) from.meter->fetch_add(x.charge);
   x.meter = std::move(from.meter);
-  push(std::move(x));
-  return {};
+  auto pushed = push(std::move(x));
+  if (!pushed) message = std::move(x.message);  // it was left where it is
+  return pushed;
 }
 
 bool outbound_intake::has_room_for_bodies(const room_waiter& who) {
@@ -119,15 +131,15 @@ void outbound_intake::fence(epoch connection, std::uint64_t id) {
   x.what = outbound_message::kind::fence;
   x.connection = connection;
   x.fence = id;
-  push(std::move(x));
+  static_cast<void>(push(std::move(x)));  // a link that is over passes none
 }
 
 void outbound_intake::greet(std::vector<protocol::to_rivet> first, bool now) {
   {
     const std::lock_guard guard{mutex_};
-    const auto said_all = greeting_at_ >= greeting_.size();
+    const auto sent_all = greeting_at_ >= greeting_.size();
     greeting_ = std::move(first);
-    greeting_at_ = now ? 0 : (said_all ? greeting_.size() : 0);
+    greeting_at_ = now ? 0 : (sent_all ? greeting_.size() : 0);
   }
   wake_();
 }
@@ -147,11 +159,20 @@ void outbound_intake::handle_open() {
 
 void outbound_intake::handle_gone() { up_.store(false); }
 
+void outbound_intake::handle_end() {
+  up_.store(false);
+  {
+    const std::lock_guard guard{mutex_};
+    ended_ = true;
+  }
+  room_.handle_connection_lost();
+}
+
 std::optional<protocol::to_rivet> outbound_intake::poll(std::deque<outbound_message>& to) {
   const std::lock_guard guard{mutex_};
   if (up_.load() && greeting_at_ < greeting_.size()) return greeting_[greeting_at_++];
-  std::move(said_.begin(), said_.end(), std::back_inserter(to));
-  said_.clear();
+  std::move(waiting_.begin(), waiting_.end(), std::back_inserter(to));
+  waiting_.clear();
   return std::nullopt;
 }
 

@@ -74,14 +74,19 @@ public:
   void handle_open();
   /// The connection is over: all that is said for it is refused from now on.
   void handle_gone();
+  /// Nobody will take anything any more: all is refused.
+  void handle_end();
   /// Moves what was said to the end of `to`, unless something is to be said first on this connection. @returns that
   std::optional<protocol::to_rivet> poll(std::deque<outbound_message>& to);
+
+  /// The room that `x` has had.
+  void give_back(const outbound_message& x);
 
   [[nodiscard]] bool up() const { return up_.load(); }
 
 private:
   [[nodiscard]] bool is_over(epoch connection) const;
-  void push(outbound_message x);
+  outcome<void> push(outbound_message&& x);
   failure refused(failure why);
 
   const outbound_intake_options options_;
@@ -92,7 +97,8 @@ private:
   std::atomic<bool> up_ = false;
 
   std::mutex mutex_;  // of what follows
-  std::vector<outbound_message> said_;
+  std::vector<outbound_message> waiting_;
+  bool ended_ = false;
   std::vector<protocol::to_rivet> greeting_;
   std::size_t greeting_at_ = 0;
 };

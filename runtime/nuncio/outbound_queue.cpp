@@ -39,7 +39,7 @@ void outbound_queue::handle_open() {
       queue_.push_back(std::move(x));
     } else {
       if (x.what != outbound_message::kind::fence) ++tally_.discarded;
-      free_charge(x);
+      from_.give_back(x);
     }
   }
 }
@@ -48,7 +48,7 @@ std::optional<std::uint64_t> outbound_queue::handle_pong(std::uint64_t number) {
   if (number != ping_number_) return std::nullopt;
   ping_out_ = false;
   for (; !unconfirmed_.empty() && unconfirmed_.front().first <= number; unconfirmed_.pop_front())
-    free_charge(unconfirmed_.front().second);
+    from_.give_back(unconfirmed_.front().second);
   return std::exchange(fence_out_, std::nullopt);
 }
 
@@ -60,14 +60,18 @@ void outbound_queue::handle_gone() {
 
 void outbound_queue::handle_lease_ended(std::uint64_t term) {
   term_ = term;
+  drop_all();
+}
+
+void outbound_queue::drop_all() {
   while (from_.poll(queue_)) {
   }
   tally_.discarded += queue_.size() + unconfirmed_.size();
-  for (auto& [number, x] : unconfirmed_) free_charge(x);
+  for (auto& [number, x] : unconfirmed_) from_.give_back(x);
   unconfirmed_.clear();
   unpinged_bytes_ = 0;
   confirm_due_ = false;
-  for (auto& x : queue_) free_charge(x);
+  for (auto& x : queue_) from_.give_back(x);
   queue_.clear();
 }
 
@@ -102,14 +106,14 @@ std::optional<outbound_frame> outbound_queue::poll_frame(time_point now) {
 std::optional<outbound_frame> outbound_queue::poll_message(outbound_message x, time_point now) {
   if (!wanted(x)) {
     ++tally_.discarded;
-    free_charge(x);
+    from_.give_back(x);
     return std::nullopt;
   }
   outbound_frame out;
   out.gate = x.gate;
   if (x.what != outbound_message::kind::tunnel) {
     if (x.what == outbound_message::kind::frame) out.reported = x.frames;
-    free_charge(x);
+    from_.give_back(x);
     out.buffer = std::move(x.encoded);
     return out;
   }
@@ -121,7 +125,7 @@ std::optional<outbound_frame> outbound_queue::poll_message(outbound_message x, t
   // its exchange (docs/protocol.md M).
   if (out.buffer.empty() ||
       std::holds_alternative<protocol::to_rivet_web_socket_message>(x.message.message_kind)) {
-    free_charge(x);
+    from_.give_back(x);
     return out.buffer.empty() ? std::nullopt : std::optional{std::move(out)};
   }
   unpinged_bytes_ += x.charge;
@@ -135,7 +139,7 @@ std::optional<time_point> outbound_queue::poll_timeout() const {
   return confirm_at_;
 }
 
-// Once: a socket that takes nothing asks for its frame as soon as it does.
+// True once, or a socket that takes nothing would make the timer fire again and again.
 bool outbound_queue::expire(time_point now) {
   const auto at = poll_timeout();
   if (!at || now < *at) return false;
@@ -172,14 +176,6 @@ std::vector<std::uint8_t> outbound_queue::encoded(const protocol::to_rivet& mess
 bool outbound_queue::wanted(const outbound_message& x) const {
   if (x.gate && !(x.gate->open.load() && x.gate->term == term_)) return false;
   return x.what == outbound_message::kind::tunnel || x.connection == connection_;
-}
-
-void outbound_queue::free_charge(const outbound_message& x) {
-  if (x.charge == 0) return;
-  auto& room = from_.room();
-  if (x.what == outbound_message::kind::storage) return room.give_back_of_storage(x.charge);
-  if (x.meter) x.meter->fetch_sub(x.charge);
-  room.give_back_of_client(x.charge, x.bulk);
 }
 
 }  // namespace nuncio

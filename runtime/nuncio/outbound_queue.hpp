@@ -51,7 +51,8 @@ public:
   /// @returns the fence that has been passed, if one has
   std::optional<std::uint64_t> handle_pong(std::uint64_t number);
   void handle_gone();
-  /// Drops all that waits; what leaves from now on is of `term`.
+  void drop_all();
+  /// The same; what leaves from now on is of `term`.
   void handle_lease_ended(std::uint64_t term);
 
   std::optional<outbound_frame> poll_frame(time_point now);
@@ -70,7 +71,6 @@ private:
   std::optional<outbound_frame> poll_message(outbound_message x, time_point now);
   outbound_frame ping(time_point now);
   std::vector<std::uint8_t> encoded(const protocol::to_rivet& message);
-  void free_charge(const outbound_message& x);
 
   outbound_intake& from_;
   const std::size_t headroom_;

@@ -129,7 +129,7 @@ struct simulated_host::implementation final : simulated_world {
     for (std::size_t steps = 0; steps < steps_max; ++steps) {
       const bool ran = system.run_once();
       const bool moved = host && (!ran || (random() & 3U) == 0) && host->link->step();
-      if (!ran && !moved) return;
+      if (!ran && !moved && !system.run_once()) return;
     }
   }
 

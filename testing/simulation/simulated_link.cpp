@@ -24,7 +24,10 @@ public:
     over({connection_end::kind::closed, 0, code, std::move(reason)});
   }
 
-  void drop(bool) override { over({connection_end::kind::lost, 0, 0, "the engine dropped it"}); }
+  void drop(bool) override {
+    dropped = true;
+    over({connection_end::kind::lost, 0, 0, "the engine dropped it"});
+  }
 
   void set_reading(bool on) override { reading = on; }
 
@@ -36,6 +39,7 @@ public:
   void detach() { owner_ = nullptr; }
 
   bool reading = true;
+  bool dropped = false;                 ///< what is on its way is lost
   std::optional<connection_end> ended;  ///< by the engine, which hears of it from step()
 
 private:
@@ -74,16 +78,21 @@ simulated_link::~simulated_link() { end(); }
 // -- time and turns -------------------------------------------------------------------
 
 bool simulated_link::step() {
-  if (over_) return false;
-  if (std::exchange(woken_, false)) handle_wake();
-  if (over_) return true;
+  if (over_ || machine_.over()) return false;
+  if (std::exchange(woken_, false)) {
+    handle_wake();
+    return true;
+  }
   if (!socket_) {
     if (!dial_at_ || *dial_at_ > options_.now()) return false;
     dial();
     return true;
   }
   if (socket_->ended) {
-    if (!receive_one()) lost(*socket_->ended);
+    if (receive_one()) return true;
+    // What it said before a close is read first.
+    if (!in_.empty() && !socket_->dropped) return false;
+    lost(*socket_->ended);
     return true;
   }
   const bool in_first = (random_() & 1U) != 0;
@@ -111,7 +120,7 @@ std::optional<time_point> simulated_link::next_timer() const {
 }
 
 void simulated_link::cut(duration dial_after) {
-  blocked_until_ = options_.now() + dial_after;
+  blocked_until_ = std::max(blocked_until_, options_.now() + dial_after);
   if (socket_) lost({connection_end::kind::lost, 0, 0, "the connection was cut"});
   if (dial_at_) dial_at_ = std::max(*dial_at_, blocked_until_);
 }
@@ -123,6 +132,7 @@ void simulated_link::end() {
     if (was->on_close) was->on_close(std::nullopt, "");
   }
   in_.clear();
+  machine_.handle_end();
 }
 
 // -- the wire ---------------------------------------------------------------------------
@@ -157,8 +167,14 @@ void simulated_link::lost(connection_end why) {
 
 bool simulated_link::receive_one() {
   if (in_.empty() || !reads_) return false;
-  const auto frame = std::move(in_.front());
+  const auto next = std::move(in_.front());
   in_.pop_front();
+  if (const auto* pong = std::get_if<std::uint64_t>(&next)) {
+    machine_.handle_pong(*pong);
+    carry_out();
+    return true;
+  }
+  const auto& frame = std::get<bytes>(next);
   received_ += frame.size();
   const auto now = options_.now();
   auto decoded = protocol::decode_to_envoy(frame, options_.version);
@@ -183,7 +199,7 @@ bool simulated_link::send_one() {
   }
   wants_write_ = true;
   if (next->is_ping) {  // what was sent before it has been read
-    machine_.handle_pong(outbound_queue::ping_number_of(next->buffer).value_or(0));
+    in_.emplace_back(outbound_queue::ping_number_of(next->buffer).value_or(0));
   } else {
     const auto size = next->buffer.size();
     const auto to = socket_;
@@ -199,8 +215,6 @@ bool simulated_link::send_one() {
 void simulated_link::carry_out() {
   while (auto next = machine_.poll_output())
     if (!over_) std::visit([this](auto& x) { act(x); }, *next);
-  if (auto& room = machine_.intake().room(); room.due() && !over_)
-    for (const auto& who : room.poll_told()) host_.on_room(who);
 }
 
 void simulated_link::act(link_output::dial&) {
@@ -213,11 +227,11 @@ void simulated_link::act(link_output::reset& x) {
   machine_.handle_gone({connection_end::kind::lost, 0, 0, x.why}, options_.now());
 }
 
-void simulated_link::act(link_output::close&) { closing_ = wants_write_ = true; }
+void simulated_link::act(link_output::close_socket&) { closing_ = wants_write_ = true; }
 
-void simulated_link::act(link_output::read& x) { reads_ = x.on; }
+void simulated_link::act(link_output::set_reading& x) { reads_ = x.on; }
 
-void simulated_link::act(link_output::write&) { wants_write_ = true; }
+void simulated_link::act(link_output::request_write&) { wants_write_ = true; }
 
 void simulated_link::act(link_output::up& x) { host_.on_up(x.connection); }
 
@@ -238,10 +252,9 @@ void simulated_link::act(link_output::ask&) {
   machine_.handle_renewed(dial_terms{machine_.terms()}, options_.now());
 }
 
-void simulated_link::act(link_output::final& x) {
-  over_ = true;
-  host_.on_final(x.why);
-}
+void simulated_link::act(link_output::over& x) { host_.on_final(x.why); }
+
+void simulated_link::act(link_output::room& x) { host_.on_room(x.who); }
 
 // -- link_port --------------------------------------------------------------------------
 

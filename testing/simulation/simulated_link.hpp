@@ -11,6 +11,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "engine/web.hpp"
@@ -76,9 +77,9 @@ private:
   void carry_out();
   void act(link_output::dial&);
   void act(link_output::reset& x);
-  void act(link_output::close&);
-  void act(link_output::read& x);
-  void act(link_output::write&);
+  void act(link_output::close_socket&);
+  void act(link_output::set_reading& x);
+  void act(link_output::request_write&);
   void act(link_output::up& x);
   void act(link_output::inbound& x);
   void act(link_output::written& x);
@@ -86,7 +87,8 @@ private:
   void act(link_output::down& x);
   void act(link_output::lease_ended&);
   void act(link_output::ask&);
-  void act(link_output::final& x);
+  void act(link_output::over& x);
+  void act(link_output::room& x);
 
   link_listener& host_;
   engine::web_handler& engine_;
@@ -96,7 +98,7 @@ private:
   std::shared_ptr<socket> socket_;  ///< null while down
   std::optional<time_point> dial_at_;
   time_point blocked_until_{};
-  std::deque<bytes> in_;
+  std::deque<std::variant<bytes, std::uint64_t>> in_;  ///< messages and pongs
   std::uint64_t received_ = 0;
   bool reads_ = true, wants_write_ = false, woken_ = false, close_asked_ = false, closing_ = false;
   bool over_ = false;

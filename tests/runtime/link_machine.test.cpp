@@ -24,9 +24,9 @@ struct fixture {
     static constexpr std::array names{
         "dial",
         "reset",
-        "close",
-        "read",
-        "write",
+        "close_socket",
+        "set_reading",
+        "request_write",
         "up",
         "inbound",
         "written",
@@ -34,7 +34,7 @@ struct fixture {
         "down",
         "lease_ended",
         "ask",
-        "final"};
+        "over"};
     std::vector<std::string> out;
     while (auto x = machine.poll_output()) {
       out.emplace_back(names.at(x->index()));
@@ -133,7 +133,7 @@ using strings = fixture::strings;
 TEST_CASE_FIXTURE(fixture, "a connection comes up, and is dialled again after it is lost") {
   CHECK(outputs() == strings{"dial"});
   machine.handle_open(now);
-  CHECK(outputs() == strings{"up", "write"});
+  CHECK(outputs() == strings{"up", "request_write"});
   CHECK(machine.up());
   lose();
   CHECK(outputs() == strings{"down"});
@@ -198,12 +198,12 @@ TEST_CASE_FIXTURE(
   machine.intake().fence(1, 8);
   CHECK(leaves() == strings{"1", "ping"});  // the second one waits for the first
   machine.handle_pong(ping_number + 1);     // none of ours
-  CHECK(outputs() == strings{"write"});
+  CHECK(outputs() == strings{"request_write"});
   machine.handle_pong(ping_number);
-  CHECK(outputs() == strings{"fence", "write"});
+  CHECK(outputs() == strings{"fence", "request_write"});
   CHECK(leaves() == strings{"ping"});
   machine.handle_pong(ping_number);
-  REQUIRE(outputs() == strings{"fence", "write"});
+  REQUIRE(outputs() == strings{"fence", "request_write"});
 }
 
 TEST_CASE_FIXTURE(fixture, "a socket that takes nothing is asked once to confirm what has left") {
@@ -214,7 +214,7 @@ TEST_CASE_FIXTURE(fixture, "a socket that takes nothing is asked once to confirm
   REQUIRE(at == now + 100ms);
   now = *at;
   machine.expire(now, received);
-  CHECK(outputs() == strings{"write"});
+  CHECK(outputs() == strings{"request_write"});
   REQUIRE(machine.poll_timeout());
   CHECK(*machine.poll_timeout() > now + 1s);
   CHECK(leaves() == strings{"ping"});
@@ -293,25 +293,25 @@ TEST_CASE_FIXTURE(
   for (int i = 0; i < 4; ++i) say(protocol::to_envoy_ack_events{});
   CHECK(outputs() == strings{"inbound", "inbound", "inbound", "inbound"});
   say(protocol::to_envoy_ack_events{});
-  CHECK(outputs() == strings{"inbound", "read"});
-  CHECK_FALSE(std::get<link_output::read>(last).on);
+  CHECK(outputs() == strings{"inbound", "set_reading"});
+  CHECK_FALSE(std::get<link_output::set_reading>(last).on);
   CHECK_FALSE(machine.credit().handle_granted(2, 20));
   CHECK(machine.credit().handle_granted(1, 10));
   machine.handle_wake();
-  CHECK(outputs() == strings{"read", "write"});
+  CHECK(outputs() == strings{"set_reading", "request_write"});
 }
 
 TEST_CASE_FIXTURE(fixture, "a close says what is queued first, and then it is over") {
   open();
   REQUIRE(answer(1));
   machine.handle_close();
-  CHECK(outputs() == strings{"close"});
+  CHECK(outputs() == strings{"close_socket"});
   CHECK(leaves() == strings{"1"});
   machine.handle_close();
   CHECK(outputs().empty());
   lose();
-  CHECK(outputs() == strings{"final"});
-  CHECK(std::get<link_output::final>(last).why.code == errc::cancelled);
+  CHECK(outputs() == strings{"over"});
+  CHECK(std::get<link_output::over>(last).why.code == errc::cancelled);
   CHECK(machine.over());
   CHECK_FALSE(machine.poll_timeout());
 }
@@ -322,14 +322,49 @@ TEST_CASE_FIXTURE(fixture, "a close while it dials, or waits to, is over at once
     machine.handle_close();
     CHECK(outputs() == strings{"reset"});
     lose();
-    CHECK(outputs() == strings{"final"});
+    CHECK(outputs() == strings{"over"});
   }
   SUBCASE("waits") {
     lose();
     CHECK(outputs() == strings{"down"});
     machine.handle_close();
-    CHECK(outputs() == strings{"final"});
+    CHECK(outputs() == strings{"over"});
   }
+}
+
+TEST_CASE_FIXTURE(fixture, "a connection that is lost while it closes is over, and not down") {
+  open();
+  machine.handle_close();
+  lose();
+  CHECK(outputs() == strings{"close_socket", "over"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a link that is over keeps nothing, and tells who waits for room") {
+  open();
+  REQUIRE(answer(1));
+  CHECK(leaves() == strings{"1"});
+  REQUIRE(answer(2));
+  machine.handle_close();
+  const std::weak_ptr<output_gate> kept = gate;
+  gate.reset();
+  lose();
+  outputs();
+  CHECK(kept.expired());
+  CHECK(machine.stats().outbound_bytes == 0);
+  gate = std::make_shared<output_gate>(1);
+  CHECK(answer(3).error().code == errc::cancelled);
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "what a long message left behind is not counted with the next connection") {
+  open();
+  REQUIRE(machine.handle_long_message(protocol::to_envoy_commands{}, {64, received, now}));
+  machine.handle_part({}, false, {900, received, now});
+  machine.handle_batch_end(now);
+  lose();
+  come_back();
+  CHECK(std::get<link_output::inbound>(last).batch.bytes == 10);
+  CHECK(machine.stats().reading_paused == 0);
 }
 
 TEST_CASE_FIXTURE(fixture, "what a host says first leaves first on each connection") {
@@ -357,9 +392,9 @@ TEST_CASE_FIXTURE(fixture, "the owner is woken for the first message of a burst 
 TEST_CASE_FIXTURE(fixture, "I14 single writer: a host whose key another one has taken is over") {
   open();
   machine.handle_gone({connection_end::kind::closed, 0, 1000, "ws.eviction#ray"}, now);
-  CHECK(outputs() == strings{"final"});
-  CHECK(std::get<link_output::final>(last).why.code == errc::evicted);
-  REQUIRE(answer(1));
+  CHECK(outputs() == strings{"over"});
+  CHECK(std::get<link_output::over>(last).why.code == errc::evicted);
+  CHECK(answer(1).error().code == errc::cancelled);
   CHECK_FALSE(machine.poll_timeout());
 }
 

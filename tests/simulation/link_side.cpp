@@ -65,8 +65,13 @@ void link_side::handle_message(const protocol::to_envoy& message, time_point sai
   ++received_;
   if (!machine_->listens()) return;
   if (std::holds_alternative<protocol::to_envoy_ping>(message)) watch_.handle_ping(said);
-  if (!reads_) return unread_.push_back(message);
-  take(message);
+  read([this, message] { take(message); });
+}
+
+// In the order in which it came, whatever it is.
+void link_side::read(std::function<void()> what) {
+  if (!reads_ || !unread_.empty()) return unread_.push_back(std::move(what));
+  what();
 }
 
 void link_side::take(const protocol::to_envoy& message) {
@@ -77,8 +82,10 @@ void link_side::take(const protocol::to_envoy& message) {
 }
 
 void link_side::handle_pong(std::uint64_t number) {
-  if (machine_->up()) machine_->handle_pong(number);
-  carry_out();
+  read([this, number] {
+    if (machine_->up()) machine_->handle_pong(number);
+    carry_out();
+  });
 }
 
 void link_side::handle_gone(connection_end why) {
@@ -92,8 +99,6 @@ void link_side::handle_gone(connection_end why) {
 
 void link_side::carry_out() {
   while (auto next = machine_->poll_output()) std::visit([this](auto& x) { act(x); }, *next);
-  if (auto& room = machine_->intake().room(); room.due())
-    for (const auto& who : room.poll_told()) listener_.on_room(who);
   arm_timer();
   if (std::exchange(wants_write_, false) && !writes_) write_on();
 }
@@ -102,24 +107,24 @@ void link_side::act(link_output::dial&) { to_.dial(); }
 
 void link_side::act(link_output::reset&) { to_.reset(); }
 
-void link_side::act(link_output::close&) {
+void link_side::act(link_output::close_socket&) {
   closing_ = true;
   wants_write_ = true;
 }
 
-void link_side::act(link_output::read& x) {
+void link_side::act(link_output::set_reading& x) {
   reads_ = x.on;
   if (!reads_) return;
   time_.post(side::link, 0ms, [this] {
     while (reads_ && !unread_.empty()) {
       const auto next = std::move(unread_.front());
       unread_.pop_front();
-      take(next);
+      next();
     }
   });
 }
 
-void link_side::act(link_output::write&) { wants_write_ = true; }
+void link_side::act(link_output::request_write&) { wants_write_ = true; }
 
 void link_side::act(link_output::up& x) {
   watch_.handle_connection(x.connection);
@@ -144,7 +149,9 @@ void link_side::act(link_output::lease_ended&) {
 
 void link_side::act(link_output::ask&) { throw violated("link", "nobody refused its terms"); }
 
-void link_side::act(link_output::final& x) { listener_.on_final(x.why); }
+void link_side::act(link_output::over& x) { listener_.on_final(x.why); }
+
+void link_side::act(link_output::room& x) { listener_.on_room(x.who); }
 
 void link_side::arm_timer() {
   const auto next = machine_->poll_timeout();

@@ -77,9 +77,9 @@ private:
   void carry_out();
   void act(link_output::dial&);
   void act(link_output::reset&);
-  void act(link_output::close&);
-  void act(link_output::read& x);
-  void act(link_output::write&);
+  void act(link_output::close_socket&);
+  void act(link_output::set_reading& x);
+  void act(link_output::request_write&);
   void act(link_output::up& x);
   void act(link_output::inbound& x);
   void act(link_output::written& x);
@@ -87,9 +87,11 @@ private:
   void act(link_output::down& x);
   void act(link_output::lease_ended&);
   void act(link_output::ask&);
-  void act(link_output::final& x);
+  void act(link_output::over& x);
+  void act(link_output::room& x);
   void write_on();
   void write(outbound_frame frame);
+  void read(std::function<void()> what);
   void take(const protocol::to_envoy& message);
   void arm_timer();
 
@@ -102,7 +104,7 @@ private:
   ports to_;
   link_habits habits_;
   std::unique_ptr<link_machine> machine_;
-  std::deque<protocol::to_envoy> unread_;  ///< while the machine reads nothing
+  std::deque<std::function<void()>> unread_;  ///< while the machine reads nothing
   std::uint64_t received_ = 0;
   bool reads_ = true, wants_write_ = false, writes_ = false, closing_ = false;
   std::optional<time_point> armed_;
