@@ -2,7 +2,7 @@
 # clang-tidy needs most of a minute for a file with actors in it. So `tools/dev test` looks at some of what changed, which
 # the newest commit chooses, and `tools/dev test --all` at everything.
 
-changed_units_max=6
+changed_units_max=3
 
 command_lint() {
   local failed=0
