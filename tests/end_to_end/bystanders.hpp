@@ -9,8 +9,8 @@
 //
 // Any actor of test_host can be part of an act. Not one of the bystanders' requests may fail, no WebSocket close, nothing be
 // lost or repeated, and the host must keep its connection. Their longest silence, an alarm that is late included, must not exceed
-// the act's `silence`, nor four times what it is without the act: of the two, the larger holds, and above it the act is run once
-// more, right after traffic without it, so that a slow or a busy machine does not fail.
+// the act's `silence`, nor four times what it is without the act: of the two, the larger holds, and above it the act is run
+// again, three times at most and each right after traffic without it, so that a slow or a busy machine does not fail.
 #pragma once
 
 #include <atomic>

@@ -78,8 +78,8 @@ private:
 TEST_SUITE_BEGIN("cuts");
 
 TEST_CASE(
-    "six cuts within a minute under 200 requests/s: no actor lost, back within 3 s, every request "
-    "answered") {
+    "six cuts within a minute under 200 requests/s: no actor lost, back at the first dial, every "
+    "request answered") {
   hosted_pool x;
   std::vector<std::string> ids, instances;
   for (int i = 0; i < 8; ++i) ids.push_back(x.client.create_running("bench"));
@@ -89,17 +89,23 @@ TEST_CASE(
   // nothing to do meanwhile, have gone to sleep.
   const testing::client impatient{
       {.endpoint = x.engine.endpoint(), .pool = x.pool, .timeout = 20s}};
-  load requests{impatient, ids, 200, 16};
-  for (int i = 0; i < 6; ++i) {
-    // Spread over the better part of the minute, so that a backoff that is not reset would show.
+  constexpr unsigned clients = 16;
+  constexpr int cuts = 6;
+  const auto before = x.host->stats();
+  load requests{impatient, ids, 200, clients};
+  for (int i = 0; i < cuts; ++i) {
+    // Spread over the better part of the minute, and with traffic before each.
+    const auto answered = requests.answered.load();
     std::this_thread::sleep_for(8s);
-    const auto from = clock::now();
+    REQUIRE(await([&] { return requests.answered >= answered + 200; }, 60s));
+    const auto dials = x.host->stats().link.dials;
     const auto connections = x.proxy->records().size();
     x.proxy->cut_towards_engine();
     REQUIRE(x.proxy->await_barrier(connections + 1));
-    CHECK(clock::now() - from < 3s);
+    CHECK(x.host->stats().link.dials == dials + 1);
   }
-  std::this_thread::sleep_for(2s);
+  const auto answered = requests.answered.load();
+  REQUIRE(await([&] { return requests.answered >= answered + 200; }, 60s));
   requests.end();
 
   // What reached the host was answered, each and every one.
@@ -110,16 +116,18 @@ TEST_CASE(
       stats.ingress.requests);
   // An engine loses a request now and then that it forwards in the moment of a cut: its gateway then waits five minutes
   // for an answer to what the host never saw (the real one 4 of 2,984 with this case's load, the dev engine 1 of 9,742 on
-  // a loaded machine). Nothing that a host could do; more than one in a hundred would be something else.
+  // a loaded machine). Nothing that a host could do: none of them has reached it. A client asks one thing at a time.
   const auto unexplained = requests.unexplained();
-  CHECK(unexplained.size() <= requests.asked / 100);
+  CHECK(unexplained.size() + requests.refused <= cuts * clients);
+  CHECK(
+      stats.ingress.requests - before.ingress.requests -
+          (stats.ingress.requests_replaced - before.ingress.requests_replaced) <=
+      requests.answered + requests.refused);
   for (const auto& why : unexplained) MESSAGE(why);
   INFO("the host's log:\n" << x.host->log());
   MESSAGE(
       "asked " << requests.asked.load() << ", answered " << requests.answered.load()
                << ", refused with a reason " << requests.refused.load());
-  CHECK(requests.asked > 2500);
-  CHECK(requests.answered >= requests.asked * 99 / 100);
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const auto after = x.client.get(ids[i], "/request/instance");
     CHECK(after.body == instances[i]);

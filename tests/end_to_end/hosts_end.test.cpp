@@ -99,7 +99,8 @@ struct config : caf::actor_system_config {
 
 /// A host whose actor system may end first.
 struct fixture {
-  explicit fixture(std::chrono::milliseconds drain_timeout = 10s) {
+  /// @param drain_timeout  longer than a suite may take: whoever waits for it fails
+  explicit fixture(std::chrono::milliseconds drain_timeout = 30min) {
     host_options options;
     options.endpoint = engine.endpoint();
     options.pool = pool;
@@ -197,9 +198,7 @@ TEST_SUITE_BEGIN("hosts_end");
 
 TEST_CASE_FIXTURE(ends::fixture, "the actor system ends first, with requests and WebSockets open") {
   populate();
-  const auto from = std::chrono::steady_clock::now();
   end_system();
-  CHECK(std::chrono::steady_clock::now() - from < 10s);
   const auto why = the_host->ended();
   REQUIRE(why);
   CHECK(why->message.find("actor system") != std::string::npos);
@@ -223,13 +222,11 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(ends::hasty, "stop() from two threads at once and again, with all that is open") {
   populate();
-  const auto from = std::chrono::steady_clock::now();
   auto one = std::async(std::launch::async, [&] { the_host->stop(); });
   auto two = std::async(std::launch::async, [&] { the_host->stop(); });
   one.get();
   two.get();
   the_host->stop();
-  CHECK(std::chrono::steady_clock::now() - from < 15s);
   INFO(of->log());
   // What is never answered is cut.
   CHECK(ends::count_in(of->log(), "drained slept=0 moved=0 cut=4") == 1);
@@ -256,13 +253,11 @@ TEST_CASE_FIXTURE(
   const auto id = client.create_running("detached");
   const auto asks = request(id, "/stop-later");
   REQUIRE(await([&] { return of->now_waiting() == 1; }));
-  const auto from = std::chrono::steady_clock::now();
   auto stopping = std::async(std::launch::async, [&] { the_host->stop(); });
   REQUIRE(await([&] { return of->log().find("draining actors=1") != std::string::npos; }));
   of->open();
   stopping.get();
   // Had it waited for the host, which waits for it, the deadline would have had to end both.
-  CHECK(std::chrono::steady_clock::now() - from < 9s);
   INFO(of->log());
   CHECK(of->log().find("cut=0") != std::string::npos);
   CHECK(of->log().find("ignores its end") == std::string::npos);
@@ -285,9 +280,7 @@ TEST_CASE_FIXTURE(
   const auto id = client.create_running("detached");
   const auto blocked = request(id, "/block");
   REQUIRE(await([&] { return of->now_waiting() == 1; }));
-  const auto from = std::chrono::steady_clock::now();
   the_host->stop();
-  CHECK(std::chrono::steady_clock::now() - from < 15s);
   INFO(of->log());
   const auto line = "an actor ignores its end; going on without it name=detached actor=" + id;
   CHECK(ends::count_in(of->log(), line) == 1);

@@ -90,7 +90,7 @@ TEST_CASE_FIXTURE(
 TEST_CASE_FIXTURE(lifecycle, "an alarm wakes a sleeping actor, and comes to one that is awake") {
   CHECK(client.post(id, "/request/alarm?ms=100").status == 200);
   CHECK(await([&] { return info()["alarms"] == 1; }));
-  CHECK(client.post(id, "/request/alarm?ms=3000").status == 200);
+  CHECK(client.post(id, "/request/alarm?ms=8000").status == 200);
   CHECK(client.post(id, "/request/sleep").status == 200);
   await_asleep();
   CHECK(await_awake(20s));
@@ -201,7 +201,8 @@ TEST_CASE("a hundred downloads at once all arrive whole, more than the link hold
     clients.emplace_back([&] {
       const auto reply = x.client.call(
           {.method = "GET",
-           .target = fmt::format("/gateway/{}/request/stream?bytes={}&chunk=65536", x.id, size)});
+           .target = fmt::format("/gateway/{}/request/stream?bytes={}&chunk=65536", x.id, size),
+           .timeout = std::chrono::minutes{4}});
       if (reply && reply->status == 200 && reply->body == whole) ++good;
     });
   for (auto& each : clients) each.join();

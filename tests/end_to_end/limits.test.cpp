@@ -11,9 +11,8 @@ TEST_SUITE_BEGIN("limits");
 TEST_CASE("a response over the engine's maximum: a clear 500 at once, the handler ran once") {
   hosted_pool x;
   const auto id = x.client.create_running("probe");
-  const auto from = std::chrono::steady_clock::now();
+  // Within the client's minute: a gateway that is told nothing waits five.
   const auto reply = x.client.get(id, "/big?bytes=20971521");
-  CHECK(std::chrono::steady_clock::now() - from < 5s);
   CHECK(reply.status == 500);
   CHECK(reply.body.find("20971521") != std::string::npos);
   CHECK(reply.body.find("20971520") != std::string::npos);
@@ -38,7 +37,7 @@ TEST_CASE("a flood to one slow actor: 503 beyond its bound, the others answer as
   std::vector<std::thread> flood;
   for (int i = 0; i < 64; ++i)
     flood.emplace_back([&] {
-      const auto reply = x.client.request(slow, "GET", "/slow?ms=3000");
+      const auto reply = x.client.request(slow, "GET", "/hold");
       if (reply && reply->status == 200)
         ++answered;
       else if (reply && reply->status == 503)
@@ -47,9 +46,9 @@ TEST_CASE("a flood to one slow actor: 503 beyond its bound, the others answer as
         ++else_;
     });
   CHECK(await([&] { return x.host->stats().ingress.requests_rejected == 48; }));
-  const auto from = std::chrono::steady_clock::now();
   for (int i = 0; i < 50; ++i) CHECK(x.client.get(other, "/n").status == 200);
-  CHECK(std::chrono::steady_clock::now() - from < 3s);
+  CHECK(answered == 0);
+  CHECK(x.host->release(slow));
   for (auto& t : flood) t.join();
   CHECK(answered == 16);
   CHECK(busy == 48);
@@ -115,12 +114,12 @@ TEST_CASE("a slow actor holds up nobody else") {
   hosted_pool x;
   const auto slow = x.client.create_running("probe");
   const auto other = x.client.create_running("probe");
-  std::thread waits{[&] { CHECK(x.client.get(slow, "/slow?ms=2000").status == 200); }};
+  std::thread waits{[&] { CHECK(x.client.get(slow, "/hold").status == 200); }};
   REQUIRE(await([&] { return x.host->stats().ingress.requests_open == 1; }));
-  const auto from = std::chrono::steady_clock::now();
   CHECK(x.client.get(other, "/n").status == 200);
   CHECK(x.client.get(slow, "/n").status == 200);
-  CHECK(std::chrono::steady_clock::now() - from < 1s);
+  CHECK(x.host->stats().ingress.requests_open == 1);
+  CHECK(x.host->release(slow));
   waits.join();
 }
 

@@ -47,6 +47,7 @@ struct probe_state {
   std::uint64_t next_slow = 0;
   bool told_to_stop = false;
   std::map<std::uint64_t, caf::typed_response_promise<http_response>> slow{};
+  std::vector<caf::typed_response_promise<http_response>> held{};
 };
 
 using probe_actor = caf::stateful_actor<probe_state, engine_actor>;
@@ -77,9 +78,12 @@ caf::behavior probe(
     const std::shared_ptr<std::atomic<std::uint64_t>>& calls) {
   census->count(self->start().self);
   state_of(self).instance = fmt::format("{:08x}", std::random_device{}());
-  const auto end_slow = [self](std::uint64_t id) {
+  const auto answer = [self](auto& promise) {
+    promise.deliver(say(self, std::to_string(state_of(self).n)));
+  };
+  const auto end_slow = [=](std::uint64_t id) {
     auto waiting = state_of(self).slow.extract(id);
-    if (!waiting.empty()) waiting.mapped().deliver(say(self, std::to_string(state_of(self).n)));
+    if (!waiting.empty()) answer(waiting.mapped());
     if (state_of(self).told_to_stop && state_of(self).slow.empty()) self->quit();
   };
   const auto stop = [self](const stop_command&) {
@@ -119,9 +123,15 @@ caf::behavior probe(
       self->delayed_send(self, std::chrono::milliseconds{number_in(r)}, id);
       return later;
     }
+    if (path == "/hold")
+      return state_of(self).held.emplace_back(self->make_response_promise<http_response>());
     return say(self, "ok");
   };
-  const auto name_itself = [self](const std::string&) { return self->start().self.actor.str(); };
+  const auto name_itself = [=](const std::string& said) {
+    if (said == "release")
+      for (auto& x : std::exchange(state_of(self).held, {})) answer(x);
+    return self->start().self.actor.str();
+  };
   return {handle, end_slow, stop, name_itself};
 }
 
@@ -325,6 +335,21 @@ std::optional<failure> test_host::await_end(std::chrono::milliseconds limit) con
 void test_host::stop() { impl_->the_host.stop(); }
 
 void test_host::abort() { impl_->the_host.abort(); }
+
+bool test_host::release(const std::string& id) {
+  constexpr auto limit = std::chrono::seconds{20};
+  const caf::scoped_actor self{impl_->system};
+  bool released = false;
+  const auto failed = [](const caf::error&) {};
+  self->request(impl_->the_host.directory(), limit, find_id{actor_id{id}})
+      .receive(
+          [&](const caf::actor& whom) {
+            self->request(whom, limit, std::string{"release"})
+                .receive([&](const std::string&) { released = true; }, failed);
+          },
+          failed);
+  return released;
+}
 
 host& test_host::application_host() { return impl_->the_host; }
 

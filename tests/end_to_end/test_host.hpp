@@ -2,7 +2,7 @@
 // what an actor can do wrong. CAF stays in test_host.cpp. Any thread.
 //
 // probe: GET /n, POST /increment, /quit, /quit-unanswered, /throw, /fail, /sleep, /destroy, GET /slow?ms=N,
-// GET /big?bytes=N, POST /digest, GET /generation, GET /calls (how often this process ran /big). Every answer carries
+// GET /hold (answered at release()), GET /big?bytes=N, POST /digest, GET /generation, GET /calls (how often this process ran /big). Every answer carries
 // x-generation and x-instance. Told to stop, it answers what is open first. A std::string from another CAF actor is answered
 // with the actor's id.
 //
@@ -78,6 +78,9 @@ public:
       std::chrono::milliseconds limit = std::chrono::seconds{20}) const;
   void stop();
   void abort();
+
+  /// Has the actor `id`, a probe, answer all that it holds. False if it is not here.
+  bool release(const std::string& id);
 
   /// For cases that are CAF applications themselves.
   [[nodiscard]] host& application_host();
