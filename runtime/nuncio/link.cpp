@@ -118,14 +118,8 @@ struct link::impl final : websocket_handler {
   long_message on_long_message(std::span<const std::uint8_t> first, bool is_text) override {
     if (is_text || !machine.listens()) return long_message::skip;
     const auto version = machine.terms().protocol_version;
-    auto head = protocol::decode_head(first, version);
-    const auto takes = head && machine.handle_long_message(std::move(*head), arrived(first.size()));
-    if (!head)
-      machine.handle_bad_frame(
-          fmt::format(
-              "a message of no known kind is longer than {} bytes",
-              options.socket.message_bytes_max),
-          first.size());
+    const auto takes =
+        machine.handle_long_message(protocol::decode_head(first, version), arrived(first.size()));
     if (takes) commands.emplace(version, options.socket.message_bytes_max);
     carry_out();
     return takes ? long_message::take : long_message::skip;
@@ -218,23 +212,10 @@ struct link::impl final : websocket_handler {
 
   void act(link_output::request_write&) { socket.request_write(); }
 
-  void act(link_output::up& x) { listener.on_up(x.connection); }
-
-  void act(link_output::inbound& x) { listener.on_inbound(std::move(x.batch)); }
-
-  void act(link_output::written& x) { listener.on_written(x.connection, x.what); }
-
-  void act(link_output::fence& x) { listener.on_fence(x.connection, x.id); }
-
-  void act(link_output::down& x) { listener.on_down(x.connection, x.why, x.retry_after); }
-
-  void act(link_output::lease_ended&) { listener.on_lease_ended(); }
-
-  void act(link_output::ask&) { listener.on_ask(); }
-
-  void act(link_output::over& x) { listener.on_final(x.why); }
-
-  void act(link_output::room& x) { listener.on_room(x.who); }
+  template <class Output>
+  void act(Output& x) {
+    deliver(x, listener);
+  }
 
   // A time that moved further away is looked at when the earlier one has come.
   void arm_timer() {
@@ -297,32 +278,7 @@ void link::close() {
   impl_->socket.wake();
 }
 
-outcome<void> link::send_frame(
-    frame_class what, epoch connection, const protocol::to_rivet& message) {
-  return impl_->machine.intake().send_frame(what, connection, message);
-}
-
-outcome<void> link::send_for_connection(
-    std::shared_ptr<const output_gate> gate, epoch connection, const protocol::to_rivet& request) {
-  return impl_->machine.intake().send_for_connection(std::move(gate), connection, request);
-}
-
-outcome<void> link::send_across_connections(
-    tunnel_source from, protocol::to_rivet_tunnel_message&& message) {
-  return impl_->machine.intake().send_across_connections(std::move(from), std::move(message));
-}
-
-bool link::has_room_for_bodies(const room_waiter& who) {
-  return impl_->machine.intake().has_room_for_bodies(who);
-}
-
-void link::fence(epoch connection, std::uint64_t id) {
-  impl_->machine.intake().fence(connection, id);
-}
-
-void link::greet(std::vector<protocol::to_rivet> first, bool now) {
-  impl_->machine.intake().greet(std::move(first), now);
-}
+outbound_intake& link::intake() { return impl_->machine.intake(); }
 
 void link::grant(std::size_t messages, std::size_t size) {
   if (impl_->machine.credit().handle_granted(messages, size)) impl_->socket.wake();

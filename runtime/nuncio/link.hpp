@@ -12,8 +12,8 @@
 #include <nuncio/host_stats.hpp>
 #include <nuncio/lease.hpp>
 #include <nuncio/link_listener.hpp>
-#include <nuncio/link_port.hpp>
 #include <nuncio/log.hpp>
+#include <nuncio/outbound_intake.hpp>
 #include <nuncio/outcome.hpp>
 #include <nuncio/websocket.hpp>
 #include <string>
@@ -49,7 +49,7 @@ struct link_options {
   log_sink log;
 };
 
-class link final : public link_port {
+class link final : public intake_port {
 public:
   /// `listener` must outlive the link's thread.
   link(link_listener& listener, link_options options);
@@ -64,20 +64,11 @@ public:
   [[nodiscard]] link_stats stats() const;
 
   void close() override;
-  outcome<void> send_frame(
-      frame_class what, epoch connection, const protocol::to_rivet& message) override;
-  outcome<void> send_across_connections(
-      tunnel_source from, protocol::to_rivet_tunnel_message&& message) override;
-  outcome<void> send_for_connection(
-      std::shared_ptr<const output_gate> gate,
-      epoch connection,
-      const protocol::to_rivet& request) override;
-  [[nodiscard]] bool has_room_for_bodies(const room_waiter& who) override;
-  void fence(epoch connection, std::uint64_t id) override;
-  void greet(std::vector<protocol::to_rivet> first, bool now) override;
   void grant(std::size_t messages, std::size_t bytes) override;
 
 private:
+  outbound_intake& intake() override;
+
   struct impl;
   std::unique_ptr<impl> impl_;
 };

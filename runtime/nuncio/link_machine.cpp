@@ -51,7 +51,6 @@ void link_machine::handle_start(dial_terms terms) {
 void link_machine::dial() {
   policy_.handle_dial();
   ++counters_.dials;
-  intake_.handle_dial(policy_.connection(), terms_.protocol_version);
   queue_.handle_dial(policy_.connection(), terms_.protocol_version);
   end_reason_.reset();
   emit(link_output::dial{terms_});
@@ -61,7 +60,6 @@ void link_machine::handle_open(time_point now) {
   policy_.handle_open(now);
   ++counters_.connections;
   queue_.handle_open();
-  intake_.handle_open();
   emit(link_output::up{policy_.connection()});
   emit(link_output::request_write{});
 }
@@ -78,8 +76,6 @@ void link_machine::handle_gone(connection_end why, time_point now) {
   handle_batch_end(now);
   batch_ = {};  // of a long message that ends here
   const auto old = policy_.connection();
-  intake_.handle_gone();
-  intake_.room().handle_connection_lost();
   queue_.handle_gone();
   if (end_reason_) why = *std::exchange(end_reason_, std::nullopt);
   // Whoever closes may repeat what he was sent.
@@ -142,10 +138,7 @@ void link_machine::finish(failure why) {
 }
 
 // What waits holds the gates of instances, which hold the link.
-void link_machine::handle_end() {
-  intake_.handle_end();
-  queue_.drop_all();
-}
+void link_machine::handle_end() { queue_.handle_end(); }
 
 void link_machine::log_reached(std::string_view what) {
   if (policy_.reached_is_news()) log_connection(log_level::info, what);
@@ -191,16 +184,17 @@ void link_machine::handle_message(protocol::to_envoy message, arrival at) {
   batch_.messages.push_back(std::move(message));
 }
 
-bool link_machine::handle_long_message(protocol::to_envoy head, arrival at) {
+bool link_machine::handle_long_message(outcome<protocol::to_envoy> known, arrival at) {
   if (end_reason_) return false;
-  const std::string name{protocol::name_of(head)};
+  const std::string name{known ? protocol::name_of(*known) : "a message of no known kind"};
   const auto refuse = [&](std::string_view why) {
     handle_bad_frame(fmt::format("{} {}", name, why), at.bytes);
     return false;
   };
-  if (std::holds_alternative<protocol::to_envoy_init>(head) ||
-      std::holds_alternative<protocol::to_envoy_ping>(head))
+  if (!known || std::holds_alternative<protocol::to_envoy_init>(*known) ||
+      std::holds_alternative<protocol::to_envoy_ping>(*known))
     return refuse(fmt::format("is longer than {} bytes", options_.inbound_message_bytes_max));
+  auto& head = *known;
   if (auto good = policy_.handle_message(0, at.now); !good) return refuse(good.error().message);
   if (std::holds_alternative<protocol::to_envoy_commands>(head)) return true;
   ++counters_.messages_in;
@@ -250,7 +244,7 @@ void link_machine::refuse_frame(std::string_view why, std::size_t bytes) {
 void link_machine::handle_batch_end(time_point now) {
   if (batch_.messages.empty() && !batch_.too_long) return;
   batch_.connection = policy_.connection();
-  batch_.term = term_;
+  batch_.term = queue_.term();
   batch_.received = now;
   const auto too_much = credit_.handle_handed_over(batch_.messages.size(), batch_.bytes);
   emit(link_output::inbound{std::exchange(batch_, {})});
@@ -297,7 +291,7 @@ bool link_machine::check_lease(time_point now) {
   if (!lease_.ended(now)) return true;
   lease_.handle_ended();
   ++counters_.leases_ended;
-  queue_.handle_lease_ended(++term_);
+  queue_.handle_lease_ended();
   handle_batch_end(now);
   log_to(
       options_.log,

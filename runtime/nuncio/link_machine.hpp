@@ -15,7 +15,7 @@
 #include <nuncio/host_stats.hpp>
 #include <nuncio/inbound_credit.hpp>
 #include <nuncio/lease.hpp>
-#include <nuncio/link_listener.hpp>
+#include <nuncio/link_output.hpp>
 #include <nuncio/log.hpp>
 #include <nuncio/messages.hpp>
 #include <nuncio/outbound_intake.hpp>
@@ -29,89 +29,6 @@
 #include <vector>
 
 namespace nuncio {
-
-/// What is to be done for a link_machine, in order.
-namespace link_output {
-
-// -- with the socket
-
-/// handle_open() or handle_gone() follows.
-struct dial {
-  dial_terms terms;
-};
-
-/// Sends nothing more; handle_gone() follows.
-struct reset {
-  std::string why;
-};
-
-/// Sends what poll_frame() still yields, then a close frame; handle_gone() follows.
-struct close_socket {};
-
-struct set_reading {
-  bool on = true;  ///< false: read nothing, so that the engine stops sending
-};
-
-/// poll_frame() may have something.
-struct request_write {};
-
-// -- for the listener
-
-struct up {
-  epoch connection = 0;
-};
-
-struct inbound {
-  inbound_batch batch;
-};
-
-struct written {
-  epoch connection = 0;
-  frame_class what = frame_class::ack;
-};
-
-struct fence {
-  epoch connection = 0;
-  std::uint64_t id = 0;
-};
-
-struct down {
-  epoch connection = 0;
-  std::string why;
-  duration retry_after{};
-};
-
-struct lease_ended {};
-
-/// handle_renewed() is awaited.
-struct ask {};
-
-struct over {
-  failure why;
-};
-
-/// See link_listener::on_room.
-struct room {
-  room_waiter who;
-};
-
-using any = std::variant<
-    dial,
-    reset,
-    close_socket,
-    set_reading,
-    request_write,
-    up,
-    inbound,
-    written,
-    fence,
-    down,
-    lease_ended,
-    ask,
-    over,
-    room>;
-
-}  // namespace link_output
 
 struct link_machine_options {
   connection_policy_options policy;
@@ -165,9 +82,10 @@ public:
   void handle_message(protocol::to_envoy message, arrival at);
   /// Commands of a message that comes in parts, for its length: those that are whole after `at.bytes` more of it.
   void handle_part(protocol::to_envoy_commands some, bool last, arrival at);
-  /// The head (protocol::decode_head) of a message that is longer than what is kept. It costs that one its message, and
-  /// nobody the connection. @returns whether its parts are to be read: then handle_part() follows
-  bool handle_long_message(protocol::to_envoy head, arrival at);
+  /// Of a message that is longer than what is kept, what protocol::decode_head says. It costs that one its message, and
+  /// nobody the connection unless it is of a kind that has no business to be long, or of none. @returns whether its parts are
+  /// to be read: then handle_part() follows
+  bool handle_long_message(outcome<protocol::to_envoy> head, arrival at);
   void handle_bad_frame(std::string_view why, std::size_t bytes);
   /// All that one turn of the socket brought has been said: it is handed on.
   void handle_batch_end(time_point now);
@@ -226,7 +144,6 @@ private:
   std::size_t next_ = 0;
   inbound_batch batch_;
   dial_terms terms_;
-  std::uint64_t term_ = 1;
   std::optional<connection_end> end_reason_;
   std::optional<time_point> dial_at_;
   std::uint64_t received_before_ = 0;  // when the engine's first words were last due

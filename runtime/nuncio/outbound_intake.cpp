@@ -28,7 +28,7 @@ outcome<std::vector<std::uint8_t>> outbound_intake::encode(
 // -- any thread -------------------------------------------------------------------
 
 bool outbound_intake::is_over(epoch connection) const {
-  return !up_.load() || connection != connection_.load();
+  return !up() || connection != this->connection();
 }
 
 // The owner is woken for the first message of a burst only.
@@ -67,7 +67,7 @@ outcome<void> outbound_intake::send_frame(
   outbound_message x;
   x.frames = what;
   x.connection = connection;
-  x.version = version_.load();
+  x.version = version();
   auto encoded = encode(message, x.version);
   if (!encoded) return encoded.error();
   x.encoded = std::move(*encoded);  // bounded by its actor: one frame in flight
@@ -81,7 +81,7 @@ outcome<void> outbound_intake::send_for_connection(
   outbound_message x;
   x.what = outbound_message::kind::storage;
   x.connection = connection;
-  x.version = version_.load();
+  x.version = version();
   auto encoded = encode(request, x.version);
   if (!encoded) return encoded.error();
   x.charge = encoded->size();
@@ -97,7 +97,7 @@ outcome<void> outbound_intake::send_across_connections(
     return failure{errc::cancelled, "the instance has no outputs any more"};
   outbound_message x;
   x.what = outbound_message::kind::tunnel;
-  x.version = version_.load();
+  x.version = version();
   protocol::to_rivet whole{std::move(message)};
   auto& kept = std::get<protocol::to_rivet_tunnel_message>(whole);
   const auto refuse = [&](failure why) {
@@ -157,20 +157,22 @@ void outbound_intake::handle_open() {
   up_.store(true);
 }
 
-void outbound_intake::handle_gone() { up_.store(false); }
+void outbound_intake::handle_gone() {
+  up_.store(false);
+  room_.handle_connection_lost();
+}
 
 void outbound_intake::handle_end() {
-  up_.store(false);
   {
     const std::lock_guard guard{mutex_};
     ended_ = true;
   }
-  room_.handle_connection_lost();
+  handle_gone();
 }
 
 std::optional<protocol::to_rivet> outbound_intake::poll(std::deque<outbound_message>& to) {
   const std::lock_guard guard{mutex_};
-  if (up_.load() && greeting_at_ < greeting_.size()) return greeting_[greeting_at_++];
+  if (up() && greeting_at_ < greeting_.size()) return greeting_[greeting_at_++];
   std::move(waiting_.begin(), waiting_.end(), std::back_inserter(to));
   waiting_.clear();
   return std::nullopt;

@@ -15,6 +15,7 @@
 #include <nuncio/outbound_room.hpp>
 #include <nuncio/outcome.hpp>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace nuncio {
@@ -68,7 +69,15 @@ public:
   [[nodiscard]] outcome<std::vector<std::uint8_t>> encode(
       const protocol::to_rivet& message, std::uint16_t version) const;
 
-  // -- the owner of the connection
+  /// Of the newest dial.
+  [[nodiscard]] epoch connection() const { return connection_.load(); }
+
+  /// As well: the protocol's.
+  [[nodiscard]] std::uint16_t version() const { return version_.load(); }
+
+  [[nodiscard]] bool up() const { return up_.load(); }
+
+  // -- outbound_queue, on the thread of the connection's owner
 
   void handle_dial(epoch connection, std::uint16_t version);
   void handle_open();
@@ -82,8 +91,6 @@ public:
   /// The room that `x` has had.
   void give_back(const outbound_message& x);
 
-  [[nodiscard]] bool up() const { return up_.load(); }
-
 private:
   [[nodiscard]] bool is_over(epoch connection) const;
   outcome<void> push(outbound_message&& x);
@@ -92,8 +99,8 @@ private:
   const outbound_intake_options options_;
   const std::function<void()> wake_;
   outbound_room room_;
-  std::atomic<epoch> connection_ = 0;       // of the newest dial
-  std::atomic<std::uint16_t> version_ = 0;  // as well
+  std::atomic<epoch> connection_ = 0;
+  std::atomic<std::uint16_t> version_ = 0;
   std::atomic<bool> up_ = false;
 
   std::mutex mutex_;  // of what follows
@@ -101,6 +108,40 @@ private:
   bool ended_ = false;
   std::vector<protocol::to_rivet> greeting_;
   std::size_t greeting_at_ = 0;
+};
+
+/// A link_port that sends by an intake.
+class intake_port : public link_port {
+public:
+  outcome<void> send_frame(
+      frame_class what, epoch connection, const protocol::to_rivet& message) override {
+    return intake().send_frame(what, connection, message);
+  }
+
+  outcome<void> send_for_connection(
+      std::shared_ptr<const output_gate> gate,
+      epoch connection,
+      const protocol::to_rivet& request) final {
+    return intake().send_for_connection(std::move(gate), connection, request);
+  }
+
+  outcome<void> send_across_connections(
+      tunnel_source from, protocol::to_rivet_tunnel_message&& message) final {
+    return intake().send_across_connections(std::move(from), std::move(message));
+  }
+
+  [[nodiscard]] bool has_room_for_bodies(const room_waiter& who) final {
+    return intake().has_room_for_bodies(who);
+  }
+
+  void fence(epoch connection, std::uint64_t id) final { intake().fence(connection, id); }
+
+  void greet(std::vector<protocol::to_rivet> first, bool now) final {
+    intake().greet(std::move(first), now);
+  }
+
+private:
+  virtual outbound_intake& intake() = 0;
 };
 
 }  // namespace nuncio

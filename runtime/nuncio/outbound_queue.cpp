@@ -21,12 +21,12 @@ outbound_queue::outbound_queue(outbound_intake& from, std::size_t headroom, log_
 // -- the connection ---------------------------------------------------------------
 
 void outbound_queue::handle_dial(epoch connection, std::uint16_t version) {
-  connection_ = connection;
-  version_ = version;
+  from_.handle_dial(connection, version);
 }
 
 void outbound_queue::handle_open() {
-  from_.poll(queue_);
+  from_.poll(queue_);  // before there is a greeting in its way
+  from_.handle_open();
   std::deque<outbound_message> all;
   for (auto& [number, x] : unconfirmed_) all.push_back(std::move(x));
   unconfirmed_.clear();
@@ -53,13 +53,19 @@ std::optional<std::uint64_t> outbound_queue::handle_pong(std::uint64_t number) {
 }
 
 void outbound_queue::handle_gone() {
+  from_.handle_gone();
   ping_out_ = confirm_due_ = false;
   fence_out_.reset();
   pong_due_.reset();
 }
 
-void outbound_queue::handle_lease_ended(std::uint64_t term) {
-  term_ = term;
+void outbound_queue::handle_lease_ended() {
+  ++term_;
+  drop_all();
+}
+
+void outbound_queue::handle_end() {
+  from_.handle_end();
   drop_all();
 }
 
@@ -91,7 +97,7 @@ std::optional<outbound_frame> outbound_queue::poll_frame(time_point now) {
       if (ping_out_) return std::nullopt;  // one ping at a time; its pong brings us back here
       const auto fence = std::move(queue_.front());
       queue_.pop_front();
-      if (fence.connection != connection_) continue;
+      if (fence.connection != from_.connection()) continue;
       fence_out_ = fence.fence;
       return ping(now);
     }
@@ -117,17 +123,17 @@ std::optional<outbound_frame> outbound_queue::poll_message(outbound_message x, t
     out.buffer = std::move(x.encoded);
     return out;
   }
-  out.buffer = x.version == version_ ? std::move(x.encoded) : encoded(x.message);
+  out.buffer = x.version == from_.version() ? std::move(x.encoded) : encoded(x.message);
   x.version = 0;
   x.encoded = {};
   // The gateway passes on a client's WebSocket messages without a look at their index: one that may have been delivered
   // would arrive twice, so it goes once. Of all else a second copy does at most what a missing one does: it ends
   // its exchange (docs/protocol.md M).
-  if (out.buffer.empty() ||
-      std::holds_alternative<protocol::to_rivet_web_socket_message>(x.message.message_kind)) {
-    from_.give_back(x);
-    return out.buffer.empty() ? std::nullopt : std::optional{std::move(out)};
-  }
+  const auto goes_once =
+      std::holds_alternative<protocol::to_rivet_web_socket_message>(x.message.message_kind);
+  if (out.buffer.empty() || goes_once) from_.give_back(x);
+  if (out.buffer.empty()) return std::nullopt;
+  if (goes_once) return out;
   unpinged_bytes_ += x.charge;
   unconfirmed_.emplace_back(ping_number_ + 1, std::move(x));
   if (unconfirmed_.size() == 1) confirm_at_ = now + confirm_interval;
@@ -167,7 +173,7 @@ std::optional<std::uint64_t> outbound_queue::ping_number_of(std::span<const std:
 }
 
 std::vector<std::uint8_t> outbound_queue::encoded(const protocol::to_rivet& message) {
-  auto out = from_.encode(message, version_);
+  auto out = from_.encode(message, from_.version());
   if (out) return std::move(*out);
   log_to(log_, log_level::error, "dropped an outbound message", {{"reason", out.error().message}});
   return {};
@@ -175,7 +181,7 @@ std::vector<std::uint8_t> outbound_queue::encoded(const protocol::to_rivet& mess
 
 bool outbound_queue::wanted(const outbound_message& x) const {
   if (x.gate && !(x.gate->open.load() && x.gate->term == term_)) return false;
-  return x.what == outbound_message::kind::tunnel || x.connection == connection_;
+  return x.what == outbound_message::kind::tunnel || x.connection == from_.connection();
 }
 
 }  // namespace nuncio

@@ -41,8 +41,7 @@ public:
   outbound_queue(outbound_intake& from, std::size_t headroom, log_sink log);
 
   void handle_dial(epoch connection, std::uint16_t version);
-  /// What the last connection may not have delivered comes first on the new one, in its order. To be called before the
-  /// intake's, so that all that was said before is looked at here.
+  /// What the last connection may not have delivered comes first on the new one, in its order.
   void handle_open();
 
   /// The engine's Ping, to be answered with the same `ts`, before all else.
@@ -51,9 +50,13 @@ public:
   /// @returns the fence that has been passed, if one has
   std::optional<std::uint64_t> handle_pong(std::uint64_t number);
   void handle_gone();
-  void drop_all();
-  /// The same; what leaves from now on is of `term`.
-  void handle_lease_ended(std::uint64_t term);
+  /// Nobody takes anything any more.
+  void handle_end();
+  /// What leaves from now on is of the next term.
+  void handle_lease_ended();
+
+  /// How many leases there have been: that of what leaves now.
+  [[nodiscard]] std::uint64_t term() const { return term_; }
 
   std::optional<outbound_frame> poll_frame(time_point now);
   /// @returns whether poll_frame() has something by now though nothing new is said
@@ -67,6 +70,7 @@ public:
   static std::optional<std::uint64_t> ping_number_of(std::span<const std::uint8_t> payload);
 
 private:
+  void drop_all();
   [[nodiscard]] bool wanted(const outbound_message& x) const;
   std::optional<outbound_frame> poll_message(outbound_message x, time_point now);
   outbound_frame ping(time_point now);
@@ -75,8 +79,6 @@ private:
   outbound_intake& from_;
   const std::size_t headroom_;
   const log_sink log_;
-  epoch connection_ = 0;
-  std::uint16_t version_ = 0;
   std::uint64_t term_ = 1;
   std::deque<outbound_message> queue_;
   std::deque<std::pair<std::uint64_t, outbound_message>>

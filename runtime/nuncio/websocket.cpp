@@ -295,12 +295,6 @@ void websocket::set_timer(clock::duration after) {
       impl_->context, 0, &impl_->owner_timer.sul, &impl::on_owner_timer, to_usec(after));
 }
 
-void websocket::clear_timer() {
-  impl_->assert_service_thread();
-  lws_sul_cancel(&impl_->owner_timer.sul);
-  impl_->timer_due = false;
-}
-
 void websocket::pause_reading(bool paused) {
   impl_->assert_service_thread();
   auto& c = impl_->current;

@@ -170,7 +170,6 @@ public:
 
   /// One timer; a new time replaces the old. Fires once.
   void set_timer(clock::duration after);
-  void clear_timer();
 
   /// While paused the socket is not read: TCP pushes back on the peer. No PONG, PING or close is seen either, so the
   /// liveness clock stands still; messages already read off the socket are still delivered.

@@ -233,59 +233,14 @@ void simulated_link::act(link_output::set_reading& x) { reads_ = x.on; }
 
 void simulated_link::act(link_output::request_write&) { wants_write_ = true; }
 
-void simulated_link::act(link_output::up& x) { host_.on_up(x.connection); }
-
-void simulated_link::act(link_output::inbound& x) { host_.on_inbound(std::move(x.batch)); }
-
-void simulated_link::act(link_output::written& x) { host_.on_written(x.connection, x.what); }
-
-void simulated_link::act(link_output::fence& x) { host_.on_fence(x.connection, x.id); }
-
-void simulated_link::act(link_output::down& x) {
-  host_.on_down(x.connection, x.why, x.retry_after);
-}
-
-void simulated_link::act(link_output::lease_ended&) { host_.on_lease_ended(); }
-
 // There is nothing else to dial with.
 void simulated_link::act(link_output::ask&) {
   machine_.handle_renewed(dial_terms{machine_.terms()}, options_.now());
 }
 
-void simulated_link::act(link_output::over& x) { host_.on_final(x.why); }
-
-void simulated_link::act(link_output::room& x) { host_.on_room(x.who); }
-
 // -- link_port --------------------------------------------------------------------------
 
 void simulated_link::close() { close_asked_ = woken_ = true; }
-
-outcome<void> simulated_link::send_frame(
-    frame_class what, epoch connection, const protocol::to_rivet& message) {
-  return machine_.intake().send_frame(what, connection, message);
-}
-
-outcome<void> simulated_link::send_for_connection(
-    std::shared_ptr<const output_gate> gate, epoch connection, const protocol::to_rivet& request) {
-  return machine_.intake().send_for_connection(std::move(gate), connection, request);
-}
-
-outcome<void> simulated_link::send_across_connections(
-    tunnel_source from, protocol::to_rivet_tunnel_message&& message) {
-  return machine_.intake().send_across_connections(std::move(from), std::move(message));
-}
-
-bool simulated_link::has_room_for_bodies(const room_waiter& who) {
-  return machine_.intake().has_room_for_bodies(who);
-}
-
-void simulated_link::fence(epoch connection, std::uint64_t id) {
-  machine_.intake().fence(connection, id);
-}
-
-void simulated_link::greet(std::vector<protocol::to_rivet> first, bool now) {
-  machine_.intake().greet(std::move(first), now);
-}
 
 void simulated_link::grant(std::size_t messages, std::size_t bytes) {
   if (machine_.credit().handle_granted(messages, bytes)) woken_ = true;

@@ -7,7 +7,7 @@
 #include <functional>
 #include <memory>
 #include <nuncio/link_machine.hpp>
-#include <nuncio/link_port.hpp>
+#include <nuncio/outbound_intake.hpp>
 #include <optional>
 #include <random>
 #include <string>
@@ -28,7 +28,7 @@ struct simulated_link_options {
       0;  ///< of the order in which the two ways take turns, and of the time between two dials
 };
 
-class simulated_link final : public link_port {
+class simulated_link final : public intake_port {
 public:
   /// Both must outlive this.
   simulated_link(link_listener& host, engine::web_handler& engine, simulated_link_options options);
@@ -53,21 +53,12 @@ public:
 
   // -- link_port
   void close() override;
-  outcome<void> send_frame(
-      frame_class what, epoch connection, const protocol::to_rivet& message) override;
-  outcome<void> send_for_connection(
-      std::shared_ptr<const output_gate> gate,
-      epoch connection,
-      const protocol::to_rivet& request) override;
-  outcome<void> send_across_connections(
-      tunnel_source from, protocol::to_rivet_tunnel_message&& message) override;
-  [[nodiscard]] bool has_room_for_bodies(const room_waiter& who) override;
-  void fence(epoch connection, std::uint64_t id) override;
-  void greet(std::vector<protocol::to_rivet> first, bool now) override;
   void grant(std::size_t messages, std::size_t bytes) override;
 
 private:
   class socket;
+
+  outbound_intake& intake() override { return machine_.intake(); }
 
   void dial();
   void lost(connection_end why);
@@ -80,15 +71,12 @@ private:
   void act(link_output::close_socket&);
   void act(link_output::set_reading& x);
   void act(link_output::request_write&);
-  void act(link_output::up& x);
-  void act(link_output::inbound& x);
-  void act(link_output::written& x);
-  void act(link_output::fence& x);
-  void act(link_output::down& x);
-  void act(link_output::lease_ended&);
   void act(link_output::ask&);
-  void act(link_output::over& x);
-  void act(link_output::room& x);
+
+  template <class Output>
+  void act(Output& x) {
+    deliver(x, host_);
+  }
 
   link_listener& host_;
   engine::web_handler& engine_;

@@ -358,7 +358,8 @@ TEST_CASE_FIXTURE(fixture, "a link that is over keeps nothing, and tells who wai
 TEST_CASE_FIXTURE(
     fixture, "what a long message left behind is not counted with the next connection") {
   open();
-  REQUIRE(machine.handle_long_message(protocol::to_envoy_commands{}, {64, received, now}));
+  REQUIRE(machine.handle_long_message(
+      protocol::to_envoy{protocol::to_envoy_commands{}}, {64, received, now}));
   machine.handle_part({}, false, {900, received, now});
   machine.handle_batch_end(now);
   lose();

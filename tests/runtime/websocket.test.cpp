@@ -598,7 +598,7 @@ TEST_CASE("wakes from many threads are coalesced, and none is lost") {
   CHECK(wakes <= 4002);
 }
 
-TEST_CASE("a timer is replaced by the next and can be cleared") {
+TEST_CASE("a timer is replaced by the next") {
   owner o;
   o.run([&] {
     o.ws.set_timer(10s);
@@ -606,8 +606,7 @@ TEST_CASE("a timer is replaced by the next and can be cleared") {
   });
   REQUIRE(o.until([&] { return o.timers == 1; }));
   o.run([&] {
-    o.ws.set_timer(1ms);
-    o.ws.clear_timer();
+    o.ws.set_timer(10s);
     o.ws.set_timer(30ms);
   });
   REQUIRE(o.until([&] { return o.timers == 2; }));

@@ -126,32 +126,17 @@ void link_side::act(link_output::set_reading& x) {
 
 void link_side::act(link_output::request_write&) { wants_write_ = true; }
 
-void link_side::act(link_output::up& x) {
-  watch_.handle_connection(x.connection);
-  listener_.on_up(x.connection);
-}
+void link_side::check(const link_output::up& x) { watch_.handle_connection(x.connection); }
 
-void link_side::act(link_output::inbound& x) { listener_.on_inbound(std::move(x.batch)); }
-
-void link_side::act(link_output::written& x) { listener_.on_written(x.connection, x.what); }
-
-void link_side::act(link_output::fence& x) { listener_.on_fence(x.connection, x.id); }
-
-void link_side::act(link_output::down& x) {
+void link_side::check(const link_output::down& x) {
   if (x.retry_after > 3s) throw violated("connection policy", "a reconnect later than 3 s");
-  listener_.on_down(x.connection, x.why, x.retry_after);
 }
 
-void link_side::act(link_output::lease_ended&) {
-  watch_.handle_lease_ended();
-  listener_.on_lease_ended();
+void link_side::check(const link_output::lease_ended&) { watch_.handle_lease_ended(); }
+
+void link_side::check(const link_output::ask&) {
+  throw violated("link", "nobody refused its terms");
 }
-
-void link_side::act(link_output::ask&) { throw violated("link", "nobody refused its terms"); }
-
-void link_side::act(link_output::over& x) { listener_.on_final(x.why); }
-
-void link_side::act(link_output::room& x) { listener_.on_room(x.who); }
 
 void link_side::arm_timer() {
   const auto next = machine_->poll_timeout();
@@ -213,29 +198,7 @@ outcome<void> link_side::send_frame(
     watch_.handle_ack_frame(connection, *acks);
   if (const auto* events = std::get_if<protocol::to_rivet_events>(&message))
     watch_.handle_event_frame(connection, *events);
-  return machine_->intake().send_frame(what, connection, message);
-}
-
-outcome<void> link_side::send_for_connection(
-    std::shared_ptr<const output_gate> gate, epoch connection, const protocol::to_rivet& request) {
-  return machine_->intake().send_for_connection(std::move(gate), connection, request);
-}
-
-outcome<void> link_side::send_across_connections(
-    tunnel_source from, protocol::to_rivet_tunnel_message&& message) {
-  return machine_->intake().send_across_connections(std::move(from), std::move(message));
-}
-
-bool link_side::has_room_for_bodies(const room_waiter& who) {
-  return machine_->intake().has_room_for_bodies(who);
-}
-
-void link_side::fence(epoch connection, std::uint64_t id) {
-  machine_->intake().fence(connection, id);
-}
-
-void link_side::greet(std::vector<protocol::to_rivet> first, bool now) {
-  machine_->intake().greet(std::move(first), now);
+  return intake_port::send_frame(what, connection, message);
 }
 
 void link_side::grant(std::size_t messages, std::size_t bytes) {

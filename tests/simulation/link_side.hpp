@@ -26,7 +26,7 @@ struct link_habits {
   inbound_bounds inbound{};
 };
 
-class link_side final : public link_port {
+class link_side final : public intake_port {
 public:
   struct ports {
     std::function<void()> dial;           ///< handle_open or handle_gone follows
@@ -57,21 +57,14 @@ public:
 
   outcome<void> send_frame(
       frame_class what, epoch connection, const protocol::to_rivet& message) override;
-  outcome<void> send_for_connection(
-      std::shared_ptr<const output_gate> gate,
-      epoch connection,
-      const protocol::to_rivet& request) override;
-  outcome<void> send_across_connections(
-      tunnel_source from, protocol::to_rivet_tunnel_message&& message) override;
-  void fence(epoch connection, std::uint64_t id) override;
   void close() override;
-  [[nodiscard]] bool has_room_for_bodies(const room_waiter& who) override;
-  void greet(std::vector<protocol::to_rivet> first, bool now) override;
   void grant(std::size_t messages, std::size_t bytes) override;
 
   [[nodiscard]] duration hop() const { return habits_.hop; }
 
 private:
+  outbound_intake& intake() override { return machine_->intake(); }
+
   void make_machine();
   void wake();
   void carry_out();
@@ -80,15 +73,22 @@ private:
   void act(link_output::close_socket&);
   void act(link_output::set_reading& x);
   void act(link_output::request_write&);
-  void act(link_output::up& x);
-  void act(link_output::inbound& x);
-  void act(link_output::written& x);
-  void act(link_output::fence& x);
-  void act(link_output::down& x);
-  void act(link_output::lease_ended&);
-  void act(link_output::ask&);
-  void act(link_output::over& x);
-  void act(link_output::room& x);
+
+  template <class Output>
+  void act(Output& x) {
+    check(x);
+    deliver(x, listener_);
+  }
+
+  // What the oracle wants to know of it.
+  template <class Output>
+  void check(const Output&) {}
+
+  void check(const link_output::up& x);
+  void check(const link_output::down& x);
+  void check(const link_output::lease_ended&);
+  void check(const link_output::ask&);
+
   void write_on();
   void write(outbound_frame frame);
   void read(std::function<void()> what);

@@ -39,7 +39,7 @@ public:
   void handle_output(const output_gate& gate, const protocol::to_rivet& what);
 
   /// A Ping has come that the engine said at `said`.
-  void handle_ping(time_point said) { ping_said_ = std::max(ping_said_, said); }
+  void handle_ping(time_point when) { ping_said_ = std::max(ping_said_, when); }
 
   /// All that was started until now has lost its outputs.
   void handle_lease_ended() { ++leases_ended_; }
