@@ -7,10 +7,10 @@
 #include <caf/all.hpp>
 #include <condition_variable>
 #include <mutex>
-#include <nuncio/ack.hpp>
 #include <nuncio/host.hpp>
-#include <nuncio/ingress.hpp>
-#include <nuncio/outbox.hpp>
+#include <nuncio/host/ack.hpp>
+#include <nuncio/host/ingress.hpp>
+#include <nuncio/host/outbox.hpp>
 
 namespace {
 

@@ -2,8 +2,8 @@
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
-#include <nuncio/ack_aggregator.hpp>
-#include <nuncio/command_ledger.hpp>
+#include <nuncio/commands/ack_aggregator.hpp>
+#include <nuncio/commands/command_ledger.hpp>
 #include <vector>
 
 namespace {

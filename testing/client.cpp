@@ -9,8 +9,8 @@
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <nuncio/engine/url.hpp>
 #include <nuncio/testing/client.hpp>
-#include <nuncio/url.hpp>
 #include <thread>
 
 namespace nuncio::testing {

@@ -1,8 +1,8 @@
 // `nuncio codec`: messages between JSON and hex, line for line.
 #include <iostream>
 
-#include "codec.hpp"
 #include "commands.hpp"
+#include "line_codec.hpp"
 #include "number_in.hpp"
 
 namespace nuncio {

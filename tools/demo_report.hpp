@@ -2,7 +2,7 @@
 #pragma once
 
 #include <chrono>
-#include <nuncio/counters.hpp>
+#include <nuncio/host/counters.hpp>
 #include <nuncio/testing/dev_engine.hpp>
 #include <optional>
 #include <string>

@@ -11,10 +11,10 @@
 #include <nuncio/hex.hpp>
 #include <nuncio/kv.hpp>
 #include <nuncio/messages_lifecycle.hpp>
-#include <nuncio/socket_exchange.hpp>
 #include <nuncio/sql.hpp>
 #include <nuncio/sqlite.hpp>
-#include <nuncio/time_range.hpp>
+#include <nuncio/support/time_range.hpp>
+#include <nuncio/tunnel/socket_exchange.hpp>
 #include <nuncio/utf8.hpp>
 
 namespace nuncio::probe_messages {

@@ -9,14 +9,14 @@
 #include <random>
 
 #include "api_error.hpp"
-#include "engine_api.hpp"
+#include "api_routes.hpp"
 #include "engine_core.hpp"
 #include "envoy_link.hpp"
 #include "fault_plan.hpp"
 #include "gateway.hpp"
 #include "random_id.hpp"
 #include "state_store.hpp"
-#include "storage_requests.hpp"
+#include "storage_answers.hpp"
 #include "web.hpp"
 
 namespace nuncio::testing::engine {

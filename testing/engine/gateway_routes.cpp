@@ -1,6 +1,6 @@
 // Which actor a gateway URL names, by id or by name and key.
 #include <algorithm>
-#include <nuncio/url.hpp>
+#include <nuncio/engine/url.hpp>
 #include <utility>
 
 #include "api_error.hpp"

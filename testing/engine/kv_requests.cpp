@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "storage_requests.hpp"
+#include "storage_answers.hpp"
 
 namespace nuncio::testing::engine {
 

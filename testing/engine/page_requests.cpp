@@ -1,7 +1,7 @@
 // SQLite at page level (docs/protocol.md H.3): reads, commits, staged commits, fences.
 #include <fmt/format.h>
 
-#include "storage_requests.hpp"
+#include "storage_answers.hpp"
 
 namespace nuncio::testing::engine {
 

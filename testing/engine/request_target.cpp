@@ -1,7 +1,7 @@
 // See request_target.hpp.
 #include "request_target.hpp"
 
-#include <nuncio/url.hpp>
+#include <nuncio/engine/url.hpp>
 
 namespace nuncio::testing::engine {
 

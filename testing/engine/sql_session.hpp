@@ -11,7 +11,7 @@
 #include <optional>
 #include <vector>
 
-#include "storage.hpp"
+#include "stored_data.hpp"
 
 struct sqlite3;
 

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "engine_core.hpp"
-#include "storage.hpp"
+#include "stored_data.hpp"
 
 struct sqlite3;
 

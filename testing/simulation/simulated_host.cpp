@@ -3,12 +3,12 @@
 
 #include <caf/actor_system_config.hpp>
 #include <cstdlib>
-#include <nuncio/counters.hpp>
 #include <nuncio/detail/wire.hpp>
-#include <nuncio/driven_system.hpp>
 #include <nuncio/errors.hpp>
-#include <nuncio/factory.hpp>
-#include <nuncio/host_actors.hpp>
+#include <nuncio/host/counters.hpp>
+#include <nuncio/host/driven_system.hpp>
+#include <nuncio/host/factory.hpp>
+#include <nuncio/host/host_actors.hpp>
 #include <nuncio/testing/simulated_host.hpp>
 
 #include "engine/engine_run.hpp"

@@ -6,8 +6,8 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <nuncio/link_machine.hpp>
-#include <nuncio/outbound_intake.hpp>
+#include <nuncio/connection/link_machine.hpp>
+#include <nuncio/connection/outbound_intake.hpp>
 #include <optional>
 #include <random>
 #include <string>

@@ -3,8 +3,8 @@
 
 #include <caf/binary_serializer.hpp>
 #include <caf/deep_to_string.hpp>
-#include <nuncio/caf_inspect.hpp>
-#include <nuncio/driven_system.hpp>
+#include <nuncio/host/caf_inspect.hpp>
+#include <nuncio/host/driven_system.hpp>
 #include <span>
 
 #include "protocol/vectors.hpp"

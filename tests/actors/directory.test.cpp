@@ -2,10 +2,10 @@
 // written; what doesn't is not.
 #include <doctest/doctest.h>
 
+#include <nuncio/client/directory_actor.hpp>
 #include <nuncio/directory.hpp>
-#include <nuncio/directory_actor.hpp>
 
-#include "actors/sample_actors.hpp"
+#include "actors/watched_actors.hpp"
 
 namespace directory_test {
 

@@ -1,7 +1,7 @@
 // How actors begin and end, and what the engine is told of it: the table of docs/actors.md, row by row.
 #include <doctest/doctest.h>
 
-#include "actors/sample_actors.hpp"
+#include "actors/watched_actors.hpp"
 
 namespace endings_test {
 

@@ -1,8 +1,8 @@
 // Errors of this library as CAF's error values: each says its name and its sentence, and is equal to its like alone.
 #include <doctest/doctest.h>
 
-#include <nuncio/driven_system.hpp>
 #include <nuncio/errors.hpp>
+#include <nuncio/host/driven_system.hpp>
 #include <string>
 
 namespace errors_test {

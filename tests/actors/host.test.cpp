@@ -9,14 +9,14 @@
 #include <memory>
 #include <mutex>
 #include <nuncio/host.hpp>
-#include <nuncio/scheduler_settings.hpp>
+#include <nuncio/host/scheduler_settings.hpp>
 #include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "actors/sample_actors.hpp"
+#include "actors/watched_actors.hpp"
 #include "support/serving_host.hpp"
 
 namespace host_test {

@@ -4,7 +4,7 @@
 #include <caf/all.hpp>
 #include <memory>
 #include <nuncio/host.hpp>
-#include <nuncio/host_actors.hpp>
+#include <nuncio/host/host_actors.hpp>
 #include <utility>
 
 #include "support/fake_link.hpp"

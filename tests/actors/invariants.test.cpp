@@ -9,7 +9,7 @@
 #include <string>
 #include <variant>
 
-#include "actors/sample_actors.hpp"
+#include "actors/watched_actors.hpp"
 
 namespace invariants_test {
 

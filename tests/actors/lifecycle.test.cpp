@@ -1,6 +1,6 @@
 // What puts an actor to sleep, what keeps it awake, and what wakes it: idle time, guards, alarms; and how long a request
 // may wait.
-#include "actors/sample_actors.hpp"
+#include "actors/watched_actors.hpp"
 #include "support/fake_store.hpp"
 
 namespace lifecycle_test {

@@ -1,7 +1,7 @@
 // Generations, time limits, the lease, eviction and drain.
 #include <doctest/doctest.h>
 
-#include "actors/sample_actors.hpp"
+#include "actors/watched_actors.hpp"
 
 namespace limits_test {
 

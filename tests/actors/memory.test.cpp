@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 #include <malloc.h>
 
-#include "actors/sample_actors.hpp"
+#include "actors/watched_actors.hpp"
 #include "support/fake_store.hpp"
 
 namespace memory_test {

@@ -4,7 +4,7 @@
 
 #include <map>
 
-#include "actors/sample_actors.hpp"
+#include "actors/watched_actors.hpp"
 
 namespace one_life_test {
 

@@ -6,12 +6,12 @@
 #include <caf/all.hpp>
 #include <functional>
 #include <limits>
+#include <nuncio/engine/http_client.hpp>
 #include <nuncio/engine_client.hpp>
 #include <nuncio/host.hpp>
-#include <nuncio/http_client.hpp>
 #include <nuncio/sqlite.hpp>
-#include <nuncio/sqlite_over.hpp>
-#include <nuncio/storage_requests.hpp>
+#include <nuncio/storage/sqlite_over.hpp>
+#include <nuncio/storage/storage_requests.hpp>
 #include <set>
 
 #include "support/serving_host.hpp"

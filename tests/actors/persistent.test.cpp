@@ -9,7 +9,7 @@
 #include <nuncio/socket.hpp>
 #include <random>
 
-#include "actors/sample_actors.hpp"
+#include "actors/watched_actors.hpp"
 #include "support/fake_store.hpp"
 
 namespace nuncio::test::persistent_test {

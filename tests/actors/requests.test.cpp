@@ -5,7 +5,7 @@
 #include <optional>
 #include <stdexcept>
 
-#include "actors/sample_actors.hpp"
+#include "actors/watched_actors.hpp"
 
 namespace requests_test {
 

@@ -1,7 +1,7 @@
 // The seed scenarios: what a replaying engine may do to a host, each by name.
 #include <doctest/doctest.h>
 
-#include "actors/sample_actors.hpp"
+#include "actors/watched_actors.hpp"
 
 namespace seed_test {
 

@@ -1,7 +1,7 @@
 // What stays of a WebSocket's opening: everything that a handler may ask for, and nothing of the frame that it came in.
 #include <doctest/doctest.h>
 
-#include <nuncio/socket_head.hpp>
+#include <nuncio/tunnel/socket_head.hpp>
 
 namespace socket_head_test {
 

@@ -1,11 +1,11 @@
 // Client WebSockets: what handlers see of them, what the client sees, and what bounds hold.
 #include <numeric>
-#include <nuncio/instance_sockets.hpp>
-#include <nuncio/known_by_owner.hpp>
+#include <nuncio/actor/instance_sockets.hpp>
+#include <nuncio/actor/socket_record.hpp>
+#include <nuncio/commands/known_by_owner.hpp>
 #include <nuncio/kv.hpp>
-#include <nuncio/socket_record.hpp>
 
-#include "actors/sample_actors.hpp"
+#include "actors/watched_actors.hpp"
 #include "support/fake_store.hpp"
 
 namespace sockets_test {

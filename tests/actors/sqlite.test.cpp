@@ -4,7 +4,7 @@
 
 #include <nuncio/errors.hpp>
 #include <nuncio/sqlite.hpp>
-#include <nuncio/sqlite_over.hpp>
+#include <nuncio/storage/sqlite_over.hpp>
 
 #include "support/page_store.hpp"
 

@@ -2,7 +2,7 @@
 #include <nuncio/kv.hpp>
 #include <nuncio/sql.hpp>
 
-#include "actors/sample_actors.hpp"
+#include "actors/watched_actors.hpp"
 
 namespace nuncio::test::storage_test {
 namespace {

@@ -1,7 +1,7 @@
 // Bodies bit by bit: what handlers see of an upload, what the engine sees of a download, and how both end.
-#include <nuncio/instance_streams.hpp>
+#include <nuncio/actor/instance_streams.hpp>
 
-#include "actors/sample_actors.hpp"
+#include "actors/watched_actors.hpp"
 
 namespace streams_test {
 

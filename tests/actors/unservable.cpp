@@ -1,7 +1,7 @@
 // What serve() refuses to compile, each with one sentence: unservable.cmake compiles this and reads them.
 #include <caf/typed_behavior.hpp>
 #include <caf/typed_event_based_actor.hpp>
-#include <nuncio/factory.hpp>
+#include <nuncio/host/factory.hpp>
 
 using namespace nuncio;
 using internal::class_factory;

@@ -2,10 +2,10 @@
 #include <doctest/doctest.h>
 #include <malloc.h>
 
+#include <nuncio/actor/instance_sockets.hpp>
 #include <nuncio/codec.hpp>
-#include <nuncio/instance_sockets.hpp>
 
-#include "actors/sample_actors.hpp"
+#include "actors/watched_actors.hpp"
 
 namespace waiting_test {
 

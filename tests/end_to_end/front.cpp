@@ -12,7 +12,7 @@
 #include <algorithm>
 #include <cctype>
 #include <chrono>
-#include <nuncio/url.hpp>
+#include <nuncio/engine/url.hpp>
 #include <optional>
 #include <stdexcept>
 #include <utility>

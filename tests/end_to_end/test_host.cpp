@@ -11,7 +11,7 @@
 #include <map>
 #include <mutex>
 #include <nuncio/host.hpp>
-#include <nuncio/waiting_room.hpp>
+#include <nuncio/tunnel/waiting_room.hpp>
 #include <random>
 #include <utility>
 

@@ -17,8 +17,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <nuncio/connection_policy.hpp>
-#include <nuncio/counters.hpp>
+#include <nuncio/connection/connection_policy.hpp>
+#include <nuncio/host/counters.hpp>
 #include <nuncio/outcome.hpp>
 #include <nuncio/tls_options.hpp>
 #include <nuncio/token_source.hpp>

@@ -6,7 +6,7 @@
 #include <future>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <nuncio/http_exchange.hpp>
+#include <nuncio/tunnel/http_exchange.hpp>
 
 #include "probed_pool.hpp"
 #include "raw_client.hpp"

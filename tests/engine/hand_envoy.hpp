@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "raw_client.hpp"
+#include "plain_client.hpp"
 
 namespace nuncio::test {
 

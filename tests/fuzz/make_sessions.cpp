@@ -49,7 +49,7 @@ step cuts(std::uint8_t replay) { return {.kind = of(cut), .what = replay}; }
 
 step answers(std::uint8_t how = 0) { return {.kind = of(answer_storage), .what = how}; }
 
-// The nth kind of say_too_long in world.cpp.
+// The nth kind of say_too_long in session_world.cpp.
 step is_too_long(std::uint8_t nth, std::uint8_t exchange = 0) {
   return {.kind = of(too_long), .exchange = exchange, .what = nth, .size = 5};
 }

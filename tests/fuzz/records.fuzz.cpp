@@ -4,14 +4,14 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <nuncio/actor_calls.hpp>
+#include <nuncio/actor/socket_record.hpp>
 #include <nuncio/actor_key.hpp>
 #include <nuncio/detail/state_record.hpp>
-#include <nuncio/engine_api.hpp>
+#include <nuncio/engine/actor_calls.hpp>
+#include <nuncio/engine/engine_api.hpp>
+#include <nuncio/engine/proxy.hpp>
+#include <nuncio/engine/url.hpp>
 #include <nuncio/http.hpp>
-#include <nuncio/proxy.hpp>
-#include <nuncio/socket_record.hpp>
-#include <nuncio/url.hpp>
 #include <string>
 #include <string_view>
 

@@ -8,7 +8,7 @@
 #include <random>
 #include <vector>
 
-#include "session/world.hpp"
+#include "session/session_world.hpp"
 
 namespace {
 

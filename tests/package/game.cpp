@@ -3,7 +3,7 @@
 #include <nuncio/host.hpp>
 
 #if __has_include( \
-    <nuncio/messages.hpp>) || __has_include(<nuncio/link.hpp>) || __has_include(<nuncio/ingress.hpp>)
+    <nuncio/messages.hpp>) || __has_include(<nuncio/connection/link.hpp>) || __has_include(<nuncio/host/ingress.hpp>)
 #error a private header of nuncio can be included
 #endif
 

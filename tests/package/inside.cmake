@@ -22,7 +22,7 @@ step("configuring the parent" ${configure} -S ${work}/game -B ${work}/build -D N
      -D CMAKE_PROJECT_game_INCLUDE=${source}/tests/package/parent.cmake)
 if(way STREQUAL add_subdirectory)
   step("compiling the parent's program and a file of ours" ${CMAKE_COMMAND} --build ${work}/build --target
-       CMakeFiles/game.dir/main.cpp.o nuncio/runtime/CMakeFiles/nuncio_runtime.dir/nuncio/actor_key.cpp.o)
+       CMakeFiles/game.dir/main.cpp.o nuncio/runtime/CMakeFiles/nuncio_runtime.dir/nuncio/engine/actor_key.cpp.o)
 endif()
 step("installing the parent" ${CMAKE_COMMAND} --install ${work}/build --prefix ${work}/prefix)
 file(GLOB_RECURSE installed RELATIVE ${work}/prefix ${work}/prefix/*)

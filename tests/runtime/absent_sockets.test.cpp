@@ -1,7 +1,7 @@
 // What is known of WebSockets that no instance holds: what becomes of them, and of what their clients say.
 #include <doctest/doctest.h>
 
-#include <nuncio/absent_sockets.hpp>
+#include <nuncio/tunnel/absent_sockets.hpp>
 #include <string>
 
 namespace absent_sockets_test {

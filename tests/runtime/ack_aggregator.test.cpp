@@ -1,7 +1,7 @@
 // Acks: folded, bounded, and gone with their connection.
 #include <doctest/doctest.h>
 
-#include <nuncio/ack_aggregator.hpp>
+#include <nuncio/commands/ack_aggregator.hpp>
 #include <string>
 #include <vector>
 

@@ -3,8 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
-#include <nuncio/actor_calls.hpp>
 #include <nuncio/actor_requests.hpp>
+#include <nuncio/engine/actor_calls.hpp>
 
 namespace actor_requests_test {
 

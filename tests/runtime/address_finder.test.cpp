@@ -8,7 +8,7 @@
 #include <atomic>
 #include <functional>
 #include <future>
-#include <nuncio/websocket.hpp>
+#include <nuncio/connection/websocket.hpp>
 
 #include "raw_server.hpp"
 #include "websocket_owner.hpp"

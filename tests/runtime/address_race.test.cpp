@@ -1,7 +1,7 @@
 // Which address is tried when.
 #include <doctest/doctest.h>
 
-#include <nuncio/address_race.hpp>
+#include <nuncio/connection/address_race.hpp>
 
 namespace address_race_test {
 

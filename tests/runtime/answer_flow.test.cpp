@@ -2,8 +2,8 @@
 #include <doctest/doctest.h>
 
 #include <deque>
-#include <nuncio/answer_flow.hpp>
-#include <nuncio/storage_call.hpp>
+#include <nuncio/storage/answer_flow.hpp>
+#include <nuncio/storage/storage_call.hpp>
 #include <vector>
 
 namespace nuncio::answer_flow_test {

@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <nuncio/checked_response.hpp>
+#include <nuncio/tunnel/checked_response.hpp>
 #include <string>
 #include <vector>
 

@@ -4,7 +4,7 @@
 #include <malloc.h>
 
 #include <map>
-#include <nuncio/command_ledger.hpp>
+#include <nuncio/commands/command_ledger.hpp>
 #include <random>
 #include <string>
 

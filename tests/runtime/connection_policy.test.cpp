@@ -1,7 +1,7 @@
 // When to dial again, what each end means, and the phases of a connection.
 #include <doctest/doctest.h>
 
-#include <nuncio/connection_policy.hpp>
+#include <nuncio/connection/connection_policy.hpp>
 
 namespace connection_policy_test {
 

@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <nuncio/dial_terms.hpp>
+#include <nuncio/connection/dial_terms.hpp>
 #include <nuncio/token_source.hpp>
 
 namespace dial_terms_test {

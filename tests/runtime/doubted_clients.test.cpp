@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <deque>
-#include <nuncio/doubted_clients.hpp>
+#include <nuncio/tunnel/doubted_clients.hpp>
 
 namespace doubted_clients_test {
 

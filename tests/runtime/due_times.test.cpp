@@ -1,7 +1,7 @@
 // The queue of what is due of many owners.
 #include <doctest/doctest.h>
 
-#include <nuncio/due_times.hpp>
+#include <nuncio/instances/due_times.hpp>
 #include <string>
 #include <vector>
 

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <map>
-#include <nuncio/event_outbox.hpp>
+#include <nuncio/commands/event_outbox.hpp>
 #include <random>
 #include <set>
 #include <string>

@@ -3,8 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <nuncio/event_outbox.hpp>
-#include <nuncio/host_machine.hpp>
+#include <nuncio/commands/event_outbox.hpp>
+#include <nuncio/host/host_machine.hpp>
 #include <string>
 #include <utility>
 #include <vector>

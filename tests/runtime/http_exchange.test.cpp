@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 #include <malloc.h>
 
-#include <nuncio/http_exchange.hpp>
+#include <nuncio/tunnel/http_exchange.hpp>
 #include <string>
 #include <vector>
 

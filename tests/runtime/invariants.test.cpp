@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
-#include <nuncio/ack_aggregator.hpp>
-#include <nuncio/command_ledger.hpp>
-#include <nuncio/event_outbox.hpp>
+#include <nuncio/commands/ack_aggregator.hpp>
+#include <nuncio/commands/command_ledger.hpp>
+#include <nuncio/commands/event_outbox.hpp>
 #include <random>
 #include <set>
 #include <string>

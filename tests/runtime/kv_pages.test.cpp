@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <map>
-#include <nuncio/kv_pages.hpp>
+#include <nuncio/storage/kv_pages.hpp>
 
 namespace nuncio::test::kv_pages_test {
 namespace {

@@ -1,7 +1,7 @@
 // The lease and the engine's clock: delays, freezes, and wall clocks that are set.
 #include <doctest/doctest.h>
 
-#include <nuncio/lease.hpp>
+#include <nuncio/connection/lease.hpp>
 
 namespace lease_test {
 

@@ -1,7 +1,7 @@
 // The lifecycle table, walked in every way: what may never be said, and what must be reachable.
 #include <doctest/doctest.h>
 
-#include <nuncio/lifecycle.hpp>
+#include <nuncio/instances/lifecycle.hpp>
 #include <set>
 #include <vector>
 

@@ -13,7 +13,7 @@
 #include <limits>
 #include <mutex>
 #include <nuncio/codec.hpp>
-#include <nuncio/link.hpp>
+#include <nuncio/connection/link.hpp>
 #include <string>
 #include <thread>
 #include <vector>

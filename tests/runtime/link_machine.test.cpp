@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <nuncio/codec.hpp>
-#include <nuncio/link_machine.hpp>
+#include <nuncio/connection/link_machine.hpp>
 #include <string>
 #include <utility>
 #include <variant>

@@ -7,8 +7,8 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
-#include <nuncio/instance_base.hpp>
-#include <nuncio/outbound_room.hpp>
+#include <nuncio/connection/outbound_room.hpp>
+#include <nuncio/instances/instance_base.hpp>
 #include <random>
 #include <string>
 #include <thread>

@@ -1,7 +1,7 @@
 // Which proxy a connection takes: rules, not sockets.
 #include <doctest/doctest.h>
 
-#include <nuncio/proxy.hpp>
+#include <nuncio/engine/proxy.hpp>
 
 #include "support/environment.hpp"
 

@@ -5,7 +5,7 @@
 #include <deque>
 #include <list>
 #include <memory>
-#include <nuncio/request_room.hpp>
+#include <nuncio/tunnel/request_room.hpp>
 
 namespace request_room_test {
 

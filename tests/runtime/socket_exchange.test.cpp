@@ -1,7 +1,7 @@
 // The two machines of a client WebSocket.
 #include <doctest/doctest.h>
 
-#include <nuncio/socket_exchange.hpp>
+#include <nuncio/tunnel/socket_exchange.hpp>
 
 namespace socket_exchange_test {
 

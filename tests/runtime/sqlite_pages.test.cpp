@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include <functional>
-#include <nuncio/sqlite_pages.hpp>
+#include <nuncio/storage/sqlite_pages.hpp>
 
 #include "support/page_store.hpp"
 

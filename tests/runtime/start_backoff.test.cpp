@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include <nuncio/start_backoff.hpp>
+#include <nuncio/instances/start_backoff.hpp>
 
 namespace start_backoff_test {
 

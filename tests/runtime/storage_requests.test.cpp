@@ -5,7 +5,7 @@
 
 #include <map>
 #include <nuncio/codec.hpp>
-#include <nuncio/storage_requests.hpp>
+#include <nuncio/storage/storage_requests.hpp>
 #include <random>
 #include <string>
 #include <vector>

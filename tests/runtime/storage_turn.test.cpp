@@ -2,9 +2,9 @@
 // Start brought.
 #include <doctest/doctest.h>
 
-#include <nuncio/kv_limits.hpp>
-#include <nuncio/kv_preload.hpp>
-#include <nuncio/storage_turn.hpp>
+#include <nuncio/storage/kv_limits.hpp>
+#include <nuncio/storage/kv_preload.hpp>
+#include <nuncio/storage/storage_turn.hpp>
 #include <string>
 
 namespace nuncio::storage_turn_test {

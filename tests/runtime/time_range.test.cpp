@@ -1,7 +1,7 @@
 // Sums and differences of times at the ends of their range.
 #include <doctest/doctest.h>
 
-#include <nuncio/time_range.hpp>
+#include <nuncio/support/time_range.hpp>
 
 namespace nuncio::time_range_test {
 

@@ -4,8 +4,8 @@
 
 #include <atomic>
 #include <future>
-#include <nuncio/http_client.hpp>
-#include <nuncio/websocket.hpp>
+#include <nuncio/connection/websocket.hpp>
+#include <nuncio/engine/http_client.hpp>
 
 #include "certificates.hpp"
 #include "raw_server.hpp"

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <nuncio/engine/url.hpp>
 #include <nuncio/http.hpp>
-#include <nuncio/url.hpp>
 #include <string>
 
 namespace url_test {

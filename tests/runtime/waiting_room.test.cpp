@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <deque>
-#include <nuncio/waiting_room.hpp>
+#include <nuncio/tunnel/waiting_room.hpp>
 #include <thread>
 #include <vector>
 

@@ -3,9 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <limits>
-#include <nuncio/http_exchange.hpp>
-#include <nuncio/lease.hpp>
-#include <nuncio/wire_limits.hpp>
+#include <nuncio/connection/lease.hpp>
+#include <nuncio/connection/wire_limits.hpp>
+#include <nuncio/tunnel/http_exchange.hpp>
 
 namespace wire_limits_test {
 

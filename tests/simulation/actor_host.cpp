@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include <nuncio/instance_context.hpp>
+#include <nuncio/actor/instance_context.hpp>
 #include <stdexcept>
 
 namespace nuncio::simulation {

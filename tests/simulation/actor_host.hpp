@@ -5,9 +5,9 @@
 #include <caf/typed_response_promise.hpp>
 #include <map>
 #include <memory>
-#include <nuncio/counters.hpp>
 #include <nuncio/engine_actor.hpp>
-#include <nuncio/host_actors.hpp>
+#include <nuncio/host/counters.hpp>
+#include <nuncio/host/host_actors.hpp>
 #include <vector>
 
 #include "simulation/host_side.hpp"

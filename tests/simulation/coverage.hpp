@@ -4,7 +4,7 @@
 
 #include <array>
 #include <cstdint>
-#include <nuncio/lifecycle.hpp>
+#include <nuncio/instances/lifecycle.hpp>
 #include <string>
 #include <string_view>
 

@@ -5,8 +5,8 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <nuncio/command_admission.hpp>
-#include <nuncio/host_machine.hpp>
+#include <nuncio/commands/command_admission.hpp>
+#include <nuncio/host/host_machine.hpp>
 #include <optional>
 #include <set>
 #include <utility>

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <deque>
-#include <nuncio/http_exchange.hpp>
+#include <nuncio/tunnel/http_exchange.hpp>
 #include <set>
 
 #include "simulation/http_gateway.hpp"

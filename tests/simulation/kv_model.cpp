@@ -1,7 +1,7 @@
 // See kv_model.hpp.
 #include "simulation/kv_model.hpp"
 
-#include <nuncio/overloaded.hpp>
+#include <nuncio/support/overloaded.hpp>
 
 namespace nuncio::simulation {
 namespace {

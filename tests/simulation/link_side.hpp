@@ -1,11 +1,11 @@
 // The link without sockets: the link_machine that ships, on a side of its own, between a host and the wire. What it
-// leaves out of runtime/nuncio/link.cpp is libwebsockets alone. Whoever owns the actors or machines of a host is its listener,
+// leaves out of runtime/nuncio/connection/link.cpp is libwebsockets alone. Whoever owns the actors or machines of a host is its listener,
 // and is called on the link's side.
 #pragma once
 
 #include <deque>
 #include <functional>
-#include <nuncio/link_machine.hpp>
+#include <nuncio/connection/link_machine.hpp>
 #include <optional>
 
 #include "simulation/oracle.hpp"

@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include <nuncio/transmit.hpp>
+#include <nuncio/engine/transmit.hpp>
 #include <type_traits>
 
 namespace nuncio::simulation {

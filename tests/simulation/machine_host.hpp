@@ -6,10 +6,10 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <nuncio/ack_aggregator.hpp>
-#include <nuncio/event_outbox.hpp>
-#include <nuncio/host_machine.hpp>
-#include <nuncio/lifecycle.hpp>
+#include <nuncio/commands/ack_aggregator.hpp>
+#include <nuncio/commands/event_outbox.hpp>
+#include <nuncio/host/host_machine.hpp>
+#include <nuncio/instances/lifecycle.hpp>
 #include <set>
 #include <vector>
 

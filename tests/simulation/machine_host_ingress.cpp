@@ -1,4 +1,4 @@
-// The side of ingress: drives the host_machine as actors/nuncio/ingress.cpp does, and shows the oracle what it decides.
+// The side of ingress: drives the host_machine as actors/nuncio/host/ingress.cpp does, and shows the oracle what it decides.
 #include <fmt/format.h>
 
 #include "simulation/machine_host.hpp"

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <map>
+#include <nuncio/connection/link_port.hpp>
 #include <nuncio/ids.hpp>
-#include <nuncio/link_port.hpp>
 #include <nuncio/messages.hpp>
 #include <set>
 #include <string>

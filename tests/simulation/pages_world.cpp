@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 
 #include <map>
-#include <nuncio/overloaded.hpp>
-#include <nuncio/sqlite_pages.hpp>
+#include <nuncio/storage/sqlite_pages.hpp>
+#include <nuncio/support/overloaded.hpp>
 #include <set>
 
 #include "simulation/machine_run.hpp"

@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "simulation/seeds.hpp"
-#include "simulation/world.hpp"
+#include "simulation/simulated_world.hpp"
 
 namespace nuncio::simulation {
 

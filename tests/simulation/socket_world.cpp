@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <deque>
 #include <map>
-#include <nuncio/socket_exchange.hpp>
+#include <nuncio/tunnel/socket_exchange.hpp>
 #include <set>
 
 #include "simulation/machine_run.hpp"

@@ -8,9 +8,9 @@
 #include <charconv>
 #include <deque>
 #include <map>
-#include <nuncio/kv_limits.hpp>
-#include <nuncio/overloaded.hpp>
-#include <nuncio/storage_requests.hpp>
+#include <nuncio/storage/kv_limits.hpp>
+#include <nuncio/storage/storage_requests.hpp>
+#include <nuncio/support/overloaded.hpp>
 #include <set>
 
 #include "simulation/machine_run.hpp"

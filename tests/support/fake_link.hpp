@@ -3,7 +3,7 @@
 
 #include <deque>
 #include <nuncio/codec.hpp>
-#include <nuncio/link_port.hpp>
+#include <nuncio/connection/link_port.hpp>
 #include <optional>
 #include <utility>
 #include <variant>

@@ -5,7 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <map>
-#include <nuncio/sqlite_pages.hpp>
+#include <nuncio/storage/sqlite_pages.hpp>
 #include <optional>
 #include <string>
 #include <vector>

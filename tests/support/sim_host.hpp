@@ -8,12 +8,12 @@
 #include <caf/send.hpp>
 #include <caf/stateful_actor.hpp>
 #include <functional>
-#include <nuncio/ack.hpp>
 #include <nuncio/codec.hpp>
-#include <nuncio/ingress.hpp>
-#include <nuncio/outbox.hpp>
+#include <nuncio/host/ack.hpp>
+#include <nuncio/host/ingress.hpp>
+#include <nuncio/host/outbox.hpp>
 #include <nuncio/parts.hpp>
-#include <nuncio/storage.hpp>
+#include <nuncio/storage/storage.hpp>
 
 #include "support/fake_link.hpp"
 #include "support/sim_system.hpp"

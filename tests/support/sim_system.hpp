@@ -2,7 +2,7 @@
 #pragma once
 
 #include <nuncio/detail/clock.hpp>
-#include <nuncio/driven_system.hpp>
+#include <nuncio/host/driven_system.hpp>
 #include <utility>
 
 namespace nuncio::test {

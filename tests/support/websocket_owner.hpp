@@ -8,7 +8,7 @@
 #include <deque>
 #include <functional>
 #include <mutex>
-#include <nuncio/websocket.hpp>
+#include <nuncio/connection/websocket.hpp>
 #include <optional>
 #include <string>
 #include <utility>

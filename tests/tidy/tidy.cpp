@@ -335,8 +335,9 @@ private:
     if (name.starts_with("caf/") && here < height("actors/"))
       report(f, at, "CAF is used in actors/ and above only");
     if (name.find("libwebsockets") != std::string::npos &&
-        f.path != "runtime/nuncio/websocket_impl.hpp")
-      report(f, at, "libwebsockets is included by runtime/nuncio/websocket_impl.hpp only");
+        f.path != "runtime/nuncio/connection/websocket_impl.hpp")
+      report(
+          f, at, "libwebsockets is included by runtime/nuncio/connection/websocket_impl.hpp only");
     if (name.starts_with("spdlog/") && !f.path.starts_with("tools/"))
       report(f, at, "spdlog is used in tools/ only");
     if (const auto it = heights_.find(name); it != heights_.end() && it->second > here && here >= 0)

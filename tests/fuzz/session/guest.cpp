@@ -8,8 +8,8 @@
 #include <nuncio/kv.hpp>
 #include <nuncio/persistent_actor.hpp>
 #include <nuncio/sql.hpp>
-#include <nuncio/sqlite_pages.hpp>
-#include <nuncio/storage_client.hpp>
+#include <nuncio/storage/sqlite_pages.hpp>
+#include <nuncio/storage/storage_client.hpp>
 #include <stdexcept>
 #include <string>
 

@@ -5,8 +5,8 @@
 #include <array>
 #include <caf/actor_addr.hpp>
 #include <map>
-#include <nuncio/counters.hpp>
-#include <nuncio/factory.hpp>
+#include <nuncio/host/counters.hpp>
+#include <nuncio/host/factory.hpp>
 #include <string_view>
 
 #include "session/guest_names.hpp"

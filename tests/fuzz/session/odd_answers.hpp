@@ -5,7 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <nuncio/messages.hpp>
-#include <nuncio/overloaded.hpp>
+#include <nuncio/support/overloaded.hpp>
 #include <string_view>
 #include <utility>
 #include <variant>

@@ -12,7 +12,7 @@ endfunction()
 function(nuncio_session_program name)
   add_executable(
     ${name} ${ARGN} ${session_folder}/session.fuzz.cpp ${session_folder}/session/guest.cpp
-            ${session_folder}/session/judge.cpp ${session_folder}/session/world.cpp)
+            ${session_folder}/session/judge.cpp ${session_folder}/session/session_world.cpp)
   target_include_directories(${name} PRIVATE ${session_folder} ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(${name} PRIVATE DOCTEST_CONFIG_DISABLE)  # for what it shares with doctest suites
   target_link_libraries(${name} PRIVATE nuncio::actors fmt::fmt nlohmann_json::nlohmann_json nuncio_warnings)

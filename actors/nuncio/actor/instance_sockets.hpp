@@ -1,0 +1,204 @@
+// The WebSockets of one instance, by ticket. Decides nothing that socket_session does not.
+#pragma once
+
+#include <caf/actor.hpp>
+#include <deque>
+#include <functional>
+#include <list>
+#include <nuncio/actor/instance_context.hpp>
+#include <nuncio/actor/socket_record.hpp>
+#include <nuncio/connection/link_port.hpp>
+#include <nuncio/engine_actor.hpp>
+#include <nuncio/host/internal_messages.hpp>
+#include <nuncio/kv.hpp>
+#include <nuncio/socket.hpp>
+#include <nuncio/storage/kv_pages.hpp>
+#include <nuncio/tunnel/client_socket.hpp>
+#include <nuncio/tunnel/socket_exchange.hpp>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+namespace nuncio::internal {
+
+/// Of the instance that serves `x`.
+inline const instance_context& context_of(const socket& x) {
+  return static_cast<const instance_context&>(*x.context);
+}
+
+class instance_sockets {
+public:
+  /// @param owner  of all of them; outlives this
+  instance_sockets(engine_actor* owner, storage_client& storage)
+      : owner_(owner), storage_(storage) {
+    const auto& context = owner->context();
+    room_.join(context.outgoing, outgoing_bytes_reserved, context.outgoing_bytes_max);
+  }
+
+  ~instance_sockets() { drop_waiting(); }
+
+  instance_sockets(const instance_sockets&) = delete;
+  instance_sockets& operator=(const instance_sockets&) = delete;
+
+  /// The engine says that these are still there: goes on with those of which something is stored, closes the others, and
+  /// forgets what is stored of any that is gone. Goes on as well with those that the engine may not have listed yet.
+  void restore(std::vector<socket_ptr> listed);
+
+  // -- what ingress sent, before a handler sees it; false: no handler is to see it
+  bool handle_opened(const socket_ptr& x);
+  bool handle_message(const socket_message& m);
+
+  /// A message of the client came again.
+  void handle_repeated(socket& x);
+  /// Ingress wants it closed. It may be overtaken by the socket's own opening, which no handler sees then.
+  void handle_failed(socket& x, std::uint16_t code, std::string_view why);
+
+  // -- afterwards
+  /// What came of `socket_opened`: `error` when no handler took it, or one failed.
+  /// @returns false if `ticket` is no socket's
+  bool handle_answer(std::uint64_t ticket, const caf::error* error);
+  /// The message's handler has returned; without `consumed` it comes again, and `m` is as it was.
+  void handle_returned(bool consumed, const socket_message& m);
+  /// A handler has been told that it is closed.
+  void handle_closed(socket& x);
+
+  /// The next of which a handler is to be told that it is restored; null if there is none.
+  [[nodiscard]] socket_ptr next_untold() const {
+    return untold_.empty() ? nullptr : untold_.front();
+  }
+
+  /// It has been told.
+  void handle_told();
+  /// Sends acks and what found no room before; to be called again while wants_flush().
+  void flush();
+  /// The link may have room for what waits.
+  void handle_room();
+
+  /// The actor is to end once what it has said so far is sent: that leaves room for nobody any more.
+  void handle_ending();
+
+  /// Of what had been said by then, something waits for room in the link.
+  [[nodiscard]] bool ends_later() const { return owed_ != 0; }
+
+  /// What turns have changed is stored, in one request for many.
+  void handle_flush();
+
+  /// Until it is known which of those that hibernated go on, and handlers have been told of them, whatever else handlers are
+  /// to be given has to wait.
+  [[nodiscard]] bool restoring() const { return looking_up_.has_value() || !untold_.empty(); }
+
+  /// Whether it has not been forgotten.
+  [[nodiscard]] bool holds(const socket& x) const { return all_.contains(x.ticket); }
+
+  [[nodiscard]] bool wants_flush() const {
+    return acks_due_ || (!flush_asked_ && (!unsaved_.empty() || !unerased_.empty()));
+  }
+
+  // -- what the actor says
+  outcome<void> accept(socket& x, const accept_options& options);
+  outcome<void> refuse(socket& x, std::uint16_t code, std::string_view reason);
+  outcome<void> send(socket& x, bytes data, bool binary);
+  outcome<void> close(socket& x, std::uint16_t code, std::string_view reason);
+
+  /// Sends to all that are open.
+  void broadcast(const bytes& data, bool binary);
+
+  void set_state(socket& x, const bytes& state);
+
+  /// The instance is down: what its handlers have begun to deal with is acked. With `for_good` no other instance goes on
+  /// with those that hibernate: they are closed.
+  void handle_down(bool for_good);
+
+  [[nodiscard]] std::vector<connection> open() const;
+
+private:
+  struct failed {
+    socket_ptr socket;
+    std::uint16_t code;
+    std::string why;
+  };
+
+  /// What is said to a client while the link has no room for it.
+  struct waiting_output {
+    protocol::to_rivet_tunnel_message message;
+    std::size_t size;  ///< of its data, which its client has not got
+    std::size_t cost;  ///< taken of `room_`
+  };
+
+  struct client_output {
+    socket_ptr to;
+    std::deque<waiting_output> messages;  ///< in order; never empty
+  };
+
+  /// Beside the room of the host.
+  static constexpr std::size_t outgoing_bytes_reserved = 64UL << 10U;
+
+  outcome<void> put(socket& x, protocol::to_rivet_tunnel_message&& message);
+  /// @returns errc::cancelled if ingress has refused it already, else as socket_session::accept
+  outcome<protocol::to_rivet_tunnel_message> accept_opening(socket& x, bool hibernates);
+  outcome<void> put_short(socket& x, protocol::to_rivet_tunnel_message message);
+  void put_ack(socket& x, protocol::to_rivet_tunnel_message message);
+  bool wait_for_room(socket& x, protocol::to_rivet_tunnel_message& message);
+  void keep(socket& x, waiting_output what);
+
+  [[nodiscard]] bool waits(const socket& x) const { return outgoing_of_.contains(&x); }
+
+  [[nodiscard]] bool has_room_for(const protocol::to_rivet_tunnel_message& message) const;
+  bool send_one(std::list<client_output>::iterator at);
+  void send_waiting();
+  void drop_first(std::list<client_output>::iterator at);
+  void drop_waiting();
+  void acknowledge(socket& x, const socket_message& m);
+  void close_and_tell(socket& x, std::uint16_t code, std::string_view reason);
+  void tell(socket& x, std::uint16_t code, std::string_view reason);
+  void give_up(socket& x, std::string_view why);
+  void forget(socket& x);
+  static std::uint64_t wall_clock_ms();
+  void save(const socket& x);
+  void unsave(const exchange_id& id);
+  void ask_flush();
+  /// And erases those that are to go, before: a WebSocket may have been opened again.
+  void write_records(bool at_end);
+  void put_records(
+      std::vector<std::pair<octets, octets>> entries, std::vector<std::uint64_t> tickets);
+  void erase_records();
+  void complain(std::string_view why, std::size_t count);
+  void read_page();
+  void handle_page(const std::vector<kv_entry>& records);
+  void handle_no_page(const caf::error& why);
+  void end_restore();
+  void take_up(const socket_ptr& x, const socket_record& record);
+  void clean_up();
+
+  engine_actor* owner_;
+  storage_client& storage_;
+  std::unordered_map<std::uint64_t, socket_ptr> all_;  ///< by ticket
+  std::list<client_output> outgoing_;                  ///< each in its turn
+  std::unordered_map<const socket*, std::list<client_output>::iterator> outgoing_of_;
+  waiting_share room_;  ///< of `outgoing_`
+  bytes said_, kept_;   ///< the last that came into `outgoing_`, and the copy that is there
+  std::size_t said_waiting_ = 0;  ///< messages in `outgoing_`
+  std::size_t owed_ = 0;          ///< of them, what is to be sent before the actor ends
+  bool ending_ = false;
+  std::optional<socket_message> in_hand_;  ///< that a handler is dealing with
+  bool acks_due_ = false;
+  std::uint64_t next_own_ = ~std::uint64_t{};  ///< ticket for what is not made by ingress
+  std::unordered_map<exchange_id, std::uint64_t> unlisted_;  ///< tickets of those that went on
+  bool looked_up_ = false;                                   ///< what an earlier instance stored
+
+  /// While that is looked up.
+  struct lookup {
+    kv_pages pages;
+    std::unordered_map<exchange_id, socket_ptr> listed;  ///< of which no record was found yet
+    std::vector<socket_ptr> unlisted;                    ///< that go on all the same
+  };
+
+  std::optional<lookup> looking_up_;
+  std::vector<failed> failed_early_;           ///< while looking up
+  std::deque<socket_ptr> untold_;              ///< are restored, but no handler knows
+  std::unordered_set<std::uint64_t> unsaved_;  ///< tickets of those whose record is to be written
+  std::vector<exchange_id> unerased_;  ///< whose records are to go; before those are written
+  bool flush_asked_ = false;
+};
+
+}  // namespace nuncio::internal

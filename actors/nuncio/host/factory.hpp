@@ -1,0 +1,33 @@
+// What stands behind the names under which actors are served: a factory of instances, and how they are to run. Used by
+// ingress only, on its own thread, which a slow or throwing user constructor must never hold up.
+#pragma once
+
+#include <concepts>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nuncio/actor/instance_context.hpp>
+#include <nuncio/detail/exception_text.hpp>
+#include <nuncio/detail/factory.hpp>
+#include <nuncio/host/internal_messages.hpp>
+#include <nuncio/serve_options.hpp>
+#include <string>
+#include <utility>
+
+namespace nuncio::internal {
+
+/// What stands behind a name.
+struct served {
+  served() = default;
+
+  template <std::convertible_to<factory> F>
+  served(F from, serve_options how = {})  // NOLINT: a factory alone is served with the defaults
+      : make(std::move(from)), options(std::make_shared<const serve_options>(std::move(how))) {}
+
+  factory make;
+  std::shared_ptr<const serve_options> options;
+};
+
+using factories = std::map<std::string, served, std::less<>>;
+
+}  // namespace nuncio::internal

@@ -1,0 +1,76 @@
+// The link to the engine: one thread that owns the WebSocket, decodes what comes in, writes what is queued, answers
+// Pings, keeps the lease and dials again, all as its link_machine decides. It knows nothing of actors. Everything is handed
+// over by value.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nuncio/connection/connection_policy.hpp>
+#include <nuncio/connection/dial_terms.hpp>
+#include <nuncio/connection/lease.hpp>
+#include <nuncio/connection/link_listener.hpp>
+#include <nuncio/connection/outbound_intake.hpp>
+#include <nuncio/connection/websocket.hpp>
+#include <nuncio/detail/clock.hpp>
+#include <nuncio/engine/engine_api.hpp>
+#include <nuncio/host_stats.hpp>
+#include <nuncio/log.hpp>
+#include <nuncio/outcome.hpp>
+#include <string>
+
+namespace nuncio {
+
+/// Where the engine is and who we are towards it.
+struct link_target {
+  engine_endpoint endpoint;
+  std::string namespace_name = "default";
+  std::string pool = "default";
+  std::string envoy_key;  ///< 3 to 128 of [A-Za-z0-9_-]
+  std::uint32_t actors_version = 1;
+  bool token_renewable = false;  ///< the token's source may give another one some day
+};
+
+struct link_options {
+  link_target target;
+  websocket_options socket;
+  connection_policy_options policy;
+  lease_options lease;
+  /// Bodies and headers of messages for clients that are queued or not yet confirmed, in bytes. Parts of bodies that are
+  /// streamed, and other long messages, may together take an eighth of it: they wait for room, and what others say waits
+  /// behind no more. Anything else is refused above it; what is longer than all of it goes alone.
+  std::size_t outbound_bytes_max = 64UL << 20U;
+  /// The same of storage requests, which have room of their own however much clients are told.
+  std::size_t outbound_storage_bytes_max = 32UL << 20U;
+  /// Inbound messages handed over and not granted back: over either bound the socket is not read.
+  std::size_t inbound_messages_max = 16384;
+  std::size_t inbound_bytes_max = 64UL << 20U;
+  /// A longer encoded message is refused: the engine answers it by dropping the connection (docs/protocol.md C.2).
+  std::size_t outbound_message_bytes_max = 32UL << 20U;
+  log_sink log;
+};
+
+class link final : public intake_port {
+public:
+  /// `listener` must outlive the link's thread.
+  link(link_listener& listener, link_options options);
+  ~link() override;
+
+  /// Starts the thread and the first dial.
+  outcome<void> start(dial_terms terms);
+  /// The answer to on_ask, from any thread. errc::refused ends the link; after another failure it dials again and asks again.
+  void renew(outcome<dial_terms> terms);
+  /// Ends the thread; what is queued is lost. Idempotent. Not from the link's thread.
+  void stop();
+  [[nodiscard]] link_stats stats() const;
+
+  void close() override;
+  void grant(std::size_t messages, std::size_t bytes) override;
+
+private:
+  outbound_intake& intake() override;
+
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace nuncio

@@ -1,0 +1,187 @@
+// See outbound_queue.hpp.
+#include <chrono>
+#include <cstring>
+#include <nuncio/connection/outbound_queue.hpp>
+
+namespace nuncio {
+namespace {
+
+using namespace std::chrono_literals;
+
+// How long written tunnel messages wait for others before a ping asks whether the engine has read them.
+constexpr duration confirm_interval = 100ms;
+// And after so many bytes, or a queue that never empties would be held here up to its bound.
+constexpr std::size_t confirm_bytes = 1UL << 20U;
+
+}  // namespace
+
+outbound_queue::outbound_queue(outbound_intake& from, std::size_t headroom, log_sink log)
+    : from_(from), headroom_(headroom), log_(std::move(log)) {}
+
+// -- the connection ---------------------------------------------------------------
+
+void outbound_queue::handle_dial(epoch connection, std::uint16_t version) {
+  from_.handle_dial(connection, version);
+}
+
+void outbound_queue::handle_open() {
+  from_.poll(queue_);  // before there is a greeting in its way
+  from_.handle_open();
+  std::deque<outbound_message> all;
+  for (auto& [number, x] : unconfirmed_) all.push_back(std::move(x));
+  unconfirmed_.clear();
+  unpinged_bytes_ = 0;
+  for (auto& x : queue_) all.push_back(std::move(x));
+  queue_.clear();
+  for (auto& x : all) {
+    if (wanted(x)) {
+      if (x.what == outbound_message::kind::tunnel) ++tally_.moved;
+      queue_.push_back(std::move(x));
+    } else {
+      if (x.what != outbound_message::kind::fence) ++tally_.discarded;
+      from_.give_back(x);
+    }
+  }
+}
+
+std::optional<std::uint64_t> outbound_queue::handle_pong(std::uint64_t number) {
+  if (number != ping_number_) return std::nullopt;
+  ping_out_ = false;
+  for (; !unconfirmed_.empty() && unconfirmed_.front().first <= number; unconfirmed_.pop_front())
+    from_.give_back(unconfirmed_.front().second);
+  return std::exchange(fence_out_, std::nullopt);
+}
+
+void outbound_queue::handle_gone() {
+  from_.handle_gone();
+  ping_out_ = confirm_due_ = false;
+  fence_out_.reset();
+  pong_due_.reset();
+}
+
+void outbound_queue::handle_lease_ended() {
+  ++term_;
+  drop_all();
+}
+
+void outbound_queue::handle_end() {
+  from_.handle_end();
+  drop_all();
+}
+
+void outbound_queue::drop_all() {
+  while (from_.poll(queue_)) {
+  }
+  tally_.discarded += queue_.size() + unconfirmed_.size();
+  for (auto& [number, x] : unconfirmed_) from_.give_back(x);
+  unconfirmed_.clear();
+  unpinged_bytes_ = 0;
+  confirm_due_ = false;
+  for (auto& x : queue_) from_.give_back(x);
+  queue_.clear();
+}
+
+// -- what leaves ------------------------------------------------------------------
+
+std::optional<outbound_frame> outbound_queue::poll_frame(time_point now) {
+  if (pong_due_) {
+    ++tally_.pongs;
+    return outbound_frame{
+        encoded(protocol::to_rivet_pong{*std::exchange(pong_due_, std::nullopt)})};
+  }
+  while (auto first = from_.poll(queue_))
+    if (auto bytes = encoded(*first); !bytes.empty()) return outbound_frame{std::move(bytes)};
+  if (unpinged_bytes_ >= confirm_bytes && !ping_out_) return ping(now);
+  while (!queue_.empty()) {
+    if (queue_.front().what == outbound_message::kind::fence) {
+      if (ping_out_) return std::nullopt;  // one ping at a time; its pong brings us back here
+      const auto fence = std::move(queue_.front());
+      queue_.pop_front();
+      if (fence.connection != from_.connection()) continue;
+      fence_out_ = fence.fence;
+      return ping(now);
+    }
+    auto next = std::move(queue_.front());
+    queue_.pop_front();
+    if (auto frame = poll_message(std::move(next), now)) return frame;
+  }
+  if (!unconfirmed_.empty() && !ping_out_ && (confirm_due_ || now >= confirm_at_)) return ping(now);
+  return std::nullopt;
+}
+
+std::optional<outbound_frame> outbound_queue::poll_message(outbound_message x, time_point now) {
+  if (!wanted(x)) {
+    ++tally_.discarded;
+    from_.give_back(x);
+    return std::nullopt;
+  }
+  outbound_frame out;
+  out.gate = x.gate;
+  if (x.what != outbound_message::kind::tunnel) {
+    if (x.what == outbound_message::kind::frame) out.reported = x.frames;
+    from_.give_back(x);
+    out.buffer = std::move(x.encoded);
+    return out;
+  }
+  out.buffer = x.version == from_.version() ? std::move(x.encoded) : encoded(x.message);
+  x.version = 0;
+  x.encoded = {};
+  // The gateway passes on a client's WebSocket messages without a look at their index: one that may have been delivered
+  // would arrive twice, so it goes once. Of all else a second copy does at most what a missing one does: it ends
+  // its exchange (docs/protocol.md M).
+  const auto goes_once =
+      std::holds_alternative<protocol::to_rivet_web_socket_message>(x.message.message_kind);
+  if (out.buffer.empty() || goes_once) from_.give_back(x);
+  if (out.buffer.empty()) return std::nullopt;
+  if (goes_once) return out;
+  unpinged_bytes_ += x.charge;
+  unconfirmed_.emplace_back(ping_number_ + 1, std::move(x));
+  if (unconfirmed_.size() == 1) confirm_at_ = now + confirm_interval;
+  return out;
+}
+
+std::optional<time_point> outbound_queue::poll_timeout() const {
+  if (unconfirmed_.empty() || ping_out_ || confirm_due_) return std::nullopt;
+  return confirm_at_;
+}
+
+// True once, or a socket that takes nothing would make the timer fire again and again.
+bool outbound_queue::expire(time_point now) {
+  const auto at = poll_timeout();
+  if (!at || now < *at) return false;
+  return confirm_due_ = true;
+}
+
+outbound_frame outbound_queue::ping(time_point now) {
+  ping_out_ = true;
+  confirm_due_ = false;
+  unpinged_bytes_ = 0;
+  ++ping_number_;
+  confirm_at_ = now + confirm_interval;
+  outbound_frame out;
+  out.is_ping = true;
+  out.buffer.assign(headroom_ + sizeof ping_number_, 0);
+  std::memcpy(out.buffer.data() + headroom_, &ping_number_, sizeof ping_number_);
+  return out;
+}
+
+std::optional<std::uint64_t> outbound_queue::ping_number_of(std::span<const std::uint8_t> payload) {
+  std::uint64_t number = 0;
+  if (payload.size() != sizeof number) return std::nullopt;
+  std::memcpy(&number, payload.data(), sizeof number);
+  return number;
+}
+
+std::vector<std::uint8_t> outbound_queue::encoded(const protocol::to_rivet& message) {
+  auto out = from_.encode(message, from_.version());
+  if (out) return std::move(*out);
+  log_to(log_, log_level::error, "dropped an outbound message", {{"reason", out.error().message}});
+  return {};
+}
+
+bool outbound_queue::wanted(const outbound_message& x) const {
+  if (x.gate && !(x.gate->open.load() && x.gate->term == term_)) return false;
+  return x.what == outbound_message::kind::tunnel || x.connection == from_.connection();
+}
+
+}  // namespace nuncio

@@ -1,0 +1,95 @@
+// What leaves on the connection, in which order, and what is said again on the next one. Pure; the owner of the connection
+// drives it, one thread.
+//
+// A message belongs to the connection that it was said for and dies with it. Tunnel messages are kept until the engine is
+// known to have read them, and move to the next connection; a WebSocket ping behind them asks whether it has. Nothing leaves
+// through a gate that is closed or of an earlier lease.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <nuncio/connection/outbound_intake.hpp>
+#include <nuncio/detail/clock.hpp>
+#include <nuncio/log.hpp>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace nuncio {
+
+/// What is written next.
+struct outbound_frame {
+  /// The intake's headroom, then the payload: a message or, of a ping, its number (outbound_queue::ping_number_of).
+  std::vector<std::uint8_t> buffer;
+  bool is_ping = false;
+  std::optional<frame_class> reported{};      ///< its sender is told once it is written
+  std::shared_ptr<const output_gate> gate{};  ///< through which it leaves, if through one
+};
+
+class outbound_queue {
+public:
+  /// Written by the owner only, and read by any thread.
+  struct tally {
+    std::atomic<std::uint64_t> pongs = 0, discarded = 0, moved = 0;
+  };
+
+  /// @param from  whence it takes what leaves; must outlive this
+  outbound_queue(outbound_intake& from, std::size_t headroom, log_sink log);
+
+  void handle_dial(epoch connection, std::uint16_t version);
+  /// What the last connection may not have delivered comes first on the new one, in its order.
+  void handle_open();
+
+  /// The engine's Ping, to be answered with the same `ts`, before all else.
+  void handle_ping(engine_ms ts) { pong_due_ = ts; }
+
+  /// @returns the fence that has been passed, if one has
+  std::optional<std::uint64_t> handle_pong(std::uint64_t number);
+  void handle_gone();
+  /// Nobody takes anything any more.
+  void handle_end();
+  /// What leaves from now on is of the next term.
+  void handle_lease_ended();
+
+  /// How many leases there have been: that of what leaves now.
+  [[nodiscard]] std::uint64_t term() const { return term_; }
+
+  std::optional<outbound_frame> poll_frame(time_point now);
+  /// @returns whether poll_frame() has something by now though nothing new is said
+  bool expire(time_point now);
+  /// When to call expire(); none: not.
+  [[nodiscard]] std::optional<time_point> poll_timeout() const;
+
+  [[nodiscard]] const tally& stats() const { return tally_; }
+
+  /// Of a ping's payload or a pong's; none: it is none of ours.
+  static std::optional<std::uint64_t> ping_number_of(std::span<const std::uint8_t> payload);
+
+private:
+  void drop_all();
+  [[nodiscard]] bool wanted(const outbound_message& x) const;
+  std::optional<outbound_frame> poll_message(outbound_message x, time_point now);
+  outbound_frame ping(time_point now);
+  std::vector<std::uint8_t> encoded(const protocol::to_rivet& message);
+
+  outbound_intake& from_;
+  const std::size_t headroom_;
+  const log_sink log_;
+  std::uint64_t term_ = 1;
+  std::deque<outbound_message> queue_;
+  std::deque<std::pair<std::uint64_t, outbound_message>>
+      unconfirmed_;                 // number of the ping that confirms it
+  std::size_t unpinged_bytes_ = 0;  // of unconfirmed_, since the last ping
+  std::optional<engine_ms> pong_due_;
+  std::optional<std::uint64_t> fence_out_;
+  std::uint64_t ping_number_ = 0;
+  bool ping_out_ = false, confirm_due_ = false;
+  time_point confirm_at_{};
+  tally tally_;
+};
+
+}  // namespace nuncio
