@@ -101,6 +101,7 @@ TEST_CASE("an idle counter sleeps after 30 s") {
 // Each time under other faults: connections are cut, acks are lost, commands come twice or out of order.
 TEST_CASE("whatever happens, no count is lost and none counts twice") {
   nuncio::testing::for_each_seed(30, [](nuncio::testing::simulated_host& host) {
+    CAPTURE(host.seed());  // named beside each check that fails
     host.serve("counter", counter);
     const auto client = host.client();
     const auto id = expect(client.create({.name = "counter"})).id;

@@ -5,11 +5,10 @@
 //   nuncio::to_text(key);  // "eu/lobby"
 #pragma once
 
+#include <nuncio/outcome.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "nuncio/outcome.hpp"
 
 namespace nuncio {
 

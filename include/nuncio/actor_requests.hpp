@@ -7,14 +7,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <nuncio/actor_key.hpp>
+#include <nuncio/bytes.hpp>
+#include <nuncio/outcome.hpp>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include "nuncio/actor_key.hpp"
-#include "nuncio/bytes.hpp"
-#include "nuncio/outcome.hpp"
 
 namespace nuncio {
 

@@ -3,9 +3,8 @@
 //   options.tls = {.ca_file = "/etc/game/ca.pem"};
 #pragma once
 
+#include <nuncio/outcome.hpp>
 #include <string>
-
-#include "nuncio/outcome.hpp"
 
 namespace nuncio {
 

@@ -6,10 +6,9 @@
 #pragma once
 
 #include <functional>
+#include <nuncio/outcome.hpp>
 #include <string>
 #include <string_view>
-
-#include "nuncio/outcome.hpp"
 
 namespace nuncio {
 

@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include <caf/actor_system_config.hpp>
+#include <caf/scoped_actor.hpp>
 #include <cstdlib>
+#include <nuncio/actor_requests.hpp>
 #include <nuncio/detail/wire.hpp>
 #include <nuncio/errors.hpp>
 #include <nuncio/host/counters.hpp>
@@ -10,6 +12,7 @@
 #include <nuncio/host/factory.hpp>
 #include <nuncio/host/host_actors.hpp>
 #include <nuncio/testing/simulated_host.hpp>
+#include <stdexcept>
 
 #include "engine/engine_run.hpp"
 #include "simulation/simulated_client.hpp"
@@ -22,8 +25,8 @@ using namespace std::chrono_literals;
 
 constexpr auto pool = "default";
 
-/// Of so much of what actors say to each other, without any time passing, something must be wrong.
-constexpr std::size_t steps_max = 10'000'000;
+/// So many messages between actors without any time passing: they will not end by themselves.
+constexpr std::size_t steps_max = 1'000'000;
 
 /// What a host is made of: gone and made anew by kill().
 struct life {
@@ -69,7 +72,7 @@ struct simulated_host::implementation final : simulated_world {
 
   ~implementation() override {
     host.reset();
-    settle();
+    static_cast<void>(settled());
   }
 
   time_point now() { return system.now(); }
@@ -126,11 +129,21 @@ struct simulated_host::implementation final : simulated_world {
   }
 
   void settle() override {
+    if (!settled())
+      throw std::runtime_error{fmt::format(
+          "simulated_host: {} messages were sent and no time has passed: an actor sends to itself, "
+          "or "
+          "two to each other, for ever",
+          steps_max)};
+  }
+
+  bool settled() {
     for (std::size_t steps = 0; steps < steps_max; ++steps) {
       const bool ran = system.run_once();
       const bool moved = host && (!ran || (random() & 3U) == 0) && host->link->step();
-      if (!ran && !moved && !system.run_once()) return;
+      if (!ran && !moved && !system.run_once()) return true;
     }
+    return false;
   }
 
   // Where nothing is on its way that a client would wait for in vain.
@@ -206,6 +219,23 @@ void simulated_host::kill() {
   me.start();
 }
 
+bool simulated_host::crash(const std::string& id) {
+  auto& me = *implementation_;
+  me.start();
+  caf::actor whom;
+  caf::scoped_actor self{*me.system};
+  auto asked = self->request(
+      caf::actor_cast<caf::actor>(me.host->actors.ingress_address()),
+      caf::infinite,
+      find_id{actor_id{id}});
+  me.settle();  // the answer is there before it is waited for
+  asked.receive([&](caf::actor& x) { whom = std::move(x); }, [](const caf::error&) {});
+  if (!whom) return false;
+  self->send_exit(whom, make_error(failure{errc::internal, "crashed by simulated_host::crash"}));
+  me.settle();
+  return true;
+}
+
 void simulated_host::inject(const fault& f) {
   implementation_->engine().inject(f);
   implementation_->settle();
@@ -231,6 +261,8 @@ host_stats simulated_host::stats() const {
 }
 
 dev_engine_stats simulated_host::engine_stats() const { return implementation_->run.stats(); }
+
+std::uint64_t simulated_host::seed() const { return implementation_->options.seed; }
 
 std::chrono::milliseconds simulated_host::time() const {
   return std::chrono::duration_cast<std::chrono::milliseconds>(implementation_->elapsed());

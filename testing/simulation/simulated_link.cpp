@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <nuncio/codec.hpp>
+#include <nuncio/host_options.hpp>
 #include <utility>
 #include <variant>
 
@@ -110,13 +111,16 @@ void simulated_link::tick() {
   if (over_) return;
   machine_.expire(options_.now(), received_);
   carry_out();
+  if (socket_ && close_by_ && *close_by_ <= options_.now())
+    lost({connection_end::kind::lost, 0, 0, "the engine reads nothing"});
 }
 
 std::optional<time_point> simulated_link::next_timer() const {
   if (over_) return std::nullopt;
-  const auto next = machine_.poll_timeout();
-  if (!dial_at_) return next;
-  return next ? std::min(*next, *dial_at_) : *dial_at_;
+  auto next = machine_.poll_timeout();
+  for (const auto& at : {dial_at_, socket_ ? close_by_ : std::nullopt})
+    if (at) next = next ? std::min(*next, *at) : *at;
+  return next;
 }
 
 void simulated_link::cut(duration dial_after) {
@@ -227,7 +231,10 @@ void simulated_link::act(link_output::reset& x) {
   machine_.handle_gone({connection_end::kind::lost, 0, 0, x.why}, options_.now());
 }
 
-void simulated_link::act(link_output::close_socket&) { closing_ = wants_write_ = true; }
+void simulated_link::act(link_output::close_socket&) {
+  closing_ = wants_write_ = true;
+  close_by_ = options_.now() + websocket_options{}.close_limit;
+}
 
 void simulated_link::act(link_output::set_reading& x) { reads_ = x.on; }
 

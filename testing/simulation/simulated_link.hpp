@@ -84,7 +84,7 @@ private:
   std::mt19937_64 random_;
   link_machine machine_;
   std::shared_ptr<socket> socket_;  ///< null while down
-  std::optional<time_point> dial_at_;
+  std::optional<time_point> dial_at_, close_by_;
   time_point blocked_until_{};
   std::deque<std::variant<bytes, std::uint64_t>> in_;  ///< messages and pongs
   std::uint64_t received_ = 0;

@@ -1,10 +1,9 @@
 // The engine's HTTP API as a host uses it: what is asked, and that each error names the setting to change.
-#include "nuncio/engine_api.hpp"
-
 #include <doctest/doctest.h>
 
 #include <future>
 #include <mutex>
+#include <nuncio/engine/engine_api.hpp>
 #include <vector>
 
 #include "raw_server.hpp"

@@ -1,10 +1,9 @@
 // The HTTP client against a scripted server: each callback comes exactly once, whatever happens.
-#include "nuncio/http_client.hpp"
-
 #include <doctest/doctest.h>
 
 #include <atomic>
 #include <future>
+#include <nuncio/engine/http_client.hpp>
 
 #include "raw_server.hpp"
 

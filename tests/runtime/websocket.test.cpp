@@ -1,11 +1,10 @@
 // The WebSocket transport against a scripted server: every way in which a handshake or a connection can end gives one
 // on_gone, and whole messages pass both ways.
-#include "nuncio/websocket.hpp"
-
 #include <doctest/doctest.h>
 
 #include <future>
 #include <mutex>
+#include <nuncio/connection/websocket.hpp>
 
 #include "raw_server.hpp"
 #include "websocket_owner.hpp"

@@ -95,6 +95,34 @@ TEST_CASE_FIXTURE(world, "an actor that throws is started again") {
   CHECK(get() == "1 in 2");
 }
 
+TEST_CASE_FIXTURE(world, "crash() ends an actor as if it had thrown, and nobody else") {
+  const auto other = expect(client.create({.name = "counter", .key = "other"})).id;
+  CHECK_FALSE(host.crash("no-such-actor"));
+  post();
+  CHECK(expect(client.request(other, "GET", "/")).body == "0 in 1");
+  CHECK(host.crash(id));
+  CHECK_FALSE(host.crash(id));  // it is down
+  CHECK(get() == "1 in 2");
+  CHECK(expect(client.request(other, "GET", "/")).body == "0 in 1");
+}
+
+TEST_CASE("actors that talk without end fail the run instead of holding it up") {
+  simulated_host host;
+  host.serve("talker", [](engine_actor* self) -> caf::behavior {
+    return {
+        [self](const http_request&) {
+          caf::anon_send(caf::actor_cast<caf::actor>(self), 1);
+          return http_response::text("");
+        },
+        [self](int n) { caf::anon_send(caf::actor_cast<caf::actor>(self), n); }};
+  });
+  const auto client = host.client();
+  const auto id = expect(client.create({.name = "talker"})).id;
+  CHECK_THROWS_WITH(
+      static_cast<void>(client.request(id, "GET", "/")),
+      doctest::Contains("simulated_host: 1000000 messages were sent and no time has passed"));
+}
+
 TEST_CASE_FIXTURE(world, "a killed host's actors go on in the next one") {
   post();
   host.kill();

@@ -1,7 +1,6 @@
 // See dial_terms.hpp.
-#include "nuncio/dial_terms.hpp"
-
 #include <algorithm>
+#include <nuncio/connection/dial_terms.hpp>
 #include <nuncio/detail/wire.hpp>
 
 namespace nuncio {

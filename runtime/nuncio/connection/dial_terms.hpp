@@ -3,9 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <nuncio/outcome.hpp>
 #include <string>
-
-#include "nuncio/outcome.hpp"
 
 namespace nuncio {
 

@@ -1,13 +1,11 @@
 // See websocket.hpp: the service thread, how a connection ends, timers, and what the owner calls.
-#include "nuncio/websocket.hpp"
-
 #include <pthread.h>
 #include <sys/socket.h>
 
 #include <csignal>
 #include <mutex>
-
-#include "nuncio/websocket_impl.hpp"
+#include <nuncio/connection/websocket.hpp>
+#include <nuncio/connection/websocket_impl.hpp>
 
 namespace nuncio {
 

@@ -7,17 +7,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <nuncio/bytes.hpp>
+#include <nuncio/connection/address_finder.hpp>
 #include <nuncio/host_options.hpp>
+#include <nuncio/outcome.hpp>
+#include <nuncio/tls_options.hpp>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "nuncio/address_finder.hpp"
-#include "nuncio/bytes.hpp"
-#include "nuncio/outcome.hpp"
-#include "nuncio/tls_options.hpp"
 
 namespace nuncio {
 

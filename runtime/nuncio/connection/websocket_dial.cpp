@@ -1,7 +1,7 @@
 // How a WebSocket's connection begins: its target, a proxy, an address, what TLS verifies.
 #include <openssl/x509v3.h>
 
-#include "nuncio/websocket_impl.hpp"
+#include <nuncio/connection/websocket_impl.hpp>
 
 namespace nuncio {
 

@@ -4,8 +4,7 @@
 #include <sys/socket.h>
 
 #include <cstring>
-
-#include "nuncio/websocket_impl.hpp"
+#include <nuncio/connection/websocket_impl.hpp>
 
 namespace nuncio {
 

@@ -1,6 +1,5 @@
 // See actor_key.hpp.
-#include "nuncio/actor_key.hpp"
-
+#include <nuncio/actor_key.hpp>
 #include <nuncio/utf8.hpp>
 #include <utility>
 

@@ -1,11 +1,10 @@
 // See actor_requests.hpp and actor_calls.hpp.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <nuncio/engine/actor_calls.hpp>
 #include <nuncio/engine/url.hpp>
+#include <nuncio/tunnel/http_fields.hpp>
 #include <nuncio/utf8.hpp>
-
-#include "nuncio/actor_calls.hpp"
-#include "nuncio/http_fields.hpp"
 
 namespace nuncio {
 namespace {

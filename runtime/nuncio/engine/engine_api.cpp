@@ -1,9 +1,8 @@
 // URLs, JSON and error texts of the engine's HTTP API; see engine_api.hpp.
-#include "nuncio/engine_api.hpp"
-
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <nuncio/engine/engine_api.hpp>
 #include <nuncio/engine/url.hpp>
 #include <nuncio/token_source.hpp>
 

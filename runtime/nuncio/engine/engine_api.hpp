@@ -4,11 +4,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <nuncio/engine/http_client.hpp>
+#include <nuncio/outcome.hpp>
 #include <string>
 #include <string_view>
-
-#include "nuncio/http_client.hpp"
-#include "nuncio/outcome.hpp"
 
 namespace nuncio {
 

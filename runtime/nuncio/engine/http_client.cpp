@@ -1,6 +1,4 @@
 // The only file that knows libcurl. `mutex` guards the inbox alone; all else belongs to the thread.
-#include "nuncio/http_client.hpp"
-
 #include <curl/curl.h>
 #include <pthread.h>
 
@@ -8,12 +6,12 @@
 #include <csignal>
 #include <deque>
 #include <mutex>
+#include <nuncio/engine/http_client.hpp>
+#include <nuncio/engine/proxy.hpp>
+#include <nuncio/support/number_range.hpp>
+#include <nuncio/tunnel/http_fields.hpp>
 #include <thread>
 #include <unordered_map>
-
-#include "nuncio/http_fields.hpp"
-#include "nuncio/number_range.hpp"
-#include "nuncio/proxy.hpp"
 
 namespace nuncio {
 

@@ -6,14 +6,13 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <nuncio/outcome.hpp>
+#include <nuncio/tls_options.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include "nuncio/outcome.hpp"
-#include "nuncio/tls_options.hpp"
 
 namespace nuncio {
 

@@ -1,6 +1,4 @@
 // The rules of proxy.hpp: loopback, entries of no_proxy, URLs of proxies.
-#include "nuncio/proxy.hpp"
-
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
@@ -8,8 +6,8 @@
 #include <array>
 #include <charconv>
 #include <cstdlib>
-
-#include "nuncio/http_fields.hpp"
+#include <nuncio/engine/proxy.hpp>
+#include <nuncio/tunnel/http_fields.hpp>
 
 namespace nuncio {
 

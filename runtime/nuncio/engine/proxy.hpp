@@ -4,11 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <nuncio/outcome.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include "nuncio/outcome.hpp"
 
 namespace nuncio {
 

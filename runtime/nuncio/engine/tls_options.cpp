@@ -1,8 +1,7 @@
 // See tls_options.hpp.
-#include "nuncio/tls_options.hpp"
-
 #include <unistd.h>
 
+#include <nuncio/tls_options.hpp>
 #include <utility>
 
 namespace nuncio {

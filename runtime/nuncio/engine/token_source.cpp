@@ -1,14 +1,12 @@
 // See token_source.hpp.
-#include "nuncio/token_source.hpp"
-
 #include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <nuncio/engine/url.hpp>
+#include <nuncio/token_source.hpp>
 #include <system_error>
 #include <utility>
-
-#include "nuncio/url.hpp"
 
 namespace nuncio {
 namespace {

@@ -1,7 +1,7 @@
 // See number_range.hpp.
-#include "nuncio/number_range.hpp"
-
 #include <fmt/format.h>
+
+#include <nuncio/support/number_range.hpp>
 
 namespace nuncio {
 

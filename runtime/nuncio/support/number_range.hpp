@@ -4,9 +4,8 @@
 
 #include <chrono>
 #include <initializer_list>
+#include <nuncio/outcome.hpp>
 #include <string_view>
-
-#include "nuncio/outcome.hpp"
 
 namespace nuncio {
 

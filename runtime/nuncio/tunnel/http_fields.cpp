@@ -1,7 +1,6 @@
 // See http_fields.hpp.
-#include "nuncio/http_fields.hpp"
-
 #include <algorithm>
+#include <nuncio/tunnel/http_fields.hpp>
 
 namespace nuncio {
 namespace {
