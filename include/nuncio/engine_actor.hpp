@@ -45,18 +45,18 @@ class kv_store;
 class sql_client;
 class sqlite;
 struct instance_context;
-struct output_gate;
 struct sqlite_options;
+
+template <class T>
+class storage_response;
 
 namespace internal {
 
 class instance_sockets;
 class instance_streams;
 class storage_client;
+struct access;
 struct attempt_cancelled;
-
-/// The sockets of the instance with this context, if this thread is running one of its handlers.
-instance_sockets* sockets_of_this_thread(const instance_context* context);
 
 }  // namespace internal
 
@@ -106,21 +106,9 @@ public:
   /// Whether a host runs this actor.
   [[nodiscard]] bool hosted() const;
 
-  // -- for the runtime
-  [[nodiscard]] const instance_context& context() const { return *context_; }
-
-  [[nodiscard]] const std::shared_ptr<const instance_context>& shared_context() const {
-    return context_;
-  }
-
-  [[nodiscard]] std::shared_ptr<const output_gate> gate() const;
-
   /// HTTP requests that a handler has been given and whose answer is not given or, bit by bit, not complete; the one in
   /// hand is one of them.
   [[nodiscard]] std::size_t open_requests() const;
-
-  /// It deals with nothing else before storage has answered `request`.
-  void handle_awaited(caf::message_id request);
 
   // -- bodies bit by bit; see stream.hpp
   /// Begins the response to `r` with this status and these headers; its body is written through the handle. What the
@@ -166,7 +154,12 @@ protected:
   [[nodiscard]] bool destroyed() const { return destroyed_; }
 
 private:
-  friend internal::instance_sockets* internal::sockets_of_this_thread(const instance_context*);
+  friend struct internal::access;
+  template <class T>
+  friend class storage_response;
+
+  /// It deals with nothing else before storage has answered `request`.
+  void handle_awaited(caf::message_id request);
 
   // -- what persistent_actor does differently
   /// @returns true if it calls begin() itself, later

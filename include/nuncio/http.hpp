@@ -10,8 +10,8 @@
 #include <charconv>
 #include <concepts>
 #include <cstdint>
-#include <memory>
 #include <nuncio/bytes.hpp>
+#include <nuncio/detail/attempt_origin.hpp>
 #include <nuncio/detail/wire.hpp>
 #include <nuncio/ids.hpp>
 #include <optional>
@@ -22,20 +22,6 @@
 #include <vector>
 
 namespace nuncio {
-
-class answer_claim;
-class upload_on_way;
-
-/// Where an exchange stands once its request is whole: all that whoever answers it must know.
-struct exchange_position {
-  exchange_id exchange;
-  std::uint16_t next_index = 0;  ///< of the next message to the engine
-  bool streams = false;          ///< the gateway takes chunks and counts credits
-  bool uploading = false;        ///< the body comes in parts; all that had come was given out
-  std::uint16_t inbound = 0;     ///< index of the engine's next message
-  std::uint64_t received = 0;    ///< bytes of an upload that have come
-  bool to_head = false;          ///< the request is a HEAD: its response has no body
-};
 
 using http_headers = wire::map_of<text, text>;
 
@@ -67,11 +53,9 @@ struct http_request {
   bytes body;  ///< complete; empty if there is none, or if `streamed`
   bool streamed =
       false;  ///< the body comes in parts: engine_actor::on_body (serve_options::stream_requests)
-  exchange_id exchange;          ///< the same for each repetition: for handlers that deduplicate
-  std::uint64_t ticket = 0;      ///< this attempt, unique in the process
-  exchange_position position{};  ///< for the runtime, as are the next
-  std::shared_ptr<answer_claim> claim{};
-  std::shared_ptr<upload_on_way> on_way{};
+  exchange_id exchange;      ///< the same for each repetition: for handlers that deduplicate
+  std::uint64_t ticket = 0;  ///< this attempt, unique in the process
+  internal::attempt_origin origin{};
 
   /// The value of a header; `name` in lower case.
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const {

@@ -64,17 +64,6 @@ struct kv_query {
 /// A view of the actor's storage; cheap, to be used at once.
 class kv_store {
 public:
-  /// The user's keys: below byte 4 in the engine's store, where other runtimes keep them too
-  /// (docs/client_protocol.md f.1).
-  static kv_store of_user(internal::storage_client& through) {
-    return {through, "\x04", write_mode::once};
-  }
-
-  /// Keys as they stand in the engine's store: for the runtime's own records, whose writes do no harm twice.
-  static kv_store raw(internal::storage_client& through, write_mode mode = write_mode::repeated) {
-    return {through, {}, mode};
-  }
-
   storage_response<std::optional<bytes>> get(octets key);
   /// @returns one value for each key, in the order of `keys`
   storage_response<std::vector<std::optional<bytes>>> get_all(std::vector<octets> keys);
@@ -96,6 +85,7 @@ private:
   [[nodiscard]] bytes full(const bytes& key) const;
   [[nodiscard]] bytes end_of(const bytes& last) const;
   [[nodiscard]] std::vector<bytes> full(const std::vector<octets>& keys) const;
+  friend struct internal::access;
   friend struct kv_requests;
 
   internal::storage_client* through_;

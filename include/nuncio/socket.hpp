@@ -25,8 +25,9 @@
 namespace nuncio {
 
 namespace internal {
+struct access;
 struct socket;
-}
+}  // namespace internal
 
 struct accept_options {
   /// The client stays connected while the actor sleeps; its messages are acked once their handler has returned, and come
@@ -41,8 +42,6 @@ struct accept_options {
 class connection {
 public:
   connection() = default;
-
-  explicit connection(std::shared_ptr<internal::socket> x) : socket_(std::move(x)) {}
 
   /// Completes what the client has begun; before it nothing can be sent. Within 10 s of `socket_opened`.
   /// @returns errc::invalid_argument when it was accepted before, cancelled when it is closed
@@ -89,10 +88,11 @@ public:
 
   bool operator==(const connection&) const = default;
 
-  /// For the runtime.
-  [[nodiscard]] const std::shared_ptr<internal::socket>& get() const { return socket_; }
-
 private:
+  friend struct internal::access;
+
+  explicit connection(std::shared_ptr<internal::socket> x) : socket_(std::move(x)) {}
+
   std::shared_ptr<internal::socket> socket_;
 };
 
@@ -113,7 +113,7 @@ struct socket_message {
   bool binary = false;
   std::uint16_t index =
       0;  ///< counts the client's messages, modulo 2^16; a repetition has the same
-  mutable waiting_place waits{};  ///< for the runtime
+  mutable waiting_place waits{};  ///< the room that it has taken, until it is dealt with
 
   [[nodiscard]] std::string_view text() const { return data.view(); }
 };

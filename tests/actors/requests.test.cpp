@@ -1,6 +1,7 @@
 // HTTP through the tunnel: which answer each request gets, once, and what bounds hold.
 #include <doctest/doctest.h>
 
+#include <nuncio/actor/access.hpp>
 #include <nuncio/kv.hpp>
 #include <optional>
 #include <stdexcept>
@@ -417,7 +418,7 @@ struct delegated : hosted {
                   self->on_body(r, [=](const request_part& x) { s->part_failed = x.failed; });
                 if (path == "/forge") {
                   const auto& self_ref = self->start().self;
-                  const auto& context = self->context();
+                  const auto& context = internal::access::context(*self);
                   internal::tell(context, internal::response_begun{self_ref, r.exchange, r.ticket});
                   internal::tell(context, internal::attempt_done{self_ref, r.exchange, r.ticket});
                   s->pending.push_back(self->make_response_promise<http_response>());

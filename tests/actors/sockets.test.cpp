@@ -1,5 +1,6 @@
 // Client WebSockets: what handlers see of them, what the client sees, and what bounds hold.
 #include <numeric>
+#include <nuncio/actor/access.hpp>
 #include <nuncio/actor/instance_sockets.hpp>
 #include <nuncio/actor/socket_record.hpp>
 #include <nuncio/commands/known_by_owner.hpp>
@@ -513,8 +514,8 @@ TEST_CASE("what waits for room is given back with its actor, whoever still holds
   fixture x;
   x.host.open_socket(x.a, 1);
   const caf::actor held = x.n->self;
-  const auto& context =
-      static_cast<engine_actor*>(caf::actor_cast<caf::abstract_actor*>(held))->context();
+  const auto& context = internal::access::context(
+      *static_cast<engine_actor*>(caf::actor_cast<caf::abstract_actor*>(held)));
   const auto pool = context.outgoing;
   x.host.link->refuse_tunnel = failure{errc::queue_full, "full"};
   x.order("say " + std::string(600'000, 'x'));
@@ -909,7 +910,7 @@ TEST_CASE_FIXTURE(
   host.socket_says(1, 1, "one");
   host.pass(1s);
   sent();
-  const auto& socket = n->sockets.front().get();
+  const auto& socket = internal::access::socket_of(n->sockets.front());
   const auto refer_to_it = [&] {
     std::vector<protocol::to_envoy> again;
     for (int i = 0; i < 100; ++i)
@@ -1003,11 +1004,13 @@ TEST_CASE_FIXTURE(
   host.socket_says(1, 2, "two");
   host.close_socket(1, 3, 4001, "left");
   CHECK(said() == strings{"open /"});
-  CHECK(n->sockets[0].get()->waiting.used() == 2 * (waiting_message_bytes + 3));
+  CHECK(
+      internal::access::socket_of(n->sockets[0])->waiting.used() ==
+      2 * (waiting_message_bytes + 3));
   caf::anon_send(n->other, caf::unit);
   host.settle();
   CHECK(said() == strings{"awaited", "text one", "text two", "closed 4001 left"});
-  CHECK(n->sockets[0].get()->waiting.used() == 0);
+  CHECK(internal::access::socket_of(n->sockets[0])->waiting.used() == 0);
   caf::anon_send_exit(n->other, caf::exit_reason::kill);
   host.settle();
 }

@@ -1,7 +1,7 @@
 // `nuncio codec`: one line out for one line in, whatever comes.
 #include <doctest/doctest.h>
 
-#include <codec.hpp>
+#include <line_codec.hpp>
 #include <sstream>
 
 #include "protocol/vectors.hpp"

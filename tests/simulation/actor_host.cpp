@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <nuncio/actor/access.hpp>
 #include <nuncio/actor/instance_context.hpp>
 #include <stdexcept>
 
@@ -147,7 +148,7 @@ void actor_host::arm_timer() {
 
 std::optional<actor_ref> actor_host::acting(const actor_id& actor) {
   const auto at = alive_.find(actor);
-  if (at == alive_.end() || !at->second->context().gate.open) return std::nullopt;
+  if (at == alive_.end() || !internal::access::context(*at->second).gate.open) return std::nullopt;
   return at->second->start().self;
 }
 
@@ -174,7 +175,7 @@ caf::behavior actor_host::guest(engine_actor* self) {
   } catch (const violated&) {
     if (!broken_) broken_ = std::current_exception();
   }
-  watch_.handle_speaker(self->context().gate, who);
+  watch_.handle_speaker(internal::access::context(*self).gate, who);
   alive_[who.actor] = self;
   self->attach_functor([this, who](const caf::error&) { handle_down(who); });
   if (!calm && random_.percent(habits.throws)) throw std::runtime_error("the factory failed");

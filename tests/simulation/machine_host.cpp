@@ -186,14 +186,15 @@ void machine_host::answer(const self& x, const http_request& request) {
     throw violated("HTTP", "a handler was given a body that is not whole");
   time_.after(random_.between(0ms, 5s), side::actors, [this, x, request] {
     if (!x->alive) return;
-    if (x->cancelled.contains(request.ticket) || !request.claim->take() || respond(x, request))
+    if (x->cancelled.contains(request.ticket) || !request.origin.claim->take() ||
+        respond(x, request))
       tell_host(internal::attempt_done{x->who, request.exchange, request.ticket});
   });
 }
 
 // As an engine actor does. @returns false if what is left waits at ingress
 bool machine_host::respond(const self& x, const http_request& request) {
-  http_exchange exchange{request.position, {}};
+  http_exchange exchange{request.origin.position, {}};
   protocol::to_rivet_response_start response;
   response.status = 200;
   static_cast<void>(exchange.respond(std::move(response)));

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <caf/actor_system.hpp>
+#include <nuncio/actor/access.hpp>
 #include <nuncio/actor/instance_context.hpp>
 #include <nuncio/actor/instance_sockets.hpp>
 #include <nuncio/actor/instance_streams.hpp>
@@ -97,8 +98,8 @@ void deliver(const caf::actor& instance, std::uint64_t ticket, caf::message what
 }
 
 instance_sockets* sockets_of_this_thread(const instance_context* context) {
-  return handling != nullptr && handling->context_.get() == context ? handling->sockets_.get()
-                                                                    : nullptr;
+  if (handling == nullptr || &access::context(*handling) != context) return nullptr;
+  return access::sockets_of(*handling);
 }
 
 bool on_instance_thread() { return handling != nullptr; }
@@ -134,10 +135,6 @@ const start_info& engine_actor::start() const { return context_->start; }
 
 bool engine_actor::hosted() const { return context_->link != nullptr; }
 
-std::shared_ptr<const output_gate> engine_actor::gate() const {
-  return {context_, &context_->gate};
-}
-
 void engine_actor::handle_awaited(caf::message_id request) { storage_->handle_awaited(request); }
 
 template <class T>
@@ -145,7 +142,7 @@ void engine_actor::tell_ingress(T what) {
   internal::tell(*context_, std::move(what));
 }
 
-kv_store engine_actor::kv() { return kv_store::of_user(*storage_); }
+kv_store engine_actor::kv() { return internal::access::user_keys(*storage_); }
 
 sql_client engine_actor::sql() { return sql_client{*storage_}; }
 
@@ -275,12 +272,12 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
       tell_ingress(internal::attempt_done{context_->start.self, request.exchange, ticket});
       return invoke_message_result::consumed;
     }
-    const auto on_way = request.on_way;
+    const auto on_way = request.origin.on_way;
     const auto first_size = request.body.size();
-    begun_[ticket] = {request.position, request.claim};
+    begun_[ticket] = {request.origin.position, request.origin.claim};
     if (request.streamed) {  // its parts follow
       if (!streams_) streams_ = std::make_unique<internal::instance_streams>(this);
-      streams_->at(ticket, request.position)->on_way = on_way;
+      streams_->at(ticket, request.origin.position)->on_way = on_way;
     }
     auto result = invoke_message_result::consumed;
     try {

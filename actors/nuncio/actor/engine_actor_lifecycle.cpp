@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <caf/actor_system.hpp>
 #include <charconv>
+#include <nuncio/actor/access.hpp>
 #include <nuncio/actor/instance_context.hpp>
 #include <nuncio/engine_actor.hpp>
 #include <nuncio/errors.hpp>
@@ -66,7 +67,7 @@ void engine_actor::keep_alarm() {
           "an alarm could not be stored: if its actor ends before, it is woken but not told why",
           {{"reason", describe(system(), e)}});
   };
-  auto store = kv_store::raw(*storage_);
+  auto store = internal::access::own_keys(*storage_);
   if (alarm_at_)
     store.put(alarm_key, std::to_string(unix_ms(*alarm_at_))).then([] {}, failed);
   else
@@ -75,7 +76,7 @@ void engine_actor::keep_alarm() {
 
 // What an earlier generation has set may be why this one was started.
 void engine_actor::recall_alarm() {
-  kv_store::raw(*storage_).get(alarm_key).then(
+  internal::access::own_keys(*storage_).get(alarm_key).then(
       [this](const std::optional<bytes>& kept) {
         if (!kept || alarm_called_) return;  // none, or a word of our own by now
         alarm_at_ = from_record(*kept);

@@ -1,6 +1,7 @@
 // The WebSocket side of engine_actor: which messages are of a socket, and what is done around their handlers.
 #include <caf/actor_system.hpp>
 #include <caf/mailbox_element.hpp>
+#include <nuncio/actor/access.hpp>
 #include <nuncio/actor/instance_sockets.hpp>
 #include <nuncio/storage/storage_client.hpp>
 
@@ -15,13 +16,16 @@ constexpr duration ack_interval = 500ms;
 
 // What `x` is about if it is a message of a WebSocket, else null.
 const internal::socket_ptr* socket_in(const internal::message_content& x) {
-  if (x.match_elements<socket_message>()) return &x.get_as<socket_message>(0).socket.get();
-  if (x.match_elements<socket_opened>()) return &x.get_as<socket_opened>(0).socket.get();
-  if (x.match_elements<socket_closed>()) return &x.get_as<socket_closed>(0).socket.get();
+  if (x.match_elements<socket_message>())
+    return &internal::access::socket_of(x.get_as<socket_message>(0).socket);
+  if (x.match_elements<socket_opened>())
+    return &internal::access::socket_of(x.get_as<socket_opened>(0).socket);
+  if (x.match_elements<socket_closed>())
+    return &internal::access::socket_of(x.get_as<socket_closed>(0).socket);
   if (x.match_elements<internal::socket_repeated>())
     return &x.get_as<internal::socket_repeated>(0).socket;
   if (x.match_elements<internal::socket_order>())
-    return &x.get_as<internal::socket_order>(0).socket.get();
+    return &internal::access::socket_of(x.get_as<internal::socket_order>(0).socket);
   return nullptr;
 }
 
@@ -71,12 +75,13 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
     return result;
   }
   if (x.mid.is_request() && content.match_elements<socket_opened>()) {
-    if (!sockets_->handle_opened(content.get_as<socket_opened>(0).socket.get()))
+    if (!sockets_->handle_opened(
+            internal::access::socket_of(content.get_as<socket_opened>(0).socket)))
       return invoke_message_result::consumed;
     return event_based_actor::consume(x);
   }
   if (content.match_elements<socket_closed>()) {
-    const auto kept = content.get_as<socket_closed>(0).socket.get();
+    const auto kept = internal::access::socket_of(content.get_as<socket_closed>(0).socket);
     if (!sockets_->holds(*kept)) return invoke_message_result::consumed;
     const auto before = kept->session;
     kept->session.handle_closed();
@@ -109,7 +114,8 @@ caf::invoke_message_result engine_actor::consume_restored(caf::mailbox_element& 
   using caf::invoke_message_result;
   while (const auto next = sockets_->next_untold()) {
     const auto told = internal::make_mail(
-        caf::make_message_id(), caf::make_message(socket_restored{connection{next}}));
+        caf::make_message_id(),
+        caf::make_message(socket_restored{internal::access::connection_of(next)}));
     const auto result = event_based_actor::consume(*told);
     current_mailbox_element(&x);
     // It waits while the actor awaits something; a behavior that skips it does not hold up everything else.

@@ -1,6 +1,7 @@
 // What WebSockets are told and say. What is stored of those that hibernate: instance_sockets_records.cpp.
 #include <fmt/format.h>
 
+#include <nuncio/actor/access.hpp>
 #include <nuncio/actor/instance_sockets.hpp>
 #include <nuncio/utf8.hpp>
 
@@ -25,7 +26,7 @@ bool instance_sockets::handle_opened(const socket_ptr& x) {
 }
 
 bool instance_sockets::handle_message(const socket_message& m) {
-  auto& x = *m.socket.get();
+  auto& x = *access::socket_of(m.socket);
   const auto give_back = [&] {
     m.waits.give_back();
     return false;
@@ -60,7 +61,7 @@ void instance_sockets::handle_returned(bool consumed, const socket_message& m) {
     return;
   }
   had.waits.give_back();
-  acknowledge(*had.socket.get(), had);
+  acknowledge(*access::socket_of(had.socket), had);
 }
 
 void instance_sockets::acknowledge(socket& x, const socket_message& m) {
@@ -186,7 +187,8 @@ void instance_sockets::set_state(socket& x, const bytes& state) {
 }
 
 void instance_sockets::handle_down(bool for_good) {
-  if (const auto m = std::exchange(in_hand_, std::nullopt)) acknowledge(*m->socket.get(), *m);
+  if (const auto m = std::exchange(in_hand_, std::nullopt))
+    acknowledge(*access::socket_of(m->socket), *m);
   ending_ = true;
   flush();
   // One that hibernates would live on without what it was told.
@@ -207,7 +209,7 @@ void instance_sockets::handle_down(bool for_good) {
   }
   if (!outgoing_.empty())
     log_limited(
-        owner_->context(),
+        access::context(*owner_),
         log_level::warning,
         "an actor has ended before the link had room for what it said to its clients",
         {{"messages", fmt::to_string(said_waiting_)}});
@@ -220,7 +222,7 @@ std::vector<connection> instance_sockets::open() const {
   std::vector<connection> out;
   out.reserve(all_.size());
   for (const auto& [ticket, x] : all_)
-    if (x->session.now_in() == socket_session::state::open) out.emplace_back(x);
+    if (x->session.now_in() == socket_session::state::open) out.push_back(access::connection_of(x));
   return out;
 }
 
@@ -285,7 +287,8 @@ void instance_sockets::keep(socket& x, waiting_output what) {
 // What is long leaves room for what is short and for others, until the actor ends.
 bool instance_sockets::has_room_for(const protocol::to_rivet_tunnel_message& message) const {
   return ending_ || !is_bulk(message.message_kind) ||
-         owner_->context().link->has_room_for_bodies(source_of(owner_->shared_context()).waiter);
+         access::context(*owner_).link->has_room_for_bodies(
+             source_of(access::shared_context(*owner_)).waiter);
 }
 
 // @returns false if the link is full
@@ -345,7 +348,7 @@ void instance_sockets::close_and_tell(socket& x, std::uint16_t code, std::string
 }
 
 void instance_sockets::tell(socket& x, std::uint16_t code, std::string_view reason) {
-  post(owner_, socket_closed{connection{x.shared_from_this()}, code, text{reason}});
+  post(owner_, socket_closed{access::connection_of(x.shared_from_this()), code, text{reason}});
 }
 
 // It could not even be accepted: ingress answers in our place when its time to accept is over.

@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <list>
+#include <nuncio/actor/access.hpp>
 #include <nuncio/actor/instance_context.hpp>
 #include <nuncio/actor/socket_record.hpp>
 #include <nuncio/connection/link_port.hpp>
@@ -31,7 +32,7 @@ public:
   /// @param owner  of all of them; outlives this
   instance_sockets(engine_actor* owner, storage_client& storage)
       : owner_(owner), storage_(storage) {
-    const auto& context = owner->context();
+    const auto& context = access::context(*owner);
     room_.join(context.outgoing, outgoing_bytes_reserved, context.outgoing_bytes_max);
   }
 
@@ -200,5 +201,8 @@ private:
   std::vector<exchange_id> unerased_;  ///< whose records are to go; before those are written
   bool flush_asked_ = false;
 };
+
+/// The sockets of the instance with this context, if this thread is running one of its handlers.
+instance_sockets* sockets_of_this_thread(const instance_context* context);
 
 }  // namespace nuncio::internal

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <nuncio/actor/access.hpp>
 #include <nuncio/actor/instance_sockets.hpp>
 #include <nuncio/errors.hpp>
 #include <nuncio/storage/kv_limits.hpp>
@@ -86,7 +87,7 @@ void instance_sockets::write_records(bool at_end) {
 
 void instance_sockets::put_records(
     std::vector<std::pair<octets, octets>> entries, std::vector<std::uint64_t> tickets) {
-  kv_store::raw(storage_)
+  access::own_keys(storage_)
       .put_all(std::move(entries))
       .then(
           [] {},
@@ -107,7 +108,7 @@ void instance_sockets::erase_records() {
     std::vector<octets> keys;
     keys.reserve(n);
     for (const auto& id : some) keys.emplace_back(socket_record_key(id));
-    kv_store::raw(storage_)
+    access::own_keys(storage_)
         .erase_all(std::move(keys))
         .then(
             [] {},
@@ -123,7 +124,7 @@ void instance_sockets::erase_records() {
 }
 
 void instance_sockets::complain(std::string_view why, std::size_t count) {
-  const auto& context = owner_->context();
+  const auto& context = access::context(*owner_);
   log_limited(
       context,
       log_level::warning,
@@ -141,7 +142,7 @@ void instance_sockets::restore(std::vector<socket_ptr> listed) {
 
 void instance_sockets::read_page() {
   const auto& pages = looking_up_->pages;
-  kv_store::raw(storage_)
+  access::own_keys(storage_)
       .list({.first = pages.first(), .last = pages.last(), .limit = pages.limit()})
       .then(
           [this](const std::vector<kv_entry>& records) { handle_page(records); },
@@ -152,7 +153,7 @@ void instance_sockets::handle_no_page(const caf::error& why) {
   const auto failed = storage_failure_of(why);
   if (failed && failed->code == errc::too_large && looking_up_->pages.handle_too_long())
     return read_page();
-  const auto& context = owner_->context();
+  const auto& context = access::context(*owner_);
   log_limited(
       context,
       log_level::error,
@@ -182,7 +183,8 @@ void instance_sockets::handle_page(const std::vector<kv_entry>& records) {
       unsave(*id);
       continue;
     }
-    auto x = std::make_shared<socket>(socket_session{*id}, next_own_--, owner_->shared_context());
+    auto x =
+        std::make_shared<socket>(socket_session{*id}, next_own_--, access::shared_context(*owner_));
     take_up(x, *record);
     if (may_be_unlisted(*record, now)) {
       untold_.push_back(x);
@@ -207,7 +209,8 @@ void instance_sockets::end_restore() {
     static_cast<void>(close(*x, close_restart, "the connection could not be restored"));
   }
   internal::tell(
-      owner_->context(), sockets_restored{owner_->context().start.self, std::move(found.unlisted)});
+      access::context(*owner_),
+      sockets_restored{access::context(*owner_).start.self, std::move(found.unlisted)});
   if (!untold_.empty()) post(owner_, tell_restored{});
   for (const auto& each : std::exchange(failed_early_, {}))
     handle_failed(*each.socket, each.code, each.why);
@@ -223,7 +226,7 @@ void instance_sockets::take_up(const socket_ptr& x, const socket_record& record)
 
 // Records of clients that left while this actor slept, with nobody else to wake it.
 void instance_sockets::clean_up() {
-  if (!looked_up_ && owner_->context().start.self.generation > 1) restore({});
+  if (!looked_up_ && access::context(*owner_).start.self.generation > 1) restore({});
 }
 
 }  // namespace nuncio::internal

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nuncio/actor/access.hpp>
 #include <nuncio/actor/instance_streams.hpp>
 #include <nuncio/client/error_category.hpp>
 #include <nuncio/engine/transmit.hpp>
@@ -23,8 +24,11 @@ constexpr std::chrono::milliseconds ask_again_interval{100};
 instance_streams::instance_streams(engine_actor* owner)
     : owner_(owner),
       waiting_(std::make_shared<waiting_pool>(
-          owner->context().written_bytes_max, owner->context().written)) {
-  collected_.join(owner->context().written, http_window_bytes, owner->context().written_bytes_max);
+          access::context(*owner).written_bytes_max, access::context(*owner).written)) {
+  collected_.join(
+      access::context(*owner).written,
+      http_window_bytes,
+      access::context(*owner).written_bytes_max);
 }
 
 instance_streams::~instance_streams() {
@@ -37,7 +41,7 @@ instance_streams::~instance_streams() {
 stream_ptr instance_streams::at(std::uint64_t ticket, const exchange_position& position) {
   auto& x = all_[ticket];
   if (!x) {
-    const auto& context = owner_->context();
+    const auto& context = access::context(*owner_);
     x = std::make_shared<stream>(
         position,
         http_exchange_options{.response_bytes_max = context.response_bytes_max},
@@ -184,8 +188,8 @@ void instance_streams::flush() {
 
 void instance_streams::advance(stream& x) {
   if (x.of == nullptr) return;
-  const auto sent =
-      transmit(x.exchange, *owner_->context().link, source_of(owner_->shared_context()));
+  const auto sent = transmit(
+      x.exchange, *access::context(*owner_).link, source_of(access::shared_context(*owner_)));
   charge(x);
   if (sent.refused) report(*sent.refused);
   if (x.exchange.done()) return close(x);
@@ -226,7 +230,7 @@ void instance_streams::leave(stream& x) {
 void instance_streams::close(stream& x) {
   const auto kept = x.shared_from_this();
   leave(*kept);
-  const auto& context = owner_->context();
+  const auto& context = access::context(*owner_);
   // What still waits for its handler was aborted: it may have an answer to take back.
   const auto id = kept->exchange.position().exchange;
   if (kept->exchange.done())
@@ -283,7 +287,7 @@ void instance_streams::ask_again(stream& x) {
 }
 
 void instance_streams::report(const failure& why) const {
-  const auto& context = owner_->context();
+  const auto& context = access::context(*owner_);
   log_limited(
       context,
       log_level::error,
@@ -298,7 +302,7 @@ http_exchange instance_streams::take(const stream_ptr& x) {
 }
 
 void instance_streams::handle_down(std::string_view why, std::vector<attempt_done>& answered) {
-  const auto& context = owner_->context();
+  const auto& context = access::context(*owner_);
   for (const auto& x : std::exchange(untold_, {})) x->forget_handlers();
   for (const auto& [ticket, x] : std::exchange(all_, {})) {
     const auto id = x->exchange.position().exchange;
@@ -309,7 +313,7 @@ void instance_streams::handle_down(std::string_view why, std::vector<attempt_don
     if (!whole) {
       x->exchange.fail(why);
       if (const auto sent =
-              transmit(x->exchange, *context.link, source_of(owner_->shared_context()));
+              transmit(x->exchange, *context.link, source_of(access::shared_context(*owner_)));
           sent.refused)
         report(*sent.refused);
     }

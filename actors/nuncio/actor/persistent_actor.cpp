@@ -3,6 +3,7 @@
 
 #include <caf/actor_system.hpp>
 #include <cmath>
+#include <nuncio/actor/access.hpp>
 #include <nuncio/actor/instance_context.hpp>
 #include <nuncio/errors.hpp>
 #include <nuncio/hex.hpp>
@@ -65,14 +66,14 @@ void persistent_base::fail_to_load(std::string_view why) {
 
 void persistent_base::load_kv() {
   const auto failed = [this](const caf::error& e) { fail_to_load(nuncio::describe(system(), e)); };
-  kv_store::raw(storage()).get(key_of(0)).await(
+  internal::access::own_keys(storage()).get(key_of(0)).await(
       [this, failed](const std::optional<bytes>& first) {
         if (!first) return loaded({});
         const auto count = parts_of(*first);
         if (!count || *count == 1) return loaded({*first});
         std::vector<octets> keys;
         for (std::size_t i = 0; i < *count; ++i) keys.emplace_back(key_of(i));
-        kv_store::raw(storage())
+        internal::access::own_keys(storage())
             .get_all(std::move(keys))
             .await(
                 [this](const std::vector<std::optional<bytes>>& found) {
@@ -133,7 +134,7 @@ void persistent_base::handle_unreadable(unreadable_state what) {
   const auto recovered = recover(what);
   const auto reason = recovered ? what.why : recovered.error().message;
   log_to(
-      context().log,
+      internal::access::context(*this).log,
       recovered ? log_level::warning : log_level::error,
       recovered ? "the stored state of an actor can't be read; it was recovered"
                 : "the stored state of an actor can't be read; it stays as it is, and the actor "
@@ -184,7 +185,7 @@ void persistent_base::write(std::vector<bytes> parts, std::optional<caf::message
   if (where_ == state_in::kv) {
     std::vector<std::pair<octets, octets>> entries;
     for (std::size_t i = 0; i < given_.size(); ++i) entries.emplace_back(key_of(i), given_[i]);
-    return kv_store::raw(storage(), write_mode::required)
+    return internal::access::own_keys(storage(), write_mode::required)
         .put_all(std::move(entries))
         .then(done, failed);
   }
@@ -254,7 +255,7 @@ void persistent_base::handle_written(std::uint64_t serial, const storage_failure
 void persistent_base::complain(std::string_view why) {
   if (std::exchange(complained_, true)) return;  // once until it succeeds
   log_to(
-      context().log,
+      internal::access::context(*this).log,
       log_level::error,
       "the state of an actor could not be saved; it stays awake until it is",
       {{"name", start().name.str()},

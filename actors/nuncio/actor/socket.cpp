@@ -1,4 +1,5 @@
 // See socket.hpp.
+#include <nuncio/actor/access.hpp>
 #include <nuncio/actor/instance_sockets.hpp>
 #include <nuncio/client/error_category.hpp>
 
@@ -20,7 +21,7 @@ instance_sockets* served_here(const std::shared_ptr<socket>& x) {
 
 // To the actor that serves it, from any other thread or actor.
 outcome<void> post(const std::shared_ptr<socket>& x, internal::socket_order order) {
-  order.socket = connection{x};
+  order.socket = internal::access::connection_of(x);
   const auto to = caf::actor_cast<caf::actor>(internal::context_of(*x).self);
   if (!to) return failure{errc::cancelled, "the actor that served this WebSocket has ended"};
   internal::post(to, std::move(order));

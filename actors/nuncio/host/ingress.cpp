@@ -1,4 +1,5 @@
 // See ingress.hpp.
+#include <nuncio/actor/access.hpp>
 #include <nuncio/actor/instance_sockets.hpp>
 #include <nuncio/detail/caf.hpp>
 #include <nuncio/host/ingress.hpp>
@@ -21,17 +22,21 @@ caf::message as_message(T& x) {
 caf::message as_message(host_output::stop& x) { return caf::make_message(stop_command{x.reason}); }
 
 caf::message as_message(host_output::socket_opening& x) {
-  return caf::make_message(socket_opened{connection{std::move(x.socket)}});
+  return caf::make_message(socket_opened{internal::access::connection_of(std::move(x.socket))});
 }
 
 caf::message as_message(host_output::socket_said& x) {
   return caf::make_message(socket_message{
-      connection{std::move(x.socket)}, std::move(x.data), x.binary, x.index, std::move(x.waits)});
+      internal::access::connection_of(std::move(x.socket)),
+      std::move(x.data),
+      x.binary,
+      x.index,
+      std::move(x.waits)});
 }
 
 caf::message as_message(host_output::socket_left& x) {
-  return caf::make_message(
-      socket_closed{connection{std::move(x.socket)}, x.code, std::move(x.reason)});
+  return caf::make_message(socket_closed{
+      internal::access::connection_of(std::move(x.socket)), x.code, std::move(x.reason)});
 }
 
 void hand_over(const caf::actor& to, bool first, caf::message what) {

@@ -138,7 +138,7 @@ void request_routes::handle_start(
   if (r.exchange.position().uploading) return upload(*to, at, std::move(request));
   if (auto body = r.exchange.poll_body()) {
     request.body = std::move(*body);
-    request.position = r.exchange.position();
+    request.origin.position = r.exchange.position();
     return deliver(*to, at, std::move(request));
   }
   r.partial = std::make_unique<http_request>(std::move(request));
@@ -157,8 +157,8 @@ void request_routes::upload(instance& to, route_map::iterator at, http_request r
   request.streamed = true;
   if (auto first = r.exchange.poll_part()) request.body = std::move(first->data);
   r.passes->add(request.body.size());
-  request.on_way = r.passes;
-  request.position = r.exchange.position();
+  request.origin.on_way = r.passes;
+  request.origin.position = r.exchange.position();
   deliver(to, at, std::move(request));
 }
 
@@ -266,7 +266,7 @@ void request_routes::handle(const internal::response_begun& what) {
 
 void request_routes::deliver(instance& to, route_map::iterator at, http_request request) {
   ++core_.stats.requests;
-  request.claim = at->second.claim;
+  request.origin.claim = at->second.claim;
   if (const auto limit = to.context->serving->request_timeout; limit.count() > 0)
     at->second.due = later(core_.now, limit);
   if (to.reachable) return core_.tell(to, std::move(request));
@@ -291,7 +291,7 @@ void request_routes::handle_chunk(
   const auto request = std::exchange(r.partial, nullptr);
   r.place.handle_whole();
   request->body = std::move(*body);
-  request->position = r.exchange.position();
+  request->origin.position = r.exchange.position();
   unwatch(r);
   deliver(*r.of, at, std::move(*request));
 }
