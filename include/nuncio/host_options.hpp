@@ -159,8 +159,8 @@ struct host_options {
   std::size_t requests_max =
       256;  ///< HTTP requests that one actor may have waiting or open; above it 503
   /// A client that takes nothing of its response for this long, or whose request body stops arriving, is given up. This also
-  /// ends exchanges whose messages were lost in a cut. A client that was open through a reconnect and has sent nothing since keeps
-  /// its actor awake for this long.
+  /// ends exchanges whose messages were lost in a cut. A client that was open through a reconnect and has sent nothing since
+  /// keeps its actor awake for this long.
   std::chrono::milliseconds stall_limit{std::chrono::minutes{5}};
   /// If there is no room for a request, another request of the same actor or host ends with 408: the one whose body has been
   /// silent longest, if it has been silent for this long. A request held up by its handler or the link does not count. Clients

@@ -311,7 +311,7 @@ TEST_CASE("a command that there is not is named, with those that there are") {
     CHECK(program.await_exit(20s) == 2);
     return program.log();
   };
-  const std::string all = "' is no command; there are serve, engine, codec and demo\n";
+  const std::string all = "' is not a command; there are serve, engine, codec and demo\n";
   CHECK(said({"foo"}) == "nuncio: 'foo" + all);
   CHECK(said({"--foo", "bar"}) == "nuncio: '--foo" + all);
   CHECK(said({}).find("A subcommand is required") != std::string::npos);
