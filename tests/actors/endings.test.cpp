@@ -139,14 +139,14 @@ TEST_CASE_FIXTURE(
   CHECK(host.lines().back() == "2 #0 200 0");
 }
 
-TEST_CASE_FIXTURE(fixture, "an exception that is no std::exception") {
+TEST_CASE_FIXTURE(fixture, "an exception that is not a std::exception") {
   begin();
   host.request(a, 1, "GET", "/throw-int");
   CHECK(
       host.lines() ==
       strings{
-          "1 #0 500 hidden: an exception that is no std::exception\n",
-          "event a/1:501 stopped error: hidden: an exception that is no std::exception"});
+          "1 #0 500 hidden: an exception that is not a std::exception\n",
+          "event a/1:501 stopped error: hidden: an exception that is not a std::exception"});
 }
 
 TEST_CASE_FIXTURE(

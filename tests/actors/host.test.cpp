@@ -91,7 +91,7 @@ TEST_CASE_FIXTURE(fixture, "what can't be served is refused at once, and by star
     CHECK(served.error() == failure{errc::invalid_argument, named});
   }
   SUBCASE("a name twice, though nothing else is wrong") {
-    named = "serve 'echo': this name is served already";
+    named = "serve 'echo': this name is already served";
     CHECK(h.serve("echo", test::deaf));
     CHECK(h.serve("other", test::deaf));
     const auto served = h.serve({.name = "echo", .detached = true}, test::deaf);

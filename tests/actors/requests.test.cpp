@@ -217,7 +217,7 @@ TEST_CASE("an actor with an empty behavior answers 404, lives on, and is logged 
   CHECK(host.stats().actors_failed == 0);
   CHECK(
       host.log_text() ==
-      "an actor has no behavior; what it is asked is answered 404 name=empty actor=e "
+      "an actor has no behavior; its requests are answered with 404 name=empty actor=e "
       "generation=1\n");
 }
 
@@ -257,7 +257,7 @@ TEST_CASE("a crash is two lines of log, each with its actor and the id of its er
   REQUIRE(at != std::string::npos);
   const auto id = said[0].substr(at + 9, 16);
   const std::string of = " name=thrower key=lobby actor=t generation=3 error_id=" + id + " reason=";
-  CHECK(said[0] == "an error whose text others don't see" + of + "boom");
+  CHECK(said[0] == "an error whose text is hidden from clients" + of + "boom");
   CHECK(said[1] == "an actor failed" + of + "an internal error occurred (error_id " + id + ")");
 }
 

@@ -287,7 +287,7 @@ TEST_CASE_FIXTURE(
                                                                         true});
   CHECK(
       told->at(0) ==
-      "drop invalid_argument: a list by prefix and by range at once; it was not sent");
+      "drop invalid_argument: a list by prefix and by range together; it was not sent");
   // Two lists are under way at a time: their answers may be long.
   for (std::size_t n = 1; n <= 2; ++n) answer(n, protocol::kv_list_response{});
   CHECK(

@@ -729,7 +729,7 @@ TEST_CASE_FIXTURE(fixture, "the engine's reason for an abort reaches both handle
 TEST_CASE_FIXTURE(
     fixture, "I13 backpressure: responses that wait to be whole have a bound together") {
   for (std::uint32_t i = 1; i <= 4; ++i) open("/collect", false, i, false);
-  const auto full = "too many responses wait to be whole";
+  const auto full = "too many responses wait to be complete";
   CHECK(
       said() ==
       strings{

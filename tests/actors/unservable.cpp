@@ -24,7 +24,7 @@ caf::behavior with_number(engine_actor*, int) { return {}; }
 }  // namespace
 
 void refused() {
-  // 'auto' is none
+  // not 'auto'
   function_factory([](auto*) { return caf::behavior{}; });
   // the first parameter: a handler, an actor of another kind, nothing
   function_factory([](const http_request&) { return http_response{}; });

@@ -232,7 +232,7 @@ TEST_CASE("the local SQLite: tables survive sleep, and cached reads ask nobody")
     CHECK(x.client.post(id, "/sql", "select b from t where a = 1").body == "b\n'one'");
   CHECK(x.host->stats().storage.requests == before);
   CHECK(x.client.get(id, "/again")
-            .body.starts_with("refused: open_sqlite: the database is open already"));
+            .body.starts_with("refused: open_sqlite: the database is already open"));
   CHECK(x.client.get(id, "/remote").body.starts_with("refused: sql() while open_sqlite()"));
   must(x.client.sleep(id));
   CHECK(x.client.await_sleeping(id).sleeping);

@@ -73,7 +73,7 @@ template <class F, class... Args>
 constexpr bool is_servable_function() {
   static_assert(
       has_one_signature<F>,
-      "serve(): an actor is a function, or a lambda whose parameters have types ('auto' is none)");
+      "serve(): an actor is a function, or a lambda whose parameters all have types, not 'auto'");
   if constexpr (has_one_signature<F>) {
     static_assert(
         takes_engine_actor<F>,
@@ -83,12 +83,12 @@ constexpr bool is_servable_function() {
     if constexpr (takes_engine_actor<F>) {
       static_assert(
           makes_behavior<F>,
-          "serve(): an actor must return caf::behavior, or void if it calls become(); what else it "
-          "may return takes no message of nuncio");
+          "serve(): an actor must return caf::behavior, or void if it calls become(); other "
+          "results can't handle messages of nuncio");
       static_assert(
           takes_arguments<F, Args...>,
-          "serve(): the arguments given behind the actor must be those that it takes behind its "
-          "self pointer, in number and type");
+          "serve(): the arguments after the actor must be those that it takes after its self "
+          "pointer, in number and type");
       return makes_behavior<F> && takes_arguments<F, Args...>;
     }
   }
@@ -103,7 +103,7 @@ constexpr bool is_servable_class() {
   if constexpr (std::derived_from<T, engine_actor>) {
     static_assert(
         std::is_constructible_v<T, caf::actor_config&, const Args&...>,
-        "serve<T>(): the arguments given must be those that T's constructor takes behind "
+        "serve<T>(): the arguments must be those that T's constructor takes after "
         "caf::actor_config&, in number and type");
     return std::is_constructible_v<T, caf::actor_config&, const Args&...>;
   }
