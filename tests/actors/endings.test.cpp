@@ -486,7 +486,7 @@ TEST_CASE_FIXTURE(
   CHECK(p->ended == 1);
   CHECK(host.lines() == strings{"ack a/2:1"});
   CHECK(
-      host.log_text().find("a Start is not run: the engine has given it up by now actor=a "
+      host.log_text().find("a Start is not run: the engine has already given it up actor=a "
                            "generation=2 age_s=29.0") != std::string::npos);
   host.clear();
   host.stop(instance_of("a", 2));
@@ -516,7 +516,7 @@ TEST_CASE_FIXTURE(fixture, "the replay of a first connection waits for the engin
 TEST_CASE_FIXTURE(
     fixture, "an index that the engine left out is logged, and nothing waits for it") {
   begin();
-  const auto told = "the engine left out an index actor=a generation=1 index=3\n";
+  const auto told = "the engine skipped an index actor=a generation=1 index=3\n";
   CHECK(host.log_text().find(told) == std::string::npos);
   host.stop(a, reason::sleep_intent, 3);
   CHECK(host.ledger().gaps == 1);

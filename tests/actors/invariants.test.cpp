@@ -260,8 +260,7 @@ TEST_CASE_FIXTURE(
   // The gateway is told to ask elsewhere; the handler's end says nothing.
   CHECK(
       host.lines() ==
-      strings{
-          "1 #0 abort", "event a/1:501 stopped error: the engine was not heard of for too long"});
+      strings{"1 #0 abort", "event a/1:501 stopped error: the engine was silent for too long"});
 }
 
 TEST_CASE_FIXTURE(

@@ -170,9 +170,8 @@ TEST_CASE_FIXTURE(
   CHECK(host.lines().back() == "1 #0 200 ");
   CHECK(host.ledger().further_starts == 3);
   CHECK(
-      host.log_text().find(
-          "the engine started a generation again, which is not run actor=a generation=1 index=2") !=
-      std::string::npos);
+      host.log_text().find("the engine started a generation twice; the second Start is not run "
+                           "actor=a generation=1 index=2") != std::string::npos);
 }
 
 }  // namespace one_life_test

@@ -592,7 +592,7 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: bodies count too") {
 TEST_CASE_FIXTURE(
     fixture,
     "I13 backpressure: at a bound the request whose body has been silent longest makes room") {
-  constexpr auto stopped = "408 the request's body has stopped coming, and others need its place\n";
+  constexpr auto stopped = "408 the request body stopped arriving, and others need its place\n";
   for (auto n = 1U; n <= 4; ++n) {
     open_stream(n);
     chunk(n, 1, "x", false);
@@ -636,8 +636,7 @@ TEST_CASE(
     "I13 backpressure: what a crashed engine has left makes room for its clients when they come "
     "back, and no "
     "other's") {
-  constexpr auto left =
-      "503 the client was not heard of after a reconnect, and others need its place\n";
+  constexpr auto left = "503 the client was silent after a reconnect, and others need its place\n";
   auto options = small();
   SUBCASE("at the actor's bound") {}
   SUBCASE("at the host's bound") {
@@ -697,7 +696,7 @@ TEST_CASE_FIXTURE(
   CHECK(
       host.lines() ==
       strings{
-          "2 #0 503 the client was not heard of after a reconnect, and others need its place\n",
+          "2 #0 503 the client was silent after a reconnect, and others need its place\n",
           "6 #0 200 0"});
   CHECK(host.stats().clients_doubted == 1);
   host.clear();
@@ -970,8 +969,7 @@ TEST_CASE_FIXTURE(streaming, "a body that stops coming is answered 408") {
   CHECK(host.lines().empty());
   host.pass(20s, 10s);
   CHECK(
-      host.lines() ==
-      strings{"1 #0 cancel body", "1 #1 408 the request's body has stopped coming\n"});
+      host.lines() == strings{"1 #0 cancel body", "1 #1 408 the request body stopped arriving\n"});
   CHECK(host.stats().requests_open == 0);
   CHECK(p->seen.empty());
 }
@@ -994,7 +992,7 @@ TEST_CASE_FIXTURE(
   host.deliver(sim_host::tunnel(1, 2, protocol::to_envoy_request_body_cancel{}));
   open(2, "POST", "/echo", true);
   upload(2, 2, 1);
-  CHECK(host.lines() == strings{"1 #0 400 the request's body ended early\n", "2 #0 abort"});
+  CHECK(host.lines() == strings{"1 #0 400 the request body ended early\n", "2 #0 abort"});
   CHECK(p->seen.empty());
   CHECK(host.stats().requests_open == 0);
 }

@@ -298,8 +298,8 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a client that floods is closed, ot
   CHECK(std::count(lines.begin(), lines.end(), "2 #1 socket text y") == 1);
   const auto seen = said();
   CHECK(
-      std::count(seen.begin(), seen.end(), "closed 1008 more messages than this actor can take") ==
-      1);
+      std::count(
+          seen.begin(), seen.end(), "closed 1008 more messages than this actor can accept") == 1);
   CHECK(std::count(seen.begin(), seen.end(), "text x") == 0);
 }
 
@@ -316,7 +316,7 @@ TEST_CASE_FIXTURE(
   };
   host.too_long(message(1, 2), {message(1, 3), message(2, 1)});
   CHECK(sent() == strings{"1 #2 socket close 1009", "2 #1 socket text x"});
-  CHECK(said() == strings{"text x", "closed 1009 a message is longer than this host takes"});
+  CHECK(said() == strings{"text x", "closed 1009 a message is longer than this host accepts"});
   CHECK(host.stats().too_long == 1);
   CHECK(host.stats().sockets_open == 1);
 }
@@ -586,7 +586,7 @@ TEST_CASE(
         std::count(
             said.begin(),
             said.end(),
-            "closed 1013 this client was not heard of after a reconnect, and others need its "
+            "closed 1013 this client was silent after a reconnect, and others need its "
             "place") == 4);
     x.host.open_socket(x.a, 5);
     CHECK(x.sent() == strings{"5 #0 socket open", "5 #1 socket close 1013"});

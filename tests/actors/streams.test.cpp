@@ -563,12 +563,11 @@ TEST_CASE(
   x.said();
   x.open("/up", true, 4);
   CHECK(x.said() == strings{"/up in parts", "failed 100"});
-  CHECK(x.n->why == "the request's body has stopped coming, and others need its place");
+  CHECK(x.n->why == "the request body stopped arriving, and others need its place");
   CHECK(
-      x.sent() ==
-      strings{
-          "1 #0 cancel body",
-          "1 #1 408 the request's body has stopped coming, and others need its place\n"});
+      x.sent() == strings{
+                      "1 #0 cancel body",
+                      "1 #1 408 the request body stopped arriving, and others need its place\n"});
   CHECK(x.host.stats().requests_open == 2);
   CHECK(x.host.stats().requests_silent == 1);
   x.chunk(1, 10, false, 4);
@@ -723,7 +722,7 @@ TEST_CASE_FIXTURE(fixture, "the engine's reason for an abort reaches both handle
   CHECK(aborted(2, {http_stream_abort_reason_kind::internal_error, {}}) == "the engine cut it");
   open("/up", true, 3);
   open("/up", true, 3);
-  CHECK(n->why == "the gateway sent the request again");
+  CHECK(n->why == "the gateway repeated the request");
 }
 
 TEST_CASE_FIXTURE(

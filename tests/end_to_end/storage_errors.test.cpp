@@ -82,7 +82,7 @@ struct errors_case : hosted_pool {
 constexpr std::string_view whole = "integrity_check\n'ok'";
 constexpr std::string_view not_written = "; the transaction is not committed";
 constexpr std::string_view by_another =
-    "refused: somebody else has changed this database: this instance can't use it any more: ";
+    "refused: someone else has changed this database; this instance can't use it any more: ";
 
 }  // namespace
 

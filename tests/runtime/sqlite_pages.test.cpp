@@ -332,7 +332,7 @@ TEST_CASE("somebody else's commit breaks the database for good: on commit, on fe
   }
   REQUIRE(x.pages.broken().has_value());
   CHECK(
-      x.pages.broken()->message.find("somebody else has changed this database") !=
+      x.pages.broken()->message.find("someone else has changed this database") !=
       std::string::npos);
   x.asked.clear();
   CHECK_FALSE(x.fetch(60).ok());
@@ -346,14 +346,14 @@ TEST_CASE("when nobody can tell whether a commit happened, the database is broke
   REQUIRE(x.open().ok());
   x.write(1, 1);
   const auto cancelled = [](const storage_call&, store&) -> std::optional<storage_result> {
-    return storage_failure{errc::cancelled, "this instance has been ended", false, {}};
+    return storage_failure{errc::cancelled, "this instance was ended", false, {}};
   };
   x.faults = {lost_before, cancelled};
   const auto got = x.commit();
   REQUIRE_FALSE(got.ok());
   CHECK(
       got.error().message ==
-      "whether the last commit happened can't be told: this instance has been ended");
+      "it is unknown whether the last commit happened: this instance was ended");
   CHECK(x.pages.broken().has_value());
 }
 

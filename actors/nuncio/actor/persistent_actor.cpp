@@ -318,7 +318,7 @@ std::string persistent_base::handle_end() {
   return {};
 }
 
-// -- values that JSON can hold ----------------------------------------------------------------------
+// -- values that JSON can hold -------------------------------------------------------------
 
 // Not recursive, since a client may have sent any depth.
 outcome<void> check_json(const nlohmann::json& x) {

@@ -227,7 +227,7 @@ caf::result<caf::actor> ingress::found(std::optional<instance_number> at) const 
   return places_[*at].handle;
 }
 
-// -- other actors -----------------------------------------------------------------------
+// -- other actors -----------------------------------------------------------------
 
 void ingress::carry_out(const host_output::outputs_closed& x) {
   if (options_.storage) internal::post(options_.storage, internal::outputs_closed{x.who});

@@ -57,7 +57,7 @@ struct instance_spawned {
 /// The first message to an actor spawned with lazy_init; it only gets the actor scheduled.
 struct launch {};
 
-// -- from any actor to an instance --------------------------------------------------
+// -- from any actor to an instance ----------------------------------------------
 /// A call on a `connection` outside the handlers of the actor that serves it.
 struct socket_order {
   connection socket;
@@ -80,7 +80,7 @@ struct drain {
   time_point deadline;
 };
 
-// -- to the sender itself ------------------------------------------------------------------------
+// -- to the sender itself -------------------------------------------------------
 struct tick {
   std::uint64_t serial = 0;
 };

@@ -91,7 +91,7 @@ constexpr enumeration<sizeof...(Names)> enumerate(std::string_view name, Names..
   return {name, {std::string_view{values}...}};
 }
 
-// -- concepts: the wire kinds of C++ types --------------------------
+// -- concepts: the wire kinds of C++ types ------------------------------------
 
 template <class T>
 inline constexpr bool is_record_of = false;
