@@ -211,7 +211,7 @@ TEST_CASE_FIXTURE(fixture, "I12 nothing silent: a function's factory throws") {
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "an actor whose start fails again and again waits longer and longer for the next") {
+    fixture, "an actor whose start keeps failing waits longer and longer for the next start") {
   // The engine starts the next generation as soon as it hears of the end, for two minutes.
   std::uint32_t generation = 1;
   host.start(a, "broken", 1);
@@ -268,7 +268,7 @@ TEST_CASE_FIXTURE(
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "what a client makes fail does not delay the next start") {
+TEST_CASE_FIXTURE(fixture, "a failure that a client causes does not delay the next start") {
   for (std::uint32_t g = 1; g < 6; ++g) {
     const auto who = instance_of("a", g);
     host.start_accepted(who, "open to all");
@@ -281,7 +281,7 @@ TEST_CASE_FIXTURE(fixture, "what a client makes fail does not delay the next sta
   CHECK(host.stats().actors_failed == 5);
 }
 
-TEST_CASE_FIXTURE(fixture, "a Start that came late waits for half of what is left of its time") {
+TEST_CASE_FIXTURE(fixture, "a late Start waits for at most half of its remaining time") {
   for (std::uint32_t g = 1; g <= 8; ++g) {
     host.start(instance_of("a", g), "broken");
     host.pass(2s, 100ms);
@@ -350,7 +350,7 @@ TEST_CASE_FIXTURE(
   CHECK(p->ended == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "an actor that is ended hears nothing more, whatever waits for it") {
+TEST_CASE_FIXTURE(fixture, "an actor that is killed gets no more messages, whatever waits for it") {
   begin();
   host.request(a, 1, "GET", "/later");
   // The end is sent when the answer's turn has not come.
@@ -362,7 +362,7 @@ TEST_CASE_FIXTURE(fixture, "an actor that is ended hears nothing more, whatever 
 
 TEST_CASE_FIXTURE(
     fixture,
-    "what a streaming gateway had sent when its actor was told to stop is answered by it") {
+    "an actor answers what a streaming gateway had sent before the actor was told to stop") {
   begin();
   streamed(1);
   CHECK(host.lines() == strings{"1 #0 200 0"});
@@ -513,8 +513,7 @@ TEST_CASE_FIXTURE(fixture, "the replay of a first connection waits for the engin
   p->selves.clear();
 }
 
-TEST_CASE_FIXTURE(
-    fixture, "an index that the engine left out is logged, and nothing waits for it") {
+TEST_CASE_FIXTURE(fixture, "an index that the engine skipped is logged, and nothing waits for it") {
   begin();
   const auto told = "the engine skipped an index actor=a generation=1 index=3\n";
   CHECK(host.log_text().find(told) == std::string::npos);
@@ -524,7 +523,7 @@ TEST_CASE_FIXTURE(
   CHECK(p->ended == 1);
 }
 
-TEST_CASE("a ledger that passes its bound is logged, once") {
+TEST_CASE("a ledger over its limit is logged, once") {
   ingress_options small;
   small.ledger.bytes_max = 1;
   sim_host host{small};

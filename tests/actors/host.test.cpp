@@ -79,7 +79,7 @@ TEST_CASE_FIXTURE(fixture, "wrong options give errors that name the option") {
   named("protocol_version", [](auto& x) { x.protocol_version = 9; });
 }
 
-TEST_CASE_FIXTURE(fixture, "what can't be served is refused at once, and by start()") {
+TEST_CASE_FIXTURE(fixture, "an actor that can't be served is refused at once, and by start()") {
   host h{*sys, options()};
   std::string named;
   SUBCASE("nothing") { named = "nothing is served: call serve() before start()"; }
@@ -111,8 +111,7 @@ TEST_CASE_FIXTURE(fixture, "what can't be served is refused at once, and by star
   CHECK(h.stats().link.dials == 0);
 }
 
-TEST_CASE_FIXTURE(
-    fixture, "who serves once the host was started, or stopped, is told, as is the log") {
+TEST_CASE_FIXTURE(fixture, "serve() after start or stop is refused, and logged") {
   std::mutex mutex;
   std::vector<std::pair<log_level, std::string>> said;
   auto logged = options();
@@ -146,7 +145,7 @@ TEST_CASE_FIXTURE(fixture, "actors are served from several threads at once") {
   CHECK(taken == names);
 }
 
-TEST_CASE_FIXTURE(fixture, "a host is never started, and its keys are random") {
+TEST_CASE_FIXTURE(fixture, "a host that is never started ends, and keys are random") {
   host a{*sys, options()};
   host b{*sys, options()};
   CHECK(a.envoy_key() != b.envoy_key());

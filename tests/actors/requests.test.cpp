@@ -261,7 +261,7 @@ TEST_CASE("a crash is two lines of log, each with its actor and the id of its er
   CHECK(said[1] == "an actor failed" + of + "an internal error occurred (error_id " + id + ")");
 }
 
-TEST_CASE_FIXTURE(fixture, "a response larger than the engine takes") {
+TEST_CASE_FIXTURE(fixture, "a response larger than the engine accepts") {
   host.request(a, 1, "GET", "/largest");
   host.request(a, 2, "GET", "/large");
   CHECK(host.lines()[0].size() == 20'971'520 + std::string_view{"1 #0 200 "}.size());
@@ -496,7 +496,7 @@ TEST_CASE_FIXTURE(delegated, "what a handler throws answers the request that was
         }) == 1);
 }
 
-TEST_CASE_FIXTURE(delegated, "bodies bit by bit are for the actor that was asked") {
+TEST_CASE_FIXTURE(delegated, "streaming bodies belong to the actor that got the request") {
   host.request(front, 1, "GET", "/stream");
   CHECK(host.lines() == strings{"1 #0 200 does not stream"});
   auto upload = sim_host::request_message(front, 2, "POST", "/upload");
@@ -508,7 +508,7 @@ TEST_CASE_FIXTURE(delegated, "bodies bit by bit are for the actor that was asked
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(delegated, "no instance ends or begins what is another's") {
+TEST_CASE_FIXTURE(delegated, "no instance ends or begins another instance's requests") {
   host.request(front, 1, "GET", "/forge");
   CHECK(host.stats().requests_open == 1);
   answer_pending("still here");
@@ -520,7 +520,7 @@ TEST_CASE_FIXTURE(delegated, "no instance ends or begins what is another's") {
 
 TEST_CASE_FIXTURE(
     fixture,
-    "what is still in the mailbox is aborted, what was begun is answered 500, then Stopped") {
+    "requests still in the mailbox are aborted, begun ones are answered 500, then Stopped") {
   host.request(a, 1, "GET", "/later");
   host.batch(
       {sim_host::request_message(a, 2, "GET", "/throw"),
@@ -543,7 +543,7 @@ TEST_CASE_FIXTURE(
   CHECK(p->seen.size() == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "what was answered before a crash keeps its answer") {
+TEST_CASE_FIXTURE(fixture, "a request answered before a crash keeps its response") {
   host.batch(
       {sim_host::request_message(a, 1, "POST"), sim_host::request_message(a, 2, "GET", "/throw")});
   host.settle();
@@ -554,7 +554,7 @@ TEST_CASE_FIXTURE(fixture, "what was answered before a crash keeps its answer") 
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "a request that is too long is answered 413, and nobody else is troubled") {
+    fixture, "a request that is too long is answered 413, and other requests are not affected") {
   host.too_long(
       sim_host::request_message(a, 1, "POST"), {sim_host::request_message(a, 2, "POST", "/", "x")});
   const auto lines = host.lines();
@@ -704,7 +704,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.lines() == strings{"1 #0 200 xxy"});
 }
 
-TEST_CASE("2.1: actors that keep much of what the host has room for leave some to another") {
+TEST_CASE("2.1: actors that keep much of the host's room leave some for others") {
   auto options = small();
   options.host_request_bytes_max = 2500;
   hosted x{std::move(options)};
@@ -756,7 +756,8 @@ TEST_CASE_FIXTURE(
   CHECK(host.lines().back().starts_with("200 #0 200"));
 }
 
-TEST_CASE_FIXTURE(fixture, "a repeated start replaces the attempt, and the old answer is dropped") {
+TEST_CASE_FIXTURE(
+    fixture, "a repeated start replaces the attempt, and the old response is dropped") {
   host.request(a, 1, "GET", "/later");
   host.request(a, 1, "GET", "/later");
   CHECK(host.stats().requests_replaced == 1);
@@ -803,7 +804,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.lines().size() == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "a chunked body over the bound is refused") {
+TEST_CASE_FIXTURE(fixture, "a chunked body over the limit is refused") {
   open_stream(1);
   chunk(1, 1, std::string(600, 'x'), false);
   chunk(1, 2, std::string(600, 'x'), false);
@@ -940,7 +941,7 @@ TEST_CASE_FIXTURE(streaming, "I14 single writer: a response that goes out ends w
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(streaming, "a response that goes out survives a cut") {
+TEST_CASE_FIXTURE(streaming, "a response being sent survives a cut") {
   get(1, "/largest");
   host.clear();
   host.cut();
@@ -949,7 +950,7 @@ TEST_CASE_FIXTURE(streaming, "a response that goes out survives a cut") {
   CHECK(sent_body(1) == ahead);
 }
 
-TEST_CASE_FIXTURE(streaming, "the next generation waits for no download of the last") {
+TEST_CASE_FIXTURE(streaming, "the next generation does not wait for downloads of the last one") {
   get(1, "/largest");
   SUBCASE("its actor lives") {}
   SUBCASE("its actor has ended") { host.stop(a); }
@@ -960,7 +961,7 @@ TEST_CASE_FIXTURE(streaming, "the next generation waits for no download of the l
   CHECK(p->factories == 2);
 }
 
-TEST_CASE_FIXTURE(streaming, "a body that stops coming is answered 408") {
+TEST_CASE_FIXTURE(streaming, "a body that stops arriving is answered with 408") {
   open(1, "POST", "/echo", true);
   upload(1, 1, 1);
   host.pass(4min, 30s);
@@ -986,7 +987,7 @@ TEST_CASE_FIXTURE(streaming, "a client that stops reading is cut off") {
 }
 
 TEST_CASE_FIXTURE(
-    streaming, "an upload that its client gives up is answered 400, one with a hole is aborted") {
+    streaming, "an upload that its client gives up is answered 400, one with a gap is aborted") {
   open(1, "POST", "/echo", true);
   upload(1, 1, 1);
   host.deliver(sim_host::tunnel(1, 2, protocol::to_envoy_request_body_cancel{}));
@@ -1056,9 +1057,7 @@ TEST_CASE_FIXTURE(fixture, "a response waits for room when its actor has ended")
   CHECK(host.lines() == strings{"ack a/1:2", "1 #0 200 kept", "event a/1:501 stopped ok"});
 }
 
-TEST_CASE_FIXTURE(
-    fixture,
-    "a response for which there is no room to wait in becomes 503, once the link has room") {
+TEST_CASE_FIXTURE(fixture, "a response without room to wait becomes 503, once the link has room") {
   host.link->refuse_tunnel = failure{errc::queue_full, "full"};
   host.request(a, 1, "POST", "/echo", std::string(900, 'x'));
   host.request(a, 2, "GET", "/largest");
@@ -1071,7 +1070,7 @@ TEST_CASE_FIXTURE(
   CHECK(lines[1] == "2 #0 503 too many responses of this actor wait for their clients\n");
 }
 
-TEST_CASE_FIXTURE(fixture, "what the host itself answers waits for room as well, in its order") {
+TEST_CASE_FIXTURE(fixture, "the host's own responses wait for room as well, in order") {
   host.link->refuse_tunnel = failure{errc::queue_full, "full"};
   host.request(instance_of("unknown"), 1);
   host.open_socket(instance_of("unknown"), 2);
@@ -1086,7 +1085,8 @@ TEST_CASE_FIXTURE(fixture, "what the host itself answers waits for room as well,
                           "3 #0 503 this actor has too many requests waiting\n"});
 }
 
-TEST_CASE_FIXTURE(fixture, "a response that no link takes is answered 500, and the log says why") {
+TEST_CASE_FIXTURE(
+    fixture, "a response that no link accepts is answered 500, and the log says why") {
   host.link->refuse_tunnel_once = failure{errc::malformed, "no such text"};
   host.request(a, 1);
   CHECK(host.lines() == strings{"1 #0 500 no such text\n"});
@@ -1102,7 +1102,7 @@ TEST_CASE_FIXTURE(fixture, "exchanges survive a cut; the answer goes out afterwa
   CHECK(host.lines().back() == "1 #0 200 after");
 }
 
-TEST_CASE_FIXTURE(fixture, "credits for the link come back for every batch") {
+TEST_CASE_FIXTURE(fixture, "credit is granted to the link for every batch") {
   const auto messages = host.link->granted_messages;
   const auto bytes = host.link->granted_bytes;
   host.batch({sim_host::request_message(a, 1), sim_host::request_message(a, 2)});

@@ -225,7 +225,7 @@ TEST_CASE_FIXTURE(
   CHECK_FALSE(db.broken());
 }
 
-TEST_CASE_FIXTURE(fixture, "somebody else's commit breaks it for good, with a text that says so") {
+TEST_CASE_FIXTURE(fixture, "another writer's commit breaks it for good, with a text that says so") {
   auto db = open();
   REQUIRE(db.exec("create table t (a); insert into t values (1)"));
   ++*engine.head;

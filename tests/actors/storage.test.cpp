@@ -232,7 +232,7 @@ TEST_CASE_FIXTURE(
       "written\n");
 }
 
-TEST_CASE_FIXTURE(fixture, "one turn: puts are joined, order is kept, everybody is told") {
+TEST_CASE_FIXTURE(fixture, "one turn: puts are joined, order is kept, every call is answered") {
   host.request(a, 1, "GET", "/turn");
   REQUIRE(host.storage_requests_sent().size() == 3);
   const auto put = kv_as<protocol::kv_put_request>(0);
@@ -323,7 +323,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "what storage finds no room for is offered again when there is some, and not before") {
+    fixture, "a storage request without room is offered again when there is some, and not before") {
   host.link->refuse_storage = failure{errc::queue_full, "full"};
   host.request(a, 1, "GET", "/list");
   const auto refused = host.link->refused;
@@ -338,7 +338,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "what an actor awaits comes, however much it keeps that it has not heard") {
+    fixture, "an awaited answer comes, however many unhandled answers its actor holds") {
   const auto b = instance_of("b");
   host.start_accepted(b, "waiter");
   host.clear();
@@ -416,7 +416,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.counts->storage.get().retried == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "no answer within 30 s: the request is told") {
+TEST_CASE_FIXTURE(fixture, "no answer within 30 s: the request fails") {
   host.request(a, 1, "POST", "/put/k", "v");
   host.pass(31s);
   CHECK(
@@ -487,7 +487,7 @@ TEST_CASE_FIXTURE(fixture, "I14 single writer: Stop(LOST) and the lease's end cu
   CHECK(host.counts->storage.get().uncertain == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "an error that nobody handles ends the actor with it") {
+TEST_CASE_FIXTURE(fixture, "an unhandled error ends the actor") {
   host.request(a, 1, "GET", "/careless");
   answer(0, protocol::kv_error_response{text{"store full"}});
   CHECK(
@@ -514,8 +514,7 @@ TEST_CASE_FIXTURE(
   CHECK(kv_as<protocol::kv_get_request>(1).keys.front() == of("\x04k"));
 }
 
-TEST_CASE_FIXTURE(
-    fixture, "2.1: an actor keeps nothing of the frame that its storage's answer came in") {
+TEST_CASE_FIXTURE(fixture, "2.1: an actor keeps nothing of the frame of a storage answer") {
   const auto b = instance_of("b");
   host.start_accepted(b, "hoarder");
   const frame_read frame{
@@ -579,7 +578,7 @@ TEST_CASE_FIXTURE(
   CHECK(frame.whole.use_count() == used_here);
 }
 
-TEST_CASE_FIXTURE(fixture, "2.1: what waits to be stored keeps nothing of the request it came in") {
+TEST_CASE_FIXTURE(fixture, "2.1: a waiting write keeps nothing of the request that it came from") {
   const auto b = instance_of("b");
   host.start_accepted(b, "hoarder");
   const frame_read frame{"what a client said"};
@@ -612,7 +611,7 @@ TEST_CASE_FIXTURE(fixture, "2.1: a value that is most of its answer is not copie
   CHECK(kept->values[0].owner() == frame.whole);
 }
 
-TEST_CASE("an engine actor that no host spawned has no storage, and says so") {
+TEST_CASE("an engine actor without a host has no storage, and says so") {
   sim_system sim;
   auto told = std::make_shared<strings>();
   const auto a = (*sim).spawn(keeper, told);

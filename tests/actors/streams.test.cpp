@@ -214,7 +214,7 @@ struct fixture : hosted {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(fixture, "a response that is written bit by bit") {
+TEST_CASE_FIXTURE(fixture, "a streaming response") {
   open("/manual", false);
   CHECK(sent() == strings{"1 #0 201 in parts", "1 #1 chunk 5"});
   CHECK(host.stats().requests_open == 1);
@@ -226,7 +226,7 @@ TEST_CASE_FIXTURE(fixture, "a response that is written bit by bit") {
   CHECK_FALSE(n->out.is_open());
 }
 
-TEST_CASE_FIXTURE(fixture, "a gateway that takes no stream gets what was written at the end") {
+TEST_CASE_FIXTURE(fixture, "a gateway without streaming gets the whole response at its end") {
   open("/manual", false, 1, false);
   tell("write");
   CHECK(sent().empty());
@@ -316,8 +316,7 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a body that finds the link full wa
 }
 
 TEST_CASE_FIXTURE(
-    fixture,
-    "who finds no room in the link asks again when it is told that there is some, and not before") {
+    fixture, "a sender without room in the link retries when it is notified, and not before") {
   host.link->room_for_bodies = false;
   SUBCASE("beside its actor") { open("/down", false, 1); }
   SUBCASE("at ingress") { open("/whole", false, 1); }
@@ -334,7 +333,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.link->waiting.empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "whom room has helped on lets others go first the next time") {
+TEST_CASE_FIXTURE(fixture, "a response that made progress lets others go first the next time") {
   bool at_ingress = false;
   SUBCASE("beside their actor") {}
   SUBCASE("at ingress") { at_ingress = true; }
@@ -351,7 +350,7 @@ TEST_CASE_FIXTURE(fixture, "whom room has helped on lets others go first the nex
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "a response that was written in parts and is whole waits for room, beside its actor") {
+    fixture, "a complete response that was written in parts waits for room, beside its actor") {
   open("/manual", false, 1, false);
   host.link->refuse_tunnel = failure{errc::queue_full, "full"};
   tell("write");
@@ -364,7 +363,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "a part that the link does not take goes when it does, in its place") {
+TEST_CASE_FIXTURE(fixture, "a part that the link refuses is sent later, in its place") {
   open("/manual", false);
   CHECK(sent() == strings{"1 #0 201 in parts", "1 #1 chunk 5"});
   host.link->refuse_tunnel = failure{errc::queue_full, "full"};
@@ -378,7 +377,7 @@ TEST_CASE_FIXTURE(fixture, "a part that the link does not take goes when it does
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "a handler whose write finds no room is called when there is some, and not before") {
+    fixture, "a handler whose write found no room is called when there is some, and not before") {
   open("/stubborn", false);
   CHECK(sent_body() == ahead);
   const auto before = n->calls;
@@ -391,7 +390,7 @@ TEST_CASE_FIXTURE(
   CHECK(n->calls < 2 * before + 10);
 }
 
-TEST_CASE_FIXTURE(fixture, "open requests are those that a handler has and has not done with") {
+TEST_CASE_FIXTURE(fixture, "open requests are those that a handler has and has not finished") {
   const auto open_now = [&] {
     said();
     tell("open");
@@ -642,7 +641,7 @@ TEST_CASE(
   CHECK(x.host.log_text().find("a response found no room to wait in") != std::string::npos);
 }
 
-TEST_CASE_FIXTURE(fixture, "a body that came whole is given out as one part") {
+TEST_CASE_FIXTURE(fixture, "a body that arrived whole is handed out as one part") {
   host.request(a, 1, "POST", "/up", "hello");
   CHECK(said() == strings{"/up", "all 5"});
   CHECK(sent() == strings{"1 #0 200 5"});
@@ -673,7 +672,7 @@ TEST_CASE_FIXTURE(fixture, "a request that is answered without reading its body 
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "a reader that has enough stops the upload and answers later") {
+TEST_CASE_FIXTURE(fixture, "a reader that cancels stops the upload and answers later") {
   open("/up", true);
   chunk(1, 100);
   tell("cancel");
@@ -693,7 +692,7 @@ TEST_CASE_FIXTURE(fixture, "both bodies at once") {
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "a client that goes in the middle of its upload") {
+TEST_CASE_FIXTURE(fixture, "a client that leaves in the middle of its upload") {
   open("/up", true);
   chunk(1, 100);
   abort();
@@ -819,8 +818,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(
-    fixture, "an upload that is not answered in time: the 504 goes on where its credits stopped") {
+TEST_CASE_FIXTURE(fixture, "an upload that is not answered in time: the 504 follows its credits") {
   open("/up", true);
   chunk(1, mib);
   host.pass(4min);
@@ -838,7 +836,7 @@ TEST_CASE_FIXTURE(
   CHECK(sent().empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "an upload that no handler has had in time is answered 504 as well") {
+TEST_CASE_FIXTURE(fixture, "an upload that no handler got in time is answered 504 as well") {
   caf::response_promise held;
   n->other = spawn_plain(*host.sim, [&held](caf::event_based_actor* self) -> caf::behavior {
     return {
@@ -863,7 +861,7 @@ TEST_CASE_FIXTURE(fixture, "an upload that no handler has had in time is answere
   host.settle();
 }
 
-TEST_CASE_FIXTURE(fixture, "an upload that was given up is no open request of its actor") {
+TEST_CASE_FIXTURE(fixture, "an abandoned upload is not an open request of its actor") {
   open("/up", true);
   chunk(1, 100);
   chunk(3, 100);  // one was lost
@@ -883,7 +881,7 @@ TEST_CASE_FIXTURE(fixture, "an upload that was given up is no open request of it
   }));
 }
 
-TEST_CASE_FIXTURE(fixture, "a response that has nothing to send may be quiet for ever") {
+TEST_CASE_FIXTURE(fixture, "a response with nothing to send may be silent for ever") {
   open("/manual", false);
   sent();
   for (int i = 0; i < 4; ++i) host.pass(5min);
@@ -902,7 +900,8 @@ TEST_CASE_FIXTURE(fixture, "a handler of parts that throws is answered 500") {
   CHECK(lines[1].starts_with("1 #1 500 hidden: boom"));
 }
 
-TEST_CASE_FIXTURE(fixture, "what a handler of parts keeps goes with its actor, itself included") {
+TEST_CASE_FIXTURE(
+    fixture, "the captures of a part handler are released with its actor, even a self-reference") {
   open("/keep", true);
   CHECK_FALSE(n->kept.expired());
   tell("throw");

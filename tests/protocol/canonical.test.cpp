@@ -100,7 +100,7 @@ TEST_CASE("a duplicate key far from its twin is found in a large map") {
   CHECK(x.error().message == "offset 14: duplicate map key");
 }
 
-TEST_CASE("keys that differ only in length or case are no duplicates") {
+TEST_CASE("keys that differ only in length or case are not duplicates") {
   CHECK(
       rivet_error("060000000000000000000000c80003"
                   "0161"
@@ -151,7 +151,7 @@ TEST_CASE("headroom stays in front of the message") {
   CHECK(to_hex({out->begin() + 16, out->end()}) == "040100000000000000");
 }
 
-TEST_CASE("versions that we do not speak are refused by name") {
+TEST_CASE("unsupported versions are refused by number") {
   for (const std::uint16_t version : std::vector<std::uint16_t>{0, 2, 9, 65535}) {
     CHECK(
         protocol::decode_to_rivet(frame("03"), version).error().code == errc::unsupported_version);

@@ -94,7 +94,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("a link that carries much is filled") {
+TEST_CASE("a fast link is filled") {
   world x{1e9, 50ms};
   for (int n = 0; n < 40; ++n) x.add(18 * mib, 20);
   x.run();

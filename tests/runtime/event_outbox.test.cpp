@@ -116,7 +116,7 @@ TEST_CASE(
   CHECK(send(x) == list{1003});
 }
 
-TEST_CASE("A Stop for a generation of which nothing is known is answered above any counter") {
+TEST_CASE("A Stop for an unknown generation is answered above any counter") {
   event_outbox x;
   x.handle_link_up(1, start);
   x.handle_orphan_stop(a1);
@@ -185,7 +185,7 @@ TEST_CASE("One frame is in flight at a time, and of limited size") {
   CHECK(send(x).size() == 50);
 }
 
-TEST_CASE("A Stopped's message is made fit for the wire") {
+TEST_CASE("A Stopped's message is adapted to the wire") {
   event_outbox x;
   x.handle_link_up(1, start);
   x.handle_stopped(a1, stop_code::error, "bad \xff byte");

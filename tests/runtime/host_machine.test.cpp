@@ -293,7 +293,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("an actor that is spawned once its instance is over is ended") {
+TEST_CASE("an actor spawned after its instance is over is ended") {
   driven host;
   host.ping();
   host.start(ref("a", 1));
@@ -304,7 +304,7 @@ TEST_CASE("an actor that is spawned once its instance is over is ended") {
   CHECK(host.machine.handle_spawned(ref("a", 2), host.now).what == spawned::lives);
 }
 
-TEST_CASE("a drain with nobody there asks the outbox, and closes the link when that is done") {
+TEST_CASE("a drain without actors asks the outbox, and closes the link when that is done") {
   driven host;
   host.ping();
   host.machine.handle_drain(host.now + 10s, host.now);

@@ -105,7 +105,8 @@ TEST_CASE(
   CHECK(x.actors[1].full(1, 1) == request_bound::host);
 }
 
-TEST_CASE("request room: who has been silent longest, of an actor or of all, and for long enough") {
+TEST_CASE(
+    "request room: the longest silent request, of an actor or of all, if silent for long enough") {
   room x;
   auto& one = x.actor();
   auto& other = x.actor();
@@ -129,7 +130,7 @@ TEST_CASE("request room: who has been silent longest, of an actor or of all, and
   CHECK(third.heard() == begin + 13s);
 }
 
-TEST_CASE("request room: for an actor that keeps much no other's request is ended") {
+TEST_CASE("request room: an actor that keeps much displaces no request of others") {
   room x;
   auto& modest = x.actor();
   auto& greedy = x.actor({.requests_max = 5, .bytes_max = 1000});
@@ -144,7 +145,7 @@ TEST_CASE("request room: for an actor that keeps much no other's request is ende
   CHECK(greedy.longest_silent(request_bound::host, now) == &last);
 }
 
-TEST_CASE("request room: nobody is silent while nobody can be heard") {
+TEST_CASE("request room: no client counts as silent while none can be heard") {
   room x;
   auto& one = x.actor();
   auto& place = x.unfinished(one, begin);
@@ -155,7 +156,7 @@ TEST_CASE("request room: nobody is silent while nobody can be heard") {
   CHECK(one.longest_silent(request_bound::host, begin + 1h + 11s) == &place);
 }
 
-TEST_CASE("request room: a client whose handler holds it up is not silent") {
+TEST_CASE("request room: a client that its handler holds up is not silent") {
   room x;
   auto& one = x.actor();
   const auto held = std::make_shared<upload_on_way>();
@@ -219,7 +220,7 @@ TEST_CASE(
   CHECK(doubted(one, request_bound::host, 10s) == nullptr);
 }
 
-TEST_CASE("request room: no more make room than may be there, until they are gone") {
+TEST_CASE("request room: no more than the maximum make room at the same time") {
   room x;
   gateway_watch gateways{10s};
   auto& one = x.actor({.requests_max = 2, .bytes_max = 400});

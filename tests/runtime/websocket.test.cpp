@@ -35,7 +35,7 @@ void refuse(raw_peer& p, const std::string& status, const std::string& more = {}
 
 }  // namespace
 
-TEST_CASE("a connection that nobody takes fails once") {
+TEST_CASE("a connection that nothing accepts fails once") {
   std::uint16_t port = 0;
   {
     raw_server s{[](raw_peer&) {}};
@@ -48,7 +48,7 @@ TEST_CASE("a connection that nobody takes fails once") {
   CHECK(o.await_gone(2).what == kind::connect_failed);
 }
 
-TEST_CASE("a name that does not exist is told as such") {
+TEST_CASE("a name that does not exist is reported as such") {
   owner o;
   websocket_target t;
   t.host = "no-such-host.invalid";
@@ -59,7 +59,9 @@ TEST_CASE("a name that does not exist is told as such") {
   CHECK(gone.reason.find("no-such-host.invalid") != std::string::npos);
 }
 
-TEST_CASE("what libwebsockets would cut or drop in silence is refused before it is tried") {
+TEST_CASE(
+    "targets that libwebsockets would silently truncate or drop are refused before they are "
+    "tried") {
   owner o;
   websocket_target t;
   t.host = "127.0.0.1";
@@ -133,7 +135,7 @@ TEST_CASE("a server that never answers") {
   CHECK(o.await_gone().what == kind::handshake_timeout);
 }
 
-TEST_CASE("an answer that refuses is told with its status") {
+TEST_CASE("a refusal is reported with its status") {
   for (const int status : {401, 403, 404, 503, 302}) {
     CAPTURE(status);
     raw_server s{[status](raw_peer& p) {
@@ -193,7 +195,7 @@ TEST_CASE("a path and a token of the greatest size arrive whole") {
   CHECK(raw_peer::header(head, "Sec-WebSocket-Protocol") == "rivet, " + t.subprotocols[1]);
 }
 
-TEST_CASE("TLS to a port that speaks none fails as TLS") {
+TEST_CASE("TLS to a port without TLS fails as TLS") {
   raw_server s{[](raw_peer& p) {
     p.read(1);
     p.send("HTTP/1.1 400 Bad Request\r\n\r\n");
@@ -204,7 +206,7 @@ TEST_CASE("TLS to a port that speaks none fails as TLS") {
   CHECK(o.await_gone().what == kind::tls_failed);
 }
 
-TEST_CASE("the peer's close is told with code and reason") {
+TEST_CASE("the peer's close is reported with code and reason") {
   for (const int code : {1000, 1001, 1011, 4001}) {
     CAPTURE(code);
     raw_server s{[code](raw_peer& p) {
@@ -412,7 +414,7 @@ TEST_CASE(
   CHECK(o.parts == numbered(2000));
 }
 
-TEST_CASE("within a frame no PONG can come: a long one that takes its time is no lost connection") {
+TEST_CASE("no PONG can arrive within a frame: a long, slow one is not a lost connection") {
   auto options = owner::quick();
   options.ping_after = 50ms;
   options.hangup_after = 300ms;
@@ -612,7 +614,7 @@ TEST_CASE("a timer is replaced by the next") {
   REQUIRE(o.until([&] { return o.timers == 2; }));
 }
 
-TEST_CASE("several in one process do not know of each other") {
+TEST_CASE("several in one process do not affect each other") {
   raw_server s1{[](raw_peer& p) {
     p.accept("one");
     p.wait_for_end();
@@ -644,7 +646,7 @@ TEST_CASE("a TLS target where TLS is off is a bad target") {
   CHECK(a.gone[0].what == websocket_gone::kind::bad_target);
 }
 
-TEST_CASE("a TLS file that cannot be read is told by start") {
+TEST_CASE("start reports a TLS file that cannot be read") {
   struct nobody : nuncio::websocket_handler {
     void on_open(std::string_view) override {}
 

@@ -65,7 +65,7 @@ TEST_CASE(
   run_many(simulate_storage(), 20'000);
 }
 
-TEST_CASE("a database's pages read back as committed, whatever answers of the store are lost") {
+TEST_CASE("a database's pages read back as committed, whichever answers of the store are lost") {
   run_many(simulate_pages(), 4'000);
 }
 

@@ -95,7 +95,7 @@ TEST_CASE_FIXTURE(world, "an actor that throws is started again") {
   CHECK(get() == "1 in 2");
 }
 
-TEST_CASE_FIXTURE(world, "a killed host's actors go on in the next one") {
+TEST_CASE_FIXTURE(world, "a killed host's actors continue in the next one") {
   post();
   host.kill();
   host.pass(40s);
@@ -143,7 +143,7 @@ TEST_CASE("a scenario holds under faults, whatever the seed") {
   CHECK(faults > 50);
 }
 
-TEST_CASE("a seed that fails is the one that is thrown, and runs alike again") {
+TEST_CASE("a failing seed is reported, and its run is the same again") {
   const auto stopped_at = [](std::uint64_t seed) {
     simulated_host host{{.seed = seed, .faults = true}};
     host.serve("counter", counter);
