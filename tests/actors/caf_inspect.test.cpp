@@ -1,4 +1,4 @@
-// CAF's form of protocol messages: every vector through CAF's own serializers, and what is not a message.
+// CAF's form of protocol messages: every vector through CAF's own serializers, and invalid input.
 #include <doctest/doctest.h>
 
 #include <caf/binary_serializer.hpp>

@@ -1,4 +1,4 @@
-// The end of a client of the engine: by its last handle, by its actor system, with calls under way and without.
+// The end of an engine client: by its last handle, by its actor system, with and without calls under way.
 #include <doctest/doctest.h>
 
 #include <atomic>

@@ -1,5 +1,5 @@
-// What a host dials with: the version that the engine speaks, the token that its source gives now.
-// Against a scripted engine.
+// The terms with which a host dials: the version that the engine supports, and the current token of its source. Against a
+// scripted engine.
 #include <doctest/doctest.h>
 
 #include <caf/all.hpp>

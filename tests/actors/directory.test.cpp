@@ -1,5 +1,5 @@
-// Finding the engine actors of this host by CAF messages: what runs is found, however its key was
-// written; what doesn't is not.
+// Finding the engine actors of this host by CAF messages: a running actor is found, however its key was written; any other is
+// not.
 #include <doctest/doctest.h>
 
 #include <nuncio/client/directory_actor.hpp>

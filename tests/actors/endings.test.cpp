@@ -1,4 +1,4 @@
-// How actors begin and end, and what the engine is told of it: the table of docs/actors.md, row by row.
+// How actors begin and end, and what is reported to the engine: the table of docs/actors.md, row by row.
 #include <doctest/doctest.h>
 
 #include "actors/watched_actors.hpp"

@@ -1,4 +1,4 @@
-// The facade's beginning and end, in a real actor system and with no engine there: nothing hangs, everything is said.
+// The start and the end of nuncio::host, in a real actor system and without an engine: nothing hangs, everything is reported.
 #include <doctest/doctest.h>
 
 #include <atomic>

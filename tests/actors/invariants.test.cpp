@@ -1,5 +1,5 @@
-// The invariants that other files of this suite don't already show: whole host, fake link, one
-// thread. An engine's store of unacked commands stands on the other end.
+// The invariants that other files of this suite don't already cover: a whole host, a fake link, one thread. On the other end is
+// a model of the engine's store of unacked commands.
 #include <doctest/doctest.h>
 
 #include <algorithm>

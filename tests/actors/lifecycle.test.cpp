@@ -1,5 +1,5 @@
-// What puts an actor to sleep, what keeps it awake, and what wakes it: idle time, guards, alarms; and how long a request
-// may wait.
+// What puts an actor to sleep, what keeps it awake, and what wakes it: idle time, guards, alarms; and how long a request may
+// wait.
 #include "actors/watched_actors.hpp"
 #include "support/fake_store.hpp"
 

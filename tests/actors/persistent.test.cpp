@@ -1,5 +1,5 @@
-// persistent_actor: the state is there before the first message, is saved in time and no more often, and is never
-// overwritten by what has not been loaded.
+// persistent_actor: the state is there before the first message, is saved in time and no more often, and is never overwritten
+// by a state that was not loaded.
 #include <caf/scoped_actor.hpp>
 #include <cmath>
 #include <limits>

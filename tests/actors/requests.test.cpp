@@ -1,4 +1,4 @@
-// HTTP through the tunnel: which answer each request gets, once, and what bounds hold.
+// HTTP through the tunnel: each request gets the right response, once, and limits hold.
 #include <doctest/doctest.h>
 
 #include <nuncio/kv.hpp>

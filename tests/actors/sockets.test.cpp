@@ -1,4 +1,4 @@
-// Client WebSockets: what handlers see of them, what the client sees, and what bounds hold.
+// Client WebSockets: what handlers see, what the client sees, and which limits hold.
 #include <numeric>
 #include <nuncio/actor/instance_sockets.hpp>
 #include <nuncio/actor/socket_record.hpp>

@@ -1,4 +1,4 @@
-// kv() and sql() of an engine actor: what reaches the engine in which requests, and what the actor is told.
+// kv() and sql() of an engine actor: which requests reach the engine, and which results reach the actor.
 #include <nuncio/kv.hpp>
 #include <nuncio/sql.hpp>
 

@@ -1,4 +1,4 @@
-// Bodies bit by bit: what handlers see of an upload, what the engine sees of a download, and how both end.
+// Streaming bodies: what handlers see of an upload, what the engine sees of a download, and how both end.
 #include <nuncio/actor/instance_streams.hpp>
 
 #include "actors/watched_actors.hpp"

@@ -1,4 +1,4 @@
-# Compiles unservable.cpp, which must fail with exactly the sentences that stand here.
+# Compiles unservable.cpp, which must fail with exactly these sentences.
 list(TRANSFORM includes PREPEND -I)
 execute_process(COMMAND ${compiler} -std=c++20 -fsyntax-only -fdiagnostics-color=never ${includes} ${source}
                 RESULT_VARIABLE status ERROR_VARIABLE said)

@@ -1,4 +1,4 @@
-// What serve() refuses to compile, each with one sentence: unservable.cmake compiles this and reads them.
+// Calls of serve() that do not compile, each with one sentence: unservable.cmake compiles this and checks the sentences.
 #include <caf/typed_behavior.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <nuncio/host/factory.hpp>

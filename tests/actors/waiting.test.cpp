@@ -1,4 +1,4 @@
-// What clients have said on WebSockets and no handler has heard: whose bound it is, and when it ends to count.
+// WebSocket messages that no handler has seen yet: whose limit they count against, and until when.
 #include <doctest/doctest.h>
 #include <malloc.h>
 

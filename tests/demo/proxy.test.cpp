@@ -1,4 +1,4 @@
-// The demo's proxy: its books and its frames, by calls. What it proves rests on these being right.
+// The demo's proxy: its audit and its frames, tested by calls. The proof depends on them.
 #include <doctest/doctest.h>
 
 #include "proxy/frame_splitter.hpp"

@@ -1,4 +1,4 @@
-// The demo's verdict: a good report has no objection, and each objection takes one wrong number.
+// The demo's verdict: a good report has no objections, and each wrong number causes its own.
 #include <doctest/doctest.h>
 
 #include <functional>

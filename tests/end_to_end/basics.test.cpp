@@ -1,4 +1,4 @@
-// The way of one actor when nothing goes wrong.
+// The life of one actor when nothing goes wrong.
 #include <nuncio/testing/socket_client.hpp>
 
 #include "fixture.hpp"

@@ -1,4 +1,4 @@
-// What a host may be told of its links and of how its actors run, against an engine.
+// Options for a host's links and for how its actors run, against an engine.
 #include <future>
 #include <nuncio/host.hpp>
 #include <set>

@@ -1,4 +1,4 @@
-// The examples, as a user runs them: as programs, against either engine.
+// The examples, run as programs like a user would, against either engine.
 #include <fmt/format.h>
 #include <signal.h>
 

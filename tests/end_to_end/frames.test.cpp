@@ -1,4 +1,4 @@
-// Messages longer than the host takes, or than the engine does: each costs its own call, and nobody else anything.
+// Messages longer than the host, or the engine, accepts: each costs only its own call.
 #include <algorithm>
 #include <string>
 #include <vector>

@@ -1,5 +1,5 @@
-// HTTP at its edges, through both gateways: what a handler may get wrong is corrected or a 500 that names it, at once; and
-// what goes wrong in it says nothing to clients.
+// HTTP edge cases, through both gateways: a handler's mistakes are corrected, or answered at once with a 500 that names them;
+// and clients learn nothing internal from failures.
 #include <fmt/format.h>
 
 #include <algorithm>

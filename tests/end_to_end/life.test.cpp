@@ -1,5 +1,5 @@
-// What an actor is promised between its start and its end: who waits is answered, in order and once; how it ends, and what
-// it is told of it.
+// What an actor is promised between its start and its end: waiting requests are answered, in order and once; how it ends, and
+// which messages it gets.
 #include <fmt/format.h>
 
 #include <future>

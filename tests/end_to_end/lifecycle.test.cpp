@@ -1,5 +1,5 @@
-// What an actor can do with its life, by the probe of docs/probe.md: sleep, alarms, crash, the end; its storage; bodies
-// that come and go bit by bit.
+// An actor's life, with the probe of docs/probe.md: sleep, alarms, crash, the end; its storage; streaming bodies in both
+// directions.
 #include <fmt/format.h>
 
 #include <atomic>

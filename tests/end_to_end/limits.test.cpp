@@ -1,4 +1,4 @@
-// What is too much is refused clearly, and only there.
+// What exceeds a limit is refused clearly, and nothing else is.
 #include <algorithm>
 #include <atomic>
 

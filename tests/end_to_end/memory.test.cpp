@@ -1,4 +1,4 @@
-// `nuncio serve` as a process of its own while bodies of 20 MiB go through it: what its memory is at its peak.
+// `nuncio serve` as a separate process while bodies of 20 MiB pass through it: its peak memory.
 #include <fmt/format.h>
 #include <unistd.h>
 

@@ -1,4 +1,4 @@
-// What the sample actors say of themselves and of what is open, which other cases and people rely on.
+// What the sample actors report about themselves and about open exchanges, on which other cases and people rely.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>

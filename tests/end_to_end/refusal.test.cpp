@@ -1,4 +1,4 @@
-// What can't work ends with an error that names the setting; who is replaced ends at once.
+// Settings that can't work end with an error that names them; a host that is replaced ends at once.
 #include "fixture.hpp"
 #include "process.hpp"
 

@@ -1,4 +1,4 @@
-// Hosts that reach their engine as in production: over TLS, through a proxy, with a token. Neither engine does any of this by
+// Hosts that reach their engine as in production: over TLS, through a proxy, with a token. Neither engine does any of this
 // itself, so a front does it for them.
 #include <fmt/format.h>
 

@@ -1,5 +1,4 @@
-// KV, SQL by the engine and the local SQLite over the engine's pages, through all that can cut in
-// between.
+// KV, SQL by the engine and the local SQLite over the engine's pages, under every kind of interruption.
 #include <fmt/format.h>
 #include <signal.h>
 

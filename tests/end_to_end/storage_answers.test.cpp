@@ -1,5 +1,5 @@
-// What the engine answers to storage is cut off, broken or lost on its way: reads are repeated, writes say whether they may
-// have happened, and the local SQLite's commits happen once.
+// The engine's storage answers are cut off, broken or lost: reads are repeated, writes say whether they may have happened, and
+// the local SQLite's commits happen once.
 #include <fmt/format.h>
 
 #include "command_judges.hpp"

@@ -1,6 +1,6 @@
-// The engine refuses what it is asked of storage (docs/protocol.md H.1 to H.3): the actor is told which request, the
-// engine's own words, and whether something may have been written; its data and other actors go on. Our host asks for
-// nothing that is refused, so what it says is changed on its way.
+// The engine refuses storage requests (docs/protocol.md H.1 to H.3): the actor learns which request, the engine's own text, and
+// whether something may have been written; its data and other actors go on. Our host sends no request that would be refused, so
+// its requests are changed on the way.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// What a connection can do wrong: frames that are no messages, frames that end in the middle, silence without an end. Each
-// costs the connection, and no actor anything.
+// What can go wrong on a connection: frames that are not messages, truncated frames, silence without an end. Each costs the
+// connection, and no actor anything.
 #include <fmt/format.h>
 
 #include <future>

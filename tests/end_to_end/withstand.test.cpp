@@ -1,4 +1,4 @@
-// Bodies that go bit by bit: a cut of the host's connection at every step, clients that leave, actors that end.
+// Streaming bodies: a cut of the host's connection at every step, clients that leave, actors that end.
 #include <fmt/format.h>
 
 #include <atomic>

@@ -1,5 +1,5 @@
-// HTTP through the buffered gateway, which takes bodies whole and tells nobody that a client has left: a cut at every step,
-// clients that leave, actors that end under their requests, a host that stops.
+// HTTP through the buffered gateway, which takes bodies whole and does not report that a client has left: a cut at every step,
+// clients that leave, actors that end with requests open, a host that stops.
 #include <fmt/format.h>
 
 #include <atomic>

@@ -1,5 +1,4 @@
-// Who comes to the gateway with what no well-behaved client sends; ends in odd moments; a second host that takes over;
-// errors of storage.
+// Clients with input that no well-behaved client sends; ends at odd moments; a second host that takes over; errors of storage.
 #include <fmt/format.h>
 
 #include <atomic>

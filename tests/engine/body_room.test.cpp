@@ -1,4 +1,4 @@
-// What bodies of requests may take together, by calls.
+// How much request bodies may take together, tested by calls.
 #include <doctest/doctest.h>
 
 #include <engine/body_room.hpp>

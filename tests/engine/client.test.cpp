@@ -1,4 +1,4 @@
-// The clients that tests of actors use, against a dev engine whose envoy does only what the case tells it.
+// The clients for tests of actors, against a dev engine whose envoy is driven by the case.
 #include <doctest/doctest.h>
 
 #include <future>

@@ -1,4 +1,4 @@
-// The dev engine over real sockets, with clients of the tests' own.
+// The dev engine over real sockets, with the tests' own clients.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 

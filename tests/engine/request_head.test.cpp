@@ -1,4 +1,4 @@
-// Which requests the dev engine lets through, and where it says that their bodies end: as the real engine, tried on it.
+// Which requests the dev engine accepts, and where their bodies end: the same as on the real engine, on which each was tried.
 #include <doctest/doctest.h>
 
 #include <engine/request_head.hpp>

@@ -1,4 +1,4 @@
-// What the sinks write to standard error: a record is one line that steers no terminal, whoever wrote its texts.
+// What the sinks write to standard error: a record is one line that controls no terminal, whoever wrote its texts.
 #include <doctest/doctest.h>
 #include <stdio.h>
 #include <unistd.h>

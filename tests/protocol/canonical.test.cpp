@@ -1,5 +1,4 @@
-// The canonical form (docs/protocol.md, section A) rule by rule, with the offset that each error
-// names. Bytes by hand.
+// The canonical form (docs/protocol.md, section A) rule by rule, with the offset that each error names. Bytes written by hand.
 #include <doctest/doctest.h>
 
 #include "protocol/vectors.hpp"

@@ -1,4 +1,4 @@
-// `nuncio codec`: one line out for one line in, whatever comes.
+// `nuncio codec`: one output line for each input line, whatever the input.
 #include <doctest/doctest.h>
 
 #include <codec.hpp>

@@ -1,4 +1,4 @@
-// JSON errors name a place: the offset of what is no JSON, or the pointer to what does not fit.
+// JSON errors name a place: the offset of invalid JSON, or the pointer to a value that does not fit.
 #include <doctest/doctest.h>
 
 #include <nuncio/json.hpp>

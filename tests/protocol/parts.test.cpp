@@ -1,5 +1,5 @@
-// What is told of messages that are not whole: heads at every version, and commands in pieces of every size. The whole
-// message, decoded, says what is right.
+// Incomplete messages: heads at every version, and commands in pieces of every size. Each is compared with the decoded whole
+// message.
 #include <doctest/doctest.h>
 
 #include <nuncio/parts.hpp>

@@ -1,4 +1,4 @@
-// What counts as UTF-8: every lead and second byte against a decoder written the slow way.
+// What counts as UTF-8: every lead and second byte, compared with a simple decoder.
 #include <doctest/doctest.h>
 
 #include <array>

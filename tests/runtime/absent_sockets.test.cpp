@@ -1,4 +1,4 @@
-// What is known of WebSockets that no instance holds: what becomes of them, and of what their clients say.
+// WebSockets that no instance holds: what happens to them, and to their clients' messages.
 #include <doctest/doctest.h>
 
 #include <nuncio/tunnel/absent_sockets.hpp>

@@ -1,4 +1,4 @@
-// Acks: folded, bounded, and gone with their connection.
+// Acks: merged, limited, and dropped with their connection.
 #include <doctest/doctest.h>
 
 #include <nuncio/commands/ack_aggregator.hpp>

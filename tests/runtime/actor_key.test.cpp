@@ -1,4 +1,4 @@
-// The text of keys: what clients write, and that nothing is read as something else.
+// The text of keys: the form that clients write, and that no text is misread.
 #include <doctest/doctest.h>
 
 #include <nuncio/actor_key.hpp>

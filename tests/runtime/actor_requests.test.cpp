@@ -1,5 +1,4 @@
-// Questions about actors as HTTP, and what the engine's answers mean. Answers are those of
-// docs/protocol.md I.
+// Questions about actors as HTTP requests, and the meaning of the engine's answers, which are those of docs/protocol.md I.
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>

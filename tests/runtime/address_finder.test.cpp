@@ -1,4 +1,4 @@
-// Names with several addresses, some of which swallow what is sent to them; resolvers that hang.
+// Names with several addresses, some of which never respond; resolvers that hang.
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <netinet/in.h>

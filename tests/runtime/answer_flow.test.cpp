@@ -1,4 +1,4 @@
-// answer_flow: how much is asked for at a time, on links that carry much or little.
+// answer_flow: how much is requested at a time, on fast and slow links.
 #include <doctest/doctest.h>
 
 #include <deque>

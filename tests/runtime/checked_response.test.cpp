@@ -1,4 +1,4 @@
-// What a response must be before it leaves.
+// The checks of a response before it is sent.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,5 +1,4 @@
-// The ledger against its promises: what is fresh, what is over, what is forgotten when, and what
-// an entry takes.
+// The ledger's promises: what is fresh, what is over, what is forgotten when, and the size of an entry.
 #include <doctest/doctest.h>
 #include <malloc.h>
 

@@ -1,4 +1,4 @@
-// When to dial again, what each end means, and the phases of a connection.
+// When to dial again, the meaning of each kind of end, and the phases of a connection.
 #include <doctest/doctest.h>
 
 #include <nuncio/connection/connection_policy.hpp>

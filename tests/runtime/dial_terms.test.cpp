@@ -1,4 +1,4 @@
-// Which protocol version is spoken, and where a token comes from.
+// Which protocol version is used, and where a token comes from.
 #include <doctest/doctest.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-// Clients that may have left without a word: who makes room for a newcomer, and when.
+// Clients that may have left without notice: which of them makes room for a newcomer, and when.
 #include <doctest/doctest.h>
 
 #include <deque>

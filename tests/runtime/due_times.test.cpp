@@ -1,4 +1,4 @@
-// The queue of what is due of many owners.
+// The queue of due entries of many owners.
 #include <doctest/doctest.h>
 
 #include <nuncio/instances/due_times.hpp>

@@ -1,4 +1,4 @@
-// The engine's HTTP API as a host uses it: what is asked, and that each error names the setting to change.
+// The engine's HTTP API as a host uses it: the requests, and that each error names the setting to change.
 #include "nuncio/engine_api.hpp"
 
 #include <doctest/doctest.h>

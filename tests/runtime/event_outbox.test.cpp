@@ -1,5 +1,4 @@
-// The outbox against its promises, and against a model of an engine that loses connections and
-// acks.
+// The outbox's promises, also against a model of an engine that loses connections and acks.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// host_machine as a whole, driven by hand: what comes of commands, and of what instances say. Its parts' rules on requests and
-// WebSockets are tested through the actors, and all of it in the simulation.
+// host_machine as a whole, driven by hand: the effects of commands, and of messages from instances. The rules for requests and
+// WebSockets are tested through the actors, and everything in the simulation.
 #include <doctest/doctest.h>
 
 #include <algorithm>

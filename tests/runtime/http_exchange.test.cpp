@@ -1,4 +1,4 @@
-// The HTTP exchange: joined and cut bodies, credits, indexes, limits, and what ends it.
+// The HTTP exchange: joined and split bodies, credits, indexes, limits, and how it ends.
 #include <doctest/doctest.h>
 #include <malloc.h>
 

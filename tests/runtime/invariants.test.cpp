@@ -1,5 +1,5 @@
-// What no machine keeps alone, or only a neighbour could break: ledger and acks together against an
-// engine that stores commands until they are acked, loses acks and replays.
+// Invariants that no single machine holds, or that another machine could break: ledger and acks together against an engine that
+// stores commands until they are acked, loses acks and replays.
 #include <doctest/doctest.h>
 
 #include <algorithm>

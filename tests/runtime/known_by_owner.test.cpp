@@ -1,4 +1,4 @@
-// What is known for a time of ids that somebody owns: whose room is whose.
+// Ids that are remembered for a time by owner: whose room they take.
 #include <doctest/doctest.h>
 #include <malloc.h>
 

@@ -1,4 +1,4 @@
-// What is known of ids for a time: how long, and what is said when there is no room.
+// Ids that are remembered for a time: how long, and what happens without room.
 #include <doctest/doctest.h>
 #include <malloc.h>
 

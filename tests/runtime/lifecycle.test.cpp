@@ -1,4 +1,4 @@
-// The lifecycle table, walked in every way: what may never be said, and what must be reachable.
+// The lifecycle table, walked on every path: what must never be reported, and what must be reachable.
 #include <doctest/doctest.h>
 
 #include <nuncio/instances/lifecycle.hpp>

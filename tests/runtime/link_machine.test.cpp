@@ -1,4 +1,4 @@
-// link_machine: what a link decides, without a socket and in time that the test passes in.
+// link_machine: the decisions of a link, without a socket and with time passed in by the test.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// A record is one line that says what it says, whoever wrote its values.
+// A record is one correct line, whoever wrote its values.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// outbound_room: who waits for room in the link's queue, and who is told that there is some.
+// outbound_room: who waits for room in the link's queue, and who is notified when there is some.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Room for HTTP requests: whose bound refuses what, and which unfinished request makes room.
+// Room for HTTP requests: whose limit refuses what, and which incomplete request makes room.
 #include <doctest/doctest.h>
 
 #include <cstring>

@@ -1,5 +1,4 @@
-// storage_requests: what is sent when, what is told to whom, and what a cut, an end or a deadline
-// makes of it.
+// storage_requests: what is sent when, who gets which result, and the effects of a cut, an end or a deadline.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 

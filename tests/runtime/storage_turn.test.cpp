@@ -1,5 +1,4 @@
-// What an instance does before anything is sent: limits, joining the calls of a turn, values that a
-// Start brought.
+// What an instance does before anything is sent: limits, joining the calls of a turn, values that came with a Start.
 #include <doctest/doctest.h>
 
 #include <nuncio/storage/kv_limits.hpp>

@@ -1,5 +1,4 @@
-// Both clients through a scripted proxy: what they ask of it, with whose credentials, and what they
-// do when it says no.
+// Both clients through a scripted proxy: what they request of it, with which credentials, and what they do if it refuses.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// TLS of both clients, against certificates made for the case: who is believed, who is not, and that a refusal says so.
+// TLS of both clients, against certificates made for the case: which peers are trusted, which are not, and that a refusal says
+// so.
 #include <doctest/doctest.h>
 #include <netdb.h>
 

@@ -1,4 +1,4 @@
-// What goes into URLs and comes out of them, whatever bytes it has.
+// Encoding into URLs and decoding from them, for any bytes.
 #include <doctest/doctest.h>
 
 #include <cstdint>

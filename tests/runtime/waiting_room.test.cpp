@@ -1,4 +1,4 @@
-// Room for what clients say: who is refused when, and that the sums agree.
+// Room for clients' messages: which are refused when, and that the sums agree.
 #include <doctest/doctest.h>
 
 #include <deque>

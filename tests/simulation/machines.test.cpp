@@ -1,6 +1,6 @@
-// Runs each machine of exchanges and storage against a model of the other side, many seeds, and prints what they reached.
+// Runs each machine of exchanges and storage against a model of the other side, for many seeds, and prints what they reached.
 // One seed again, with a trace: NUNCIO_SIMULATION_SEED=n and -tc='*a word of the case*'; another number of seeds:
-// NUNCIO_SIMULATION_SEEDS=n (the tables are only required to be full from the usual number on).
+// NUNCIO_SIMULATION_SEEDS=n (the tables must be full only from the usual number on).
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 

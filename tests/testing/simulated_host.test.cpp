@@ -1,4 +1,4 @@
-// Actors in a simulated world: virtual time, storage, sockets, ends and faults, each run alike.
+// Actors in a simulated world: virtual time, storage, sockets, ends and faults; each run is the same.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
