@@ -10,10 +10,10 @@
 //
 //   call        it goes on until                                    open requests are   the engine then
 //   ---------   -------------------------------------------------   -----------------   ------------------------------------
-//   sleep()     stop_command comes and is dealt with                answered            wakes it with a request or its alarm
+//   sleep()     stop_command comes and is handled                   answered            wakes it with a request or its alarm
 //   finish()    its open requests are answered                      answered            goes on with what it was told to do
 //   quit()      the handler has returned                            answered 500        wakes it with a request or its alarm
-//   destroy()   stop_command comes and is dealt with                answered            has deleted it, and its data
+//   destroy()   stop_command comes and is handled                   answered            has deleted it, and its data
 //
 // finish() belongs at the end of a stop_command handler. An exception, or quit() with an error, is reported as a crash.
 // Messages of other CAF actors are handled as in any CAF actor.

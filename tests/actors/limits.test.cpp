@@ -99,7 +99,7 @@ TEST_CASE_FIXTURE(fixture, "a Stop for a queued generation") {
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I9 bounded: what an instance has said is forgotten when a request ends it for a newer one") {
+    "I9 bounded: an instance's events are forgotten when a request ends it for a newer one") {
   const auto b = instance_of("b");
   host.start_accepted(a);
   host.start_accepted(b);

@@ -157,8 +157,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    fixture,
-    "I4 no clobber: a further Start of a generation that runs is acked, said and not run") {
+    fixture, "I4 no clobber: another Start of a running generation is acked, logged and not run") {
   const auto a = instance_of("a");
   host.start_accepted(a, "obeys");
   host.clear();

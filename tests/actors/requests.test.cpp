@@ -679,7 +679,7 @@ TEST_CASE(
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I13 backpressure: who is not heard of for ten seconds after a cut makes room, who is heard of "
+    "I13 backpressure: a client that is silent for ten seconds after a cut makes room, another "
     "does not") {
   for (auto n = 1U; n <= 4; ++n) open_stream(n);
   host.cut();
@@ -923,7 +923,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(streaming, "I14 single writer: a response that goes out ends with the lease") {
+TEST_CASE_FIXTURE(streaming, "I14 single writer: a response being sent ends with the lease") {
   get(1, "/largest");
   SUBCASE("its actor lives") {}
   SUBCASE("its actor has ended") { host.stop(a); }

@@ -372,7 +372,7 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a client that reads too slowly is 
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "I13 backpressure: what is said while the link has no room goes later, in its order") {
+    fixture, "I13 backpressure: messages sent while the link has no room go later, in order") {
   host.open_socket(a, 1);
   sent();
   host.link->refuse_tunnel = failure{errc::queue_full, "full"};
@@ -417,7 +417,8 @@ TEST_CASE_FIXTURE(fixture, "long messages leave room in the link for short ones 
 }
 
 TEST_CASE(
-    "I13 backpressure: what waits for room in the link has a bound, and counts once for many") {
+    "I13 backpressure: messages waiting for room in the link have a limit, and a broadcast counts "
+    "once") {
   auto options = fixture::small();
   options.waiting.actor_bytes_max = 1'000'000;
   fixture x{options};
@@ -598,7 +599,7 @@ TEST_CASE(
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I13 backpressure: after a cut a WebSocket that is heard of stays, one that is not makes "
+    "I13 backpressure: after a cut a WebSocket that sends something stays, a silent one makes "
     "room") {
   for (std::uint32_t i = 1; i <= 4; ++i) host.open_socket(a, i);
   host.cut();
@@ -905,7 +906,8 @@ TEST_CASE_FIXTURE(fixture, "hibernating: messages are acked once their handler h
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I13 backpressure: of a message that comes again and again a busy actor is told once") {
+    "I13 backpressure: a busy actor is notified once of a message that is repeated again and "
+    "again") {
   host.open_socket(a, 1, "/hibernate");
   host.socket_says(1, 1, "one");
   host.pass(1s);

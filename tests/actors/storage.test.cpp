@@ -306,8 +306,7 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I13 backpressure: an actor gets no more of what it asks for than it may keep, until it has "
-    "dealt with it") {
+    "I13 backpressure: an actor gets no more answers than it may keep until it has handled some") {
   const auto b = instance_of("b");
   host.start_accepted(b, "hoarder");
   host.clear();
@@ -351,8 +350,8 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I13 backpressure: what an actor awaits comes, and what it wrote before, though between them "
-    "is what has no room") {
+    "I13 backpressure: an awaited answer comes, and so do earlier writes, though a request between "
+    "them has no room") {
   const auto b = instance_of("b");
   host.start_accepted(b, "waiter");
   host.clear();
@@ -380,7 +379,7 @@ TEST_CASE_FIXTURE(fixture, "limits are checked before anything is sent") {
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "I14 single writer: an actor that awaits its storage ends at once as any other") {
+    fixture, "I14 single writer: an actor that awaits its storage ends at once like any other") {
   host.request(a, 1, "GET", "/patient");
   host.request(a, 2, "GET", "/nothing");
   host.to_ingress(internal::lease_ended{});

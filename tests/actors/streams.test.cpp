@@ -253,7 +253,8 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I13 backpressure: however often a client reads a little, one word of it waits for its actor") {
+    "I13 backpressure: however often a client reads a little, one credit notice waits for its "
+    "actor") {
   open("/down", false);
   sent_body();
   CHECK(flood(100, 1000) < 10);
@@ -264,7 +265,8 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE(
-    "I13 backpressure: what is said of a response while its request comes counts as its parts do") {
+    "I13 backpressure: credit for a response counts like the parts of a request that is still "
+    "arriving") {
   ingress_options options;
   options.request_bytes_max = 2 * http_window_bytes;
   fixture x{options};
@@ -493,8 +495,7 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a reader that pauses holds its cli
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(
-    fixture, "I13 backpressure: what comes beyond an upload's window fills no mailbox") {
+TEST_CASE_FIXTURE(fixture, "I13 backpressure: bytes beyond an upload's window fill no mailbox") {
   open("/up", true);
   const auto part = bytes{std::string(65536, 'x')};
   std::vector<protocol::to_envoy> all;
@@ -725,7 +726,7 @@ TEST_CASE_FIXTURE(fixture, "the engine's reason for an abort reaches both handle
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "I13 backpressure: responses that wait to be whole have a bound together") {
+    fixture, "I13 backpressure: responses that wait to be complete have a common limit") {
   for (std::uint32_t i = 1; i <= 4; ++i) open("/collect", false, i, false);
   const auto full = "too many responses wait to be complete";
   CHECK(
@@ -933,7 +934,7 @@ TEST_CASE_FIXTURE(fixture, "parts wait while their actor awaits something") {
   host.settle();
 }
 
-TEST_CASE_FIXTURE(fixture, "I14 single writer: what is streamed ends with the lease") {
+TEST_CASE_FIXTURE(fixture, "I14 single writer: streaming bodies end with the lease") {
   open("/down", false);
   host.clear();
   host.to_ingress(internal::lease_ended{});

@@ -55,7 +55,8 @@ struct small_pool : probed_pool {
 
 TEST_SUITE_BEGIN("frames");
 
-TEST_CASE_FIXTURE(small_pool, "1.2: a list that is longer than the host takes fails alone, once") {
+TEST_CASE_FIXTURE(
+    small_pool, "1.2: a list that is longer than the host accepts fails alone, once") {
   neighbour other{*this};
   const std::string value(128 * 1024, 'v');
   for (int i = 0; i < 12; ++i)
@@ -73,7 +74,7 @@ TEST_CASE_FIXTURE(small_pool, "1.2: a list that is longer than the host takes fa
   CHECK(page.body.size() > 4 * value.size());
 }
 
-TEST_CASE_FIXTURE(small_pool, "1.2: rows that are longer than the host takes fail alone") {
+TEST_CASE_FIXTURE(small_pool, "1.2: rows that are longer than the host accepts fail alone") {
   neighbour other{*this};
   const auto all = client.post(id, "/request/sql", "select hex(zeroblob(700000))");
   CHECK(all.status == 500);
@@ -84,7 +85,7 @@ TEST_CASE_FIXTURE(small_pool, "1.2: rows that are longer than the host takes fai
 
 TEST_CASE_FIXTURE(
     small_pool,
-    "1.2: a client whose message is longer than the host takes hears 1009, and nobody else") {
+    "1.2: a client whose message is longer than the host accepts gets 1009, and no other client") {
   neighbour other{*this};
   for (const auto* path : {"echo", "hibernate"}) {
     auto client_socket = open(path);
@@ -110,7 +111,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("1.2: a replay longer than any message is taken, and runs each actor once") {
+TEST_CASE("1.2: a replay longer than any message is accepted, and runs each actor once") {
   probed_pool pool{small_messages()};
   neighbour other{pool};
   pool.proxy->lose_acks(true);

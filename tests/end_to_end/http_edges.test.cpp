@@ -366,7 +366,8 @@ void check_failures(const edges_case& x) {
 
 TEST_SUITE_BEGIN("http_edges");
 
-TEST_CASE("a response that no client understands is corrected, or a 500 that names its mistake") {
+TEST_CASE(
+    "a response that no client understands is corrected, or becomes a 500 that names its mistake") {
   for (const bool streaming : {false, true}) {
     CAPTURE(streaming);
     const edges_case x{streaming};
@@ -376,15 +377,14 @@ TEST_CASE("a response that no client understands is corrected, or a 500 that nam
   }
 }
 
-TEST_CASE("of a header that a client repeats, the actor sees the last") {
+TEST_CASE("if a client repeats a header, the actor sees the last value") {
   for (const bool streaming : {false, true}) {
     CAPTURE(streaming);
     check_requests(edges_case{streaming});
   }
 }
 
-TEST_CASE(
-    "where the body of a request ends is what it says, and one that says two things is refused") {
+TEST_CASE("the end of a request body is what its head says, and a contradictory head is refused") {
   for (const bool streaming : {false, true}) {
     CAPTURE(streaming);
     const edges_case x{streaming};
@@ -393,14 +393,14 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("5.5: no client sees what an exception or an error says, but for http_error") {
+TEST_CASE("5.5: no client sees the text of an exception or error, except of http_error") {
   for (const bool streaming : {false, true}) {
     CAPTURE(streaming);
     check_failures(edges_case{streaming});
   }
 }
 
-TEST_CASE("5.3: `nuncio serve` prints no token, whatever becomes of its calls") {
+TEST_CASE("5.3: `nuncio serve` prints no token, however its calls end") {
   if (kind_under_test() == engine_kind::rivet) E2E_SKIP("it is about servers that are no engine");
   const std::string token = "tok/en-4711";
   // What a proxy in front of an engine may do: say no, and repeat what it was sent.

@@ -30,7 +30,7 @@ std::string put(
 
 TEST_SUITE_BEGIN("storage");
 
-TEST_CASE("KV: what is put is there: get, list in order, erase, drop") {
+TEST_CASE("KV: put values are there: get, list in order, erase, drop") {
   hosted_pool x;
   const auto id = x.client.create_running("store");
   CHECK(x.client.get(id, "/get?k").status == 404);
@@ -67,7 +67,7 @@ TEST_CASE(
       "too_large: a value of 131073 bytes: at most 131072; it was not sent");
 }
 
-TEST_CASE("KV: a thousand puts of one turn are eight requests, and all of them are told") {
+TEST_CASE("KV: a thousand puts of one turn are eight requests, and all are answered") {
   hosted_pool x;
   const auto id = x.client.create_running("store");
   std::atomic<int> requests = 0;
@@ -115,7 +115,7 @@ TEST_CASE(
   CHECK(x.backlog_drains());
 }
 
-TEST_CASE("KV: what is asked while the link is down waits for the next") {
+TEST_CASE("KV: requests while the link is down wait for the next connection") {
   hosted_pool x;
   const auto id = x.client.create_running("store");
   std::atomic<int> seen = 0;
@@ -130,7 +130,7 @@ TEST_CASE("KV: what is asked while the link is down waits for the next") {
   CHECK(x.client.get(id, "/get?k").body == "2");
 }
 
-TEST_CASE("KV: what an actor wrote before it quit is there for the next generation") {
+TEST_CASE("KV: values written before an actor quit are there for the next generation") {
   hosted_pool x;
   const auto id = x.client.create_running("store");
   for (int i = 0; i < 5; ++i) {
@@ -193,7 +193,7 @@ TEST_CASE(
             .body.starts_with("link_lost maybe: SqliteExecute"));
 }
 
-TEST_CASE("SQL by the engine: an older protocol says what it has not got") {
+TEST_CASE("SQL by the engine: an older protocol version reports what it lacks") {
   hosted_pool three{{.protocol_version = 3}};
   const auto a = three.client.create_running("store");
   CHECK(put(three, a, "k", "1") == "done");
@@ -205,7 +205,7 @@ TEST_CASE("SQL by the engine: an older protocol says what it has not got") {
             .body.starts_with("not_in_version: SqliteExecuteBatch"));
 }
 
-TEST_CASE("the local SQLite is refused where it would hold up others") {
+TEST_CASE("the local SQLite is refused where it would block others") {
   hosted_pool x;
   const auto id = x.client.create_running("store");
   CHECK(
@@ -215,7 +215,7 @@ TEST_CASE("the local SQLite is refused where it would hold up others") {
       "serve this one as detached");
 }
 
-TEST_CASE("the local SQLite: tables survive sleep, and cached reads ask nobody") {
+TEST_CASE("the local SQLite: tables survive sleep, and cached reads send no request") {
   hosted_pool x;
   const auto id = x.client.create_running("sqlite");
   CHECK(
@@ -291,7 +291,7 @@ TEST_CASE("the local SQLite: a cut at each step of a commit, and it is there onc
 
 TEST_CASE(
     "the local SQLite: a host that dies in the middle of a commit leaves the old head, and the "
-    "next goes on") {
+    "next one continues") {
   const auto pool = new_pool();
   auto first = std::make_unique<hosted_pool>(case_setup{.pool = pool});
   const auto id = first->client.create_running("sqlite");

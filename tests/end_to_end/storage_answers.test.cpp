@@ -34,7 +34,8 @@ constexpr fate lost_with_connection[] = {fate::cut_before, fate::cut_inside, fat
 TEST_SUITE_BEGIN("storage_answers");
 
 TEST_CASE_FIXTURE(
-    answers_case, "KV: a lost answer to a read repeats it, to a write says that it may have been") {
+    answers_case,
+    "KV: a lost answer to a read repeats it, to a write says that it may have happened") {
   const auto id = client.create_running("store");
   int n = 0;
   std::uint64_t retried = 0;

@@ -90,7 +90,7 @@ TEST_SUITE_BEGIN("storage_errors");
 
 TEST_CASE_FIXTURE(
     errors_case,
-    "KV: what the engine refuses is told in its words, a write with its doubt, and nothing is "
+    "KV: the engine's refusals are reported with its text, a write as uncertain, and nothing is "
     "changed") {
   const auto id = client.create_running("store");
   const auto other = client.create_running("store");

@@ -219,7 +219,7 @@ TEST_CASE_FIXTURE(
   second.abort();
 }
 
-TEST_CASE("errors of storage reach the actor in words, and the next request works") {
+TEST_CASE("errors of storage reach the actor with a text, and the next request works") {
   hosted_pool x;
   const auto id = x.client.create_running("store");
   const auto refused = [&](std::string_view path, std::string body, std::string_view why) {

@@ -166,7 +166,7 @@ TEST_CASE("Extreme numbers overflow nothing") {
   CHECK(admit_start(x, at("c", 1, 1), start + 11min) == verdict::fresh);
 }
 
-TEST_CASE("I3 no resurrection: what is forgotten is not run again, whatever the clock says") {
+TEST_CASE("I3 no resurrection: a forgotten command is not run again, whatever the clock says") {
   command_ledger x;
   live_and_stop(x, "a", start);
   const auto later = start + 10min;

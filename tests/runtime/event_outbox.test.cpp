@@ -162,7 +162,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("I11 generations: what an older generation says after a newer one spoke is ignored") {
+TEST_CASE("I11 generations: events of an older generation after those of a newer one are ignored") {
   event_outbox x;
   x.handle_running({a1.actor, 1});
   x.handle_running({a1.actor, 2});

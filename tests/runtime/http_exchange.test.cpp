@@ -501,7 +501,7 @@ TEST_CASE("The bytes of a written response are those that were written, in order
   CHECK(x.done());
 }
 
-TEST_CASE("I13 backpressure: what is written in short pieces is kept in little more") {
+TEST_CASE("I13 backpressure: short writes take little more memory than their bytes") {
   const auto used = [] { return mallinfo2().uordblks + mallinfo2().hblkhd; };
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   constexpr bool measures = false;  // their allocators say nothing of this
@@ -708,7 +708,9 @@ TEST_CASE("An exchange continues at the same position in another object") {
   CHECK(!y.poll_part());
 }
 
-TEST_CASE("I13 backpressure: what came with the start counts for the credit in other hands too") {
+TEST_CASE(
+    "I13 backpressure: body bytes that came with the start count for credit in another object, "
+    "too") {
   http_exchange x{id, {.parts = true}};
   auto start = request(true);
   start.body = filled(600'000);

@@ -149,8 +149,8 @@ TEST_CASE_FIXTURE(fixture, "a connection comes up, and is dialled again after it
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I12 nothing silent: what the engine may not have read moves to the next connection, in its "
-    "order") {
+    "I12 nothing silent: messages that the engine may not have read move to the next connection, "
+    "in order") {
   open();
   REQUIRE(answer(1));
   REQUIRE(answer(2));
@@ -179,7 +179,8 @@ TEST_CASE_FIXTURE(fixture, "a client's WebSocket message is sent once, whatever 
   CHECK(leaves() == strings{"2"});
 }
 
-TEST_CASE_FIXTURE(fixture, "I8 one truth: a frame dies with the connection that it was said for") {
+TEST_CASE_FIXTURE(
+    fixture, "I8 one truth: a frame dies with the connection for which it was queued") {
   open();
   REQUIRE(machine.intake().send_frame(frame_class::ack, 1, protocol::to_rivet_ack_commands{}));
   lose();
@@ -221,7 +222,7 @@ TEST_CASE_FIXTURE(fixture, "a socket that takes nothing is asked once to confirm
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "I14 single writer: once the lease has ended nothing that waits leaves any more") {
+    fixture, "I14 single writer: once the lease has ended, nothing that waits is sent any more") {
   open();
   const auto end = machine.poll_timeout();
   REQUIRE(end);

@@ -50,7 +50,7 @@ struct fixture {
 };
 
 TEST_CASE_FIXTURE(
-    fixture, "I13 backpressure: who was refused is told once, when what it has to say would fit") {
+    fixture, "I13 backpressure: a refused sender is notified once, when its message would fit") {
   REQUIRE(take(500, {}));
   REQUIRE(take(300, {}));
   CHECK_FALSE(take(400, instance(0)));
@@ -106,7 +106,8 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "I13 backpressure: nobody passes one that waits for more, which would never find it") {
+    fixture,
+    "I13 backpressure: no waiter passes one that needs more, which would never find room") {
   REQUIRE(take(700, {}));
   REQUIRE(take(100, {}));
   CHECK_FALSE(take(500, instance(0)));
@@ -187,7 +188,8 @@ TEST_CASE_FIXTURE(fixture, "storage has its own room, and is notified about it")
   CHECK(told().empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "I13 backpressure: with the connection all are told, once") {
+TEST_CASE_FIXTURE(
+    fixture, "I13 backpressure: when the connection ends all waiters are notified, once") {
   REQUIRE(take(800, {}, true));
   REQUIRE(room.take_for_storage(100).ok());
   CHECK_FALSE(room.take_for_storage(40).ok());
@@ -222,7 +224,7 @@ TEST_CASE_FIXTURE(fixture, "ended instances keep no place") {
 // Whoever is refused waits until it is told, and for nothing else: a word that is lost would be waited for in vain.
 TEST_CASE_FIXTURE(
     fixture,
-    "I13 backpressure: however room is taken and given back, everybody has said all in the end") {
+    "I13 backpressure: however room is taken and given back, everything is sent in the end") {
   constexpr std::size_t each = 20, speakers = 9;
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     std::mt19937_64 random{seed};
@@ -273,7 +275,7 @@ TEST_CASE_FIXTURE(
 }
 
 // As between the threads of actors and that of the link: who is refused just when the last is given back is told.
-TEST_CASE_FIXTURE(fixture, "I13 backpressure: no thread is refused without being told") {
+TEST_CASE_FIXTURE(fixture, "I13 backpressure: no thread is refused without being notified") {
   constexpr std::size_t each = 20'000;
   outbound_room shared{{.clients = 3, .storage = 1}};
   std::atomic<std::size_t> queued = 0;

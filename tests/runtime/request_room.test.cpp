@@ -254,7 +254,7 @@ TEST_CASE("request room: a place that is moved counts once, and is not unfinishe
   CHECK(one.full(2, 400) == request_bound::none);
 }
 
-TEST_CASE("I13 backpressure: of an upload no more is on its way than the gateway has credit for") {
+TEST_CASE("I13 backpressure: an upload never has more under way than the gateway has credit for") {
   upload_on_way x;
   x.add(100);
   CHECK_FALSE(x.exceeds_window(http_window_bytes - 100));
@@ -270,7 +270,8 @@ TEST_CASE("I13 backpressure: of an upload no more is on its way than the gateway
   CHECK(x.cost() == 0);
 }
 
-TEST_CASE("I13 backpressure: one word of a client's credit is on its way, and it says the latest") {
+TEST_CASE(
+    "I13 backpressure: one notice of a client's credit is under way, and it has the latest total") {
   response_credit x;
   x.handle(100);
   CHECK(x.poll_word());

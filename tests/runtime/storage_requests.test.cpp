@@ -316,7 +316,7 @@ TEST_CASE(
   CHECK(x.text.find("it was not sent") != std::string::npos);
 }
 
-TEST_CASE("I13 backpressure: what the link has no room for waits for room, in its order") {
+TEST_CASE("I13 backpressure: requests without room in the link wait for room, in order") {
   fixture x;
   x.up(1);
   x.refuse = failure{errc::queue_full, "full"};
@@ -367,7 +367,7 @@ TEST_CASE(
   CHECK(x.machine.stats().rejected == 0);
 }
 
-TEST_CASE("I13 backpressure: what waits for room for its answer has its limit of time") {
+TEST_CASE("I13 backpressure: a request that waits for room for its answer keeps its time limit") {
   fixture x;
   x.up(1);
   for (std::uint64_t ticket = 1; ticket <= 3; ++ticket) x.ask(ticket, list());
@@ -746,7 +746,7 @@ TEST_CASE("a read that is sent again keeps its deadline") {
   CHECK(x.results == lines{"1 timed_out"});
 }
 
-TEST_CASE("I14 single writer: behind a closed gate nothing leaves, and all that is open fails") {
+TEST_CASE("I14 single writer: behind a closed gate nothing is sent, and open requests fail") {
   fixture x;
   x.up(1);
   x.ask(1, put("k"));

@@ -88,8 +88,8 @@ TEST_CASE("waiting room: full actors leave room to those of another") {
 }
 
 TEST_CASE(
-    "I13 backpressure: of those that fill a waiting room the greedy are refused, not one that "
-    "keeps little") {
+    "I13 backpressure: when a waiting room is full the greedy are refused, not one that keeps "
+    "little") {
   room x;
   auto& modest = x.socket(x.actor);
   std::vector<waiting_share*> greedy;

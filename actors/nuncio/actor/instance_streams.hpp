@@ -91,7 +91,7 @@ public:
   /// Bytes that write() takes now.
   [[nodiscard]] std::size_t room(const stream& x) const;
 
-  /// Logs a handler's mistake that the client can't be told of any more.
+  /// Logs a handler's mistake that can't be reported to the client any more.
   void report(const failure& why) const;
 
   /// Takes its exchange, for another part to answer.
