@@ -531,9 +531,9 @@ TEST_CASE("a ledger over its limit is logged, once") {
   for (const auto* id : {"a", "b", "c"}) host.start(instance_of(id));
   CHECK(host.ledger().over_cap == 1);
   const auto log = host.log_text();
-  const auto told = log.find("the command ledger is above its bound");
+  const auto told = log.find("the command ledger is over its limit");
   CHECK(told != std::string::npos);
-  CHECK(log.find("the command ledger is above its bound", told + 1) == std::string::npos);
+  CHECK(log.find("the command ledger is over its limit", told + 1) == std::string::npos);
 }
 
 }  // namespace endings_test

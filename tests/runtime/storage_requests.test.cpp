@@ -621,7 +621,7 @@ TEST_CASE(
         x.text ==
         fmt::format(
             "KvList: this actor awaits a later answer, and the {} bytes of answers that it has not "
-            "dealt with leave no room for this one",
+            "handled leave no room for this one",
             x.kept));
     REQUIRE(x.sent.size() == 4);
     CHECK(std::get<to_rivet_kv_request>(x.messages[2]).data == std::get<0>(put("k")));
