@@ -390,7 +390,7 @@ TEST_CASE_FIXTURE(
     }
     CHECK(host.sim.now() <= begun + 1060ms);
   }
-  SUBCASE("who is to be destroyed is told at once, as nobody may ask it any more") {
+  SUBCASE("an actor to be destroyed is told at once, since it gets no more requests") {
     const auto b = instance_of("b");
     host.start_accepted(b);
     host.stop(b, reason::destroy);
@@ -440,9 +440,8 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I3 no resurrection: what is forgotten is acked when it comes again, on the connection that "
-    "never "
-    "dropped or on the next, and that is all") {
+    "I3 no resurrection: a forgotten command is acked when it is repeated, on the same connection "
+    "or on the next, and nothing else happens") {
   host.start_accepted(a);
   host.stop(a);
   const auto start = host.start_command(a);
@@ -476,9 +475,8 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I3 no resurrection: an expired Start is acked and ends the older generation, and nothing is "
-    "said "
-    "of it or of its Stop") {
+    "I3 no resurrection: an expired Start is acked and ends the older generation, and neither it "
+    "nor its Stop is answered") {
   begin();
   host.command(host.start_command(instance_of("a", 2), "echo", 1, 29s));
   CHECK(host.ledger().expired == 1);

@@ -139,8 +139,8 @@ TEST_CASE_FIXTURE(fixture, "the idle time begins with the last WebSocket that wa
 
 TEST_CASE_FIXTURE(
     fixture,
-    "a client that was open through a cut and is not heard of keeps its actor awake for five "
-    "minutes more") {
+    "a client that was open through a cut and is silent keeps its actor awake for five more "
+    "minutes") {
   SUBCASE("a WebSocket") { host.open_socket(a, 1); }
   SUBCASE("a request") {
     a = instance_of("b");
@@ -166,7 +166,7 @@ TEST_CASE_FIXTURE(
   CHECK(sent().back() == fmt::format("event {}/1:752 stopped ok", a.actor.view()));
 }
 
-TEST_CASE_FIXTURE(fixture, "a client that is heard of after a cut keeps its actor awake") {
+TEST_CASE_FIXTURE(fixture, "a client that sends something after a cut keeps its actor awake") {
   host.open_socket(a, 1);
   sent();
   host.cut();

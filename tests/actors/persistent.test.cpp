@@ -429,8 +429,8 @@ TEST_CASE_FIXTURE(fixture, "4.1: recover_state recovers a state that can't be re
 
 TEST_CASE_FIXTURE(
     fixture,
-    "4.1: a state that can't be saved is told at once, keeps its actor awake, and is not what "
-    "stays") {
+    "4.1: a state that can't be saved is reported at once, keeps its actor awake, and is not "
+    "stored") {
   const auto good = stored(R"({"any":null,"number":1.0,"word":""})");
   const auto a = start("gauge");
   pass(2s);
@@ -479,7 +479,7 @@ TEST_CASE_FIXTURE(
     CHECK(says("event a/1:501 intent sleep"));
     CHECK(store.content[key] == good);
   }
-  SUBCASE("told to stop all the same, it is told once more and ends as failed") {
+  SUBCASE("told to stop nevertheless, it is notified once more and ends as failed") {
     bad("/nan", "nan");
     host.stop(a);
     settle();

@@ -333,7 +333,7 @@ TEST_CASE("2.1: what an actor keeps of a request keeps nothing large besides") {
     keeps->request->path = {};
     CHECK(frame.use_count() == 1);
   }
-  SUBCASE("what is small together is not copied") {
+  SUBCASE("parts that are small together are not copied") {
     const auto frame = ask(100, http_request::shared_bytes_max - 103);
     CHECK(keeps->request->path.owner() == frame);
     CHECK(keeps->request->body.owner() == frame);
@@ -463,8 +463,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.lines().back() == "event b/1:501 stopped ok");
 }
 
-TEST_CASE_FIXTURE(
-    delegated, "an engine actor that ends takes no request with it that was delegated to it") {
+TEST_CASE_FIXTURE(delegated, "an engine actor that ends takes no delegated request with it") {
   host.request(front, 1, "GET", "/later");
   host.request(back, 2, "GET", "/throw-back");
   CHECK(host.stats().requests_open == 1);

@@ -670,7 +670,7 @@ TEST_CASE("2.4: what WebSockets were opened with has a bound, of an actor and of
   CHECK(x.host.stats().sockets_open == 2);
 }
 
-TEST_CASE("2.1: WebSockets that end before a busy actor has heard of them count until it has") {
+TEST_CASE("2.1: WebSockets that end before a busy actor has handled them count until it has") {
   auto options = fixture::small();
   options.socket_head_bytes_max = 2200;
   fixture x{options};
@@ -759,7 +759,7 @@ TEST_CASE_FIXTURE(
   }
 }
 
-TEST_CASE("1.4: a hibernating WebSocket that is listed twice is one, also where there is no room") {
+TEST_CASE("1.4: a hibernating WebSocket that is listed twice counts once, also without room") {
   auto options = fixture::small();
   options.sockets_max = 2;
   fixture x{options};

@@ -261,8 +261,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    fixture,
-    "settings that would need other files are refused; synchronous=off commits all the same") {
+    fixture, "settings that would need other files are refused; synchronous=off still commits") {
   auto db = open();
   must(db.execute("create table t (a)"));
   CHECK(must(db.execute("pragma journal_mode = wal")).rows.at(0).at(0).string() != "wal");

@@ -237,7 +237,7 @@ TEST_CASE_FIXTURE(fixture, "a gateway without streaming gets the whole response 
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I13 backpressure: a full window is told by a call, and nothing is buffered beyond it") {
+    "I13 backpressure: a full window is reported by the call, and nothing is buffered beyond it") {
   open("/down", false);
   CHECK(sent_body() == ahead);
   credit(300'000);
@@ -512,7 +512,7 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: bytes beyond an upload's window fi
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE("I13 backpressure: an upload in many small parts counts as what is kept of it") {
+TEST_CASE("I13 backpressure: an upload in many small parts counts by its stored size") {
   ingress_options options;
   options.request_bytes_max = 2 * mib;
   fixture x{options};
@@ -586,7 +586,7 @@ TEST_CASE(
   options.requests_max = 2;
   fixture x{options};
   auto up = false;
-  SUBCASE("written bit by bit") {
+  SUBCASE("streamed") {
     x.open("/manual", false, 1);
     x.open("/manual", false, 2);
   }

@@ -361,7 +361,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "a persistent state that can't be saved leaves what is stored, and keeps its actor awake until "
+    "a persistent state that can't be saved leaves the stored one, and keeps its actor awake until "
     "it is stopped") {
   hosted_pool x;
   for (const auto* name : {"gauge", "sql gauge"}) {

@@ -184,8 +184,8 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     errors_case,
-    "SQL by the engine: another namespace or generation is refused, and so is what is no SQL; a "
-    "batch is undone") {
+    "SQL by the engine: another namespace or generation is refused, and so is invalid SQL; a batch "
+    "is undone") {
   const auto id = client.create_running("store");
   const auto other = client.create_running("store");
   CHECK(client.post(id, "/exec", "create table t (a integer primary key)").status == 200);
@@ -534,7 +534,7 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     errors_case,
-    "one actor by both doors: what is refused is refused here, and either sees what the other "
+    "one actor through both interfaces: conflicts are refused here, and either sees what the other "
     "wrote") {
   const auto id = client.create_running("two doors");
   const auto local = [&](std::string sql) {

@@ -319,7 +319,7 @@ TEST_CASE("an unknown command is named, with those that exist") {
   CHECK(said({"codec", "foo"}).find("foo") != std::string::npos);
 }
 
-TEST_CASE("nuncio serve: what is wrong with the connection is named by its flag") {
+TEST_CASE("nuncio serve: a wrong connection setting is named by its flag") {
   // Nobody listens at port 1.
   e2e::process serve{
       {NUNCIO_PROGRAM, "serve", "--endpoint", "http://127.0.0.1:1", "--drain-timeout", "0"}};

@@ -57,7 +57,7 @@ TEST_CASE("a uint is minimal and fits in 64 bits") {
       "offset 1: count is larger than what is left can hold");
 }
 
-TEST_CASE("lengths and counts are bounded by what is left") {
+TEST_CASE("lengths and counts are limited by the remaining bytes") {
   // KvErrorResponse with a message of 3 bytes, 2 there
   CHECK(envoy_error("030000000000036161") == "offset 6: length is larger than what is left");
   CHECK(

@@ -146,7 +146,7 @@ TEST_CASE("commands in pieces are the commands of the whole, wherever it is cut"
   }
 }
 
-TEST_CASE("a command is given out with the byte that completes it") {
+TEST_CASE("a command is handed out with the byte that completes it") {
   const auto all = raw(several);
   command_stream stream{8, 1 << 20};
   std::vector<command_wrapper> out;

@@ -349,7 +349,8 @@ TEST_CASE("I10 events arrive: whatever is lost, in order, none twice on a connec
   }
 }
 
-TEST_CASE("I10 events arrive: a drop in the middle of what is kept begins again with the first") {
+TEST_CASE(
+    "I10 events arrive: a drop in the middle of the kept events starts again with the first") {
   event_outbox x{{.events_max = 1}};
   x.handle_link_up(1, start);
   x.handle_stopped(a1, stop_code::ok, {});

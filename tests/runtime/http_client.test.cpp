@@ -208,7 +208,7 @@ TEST_CASE("no failure shows what may be secret in a URL: its path and its query"
   hides(get(long_one.port(), "/gateway/id@hunter2/x"));
 }
 
-TEST_CASE("a full client refuses, and its end cancels what is under way, each once") {
+TEST_CASE("a full client refuses, and its end cancels calls under way, each once") {
   raw_server s{[](raw_peer& p) { p.wait_for_end(); }};
   std::atomic<int> cancelled{0};
   std::atomic<int> full{0};

@@ -254,7 +254,7 @@ TEST_CASE("A response that the engine would not accept becomes 500") {
   CHECK(most.respond(response(1000)).ok());
 }
 
-TEST_CASE("a response to HEAD has no body, whoever answers and however") {
+TEST_CASE("a response to HEAD has no body, however it is answered") {
   for (const bool streams : {false, true}) {
     CAPTURE(streams);
     const auto head = [&] {

@@ -496,7 +496,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "1.2: link: a message that the engine would answer with a cut is refused, whoever sends it") {
+    "1.2: link: a message that the engine would answer with a cut is refused, from any sender") {
   signal done;
   std::vector<std::string> seen;
   raw_server server{[&](raw_peer& p) {
@@ -609,7 +609,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "link: a Ping that comes while bulk is on its way is answered before the rest of the bulk") {
+    "link: a Ping that comes while bulk is being sent is answered before the rest of the bulk") {
   signal queued, pinged, done;
   std::uint16_t parts = 0;
   std::uint16_t parts_before_pong = bulk;

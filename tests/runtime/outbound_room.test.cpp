@@ -121,7 +121,7 @@ TEST_CASE_FIXTURE(
 }
 
 // Nothing will be given back any more by which another one could be told.
-TEST_CASE_FIXTURE(fixture, "I13 backpressure: all are told once nothing is left in the queue") {
+TEST_CASE_FIXTURE(fixture, "I13 backpressure: all waiters are notified once the queue is empty") {
   REQUIRE(take(800, {}));
   for (std::size_t n = 0; n < 20; ++n) CHECK_FALSE(take(100, instance(n)));
   room.give_back_of_client(800, false);

@@ -77,7 +77,7 @@ TEST_CASE("request room: places of an actor, and of its host") {
   CHECK(actors[0]->full(1, 1) == request_bound::none);
 }
 
-TEST_CASE("request room: an actor's own bytes, and what is given back") {
+TEST_CASE("request room: an actor's own bytes, and returned room") {
   room x;
   auto& one = x.actor();
   auto& place = x.open(one, 400);
@@ -173,7 +173,7 @@ TEST_CASE("request room: a client that its handler holds up is not silent") {
   CHECK(one.longest_silent(request_bound::actor, begin + 71s) == &place);
 }
 
-TEST_CASE("request room: one that is being ended takes no place, but what it keeps counts") {
+TEST_CASE("request room: a request that is being ended takes no place, but its bytes count") {
   room x;
   auto& one = x.actor({.requests_max = 1, .bytes_max = 400});
   auto& place = x.unfinished(one, begin);

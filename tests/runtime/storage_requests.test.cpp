@@ -339,8 +339,8 @@ TEST_CASE("I13 backpressure: requests without room in the link wait for room, in
 }
 
 TEST_CASE(
-    "I13 backpressure: answers that an actor has not dealt with have a bound; above it what it "
-    "asks for waits, in its order") {
+    "I13 backpressure: unhandled answers of an actor have a limit; above it its requests wait, in "
+    "order") {
   fixture x;
   x.up(1);
   for (std::uint64_t ticket = 1; ticket <= 13; ++ticket) x.ask(ticket, list());

@@ -111,7 +111,7 @@ TEST_CASE("waiting room: every WebSocket has its reserved share, however full th
   CHECK(x.actor->used() - used == late.used() - 30);
 }
 
-TEST_CASE("waiting room: what is given back is there for others, of both rooms") {
+TEST_CASE("waiting room: returned room is available to others, in both rooms") {
   room x;
   auto& one = x.socket(x.actor, 7);
   CHECK(one.take(40) == verdict::taken);

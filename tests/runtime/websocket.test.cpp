@@ -473,7 +473,7 @@ TEST_CASE("a peer that answers PINGs is kept, and the owner's pings come back wi
   CHECK(o.pongs == std::vector<std::string>{"fence 1"});
 }
 
-TEST_CASE("a clean close sends what is queued first") {
+TEST_CASE("a clean close first sends what is queued") {
   std::promise<std::vector<int>> seen;
   raw_server s{[&](raw_peer& p) {
     p.accept();
@@ -554,7 +554,7 @@ TEST_CASE("stop ends an open connection with one on_gone") {
   CHECK(o.await_gone().what == kind::closed_by_us);
 }
 
-TEST_CASE("paused reading holds the peer back and then goes on without loss") {
+TEST_CASE("paused reading holds the peer back and then continues without loss") {
   constexpr std::size_t count = 256;
   std::atomic<std::size_t> sent{0};
   raw_server s{[&](raw_peer& p) {

@@ -60,8 +60,7 @@ TEST_CASE(
   run_many(simulate_sockets(), 40'000);
 }
 
-TEST_CASE(
-    "I13, I14: of each storage request its asker is told once, and truly, what became of it") {
+TEST_CASE("I13, I14: the sender of each storage request gets its true result, once") {
   run_many(simulate_storage(), 20'000);
 }
 
