@@ -24,13 +24,13 @@ struct config : caf::actor_system_config {
 };
 
 caf::behavior room(nuncio::engine_actor* self) {
-  // An error of storage ends the room with it; the next client's message starts it anew.
+  // An error of storage ends the room; the next client message starts it again.
   self->sql()
       .exec("create table if not exists message (id integer primary key, who text, said text)")
       .then([](const nuncio::sql_result&) {});
   return {
-      // A newcomer hears the last twenty messages, and is let in with them: what is stored meanwhile comes once, after them.
-      // What it is called is kept with its connection, through sleep and crash.
+      // A newcomer gets the last twenty messages before it joins, so messages stored meanwhile come once, after them. Its name
+      // is kept with its connection, through sleep and crash.
       [self](nuncio::socket_opened& s) {
         self->sql()
             .execute(
@@ -43,7 +43,7 @@ caf::behavior room(nuncio::engine_actor* self) {
                 socket.send(nuncio::text{row[0].string().value_or("")});
             });
       },
-      // Everybody hears what was said once it is stored.
+      // A message is broadcast once it is stored.
       [self](const nuncio::socket_message& m) {
         const std::string who{m.socket.state().view()}, said{m.text()};
         self->sql()
@@ -54,7 +54,7 @@ caf::behavior room(nuncio::engine_actor* self) {
       },
       [](const nuncio::socket_restored&) {},  // its name is in its state
       [](const nuncio::socket_closed&) {},
-      // The history for those without a WebSocket.
+      // The history over HTTP.
       [self](const nuncio::http_request&) {
         return self->sql()
             .execute("select who || ': ' || said from message order by id")

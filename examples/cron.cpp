@@ -1,6 +1,6 @@
 // A job that runs on a schedule: POST /request/every?seconds=3600 sets it, POST /request/never ends it, GET shows what has
-// been. Between runs the actor sleeps and costs nothing; the engine wakes it. What it knows is a struct that is loaded and
-// saved by itself.
+// happened. Between runs the actor sleeps and costs nothing; the engine wakes it. Its state is a struct that is loaded and
+// saved automatically.
 //
 //   nuncio engine & example_cron --endpoint=http://127.0.0.1:6420
 #include <caf/all.hpp>
@@ -28,7 +28,7 @@ struct config : caf::actor_system_config {
 struct schedule {
   int every_seconds = 0;  ///< 0: never
   int runs = 0;
-  std::int64_t next_ms = 0;  ///< since 1970; for which run an alarm is set
+  std::int64_t next_ms = 0;  ///< since 1970; the run for which an alarm is set
 };
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(schedule, every_seconds, runs, next_ms)
@@ -44,7 +44,7 @@ caf::behavior job(nuncio::persistent_actor<schedule>* self) {
     self->set_alarm(when);
   };
   return {
-      // An alarm comes at least once. The time of the run that is due is part of the state, so that none is counted twice.
+      // An alarm comes at least once. The time of the next run is part of the state, so that no run is counted twice.
       [self, set_next](const nuncio::alarm_due&) {
         auto& x = self->state;
         if (x.every_seconds == 0 || at(x.next_ms) > system_clock::now()) return;

@@ -1,6 +1,6 @@
-// A CAF application that hosts engine actors beside its own: a `scoreboard` of its own, which every engine actor tells
-// of its hits, and which answers over HTTP through any of them; and a `referee` that finds an engine actor by its key and
-// talks to it as to any other actor. Run it against an engine:
+// A CAF application that hosts engine actors beside its own actors: a `scoreboard`, to which every engine actor reports hits
+// and which answers over HTTP through any of them; and a `referee` that finds an engine actor by its key and talks to it like
+// to any other actor. Run it against an engine:
 //
 //   nuncio engine & example_embed --endpoint=http://127.0.0.1:6420
 #include <caf/all.hpp>
@@ -34,7 +34,7 @@ struct config : caf::actor_system_config {
   std::string pool = "game";
 };
 
-// An actor of the application: knows nothing of engines.
+// An actor of the application: it knows nothing about engines.
 struct scores {
   std::map<std::string, int> by_player;
 };
@@ -53,8 +53,8 @@ caf::behavior scoreboard(caf::stateful_actor<scores>* self) {
   };
 }
 
-// An engine actor: POST hits, GET shows everybody's score. Both are answered when the scoreboard has answered, by a
-// promise; meanwhile the actor goes on with other requests.
+// An engine actor: POST hits, GET shows everyone's score. Both are answered by a promise when the scoreboard has answered;
+// meanwhile the actor handles other requests.
 caf::behavior player(nuncio::engine_actor* self, const caf::actor& board) {
   return {
       [self, board](const nuncio::http_request& r) -> caf::result<nuncio::http_response> {
@@ -88,7 +88,7 @@ caf::behavior player(nuncio::engine_actor* self, const caf::actor& board) {
 }
 
 // Another actor of the application. GET /foul?who=KEY comes in through the engine actor `whistle`; the referee looks for the
-// player on this host, which the engine may as well have placed on another.
+// player on this host, though the engine may have placed it on another.
 caf::behavior referee(caf::event_based_actor* self, const caf::actor& directory) {
   return {
       [self, directory](whistle_atom, const std::string& who) {

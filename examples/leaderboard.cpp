@@ -1,5 +1,5 @@
-// A leaderboard in SQL: POST /request/score?player=ann&points=42 keeps each player's best, GET /request/top?n=10 lists
-// them as JSON. The statements run at the engine; nothing waits here.
+// A leaderboard in SQL: POST /request/score?player=ann&points=42 keeps each player's best, GET /request/top?n=10 lists them as
+// JSON. The engine runs the statements; nothing blocks here.
 //
 //   nuncio engine & example_leaderboard --endpoint=http://127.0.0.1:6420
 #include <algorithm>

@@ -1,6 +1,6 @@
-// A game room that ticks: each client that connects to GATEWAY/websocket/?name=ann is a player on a line, sends "left" or
-// "right", and twenty times a second everybody is sent where everybody is. The message is made once for all of them. A room
-// without players stops its clock and, after a while, sleeps.
+// A game room that ticks: each client that connects to GATEWAY/websocket/?name=ann is a player on a line and sends "left" or
+// "right"; twenty times a second everyone gets everyone's position. The message is built once for all clients. A room without
+// players stops its clock and, after a while, sleeps.
 //
 //   nuncio engine & example_match --endpoint=http://127.0.0.1:6420
 #include <caf/all.hpp>

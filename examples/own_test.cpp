@@ -1,5 +1,5 @@
-// Tests of an actor of your own, with an engine in the same process: nothing to install, no fixed port, nothing left behind.
-// Copy it, and put your actor in place of `counter`. docs/testing.md has the CMake lines for it.
+// Tests of your own actor, with an engine in the same process: nothing to install, no fixed port, no leftovers. Copy this file
+// and put your actor in place of `counter`. docs/testing.md has the CMake lines for it.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
@@ -23,7 +23,7 @@ struct count {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(count, n)
 
-// What is tested: it counts POSTs, tells it to WebSockets, and keeps the count while it sleeps.
+// The actor under test: it counts POSTs, reports the count to WebSockets, and keeps it while it sleeps.
 caf::behavior counter(nuncio::persistent_actor<count>* self) {
   return {
       [self](const nuncio::http_request& r) -> caf::result<nuncio::http_response> {
@@ -37,7 +37,7 @@ caf::behavior counter(nuncio::persistent_actor<count>* self) {
   };
 }
 
-// An engine, a host that serves the actor, and a client of both.
+// An engine, a host that serves the actor, and a client.
 struct world {
   nuncio::testing::dev_engine engine;
   caf::actor_system_config config;
@@ -54,7 +54,7 @@ struct world {
   ~world() { host.abort(); }  // at once: no actor has to sleep first
 };
 
-TEST_CASE_FIXTURE(world, "each counter counts for itself") {
+TEST_CASE_FIXTURE(world, "each counter counts separately") {
   const auto a = expect(client.create({.name = "counter", .key = "a"})).id;
   const auto b = expect(client.create({.name = "counter", .key = "b"})).id;
   CHECK(expect(client.request(a, "POST", "/request")).body == "1");
@@ -62,7 +62,7 @@ TEST_CASE_FIXTURE(world, "each counter counts for itself") {
   CHECK(expect(client.request(b, "GET", "/request")).body == "0");
 }
 
-TEST_CASE_FIXTURE(world, "who listens hears each count") {
+TEST_CASE_FIXTURE(world, "a WebSocket gets each count") {
   const auto id = expect(client.create({.name = "counter"})).id;
   auto socket = expect(client.open_socket(id, "/websocket"));
   CHECK(socket.text() == "0");
@@ -79,7 +79,7 @@ TEST_CASE_FIXTURE(world, "the count outlives a sleep") {
   CHECK(expect(client.request(id, "POST", "/request")).body == "2");
 }
 
-TEST_CASE_FIXTURE(world, "a lost connection loses no count") {
+TEST_CASE_FIXTURE(world, "a lost connection does not lose a count") {
   const auto id = expect(client.create({.name = "counter"})).id;
   expect(client.request(id, "POST", "/request"));
   engine.inject(expect(nuncio::testing::parse_fault("reset")));
@@ -98,8 +98,8 @@ TEST_CASE("an idle counter sleeps after 30 s") {
   CHECK(expect(client.get(id)).sleeping);
 }
 
-// Each time under other faults: connections are cut, acks are lost, commands come twice or out of order.
-TEST_CASE("whatever happens, no count is lost and none counts twice") {
+// Each run has other faults: connections are cut, acks are lost, commands arrive twice or out of order.
+TEST_CASE("under faults, no count is lost and none counts twice") {
   nuncio::testing::for_each_seed(30, [](nuncio::testing::simulated_host& host) {
     CAPTURE(host.seed());  // named beside each check that fails
     host.serve("counter", counter);

@@ -1,6 +1,6 @@
-// Bodies bit by bit. GET /request/events is a stream of server-sent events, one for each POST /request/tell of anybody;
-// GET /request/count?to=N counts as fast as the client reads, and no faster. The engine's buffered gateway gives a response
-// out at its end only: run the engine with its streaming gateway.
+// Streaming responses. GET /request/events is a stream of server-sent events, one for each POST /request/tell by any client;
+// GET /request/count?to=N counts as fast as the client reads. The engine's buffered gateway delivers a response only at its
+// end, so run the engine with its streaming gateway.
 //
 //   nuncio engine --streaming & example_stream --endpoint=http://127.0.0.1:6420
 #include <caf/all.hpp>
@@ -32,13 +32,13 @@ caf::behavior news(caf::stateful_actor<listeners, nuncio::engine_actor>* self) {
     if (path == "/request/events") {
       nuncio::state_of(self).all.push_back(
           self->stream(r, {.headers = {{"content-type", "text/event-stream"}}}));
-      return caf::delegated<nuncio::http_response>{};  // the stream is the answer
+      return caf::delegated<nuncio::http_response>{};  // the stream is the response
     }
     if (path == "/request/tell") {
       const auto event = nuncio::bytes{
           "id: " + std::to_string(++nuncio::state_of(self).told) +
           "\ndata: " + std::string{r.body.view()} + "\n\n"};
-      // Whoever has gone, or reads so slowly that a window is full, is left out from now on.
+      // A client that has gone, or reads so slowly that its window is full, is dropped.
       std::erase_if(nuncio::state_of(self).all, [&](const nuncio::body_writer& to) {
         if (to.write(event)) return false;
         to.fail("too slow");

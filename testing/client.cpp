@@ -1,5 +1,4 @@
-// See client.hpp. One libcurl handle for each call: slower than a kept one, and nothing is
-// shared between threads.
+// See client.hpp. One libcurl handle for each call: slower than a kept one, but threads share nothing.
 #include <curl/curl.h>
 #include <fmt/format.h>
 
@@ -125,7 +124,7 @@ outcome<std::vector<actor_view>> actors_of(const outcome<client_reply>& reply) {
   if (!document) return document.error();
   const auto list = document->find("actors");
   if (list == document->end() || !list->is_array())
-    return failure{errc::malformed, "no list of actors: " + reply->body};
+    return failure{errc::malformed, "not a list of actors: " + reply->body};
   std::vector<actor_view> out;
   for (const auto& x : *list)
     if (x.is_object()) out.push_back(view_of(x));
@@ -158,7 +157,7 @@ private:
 outcome<client_reply> network_transport::call(const client_call& what) {
   const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> handle{
       curl_easy_init(), &curl_easy_cleanup};
-  if (!handle) return failure{errc::internal, "libcurl gave no handle"};
+  if (!handle) return failure{errc::internal, "libcurl could not create a handle"};
   auto* curl = handle.get();
   transfer state;
   state.call = &what;
@@ -310,7 +309,7 @@ outcome<actor_view> client::get_or_create(const new_actor& what) const {
 outcome<actor_view> client::get(const std::string& id) const {
   auto all = actors_of(api("GET", scoped("/actors?actor_ids=" + percent_encoded(id))));
   if (!all) return all.error();
-  if (all->empty()) return failure{errc::not_found, "the engine knows no actor " + id};
+  if (all->empty()) return failure{errc::not_found, "the engine has no actor " + id};
   return all->front();
 }
 
@@ -346,7 +345,7 @@ outcome<void> client::await_pool_known(std::chrono::milliseconds limit) const {
       return {};
     if (left.count() <= 0)
       return failure{
-          errc::timed_out, fmt::format("the engine knows of no envoy of pool {}", options_.pool)};
+          errc::timed_out, fmt::format("the engine has no envoy of pool {}", options_.pool)};
     transport_->wait(poll_interval);
   }
 }
@@ -386,7 +385,7 @@ outcome<actor_view> client::wait_for(
       return failure{
           errc::timed_out,
           fmt::format(
-              "actor {} is not as wanted after {} ms: {}",
+              "actor {} did not reach the expected state within {} ms: {}",
               id,
               limit.count(),
               seen ? fmt::format(

@@ -1,4 +1,4 @@
-// See socket_client.hpp. On Boost.Beast, which a host has nothing of.
+// See socket_client.hpp. Uses Boost.Beast, which a host does not use.
 #include <fmt/format.h>
 
 #include <boost/asio/connect.hpp>
@@ -41,7 +41,8 @@ public:
   outcome<void> send(std::string_view data, bool binary) override {
     if (!open || ended) return lost();
     const failure late{
-        errc::timed_out, fmt::format("the engine takes no more: waited {} s", send_limit / 1s)};
+        errc::timed_out,
+        fmt::format("the engine accepts no more data: waited {} s", send_limit / 1s)};
     if (writing) return late;
     stream.binary(binary);
     writing = true;
@@ -70,7 +71,7 @@ public:
     }
     if (ended) return lost();
     if (!read)
-      return failure{errc::timed_out, fmt::format("nothing came within {} ms", limit.count())};
+      return failure{errc::timed_out, fmt::format("no message came within {} ms", limit.count())};
     read = false;
     client_message out{beast::buffers_to_string(buffer.data()), stream.got_binary()};
     buffer.consume(buffer.size());
@@ -101,7 +102,7 @@ public:
 
   [[nodiscard]] bool is_over() const override { return !open || ended; }
 
-  // The engine ends TCP with its close frame, so that our answer to it may fail: the frame is what counts.
+  // The engine ends TCP with its close frame, so our answer to it may fail: the frame is what counts.
   [[nodiscard]] std::optional<std::uint16_t> close_code() const override {
     const auto code = stream.reason().code;
     if (!ended || code == websocket::close_code::none) return std::nullopt;
@@ -122,10 +123,10 @@ private:
   bool open = false;
   bool reading = false;
   bool read = false;     ///< a message is in `buffer`
-  bool writing = false;  ///< a write that its limit has left behind goes on
+  bool writing = false;  ///< a write continues after its limit has passed
   std::optional<error_code> ended;
 
-  // Begins something and runs until it, and only it, is done.
+  // Starts an operation and runs until it, and only it, is done.
   template <class Start>
   std::optional<error_code> run(std::chrono::milliseconds limit, Start start) {
     const auto result = std::make_shared<std::optional<error_code>>();
@@ -163,7 +164,7 @@ private:
     open = shaken && !*shaken;
   }
 
-  // A read that a limit has left behind goes on.
+  // A read continues after its limit has passed.
   void begin_read() {
     if (std::exchange(reading, true)) return;
     stream.async_read(buffer, [this](error_code ec, std::size_t) {
@@ -175,7 +176,7 @@ private:
     });
   }
 
-  /// How the connection ended, or why there never was one.
+  /// How the connection ended, or why there was none.
   [[nodiscard]] failure lost() const {
     if (status != 101)
       return {errc::link_lost, fmt::format("the WebSocket was not opened: {}", status)};

@@ -1,4 +1,4 @@
-// What a socket_client is made of: see socket_client.hpp for what each does.
+// The interface behind a socket_client: see socket_client.hpp for its functions.
 #pragma once
 
 #include <nuncio/testing/socket_client.hpp>

@@ -1,4 +1,4 @@
-// `nuncio codec`: messages between JSON and hex, line for line.
+// `nuncio codec`: converts messages between JSON and hex, line by line.
 #include <iostream>
 
 #include "commands.hpp"
@@ -12,7 +12,7 @@ void add_codec(CLI::App& app, int& status) {
   auto direction = std::make_shared<std::string>();
   auto type = std::make_shared<std::string>();
   auto* command =
-      app.add_subcommand("codec", "Convert messages between JSON and hex, line for line");
+      app.add_subcommand("codec", "Convert messages between JSON and hex, line by line");
   command->add_option("direction", *direction, "encode (JSON to hex) or decode (hex to JSON)")
       ->required()
       ->check(CLI::IsMember({"encode", "decode"}));

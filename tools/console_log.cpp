@@ -47,7 +47,7 @@ log_sink console_log(const std::string& format) {
       logger->log(
           level_of(level),
           "{}",
-          // As ASCII, so that nothing in it steers a terminal.
+          // ASCII only, so that nothing in it can control a terminal.
           line.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace));
     };
   return [logger](log_level level, std::string_view message, std::span<const log_field> fields) {

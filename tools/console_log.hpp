@@ -1,4 +1,4 @@
-// The command line's log sink: spdlog to standard error, as text or as one JSON object a line.
+// The command line's log sink: spdlog to standard error, as text or as one JSON object per line.
 #pragma once
 
 #include <nuncio/log.hpp>

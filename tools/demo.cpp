@@ -1,5 +1,5 @@
-// `nuncio demo`: the main job as a scripted proof. Engine, proxy, host and a workload in one
-// process; the proxy cuts at the worst moments; at the end everybody's numbers must add up.
+// `nuncio demo`: a scripted proof that nuncio keeps its main promise. Engine, proxy, host and a workload run in one process;
+// the proxy cuts the connection at the worst moments; at the end everyone's numbers must add up.
 #include <fmt/format.h>
 #include <pthread.h>
 #include <signal.h>
@@ -43,8 +43,8 @@ struct demo_flags {
   bool verbose = false;
 };
 
-/// Sets a flag at SIGINT or SIGTERM, which must be blocked before any thread starts, and at the end
-/// of all patience. A second signal ends the process.
+/// Sets a flag at SIGINT or SIGTERM, which must be blocked before any thread starts, and when the overall time limit has
+/// passed. A second signal ends the process.
 class interruption {
 public:
   interruption() {
@@ -87,8 +87,7 @@ private:
   std::thread thread_;
 };
 
-/// One line that is written again and again on a terminal; else a line whenever there is a new
-/// phase.
+/// A progress line: rewritten in place on a terminal; otherwise a new line for each phase.
 class progress {
 public:
   explicit progress(std::function<std::string()> numbers)
@@ -146,7 +145,7 @@ private:
   std::thread thread_;
 };
 
-/// The host's last warnings, shown when the demo fails.
+/// Keeps the host's last warnings, to show them if the demo fails.
 class log_keeper {
 public:
   explicit log_keeper(bool print) : print_(print) {}
@@ -270,7 +269,7 @@ private:
             between, [](const auto& s) { return s.barriers > 0; }, 30s))
       return failure{errc::timed_out, "the host did not connect within 30 s"};
     auto done = steps(work, between, line);
-    if (!done) stop_.raise();  // ends what the workload still waits for
+    if (!done) stop_.raise();  // ends what the workload is still waiting for
     numbers_.factory_calls = census->calls();
     numbers_.factory_calls_repeated = census->repeated();
     numbers_.work = work.stats();
@@ -303,8 +302,7 @@ private:
     return last_reconnect(between);
   }
 
-  /// As many cuts as asked for, spread over the moments, then more until each has given a
-  /// duplicate.
+  /// Makes the requested number of cuts, spread over the moments, then more until each moment has caused a duplicate.
   outcome<void> cuts(cutting_proxy& between) {
     std::vector<cut_moment> plan;
     for (std::size_t i = 0; i < flags_.cuts; ++i)
@@ -328,12 +326,13 @@ private:
     if (!wait(
             between, [&](const auto& s) { return s.cuts > before.cuts; }, 30s)) {
       between.disarm();
-      return interrupted()
-                 ? out_of_time()
-                 : failure{errc::timed_out, fmt::format("no moment came to cut {}", to_string(at))};
+      return interrupted() ? out_of_time()
+                           : failure{
+                                 errc::timed_out,
+                                 fmt::format("the moment to cut {} did not come", to_string(at))};
     }
     if (auto back = reconnected(between); !back) return back;
-    // Sometimes at once again, sometimes after a calm in which acks get through.
+    // Sometimes right away, sometimes after a quiet period in which acks get through.
     const auto calm = milliseconds{random_() % 900};
     wait(
         between, [](const auto&) { return false; }, calm);
@@ -347,26 +346,24 @@ private:
             between, [](const auto& s) { return s.live; }, 20s))
       return interrupted()
                  ? out_of_time()
-                 : failure{errc::timed_out, "the host did not come back within 20 s of a cut"};
+                 : failure{errc::timed_out, "the host did not reconnect within 20 s of a cut"};
     numbers_.longest_outage = std::max(
         numbers_.longest_outage,
         std::chrono::duration_cast<milliseconds>(steady_clock::now() - from));
     return {};
   }
 
-  /// Cuts in quiet: what the engine replays is what it still holds.
+  /// Cuts while nothing is under way: what the engine replays then is what it still holds.
   outcome<void> last_reconnect(cutting_proxy& between) {
     for (int tried = 1; tried <= last_reconnects_max; ++tried) {
       if (!wait(
               between, [](const auto& s) { return s.unacked_engine == 0; }, 10s))
-        return interrupted()
-                   ? out_of_time()
-                   : failure{
-                         errc::timed_out, "commands are left whose ack did not come within 10 s"};
+        return interrupted() ? out_of_time()
+                             : failure{errc::timed_out, "some commands were not acked within 10 s"};
       wait(
           between,
           [](const auto&) { return false; },
-          1s);  // the engine commits acks without a word
+          1s);  // the engine commits acks silently
       const auto before = between.stats();
       between.cut();
       wait(
@@ -378,7 +375,7 @@ private:
     return {};
   }
 
-  /// Waits until `good`, an interruption or the limit.
+  /// Waits until `good` holds, an interruption comes, or the limit has passed.
   template <class F>
   bool wait(cutting_proxy& between, F good, milliseconds limit) {
     const auto end = steady_clock::now() + limit;
@@ -390,7 +387,7 @@ private:
     return false;
   }
 
-  /// The host publishes its counters message by message: gives the last ones a moment.
+  /// The host publishes its counters message by message: waits a moment for the last ones.
   void settle(const host& from) {
     const auto end = steady_clock::now() + 3s;
     do {
@@ -424,13 +421,13 @@ void add_demo(CLI::App& app, int& status) {
           "--engine", flags->engine, "embedded, or rivet: the real one (NUNCIO_RIVET_ENGINE)")
       ->check(CLI::IsMember({"embedded", "rivet"}))
       ->capture_default_str();
-  command->add_option("--actors", flags->actors, "Actors that live at a time")
+  command->add_option("--actors", flags->actors, "Actors that live at the same time")
       ->check(number_in(1, 1000))
       ->capture_default_str();
   command->add_option("--cuts", flags->cuts, "Cuts of the connection, spread over three moments")
       ->check(number_in(0, 1000))
       ->capture_default_str();
-  command->add_option("--seed", flags->seed, "Of everything that is drawn; 0: random")
+  command->add_option("--seed", flags->seed, "Seed of all random choices; 0: random")
       ->check(number_in<std::uint64_t>(0, UINT64_MAX))
       ->capture_default_str();
   command->add_flag("--verbose", flags->verbose, "Print what the host logs");

@@ -1,5 +1,4 @@
-// The engine that the demo runs against: the embedded one in this process, or the real one as a
-// child.
+// The engine that the demo runs against: the embedded one in this process, or the real one as a child process.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +18,7 @@ public:
   virtual outcome<void> start() = 0;
   virtual void stop() = 0;
   [[nodiscard]] virtual std::uint16_t port() const = 0;
-  /// What the engine itself counts; the real one does not tell.
+  /// The engine's own counters; none for the real one.
   [[nodiscard]] virtual std::optional<testing::dev_engine_stats> stats() const = 0;
 };
 

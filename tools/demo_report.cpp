@@ -92,7 +92,7 @@ std::string table(const demo_numbers& x) {
   const auto& wire = x.wire;
   const std::string no;
   std::vector<row> rows{
-      {"commands issued", x.engine ? number(x.engine->commands_issued) : "(not told)", no},
+      {"commands issued", x.engine ? number(x.engine->commands_issued) : "(unknown)", no},
       {"distinct commands, dispatched", number(wire.commands), number(in.dispatched)},
       {"  Starts", number(wire.starts), number(in.starts)},
       {"  Stops", number(wire.stops), number(in.stops)},
@@ -129,7 +129,7 @@ std::string table(const demo_numbers& x) {
        fmt::format("{}, {}, {}", x.work.created, x.work.sleeps, x.work.destroyed),
        fmt::format("{} left", in.instances)});
   rows.push_back(
-      {"ledger entries left, of these of gone actors",
+      {"ledger entries left, of gone actors",
        no,
        fmt::format("{}, {}", ledger.entries, ledger.gone)});
   rows.push_back(

@@ -1,4 +1,4 @@
-// What the demo has counted, whether it adds up, and the table that it ends with. Pure.
+// The demo's counters, whether they add up, and the final table. Pure.
 #pragma once
 
 #include <chrono>
@@ -15,19 +15,19 @@ namespace nuncio {
 
 struct demo_numbers {
   proxy::audit_stats wire;                          ///< counted by the proxy
-  std::optional<testing::dev_engine_stats> engine;  ///< counted by the engine, if it tells
+  std::optional<testing::dev_engine_stats> engine;  ///< counted by the engine, if it does
   host_stats host;
   workload_stats work;
   std::uint64_t factory_calls = 0;
   std::uint64_t factory_calls_repeated = 0;
-  int last_reconnects = 0;  ///< tries until one replayed nothing
+  int last_reconnects = 0;  ///< attempts until one replayed nothing
   std::chrono::milliseconds longest_outage{0};
 };
 
 /// Why the numbers don't add up; empty when they do.
 std::vector<std::string> objections(const demo_numbers& x);
 
-/// The table, several lines.
+/// The table; several lines.
 std::string table(const demo_numbers& x);
 
 }  // namespace nuncio

@@ -10,7 +10,7 @@ namespace nuncio {
 namespace {
 
 constexpr std::size_t at_once =
-    8;  ///< creates and destroys; 64 at once made the real engine fail most of them
+    8;  ///< concurrent creates and destroys; with 64 the real engine failed most of them
 constexpr std::size_t callers = 8;
 constexpr std::size_t churners = 3;
 constexpr int destroy_tries_max = 3;

@@ -1,6 +1,5 @@
-// What goes on while the demo cuts: HTTP traffic to the actors, and actors put to sleep, destroyed
-// and created anew. A few threads of its own, joined by stop(). Each request ends as answered,
-// failed with a reason, or silent; the last is a bug.
+// The load during the demo's cuts: HTTP traffic to the actors, and actors that are put to sleep, destroyed and created again. A
+// few threads of its own, joined by stop(). Each request ends as answered, failed with a reason, or silent; silent is a bug.
 #pragma once
 
 #include <atomic>
@@ -18,10 +17,10 @@ namespace nuncio {
 
 struct workload_stats {
   std::uint64_t requests = 0;
-  std::uint64_t answered = 0;  ///< by an actor, with what was asked for
+  std::uint64_t answered = 0;  ///< by an actor, with the expected response
   std::uint64_t failed = 0;    ///< by the gateway or the host, with a reason
-  std::uint64_t silent = 0;    ///< no answer at all
-  std::uint64_t wrong = 0;     ///< answered with something else
+  std::uint64_t silent = 0;    ///< no response at all
+  std::uint64_t wrong = 0;     ///< answered with something else than expected
   std::uint64_t created = 0;
   std::uint64_t destroyed = 0;
   std::uint64_t sleeps = 0;
@@ -39,7 +38,7 @@ public:
 
   /// Creates `n` actors, eight at a time.
   outcome<void> create(std::size_t n);
-  /// Starts the traffic, and with it the sleeping and destroying.
+  /// Starts the traffic, the sleeping and the destroying.
   void start();
   void stop_churn();
   void stop_traffic();

@@ -25,7 +25,7 @@ int run_engine(engine_flags& flags) {
     }
     flags.options.faults.push_back(*parsed);
   }
-  // Blocked before the engine's thread exists, so that sigwait below is the only one to see them.
+  // Blocked before the engine's thread exists, so that only sigwait below sees them.
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
@@ -54,16 +54,17 @@ void add_engine(CLI::App& app, int& status) {
   flags->options.port = 6420;
   auto& o = flags->options;
   auto* command = app.add_subcommand("engine", "Run the embedded dev engine (development only)");
-  command->add_option("--port", o.port, "TCP port of API, gateway and envoys; 0 picks one")
+  command->add_option("--port", o.port, "TCP port for the API, the gateway and envoys; 0 picks one")
       ->check(number_in(0, 65535))
       ->capture_default_str();
   command->add_option("--address", o.address, "Address to listen on")->capture_default_str();
-  command->add_option(
-      "--data", o.data, "Folder that keeps actors and commands; default: memory only");
+  command->add_option("--data", o.data, "Folder for actors and commands; default: memory only");
   command->add_flag(
-      "--streaming", o.streaming, "The streaming gateway instead of the buffered one");
+      "--streaming", o.streaming, "Use the streaming gateway instead of the buffered one");
   command->add_option(
-      "--fault", flags->faults, "Misbehave, e.g. lose-acks:count=3 or drop:on=command; repeatable");
+      "--fault",
+      flags->faults,
+      "Inject a fault, e.g. lose-acks:count=3 or drop:on=command; repeatable");
   command->callback([flags, &status] { status = run_engine(*flags); });
 }
 

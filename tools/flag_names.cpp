@@ -27,10 +27,10 @@ constexpr auto of_host = "host_options::"sv;
 
 struct mention {
   std::string_view field;
-  std::size_t size = 0;  // of all of it
+  std::size_t size = 0;  // of the whole mention
 };
 
-// The one that `text` begins with, if it does.
+// The mention at the start of `text`, if there is one.
 mention mention_in(std::string_view text) {
   std::size_t before = 0;
   if (text.starts_with(of_host))

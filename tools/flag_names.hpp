@@ -1,4 +1,4 @@
-// The library names a setting by its field, which a user of the command line knows by its flag.
+// Settings that the library names by field become the flags that users of the command line know.
 #pragma once
 
 #include <nuncio/log.hpp>
@@ -7,10 +7,10 @@
 
 namespace nuncio {
 
-/// `text` with the flag of `nuncio serve` for each `host_options::field`, and for a field in backticks.
+/// `text` with the `nuncio serve` flag in place of each `host_options::field`, and of each field in backticks.
 std::string with_flag_names(std::string_view text);
 
-/// Hands records on with the flags' names in message and values.
+/// Passes records on to `to`, with flag names in message and values.
 log_sink with_flag_names(log_sink to);
 
 }  // namespace nuncio

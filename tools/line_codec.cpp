@@ -24,11 +24,11 @@ outcome<bytes> from_hex(std::string_view hex) {
   std::vector<std::uint8_t> raw(hex.size() / 2);
   for (std::size_t i = 0; i < hex.size(); ++i) {
     const int x = nibble(hex[i]);
-    if (x < 0) return failure{errc::malformed, fmt::format("column {}: no hex digit", i + 1)};
+    if (x < 0) return failure{errc::malformed, fmt::format("column {}: not a hex digit", i + 1)};
     if (i / 2 < raw.size()) raw[i / 2] = static_cast<std::uint8_t>(raw[i / 2] * 16 + x);
   }
   if (hex.size() % 2 != 0)
-    return failure{errc::malformed, fmt::format("column {}: half a byte", hex.size())};
+    return failure{errc::malformed, fmt::format("column {}: incomplete byte", hex.size())};
   return bytes{std::move(raw)};
 }
 
@@ -60,7 +60,7 @@ outcome<std::string> convert(const codec_options& options, std::string_view line
              : decode_line(protocol::decode_to_envoy(*raw, version), version);
 }
 
-// A reason may quote the input; it must stay on its line.
+// A reason may quote the input; it must fit on its line.
 std::string on_one_line(std::string x) {
   for (auto& c : x)
     if (static_cast<unsigned char>(c) < 0x20) c = ' ';
@@ -73,7 +73,7 @@ int run_codec(
     const codec_options& options, std::istream& in, std::ostream& out, std::ostream& err) {
   if (options.version < wire::version_min || options.version > wire::version_max) {
     err << fmt::format(
-        "codec: --version {}: versions {} to {} are spoken\n",
+        "codec: --version {}: versions {} to {} are supported\n",
         options.version,
         wire::version_min,
         wire::version_max);
@@ -89,7 +89,7 @@ int run_codec(
       all_good = false;
       out << "error: " << on_one_line(converted.error().message) << '\n';
     }
-    // Whoever sends one line and waits for its answer gets it at once.
+    // A client that sends one line and waits for its result gets it at once.
     if (in.rdbuf()->in_avail() <= 0) out.flush();
   }
   out.flush();

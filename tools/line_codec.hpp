@@ -1,5 +1,4 @@
-// `nuncio codec`: converts messages between JSON and hex, line for line. One thread; reads all of
-// its input.
+// `nuncio codec`: converts messages between JSON and hex, line by line. One thread; reads all of its input.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +15,8 @@ struct codec_options {
   std::uint16_t version = 8;  ///< protocol version, 3 to 8
 };
 
-/// Writes one line for each line of `in`: the converted value, or "error: ..." with offset and
-/// reason.
-/// @returns the exit status: 0 all converted, 1 some line was not or `out` failed, 2 a version that
-/// is not spoken
+/// Writes one line for each line of `in`: the converted value, or "error: ..." with offset and reason.
+/// @returns the exit status: 0 all converted, 1 some line was not converted or `out` failed, 2 unsupported version
 int run_codec(const codec_options& options, std::istream& in, std::ostream& out, std::ostream& err);
 
 }  // namespace nuncio::tools

@@ -7,11 +7,11 @@
 
 namespace {
 
-// What stands where a sub-command belongs, if it is none. The parser says only that one is required.
+// An error for an unknown sub-command. The parser only says that one is required.
 std::string unknown_command(const CLI::App& app) {
   const auto rest = app.get_subcommands().empty() ? app.remaining() : std::vector<std::string>{};
   if (rest.empty()) return {};
-  std::string out = "nuncio: '" + rest.front() + "' is no command; there are";
+  std::string out = "nuncio: '" + rest.front() + "' is not a command; there are";
   const auto all = app.get_subcommands([](const CLI::App*) { return true; });
   for (std::size_t i = 0; i < all.size(); ++i)
     out += (i == 0 ? " " : i + 1 == all.size() ? " and " : ", ") + all[i]->get_name();

@@ -1,4 +1,4 @@
-// Numbers of the command line and of its environment variables: decimal digits, in a range, and nothing else.
+// Numbers on the command line and in its environment variables: decimal digits within a range, and nothing else.
 #pragma once
 
 #include <fmt/format.h>
@@ -9,8 +9,8 @@
 
 namespace nuncio {
 
-/// For `check()`, which sees the text before anybody converts it: no sign that the type lacks, no spaces, no `nan`, no
-/// overflow that becomes another number.
+/// For `check()`, which sees the text before it is converted: no sign that the type lacks, no spaces, no `nan`, no overflow
+/// that becomes another number.
 template <class T>
 CLI::Validator number_in(T low, T high) {
   const auto range = fmt::format("a number from {} to {}", low, high);
@@ -19,7 +19,7 @@ CLI::Validator number_in(T low, T high) {
         T x{};
         const auto end = text.data() + text.size();
         const auto [at, error] = std::from_chars(text.data(), end, x);
-        // Also false for what is no number at all.
+        // Also false if it is not a number.
         const bool within = error == std::errc{} && at == end && x >= low && x <= high;
         return within ? std::string{} : fmt::format("'{}' is not {}", text, range);
       },

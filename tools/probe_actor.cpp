@@ -19,7 +19,7 @@
 
 namespace nuncio::probe_messages {
 
-/// What comes back to the probe when some time has passed.
+/// A delayed message of the probe to itself.
 struct later {
   std::function<void()> what;
 };
@@ -67,7 +67,7 @@ http_response said_plainly(std::uint16_t status, std::string body) {
   return {.status = status, .headers = {{"content-type", "text/plain"}}, .body = std::move(body)};
 }
 
-// JSON has no other text than UTF-8: anything else as {"hex": …}.
+// JSON holds UTF-8 text only; anything else is written as {"hex": …}.
 json in_json(std::string_view x) {
   if (is_utf8(x)) return x;
   return {{"hex", to_hex({reinterpret_cast<const std::uint8_t*>(x.data()), x.size()})}};
@@ -81,7 +81,7 @@ std::optional<std::uint64_t> number(const http_request& r, std::string_view name
   return query_number<std::uint64_t>(r.path, name);
 }
 
-/// Any number of milliseconds: the largest that chrono has stands for those above it.
+/// Any number of milliseconds; values above chrono's largest become the largest.
 std::chrono::milliseconds time_of(
     const http_request& r, std::string_view name, std::chrono::milliseconds otherwise = {}) {
   constexpr std::uint64_t most = std::chrono::milliseconds::max().count();
@@ -105,7 +105,7 @@ http_response failed(const caf::error& e, caf::actor_system& sys, std::uint16_t 
 
 using promise = caf::typed_response_promise<http_response>;
 
-// Calls `f` with the whole body, however it comes.
+// Calls `f` with the whole body, whether it arrives whole or in chunks.
 template <class F>
 caf::result<http_response> with_body(probe_actor* self, const http_request& r, F f) {
   auto answer = self->make_response_promise<http_response>();
@@ -204,8 +204,8 @@ caf::result<http_response> handle_sql(probe_actor* self, const http_request& r) 
   });
 }
 
-// Waits for the engine: this actor has a thread of its own. Opened anew for each request, for the engine's SQL and an open
-// database exclude each other.
+// Waits for the engine: this actor has its own thread. Opened for each request, because the engine's SQL and an open database
+// exclude each other.
 http_response run_here(probe_actor* self, std::string_view script) {
   auto database = self->open_sqlite();
   if (!database) return failed(database.error(), self->system());
@@ -213,7 +213,7 @@ http_response run_here(probe_actor* self, std::string_view script) {
   return result ? as_json(*result) : failed(result.error(), self->system());
 }
 
-// -- bodies bit by bit
+// -- streaming bodies
 
 void handle_stream(probe_actor* self, const http_request& r) {
   const auto total = number(r, "bytes").value_or(0);
@@ -239,12 +239,12 @@ struct event_feed {
   bool pausing = false;
 };
 
-// Writes what is due, as far as there is room.
+// Writes the events that are due, as far as there is room.
 void feed(probe_actor* self, const std::shared_ptr<event_feed>& events, const body_writer& to) {
   while (to.is_open() && !events->pausing) {
     if (events->next == events->count) return to.finish();
     if (!to.write(bytes{fmt::format("id: {}\ndata: {}\n\n", events->next, events->next)}))
-      return;  // on_writable goes on when there is room
+      return;  // on_writable continues when there is room
     if (++events->next == events->count || events->pause.count() == 0) continue;
     events->pausing = true;
     self->delayed_send(self, events->pause, later{[=] {
@@ -289,7 +289,7 @@ caf::result<http_response> handle_sink(probe_actor* self, const http_request& r)
   return answer;
 }
 
-// -- the rest
+// -- everything else
 
 caf::result<http_response> handle_info(probe_actor* self) {
   const auto& start = self->start();
@@ -367,7 +367,7 @@ void handle_message(probe_actor* self, const socket_message& m) {
     handle_hibernating(self, m);
   else if (const auto sent = m.socket.send(m.data, m.binary);
            !sent && sent.error() == errc::too_large)
-    m.socket.close(close_too_large, "too long to be echoed");
+    m.socket.close(close_too_large, "too long to echo");
 }
 
 void handle_open(const socket_opened& s) {
@@ -380,7 +380,7 @@ void handle_open(const socket_opened& s) {
     s.socket.refuse(4004, "no such WebSocket");
 }
 
-// Counts this start among those of the actor's life.
+// Counts this start as one of the actor's.
 void remember_start(probe_actor* self) {
   self->kv()
       .get_all({"probe/wakes", "probe/stop"})

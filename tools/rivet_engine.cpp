@@ -31,7 +31,7 @@ using std::chrono::steady_clock;
 
 constexpr int port_tries_max = 3;
 
-/// Three ports that are free now; held together so that they differ.
+/// Three free ports; held at the same time so that they differ.
 std::array<std::uint16_t, 3> free_ports() {
   std::array<std::uint16_t, 3> out{};
   std::array<int, 3> held{};
@@ -133,8 +133,7 @@ outcome<void> rivet_engine::start() {
   fs::create_directories(folder_ / "data", ec);
   if (ec) return failure{errc::internal, folder_.string() + ": " + ec.message()};
 
-  // Between our look and the engine's bind another process may take a port: then once more with
-  // others.
+  // Another process may take a port between our check and the engine's bind: then try again with other ports.
   for (int tried = 1;; ++tried) {
     if (!started_before_) ports_ = free_ports();
     if (auto spawned = spawn(); !spawned) return spawned;
@@ -149,10 +148,11 @@ outcome<void> rivet_engine::start() {
     }
     if (running()) {
       kill();
-      return failure{errc::timed_out, "rivet-engine is not healthy in time:\n" + log_tail()};
+      return failure{
+          errc::timed_out, "rivet-engine did not become healthy in time:\n" + log_tail()};
     }
     if (started_before_ || tried == port_tries_max)
-      return failure{errc::internal, "rivet-engine ended at its start:\n" + log_tail()};
+      return failure{errc::internal, "rivet-engine ended while starting:\n" + log_tail()};
   }
 }
 
@@ -162,7 +162,7 @@ outcome<void> rivet_engine::spawn() {
   const int log = ::open(log_file().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (log < 0 || nothing < 0) return failure{errc::internal, "can't open " + log_file().string()};
-  // All that allocates happens before fork: other threads may hold the allocator's lock.
+  // Everything is allocated before fork: other threads may hold the allocator's lock.
   std::vector<std::string> arguments{options_.binary, "--config", config.string(), "start"};
   auto environment = child_environment(options_);
   auto argv = pointers(arguments);

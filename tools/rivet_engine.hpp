@@ -1,7 +1,6 @@
-// The real Rivet engine as a child process on free loopback ports with a data folder of its own:
-// start, stop, kill, freeze, start again. For tests and the demo. One owner, one thread at a time;
-// the child ends with the thread that started it, at the latest. Ctrl-C at a terminal does not
-// reach it.
+// The real Rivet engine as a child process on free loopback ports with its own data folder: start, stop, kill, freeze, restart.
+// For tests and the demo. One owner, one thread at a time. The child ends no later than the thread that started it. Ctrl-C at a
+// terminal does not reach it.
 #pragma once
 
 #include <sys/types.h>
@@ -20,7 +19,7 @@ struct rivet_engine_options {
   std::string binary{};  ///< empty: NUNCIO_RIVET_ENGINE
   std::string folder{};  ///< for data, settings and log; empty: a temporary one, removed at the end
   bool streaming = false;                  ///< the streaming gateway instead of the buffered one
-  std::vector<std::string> environment{};  ///< more for it: NAME=value
+  std::vector<std::string> environment{};  ///< additional variables: NAME=value
   std::chrono::milliseconds start_limit{std::chrono::seconds{60}};
   std::chrono::milliseconds stop_limit{std::chrono::seconds{15}};  ///< then SIGKILL
 };
@@ -28,17 +27,17 @@ struct rivet_engine_options {
 class rivet_engine {
 public:
   explicit rivet_engine(rivet_engine_options options = {});
-  /// Kills what still runs.
+  /// Kills the engine if it still runs.
   ~rivet_engine();
   rivet_engine(const rivet_engine&) = delete;
   rivet_engine& operator=(const rivet_engine&) = delete;
 
-  /// Starts it and waits for /health. After stop() or kill(): the same ports and data.
+  /// Starts it and waits for /health. After stop() or kill(): with the same ports and data.
   /// @returns errc::invalid_argument (no binary) | timed_out | internal, with the log's last lines
   outcome<void> start();
-  /// SIGTERM, and waits for its end.
+  /// Sends SIGTERM and waits for its end.
   void stop();
-  /// SIGKILL, and waits for its end.
+  /// Sends SIGKILL and waits for its end.
   void kill();
   /// SIGSTOP and SIGCONT.
   void freeze();

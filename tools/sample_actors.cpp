@@ -1,4 +1,4 @@
-// See sample_actors.hpp. Paths begin with /request, where stock clients send what is meant for a handler.
+// See sample_actors.hpp. Paths begin with /request, where stock clients send requests for a handler.
 #include "sample_actors.hpp"
 
 #include <fmt/format.h>
@@ -45,7 +45,7 @@ caf::behavior echo(engine_actor* self, const std::shared_ptr<start_census>& cens
 }
 
 caf::behavior bench(engine_actor* self, const std::shared_ptr<start_census>& census) {
-  // Asked again with each request: a second call may come after this one.
+  // Read again with each request: a second call may come after this one.
   const auto starts = [census, who = self->start().self, own = census->count(self->start().self)] {
     return std::max(own, census->starts_of(who));
   };

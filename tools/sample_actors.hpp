@@ -5,13 +5,13 @@
 
 namespace nuncio {
 
-/// Counts how often a factory was called for each (actor id, generation). It knows nothing of the ledger: more than one
-/// call is the bug that this project exists to prevent. The last 10,000 instances are remembered. Any thread.
+/// Counts how often a factory was called for each (actor id, generation). It does not use the ledger: more than one call is the
+/// bug that this project exists to prevent. Remembers the last 10,000 instances. Any thread.
 class start_census {
 public:
-  /// Remembers a call; returns how many there have been for this instance.
+  /// Records a call; returns the number of calls for this instance.
   std::uint64_t count(const actor_ref& who);
-  /// Calls so far for this instance, or for all generations of an actor; 0 when it is not remembered.
+  /// Calls so far for this instance, or for all generations of an actor; 0 if it is not remembered.
   [[nodiscard]] std::uint64_t starts_of(const actor_ref& who) const;
   [[nodiscard]] std::uint64_t starts_of(const actor_id& who) const;
   /// Calls beyond the first, of all instances ever.

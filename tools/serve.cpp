@@ -31,7 +31,7 @@ int serve(serve_flags& flags) {
     flags.host.token_from = token_from_file(flags.token_file);
   else if (const char* fixed = std::getenv("RIVET_TOKEN");
            fixed != nullptr && *fixed != 0 && flags.host.token.empty())
-    flags.host.token = fixed;  // no source: the environment of a process does not change
+    flags.host.token = fixed;  // no source: a process's environment does not change
   else if (flags.host.token.empty())
     flags.host.token_from = token_from_environment();
   caf::actor_system_config config;
@@ -76,24 +76,25 @@ void add_serve(CLI::App& app, int& status) {
   auto* token = command->add_option(
       "--token",
       h.token,
-      "Token of the engine; better by file or RIVET_TOKEN, which no process list shows");
+      "Token for the engine; prefer --token-file or RIVET_TOKEN, which no process list shows");
   command
       ->add_option(
           "--token-file",
           flags->token_file,
-          "File that holds it, read again when the engine refuses it [RIVET_TOKEN_FILE]")
+          "File with the token, read again if the engine refuses it [RIVET_TOKEN_FILE]")
       ->excludes(token);
-  command->add_option("--tls-ca", h.tls.ca_file, "PEM: authorities to believe besides the system's")
+  command->add_option("--tls-ca", h.tls.ca_file, "PEM: authorities to trust besides the system's")
       ->envname("RIVET_TLS_CA");
   command->add_option("--tls-cert", h.tls.cert_file, "PEM: certificate to show to the engine")
       ->envname("RIVET_TLS_CERT");
-  command->add_option("--tls-key", h.tls.key_file, "PEM: its key")->envname("RIVET_TLS_KEY");
+  command->add_option("--tls-key", h.tls.key_file, "PEM: the certificate's key")
+      ->envname("RIVET_TLS_KEY");
   command
       ->add_option(
           "--tls-server-name", h.tls.server_name, "Name to verify instead of the endpoint's")
       ->envname("RIVET_TLS_SERVER_NAME");
   command->add_flag("--tls-insecure", h.tls.insecure, "For development: verify nothing");
-  command->add_option("--links", h.links, "Links to the engine, each under a key of its own")
+  command->add_option("--links", h.links, "Links to the engine, each with its own envoy key")
       ->check(number_in(1, 64))
       ->capture_default_str();
   command->add_option("--envoy-key", h.envoy_key, "For tests: a fixed key instead of a random one");
@@ -108,8 +109,7 @@ void add_serve(CLI::App& app, int& status) {
           "3, 4, 5, 6 or 8; by default the newest that the engine speaks")
       ->check(CLI::IsMember({3, 4, 5, 6, 8}));
   command
-      ->add_option(
-          "--drain-timeout", flags->drain_timeout_s, "Seconds that actors get to sleep or move")
+      ->add_option("--drain-timeout", flags->drain_timeout_s, "Seconds for actors to sleep or move")
       ->check(number_in(0.0, 86400.0))
       ->capture_default_str();
   command->add_option("--log-format", flags->log_format, "text or json")

@@ -1,5 +1,5 @@
-// The engine's name for an actor: opaque text, never parsed, handed back byte for byte. A value of 32 bytes; ids of
-// up to 31 bytes (today's have 30) cost no allocation. Any thread.
+// The engine's name for an actor: opaque text that is never parsed and is returned byte for byte. A 32-byte value; ids of up to
+// 31 bytes (today's have 30) need no allocation. Any thread.
 //
 //   const nuncio::actor_id id{"0198c5f2"};
 //   log(id.view());
@@ -17,7 +17,7 @@ namespace nuncio {
 
 class actor_id {
 public:
-  /// Longest id that is kept inline, in bytes.
+  /// The longest id that is stored inline, in bytes.
   static constexpr std::size_t inline_bytes_max = 31;
 
   actor_id() = default;

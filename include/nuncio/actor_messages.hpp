@@ -1,5 +1,5 @@
-// The messages that an engine actor may handle, beside those of other CAF actors: requests (http.hpp), WebSockets
-// (socket.hpp), and what the engine tells of the actor's own life. Values; what they hold may be read by any thread.
+// The messages that an engine actor may handle, besides those of other CAF actors: requests (http.hpp), WebSockets
+// (socket.hpp), and what the engine says about the actor's lifecycle. Values; any thread may read their contents.
 //
 //   return {
 //       [self](const nuncio::http_request& r) -> caf::result<nuncio::http_response> { … },
@@ -16,15 +16,15 @@
 
 namespace nuncio {
 
-/// The engine tells this actor to stop. Without a handler it ends when its open requests are answered. A handler does what
-/// it has to, and then calls engine_actor::finish() for the same; `quit()` ends at once, and answers open requests with 500.
-/// Within host_options::stop_grace.
+/// The engine tells this actor to stop. Without a handler, the actor ends when its open requests are answered. A handler does
+/// its work and then calls engine_actor::finish() for the same; `quit()` ends at once and answers open requests with 500. All
+/// of it must happen within host_options::stop_grace.
 struct stop_command {
   stop_reason reason = stop_reason::sleep_intent;
 };
 
-/// The time that engine_actor::set_alarm() named has come. At least once: it may come again when the actor ended before
-/// it was dealt with.
+/// The time set with engine_actor::set_alarm() has come. Delivered at least once: it may come again if the actor ended before
+/// it was handled.
 struct alarm_due {
   std::chrono::system_clock::time_point due;
 };

@@ -1,5 +1,4 @@
-// What can be asked of an engine about actors anywhere, through a client (engine_client.hpp), and what it answers. Values; any
-// thread.
+// Questions about actors anywhere, which a client (engine_client.hpp) asks the engine, and the answers. Values; any thread.
 //
 //   self->request(client, 10s, nuncio::get_actor{"room", {"lobby"}})
 //       .then([=](const nuncio::actor_info& room) { … room.id … });
@@ -17,15 +16,15 @@
 
 namespace nuncio {
 
-/// Why a question has no answer. Value.
+/// Why a question failed. Value.
 struct engine_failure {
   errc code = errc::internal;  ///< not_found, refused, timed_out, unreachable, queue_full,
                                ///< too_large, invalid_argument, ...
   std::string message{};       ///< for a person
-  std::string engine_code{};   ///< "group.code" as the engine said it, such as
-                               ///< "actor.duplicate_key"; empty: it did not
-  int status = 0;              ///< of the engine's answer; 0: there was none
-  std::string existing_id{};   ///< with actor.duplicate_key: who has the key
+  std::string engine_code{};   ///< "group.code" as the engine gave it, such as
+                               ///< "actor.duplicate_key"; empty: none given
+  int status = 0;              ///< of the engine's response; 0: there was none
+  std::string existing_id{};   ///< with actor.duplicate_key: the actor that has the key
 
   bool operator==(const engine_failure&) const = default;
 };
@@ -42,19 +41,18 @@ struct actor_info {
   bool connectable = false;  ///< an instance is running
   bool sleeping = false;     ///< it wakes with the next request
   bool destroyed = false;
-  bool created = false;  ///< by this very question
-  std::string error{};   ///< JSON, as the engine puts it; empty: none
+  bool created = false;  ///< this request created it
+  std::string error{};   ///< JSON, as the engine gives it; empty: none
 };
 
 struct actor_page {
   std::vector<actor_info> actors;
-  std::string cursor{};  ///< for the next page; empty: this was the last
+  std::string cursor{};  ///< for the next page; empty: this is the last
 };
 
 // -- the questions ----------------------------------------------------------------------
 
-/// Fails with actor.duplicate_key if there is one of that name and key. Without a key there may be
-/// any number.
+/// Creates an actor. Fails with actor.duplicate_key if the name and key are taken. Without a key there may be any number.
 struct create_actor {
   std::string name;
   std::optional<actor_key> key{};
@@ -62,50 +60,50 @@ struct create_actor {
   std::string pool{};   ///< empty: the client's
 };
 
-/// The one of that name and key, which is made if there is none.
+/// The actor with that name and key; created if there is none.
 struct get_or_create_actor {
   std::string name;
   actor_key key;
-  std::string input{};  ///< if it is made
-  std::string pool{};   ///< if it is made; empty: the client's
+  std::string input{};  ///< if it is created
+  std::string pool{};   ///< if it is created; empty: the client's
 };
 
-/// The one of that name and key; not_found if there is none.
+/// The actor with that name and key; not_found if there is none.
 struct get_actor {
   std::string name;
   actor_key key;
 };
 
-/// The one of that id, also when it is destroyed; not_found if there never was one.
+/// The actor with that id, even if it is destroyed; not_found if there never was one.
 struct get_actor_by_id {
   std::string id;
 };
 
-/// All of a name, newest first, in pages.
+/// All actors with a name, newest first, in pages.
 struct list_actors {
   std::string name;
   std::size_t limit = 100;
-  std::string cursor{};  ///< of the page before
+  std::string cursor{};  ///< from the previous page
   bool include_destroyed = false;
 };
 
-/// Ends it for good, with its data. Answered once the engine has seen its end; repeatable.
+/// Destroys an actor and its data for good. Answered once the engine has seen its end; may be repeated.
 struct destroy_actor {
   std::string id;
 };
 
-/// An HTTP request to an actor, wherever it runs; wakes it if it sleeps. At least once, like
-/// everything that passes the gateway: docs/protocol.md G.4.
+/// An HTTP request to an actor, wherever it runs; wakes it if it sleeps. Delivered at least once, like everything that passes
+/// the gateway (docs/protocol.md G.4).
 struct call_actor {
   std::string id;
   std::string method = "GET";
-  /// Begins with a slash, percent-encoded, with the query; goes out as it is. No segment is `.` or `..`, also not encoded.
+  /// Begins with a slash and includes the query, percent-encoded; sent as it is. No segment may be `.` or `..`, encoded or not.
   std::string path = "/";
-  /// Those about the connection of another client (`content-length`, `host`, `transfer-encoding`, ...) are left out, so
-  /// that a handler may pass on what it got.
+  /// Headers about another client's connection (`content-length`, `host`, `transfer-encoding`, ...) are left out, so a handler
+  /// may forward the headers that it received.
   std::vector<std::pair<std::string, std::string>> headers{};
-  bytes body{};                               ///< the engine takes 20 MiB
-  std::chrono::milliseconds timeout{60'000};  ///< for all of it; 1 ms to a day
+  bytes body{};                               ///< the engine accepts 20 MiB
+  std::chrono::milliseconds timeout{60'000};  ///< for the whole call; 1 ms to one day
 };
 
 }  // namespace nuncio

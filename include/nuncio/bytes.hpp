@@ -1,5 +1,5 @@
-// Copyable slices of immutable memory: what bodies, keys, values and texts are. A slice shares the frame that it was cut
-// from, or owns its bytes when a program built it; either way a copy costs a reference count. Any thread may read.
+// Copyable slices of immutable memory, used for bodies, keys, values and texts. A slice shares the frame that it was cut from,
+// or owns its bytes if a program built it. A copy costs one reference count. Any thread may read.
 //
 //   const nuncio::bytes body{std::string{"hello"}};
 //   body.view();  // as characters
@@ -19,7 +19,7 @@
 
 namespace nuncio {
 
-/// Immutable elements that are kept alive by the slice itself. `bytes` and `text` below are what to use.
+/// Immutable elements that the slice itself keeps alive. Use `bytes` or `text` below.
 template <class T>
 class slice {
 public:
@@ -29,7 +29,7 @@ public:
 
   slice& operator=(const slice&) = default;
 
-  // A slice that was moved from is empty: it must not point into memory that it no longer keeps.
+  // A moved-from slice is empty: it must not point into memory that it no longer keeps alive.
   slice(slice&& x) noexcept
       : owner_(std::move(x.owner_)),
         data_(std::exchange(x.data_, nullptr)),
@@ -45,7 +45,7 @@ public:
 
   ~slice() = default;
 
-  /// Takes over `xs`.
+  /// Takes ownership of `xs`.
   explicit slice(std::vector<T> xs) {
     auto kept = std::make_shared<const std::vector<T>>(std::move(xs));
     data_ = kept->data();
@@ -69,16 +69,16 @@ public:
 
   [[nodiscard]] std::span<const T> span() const { return {data_, size_}; }
 
-  /// What keeps the elements alive; null when empty and unowned.
+  /// What keeps the elements alive; null if empty and unowned.
   [[nodiscard]] const std::shared_ptr<const void>& owner() const { return owner_; }
 
-  /// The part of `count` elements from `offset`, sharing the same memory; cut short at the end.
+  /// `count` elements from `offset` on, sharing the same memory; truncated at the end.
   [[nodiscard]] slice part(std::size_t offset, std::size_t count = SIZE_MAX) const {
     offset = std::min(offset, size_);
     return {owner_, {data_ + offset, std::min(count, size_ - offset)}};
   }
 
-  /// A copy with memory of its own.
+  /// A copy with its own memory.
   static slice copy_of(std::span<const T> xs) {
     if (xs.empty()) return {};
     auto kept = std::make_shared_for_overwrite<T[]>(xs.size());
@@ -87,8 +87,8 @@ public:
     return {std::move(kept), all};
   }
 
-  /// The same elements without keeping alive much beside them: a copy, unless it is at least half of the `among` bytes that
-  /// it shares memory with.
+  /// The same elements, without keeping much other memory alive: a copy, unless the slice is at least half of the `among` bytes
+  /// that it shares memory with.
   [[nodiscard]] slice apart(std::size_t among) const {
     return size_ * sizeof(T) >= among - among / 2 ? *this : copy_of(span());
   }
@@ -110,7 +110,7 @@ public:
 
   bytes(slice<std::uint8_t> x) : slice(std::move(x)) {}
 
-  /// Takes over the characters of `x`.
+  /// Takes ownership of the characters of `x`.
   bytes(std::string x) {
     auto kept = std::make_shared<const std::string>(std::move(x));
     const std::span<const std::uint8_t> all{
@@ -118,7 +118,7 @@ public:
     static_cast<slice&>(*this) = slice(std::move(kept), all);
   }
 
-  /// Copies the characters of `x`, up to its zero.
+  /// Copies the characters of `x`, up to the terminating zero.
   bytes(const char* x) : bytes(std::string{x}) {}
 
   bytes() = default;
@@ -129,13 +129,13 @@ public:
   /// Copies `xs`.
   static bytes copy_of(std::span<const std::uint8_t> xs) { return slice::copy_of(xs); }
 
-  /// The bytes seen as characters.
+  /// The bytes as characters.
   [[nodiscard]] std::string_view view() const {
     return {reinterpret_cast<const char*>(data()), size()};
   }
 };
 
-/// BARE `str`: UTF-8 text. Decoded text is known to be valid; text of our own making is checked when it is encoded.
+/// BARE `str`: UTF-8 text. Decoded text is known to be valid; text that we create is checked when it is encoded.
 class text : public slice<char> {
 public:
   using slice::slice;
@@ -169,8 +169,8 @@ public:
   friend auto operator<=>(const text& a, const text& b) { return a.view() <=> b.view(); }
 };
 
-/// What a program writes where text is wanted: a literal, a std::string, a std::string_view. For overloads that take both
-/// text and bytes, which each of them converts to.
+/// The types that convert to text: a literal, a std::string, a std::string_view. For overloads on text and bytes, both of which
+/// these types convert to.
 template <class T>
 concept string_like =
     std::convertible_to<const T&, std::string_view> && !std::derived_from<T, text>;

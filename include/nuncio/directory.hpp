@@ -1,12 +1,11 @@
-// How the application's own CAF actors find the engine actors that run on this host: ask
-// host.directory().
+// How an application's own CAF actors find the engine actors that run on this host: send a request to host.directory().
 //
 //   self->request(host.directory(), 5s, nuncio::find{"room", {"lobby"}}).then(
 //       [=](const caf::actor& room) { self->monitor(room); self->send(room, …); },
 //       [=](const caf::error& e) { if (nuncio::is_not_here(e)) … });
 //
-// Found is what runs and was not told to stop; a handle may be monitored, and may end at any
-// moment. Any thread may ask. What runs elsewhere is reached through engine_client.hpp.
+// It finds actors that run and were not told to stop. A handle may be monitored, and may end at any moment. Any thread may ask.
+// To reach actors elsewhere, use engine_client.hpp.
 #pragma once
 
 #include <caf/actor.hpp>
@@ -18,8 +17,8 @@
 
 namespace nuncio {
 
-/// By the name under which it is served and its key, which must not be empty: actors without a key
-/// are found by id. Answered with its caf::actor, or the error not_here.
+/// By the name under which it is served and its key, which must not be empty: actors without a key are found by id. Answered
+/// with the caf::actor, or the error not_here.
 struct find {
   std::string name;
   actor_key key;

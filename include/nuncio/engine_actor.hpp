@@ -1,5 +1,6 @@
-// What a user's actor runs on: an ordinary CAF actor that the engine placed here. HTTP requests arrive as messages and
-// are answered by returning a response, or a promise of one. Its methods belong to its own handlers' thread.
+// What a user's actor runs on: an ordinary CAF actor that the engine placed on this host. HTTP requests arrive as messages and
+// are answered by returning a response, or a promise of one. Its methods may be called only from its own handlers, on their
+// thread.
 //
 //   caf::behavior counter(caf::stateful_actor<count, nuncio::engine_actor>* self) {
 //     return {[self](const nuncio::http_request& r) -> caf::result<nuncio::http_response> { … }};
@@ -9,13 +10,13 @@
 //
 //   call        it goes on until                                    open requests are   the engine then
 //   ---------   -------------------------------------------------   -----------------   ------------------------------------
-//   sleep()     stop_command comes and is dealt with                answered            wakes it with a request or its alarm
+//   sleep()     stop_command comes and is handled                   answered            wakes it with a request or its alarm
 //   finish()    its open requests are answered                      answered            goes on with what it was told to do
 //   quit()      the handler has returned                            answered 500        wakes it with a request or its alarm
-//   destroy()   stop_command comes and is dealt with                answered            has deleted it, and its data
+//   destroy()   stop_command comes and is handled                   answered            has deleted it, and its data
 //
-// finish() is for the end of a handler of stop_command. An exception, or quit() with an error, is reported as a crash. Messages
-// of other CAF actors are handled like in any CAF actor.
+// finish() belongs at the end of a stop_command handler. An exception, or quit() with an error, is reported as a crash.
+// Messages of other CAF actors are handled as in any CAF actor.
 #pragma once
 
 #include <caf/expected.hpp>
@@ -62,26 +63,26 @@ struct attempt_cancelled;
 
 class engine_actor : public internal::mail_reader {
 public:
-  /// Hosted when the host spawns it. Spawned by anything else (a user's unit test) it is a plain CAF actor: start()
-  /// is empty, sleep() and destroy() quit.
+  /// Hosted if the host spawned it. Spawned by anything else (such as a unit test) it is a plain CAF actor: start() is empty,
+  /// sleep() and destroy() quit.
   explicit engine_actor(caf::actor_config& cfg);
   ~engine_actor() override;
 
   /// The engine's id, the key, generation, input and create time of this instance.
   [[nodiscard]] const start_info& start() const;
 
-  /// Asks the engine to put this actor to sleep; it goes on until `stop_command` comes, and wakes with the next request.
+  /// Asks the engine to put this actor to sleep. It runs until `stop_command` comes, and wakes with the next request.
   void sleep();
 
-  /// Ends as it would without a handler of stop_command: when the requests that are open have been answered. For the end of
-  /// such a handler; quit() ends at once.
+  /// Ends the actor once its open requests are answered, as without a stop_command handler. For the end of such a handler;
+  /// quit() ends at once.
   void finish();
 
-  /// Asks the engine to destroy this actor with its data for good: the only call that does.
+  /// Asks the engine to destroy this actor and its data for good. No other call does that.
   void destroy();
 
-  /// Has `alarm_due` sent to this actor at `at`, which wakes it if it sleeps then. Replaces the alarm that was set before;
-  /// survives sleep and crash.
+  /// Has `alarm_due` sent to this actor at `at`, which wakes it if it sleeps. Replaces an earlier alarm; survives sleep and
+  /// crash.
   void set_alarm(std::chrono::system_clock::time_point at);
   void clear_alarm();
 
@@ -89,7 +90,7 @@ public:
     return alarm_at_;
   }
 
-  /// While a copy of what it returns lives, wherever, this actor does not fall asleep because it is idle.
+  /// Keeps this actor from sleeping when idle, as long as any copy of the returned handle exists.
   [[nodiscard]] std::shared_ptr<const void> keep_awake();
 
   /// Key-value storage that outlives this instance; see nuncio/kv.hpp.
@@ -98,35 +99,36 @@ public:
   /// SQL that the engine executes in this actor's database; see nuncio/sql.hpp.
   [[nodiscard]] sql_client sql();
 
-  /// Opens this actor's database on its own thread; waits for the engine. See nuncio/sqlite.hpp.
-  /// @returns errc::refused unless the actor was served as detached, or when it is open already; or why it can't be read
+  /// Opens this actor's database on its own thread; blocks while it waits for the engine. See nuncio/sqlite.hpp.
+  /// @returns errc::refused if the actor is not served as detached or the database is already open; otherwise why it can't be
+  /// read
   [[nodiscard]] caf::expected<sqlite> open_sqlite();
   [[nodiscard]] caf::expected<sqlite> open_sqlite(const sqlite_options& options);
 
   /// Whether a host runs this actor.
   [[nodiscard]] bool hosted() const;
 
-  /// HTTP requests that a handler has been given and whose answer is not given or, bit by bit, not complete; the one in
-  /// hand is one of them.
+  /// HTTP requests that were handed to a handler and are not answered yet, or whose streaming response is not complete;
+  /// includes the request being handled.
   [[nodiscard]] std::size_t open_requests() const;
 
-  // -- bodies bit by bit; see stream.hpp
-  /// Begins the response to `r` with this status and these headers; its body is written through the handle. What the
-  /// handler returns is not sent.
+  // -- streaming bodies; see stream.hpp
+  /// Begins the response to `r` with this status and these headers; its body is written through the returned handle. The
+  /// handler's return value is not sent.
   body_writer stream(const http_request& r, http_response head);
   void on_writable(const body_writer& to, writable_handler handler);
-  /// Has `handler` called with each part of the request's body; with the whole of it if it came whole.
+  /// Calls `handler` for each part of the request's body, or once with the whole body if it was not sent in parts.
   body_reader on_body(const http_request& r, part_handler handler);
 
   // -- WebSockets; see socket.hpp
   /// Those that are open now.
   [[nodiscard]] std::vector<connection> sockets() const;
 
-  /// Sends to all that are open; the message is made once and shared.
+  /// Sends to all open WebSockets; the message is built once and shared.
   void broadcast(text message);
   void broadcast(bytes message, bool binary = true);
 
-  /// A string is a text message.
+  /// A string is sent as a text message.
   template <string_like T>
   void broadcast(const T& message) {
     broadcast(text{std::string{std::string_view{message}}});
@@ -141,16 +143,15 @@ public:
 protected:
   caf::invoke_message_result consume(caf::mailbox_element& x) override;
 
-  /// The last step of initialize(): the behavior is made and the engine is told that the instance runs.
+  /// The last step of initialize(): the behavior exists, and the engine is told that the instance runs.
   void begin();
 
-  /// Instead of begin(): `answers` takes the place of the behavior, and what is stored, alarms included, stays for a
-  /// later instance.
+  /// Instead of begin(): `answers` replaces the behavior, and stored data, alarms included, is kept for a later instance.
   void begin_with(caf::behavior answers);
 
   [[nodiscard]] internal::storage_client& storage() { return *storage_; }
 
-  /// Whether the engine has said that this actor is over for good.
+  /// Whether the engine has said that this actor is destroyed.
   [[nodiscard]] bool destroyed() const { return destroyed_; }
 
 private:
@@ -158,21 +159,21 @@ private:
   template <class T>
   friend class storage_response;
 
-  /// It deals with nothing else before storage has answered `request`.
+  /// Handles nothing else until storage has answered `request`.
   void handle_awaited(caf::message_id request);
 
-  // -- what persistent_actor does differently
-  /// @returns true if it calls begin() itself, later
+  // -- overridden by persistent_actor
+  /// @returns true if it calls begin() itself later
   virtual bool prepare() { return false; }
 
-  /// It has been told to finish, and no request is open.
+  /// Called when it was told to finish and no request is open.
   virtual void finish_now() { quit(); }
 
-  /// It is about to ask for sleep. @returns false to stay awake
+  /// Called before it asks for sleep. @returns false to stay awake
   virtual bool may_sleep() { return true; }
 
-  /// It has quit of its own accord; what it asks of storage now is carried out before the engine is told.
-  /// @returns why that is a failure; empty if it is none
+  /// Called after it quit of its own accord; storage requests made here are carried out before the engine is told.
+  /// @returns why that failed; empty if it did not
   virtual std::string handle_end() { return {}; }
 
   virtual void handle_state_tick() {}
@@ -208,23 +209,23 @@ private:
 
   std::shared_ptr<const instance_context> context_;
   std::unique_ptr<internal::storage_client> storage_;
-  std::unique_ptr<internal::instance_streams> streams_;  ///< none before the first
+  std::unique_ptr<internal::instance_streams> streams_;  ///< null until first used
   std::unordered_map<std::uint64_t, unanswered>
       begun_;                                    ///< by ticket: handed to a handler, not answered
-  std::unordered_set<std::uint64_t> cancelled_;  ///< before they were handed to a handler
-  std::unordered_set<std::uint64_t> skipped_;  ///< put back by a handler that awaits something else
-  std::unique_ptr<internal::instance_sockets> sockets_;  ///< none before the first
+  std::unordered_set<std::uint64_t> cancelled_;  ///< before they reached a handler
+  std::unordered_set<std::uint64_t> skipped_;    ///< put back while a handler awaits a response
+  std::unique_ptr<internal::instance_sockets> sockets_;  ///< null until first used
   bool socket_tick_armed_ = false;
   bool destroyed_ = false;  ///< told to stop for good
   bool finishing_ = false;  ///< finish() was called
   std::optional<std::chrono::system_clock::time_point> alarm_at_;
-  bool alarm_called_ = false;              // set or cleared in this life
+  bool alarm_called_ = false;              // set or cleared by this instance
   std::optional<time_point> alarm_timer_;  // when the last timer for it fires
-  std::uint64_t alarm_serial_ = 0;         // of that timer
-  std::shared_ptr<const void> awake_;      ///< of which others hold copies
+  std::uint64_t alarm_serial_ = 0;         // the number of that timer
+  std::shared_ptr<const void> awake_;      ///< keep_awake() hands out copies
   time_point talked_{};                    ///< when another actor last sent a message
   std::uint64_t newest_ticket_ = 0;
-  std::string failure_;  ///< what the exception said; for the log alone
+  std::string failure_;  ///< the exception's text; for the log only
   bool initialized_ = false;
   bool sleep_early_ = false;
   bool destroy_early_ = false;

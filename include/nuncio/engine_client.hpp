@@ -1,6 +1,5 @@
-// A CAF actor through which any actor of the application reaches engine actors anywhere: it asks
-// the engine, and calls them through the engine's gateway. Answers are CAF responses, errors those
-// of errors.hpp. Any actor, on any thread, may ask.
+// A CAF actor through which any actor of the application reaches engine actors anywhere: it asks the engine, and calls actors
+// through the engine's gateway. Answers are CAF responses, errors are those of errors.hpp. Any actor on any thread may ask.
 //
 //   auto client = host.client();  // without a host: *nuncio::spawn_client(system, {.endpoint = …})
 //   self->request(client, 40s, nuncio::get_or_create_actor{"room", {"lobby"}})
@@ -33,21 +32,20 @@ struct client_options {
   std::string endpoint = "http://127.0.0.1:6420";  ///< of the engine: http, https, ws or wss
   std::string namespace_name = "default";
   std::string pool =
-      "default";        ///< of the actors that are created, unless the question says otherwise
+      "default";        ///< of the actors that it creates, unless the request names another
   std::string token{};  ///< empty: none
   token_source
-      token_from{};  ///< instead of `token`; read again when the engine refuses the last one
+      token_from{};  ///< instead of `token`; read again if the engine refuses the last token
   tls_options tls{};
   std::size_t calls_max =
-      256;  ///< under way or waiting, from 1; more are answered with errc::queue_full at once
+      256;  ///< under way or waiting, at least 1; further ones fail with errc::queue_full at once
   std::size_t connections_max =
-      32;  ///< to the engine, kept and reused, 1 to 65,535; what finds none free waits
+      32;  ///< to the engine, kept and reused, 1 to 65,535; calls wait for a free one
   std::size_t response_bytes_max = (std::size_t{20} << 20U) + (std::size_t{64} << 10U);
 };
 
-/// Spawns one; it has a thread for its sockets. Ends on exit, with its actor system, or when nobody
-/// refers to it any more and no call is under way; what is under way at its end is answered with
-/// errc::cancelled.
+/// Spawns a client, which has one thread for its sockets. It ends on exit, with its actor system, or when nothing refers to it
+/// any more and no call is under way. Calls under way at its end fail with errc::cancelled.
 /// @returns errc::invalid_argument naming the option
 outcome<caf::actor> spawn_client(caf::actor_system& system, client_options options);
 

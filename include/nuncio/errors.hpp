@@ -1,7 +1,7 @@
-// Errors as CAF's error values. Those of handlers: what an exception or an error value says is for the log: it may hold a
-// password, a query, a path. Clients, and the engine, which shows an actor's last error to whoever may ask for it, get `an
-// internal error occurred` with an id that stands in the log beside the real text. An error that is meant for the client is
-// an http_error. And those of what an actor asks for: storage, the directory, an engine. Values; any thread.
+// Errors as CAF error values, in two groups. Errors of handlers: the text of an exception or error value goes to the log only,
+// since it may hold a password, a query or a path. Clients, and the engine, which shows an actor's last error to anyone who
+// asks, get `an internal error occurred` with an id that is logged next to the real text. An error meant for the client is an
+// http_error. Errors of requests: from storage, the directory, or an engine. Values; any thread.
 //
 //   if (!self->state.rooms.contains(name)) throw nuncio::http_error{404, "no such room"};
 //   promise.deliver(nuncio::make_error(nuncio::http_error{409, "the room is full"}));
@@ -30,8 +30,8 @@
 
 namespace nuncio {
 
-/// Thrown by a handler of HTTP requests, or delivered as its answer: the client gets `status` with `message` as text, and
-/// the actor lives on. Thrown elsewhere it is an exception like any other, which ends the actor.
+/// Thrown by a handler of HTTP requests, or delivered as its result: the client gets `status` with `message` as text, and the
+/// actor lives on. Thrown elsewhere, it ends the actor like any other exception.
 struct http_error : std::exception {
   http_error() = default;
 
@@ -47,37 +47,36 @@ struct http_error : std::exception {
 /// "http_error STATUS: message".
 std::string to_string(const http_error& x);
 
-/// Equal to that of another http_error, and to nothing else.
+/// Equal to the error of any other http_error, and to nothing else.
 caf::error make_error(const http_error& why);
 
-/// What the error says to the client; none for an error of another kind.
+/// The http_error in `e`; none for any other kind of error.
 std::optional<http_error> http_error_of(const caf::error& e);
 
-/// An error of this library's category; equal to what make_error(code) gives, whatever its text.
+/// An error of this library's category; equal to make_error(code), whatever its text.
 caf::error make_error(errc code);
-/// With its sentence.
+/// The same with the failure's text.
 caf::error make_error(const failure& why);
 caf::error make_error(const storage_failure& why);
 
-/// Whether `x` is the error of that code, whatever its text.
+/// Whether `x` is the error for that code, whatever its text.
 inline bool operator==(const caf::error& x, errc code) { return x == make_error(code); }
 
-/// What a storage error says; none for an error of another kind.
+/// The storage failure in `e`; none for any other kind of error.
 std::optional<storage_failure> storage_failure_of(const caf::error& e);
 
 /// Why an actor was not found or reached.
 caf::error make_error(const engine_failure& why);
 
-/// What the error says; none for an error of another kind, such as CAF's own timeout.
+/// The engine failure in `e`; none for any other kind of error, such as CAF's own timeout.
 std::optional<engine_failure> engine_failure_of(const caf::error& e);
 
-/// The error of a directory that does not have the actor: it may live elsewhere, sleep, or not
-/// exist.
+/// The directory's error if it does not have the actor: it may run elsewhere, sleep, or not exist.
 caf::error not_here();
 bool is_not_here(const caf::error& e);
 
-/// The sentence of any error: of storage, of the engine, an http_error, or CAF's. With the name of its code instead:
-/// to_string(e), or system.render(e) after recommended(config).
+/// The text of any error: from storage, the engine, an http_error, or CAF. For the code's name as well use to_string(e), or
+/// system.render(e) after recommended(config).
 std::string describe(const caf::actor_system& system, const caf::error& e);
 
 }  // namespace nuncio

@@ -1,4 +1,4 @@
-// The front door: hosts engine actors inside your own CAF application.
+// The main class: hosts engine actors inside your own CAF application.
 //
 //   nuncio::host host{sys, {.endpoint = "http://127.0.0.1:6420", .pool = "game"}};
 //   host.serve("counter", counter);
@@ -6,11 +6,10 @@
 //   if (auto ready = host.wait_ready(10s); !ready) …
 //   host.stop();
 //
-// A host owns one link to the engine under one envoy key, or several of them (`links`); a process
-// may have several hosts. Its methods may be called from any thread, several at once; actors are
-// served before it starts. It should end before the actor
-// system does (declare it after the system); if the system goes first, the host ends itself,
-// without a word to the engine.
+// A host owns one or more links to the engine (`links`), each under its own envoy key; a process may have several hosts. Its
+// methods may be called from any thread, also at the same time; serve() must be called before start(). The host should end
+// before the actor system (declare it after the system). If the system ends first, the host ends itself without telling the
+// engine.
 #pragma once
 
 #include <caf/actor_system.hpp>
@@ -34,13 +33,12 @@
 
 namespace nuncio {
 
-/// Sets CAF's scheduler as engine actors need it: shared queue, at least two threads, at most 50
-/// messages in a row, so that a busy actor holds others up for a millisecond instead of seconds
-/// (docs/caf_and_libwebsockets.md). With CAF's defaults everything works, but latency under load
-/// can't be promised. Also has the actor system print this library's errors by name and message.
+/// Configures CAF's scheduler for engine actors: shared queue, at least two threads, at most 50 messages in a row, so that a
+/// busy actor delays others by a millisecond instead of seconds (docs/caf_and_libwebsockets.md). With CAF's defaults everything
+/// works, but latency under load can't be promised. Also lets the actor system print this library's errors by name and message.
 void recommended(caf::actor_system_config& config);
 
-/// What serve() could not take, if anything. Before the start it may go unread: start() says it again.
+/// Why serve() rejected its arguments, if it did. May be ignored before the start: start() returns the same failure.
 class serve_result : public outcome<void> {
 public:
   using outcome<void>::outcome;
@@ -49,22 +47,22 @@ public:
 class host {
 public:
   host(caf::actor_system& system, host_options options);
-  /// Stops if that has not been done.
+  /// Calls stop(), unless that was done.
   ~host();
   host(const host&) = delete;
   host& operator=(const host&) = delete;
 
-  /// Serves a function actor, `behavior f(engine_actor*, args...)` or with `stateful_actor<S,
-  /// engine_actor>*`, under `name`. `args` are copied for each instance. What can't work (another self
-  /// pointer, other arguments, a typed behavior) does not compile.
-  /// @returns errc::invalid_argument for a name that is empty or served already, and for an option out of
-  /// its range: start() says that too; errc::refused, which is also logged, once start() or stop() was called
+  /// Serves a function actor, `behavior f(engine_actor*, args...)` or with `stateful_actor<S, engine_actor>*`, under `name`.
+  /// `args` are copied for each instance. What can't work (another self pointer, other arguments, a typed behavior) does not
+  /// compile.
+  /// @returns errc::invalid_argument for a name that is empty or already served, and for an option out of range; start()
+  /// returns that as well. errc::refused, which is also logged, after start() or stop()
   template <std::convertible_to<std::string> Name, class F, class... Args>
   serve_result serve(Name name, F f, Args... args) {
     return serve(serve_options{.name = std::move(name)}, std::move(f), std::move(args)...);
   }
 
-  /// The same with more to say: `host.serve({.name = "report", .detached = true}, report)`.
+  /// The same with options: `host.serve({.name = "report", .detached = true}, report)`.
   template <class F, class... Args>
   serve_result serve(serve_options how, F f, Args... args) {
     return add(std::move(how), internal::function_factory(std::move(f), std::move(args)...));
@@ -81,44 +79,41 @@ public:
     return add(std::move(how), internal::class_factory<T>(std::move(args)...));
   }
 
-  /// Checks the options and what is served, and begins to connect; does not wait for the engine.
-  /// @returns errc::invalid_argument naming the option, what serve() could not take first, or that nothing
-  /// is served; refused when called twice or after stop()
+  /// Checks the options and the served actors, and begins to connect; does not wait for the engine.
+  /// @returns errc::invalid_argument naming the option, the first failure of serve(), or that nothing is served; refused if
+  /// called twice or after stop()
   outcome<void> start();
 
-  /// Waits until each link has once been ready, as `on_ready` says it, for `limit` at most. Not from a hosted actor.
-  /// @returns timed_out; why the host ended, if it did; cancelled once it was stopped
+  /// Waits up to `limit` until each link has been ready once (see `on_ready`). Not from a hosted actor.
+  /// @returns timed_out; why the host ended, if it did; cancelled after stop()
   outcome<void> wait_ready(std::chrono::milliseconds limit) const;
 
-  /// Drains and ends: actors sleep or move, within drain_timeout; then closes the link. Waits until
-  /// that is done; from one of its own engine actors it only begins. Idempotent, at any time.
+  /// Drains and ends: lets actors sleep or move within drain_timeout, then closes the link. Blocks until that is done; called
+  /// from one of its own engine actors, it only begins. Idempotent; may be called at any time.
   void stop();
 
-  /// Ends at once: actors are ended without a word to the engine, which brings them up elsewhere
-  /// when it notices.
+  /// Ends at once: actors end without telling the engine, which starts them elsewhere when it notices.
   void abort();
 
-  /// start(), then waits for SIGINT or SIGTERM and stop()s; a second signal ends at once.
-  /// @returns an exit status: 0 done, 1 failed, 2 a wrong option, 3 refused by the engine or
-  /// evicted
+  /// Calls start(), waits for SIGINT or SIGTERM, then calls stop(); a second signal ends at once.
+  /// @returns an exit status: 0 done, 1 failed, 2 invalid option, 3 refused by the engine or evicted
   int run_until_signal();
 
   /// Why the host ended by itself (evicted, refused), if it did.
   [[nodiscard]] std::optional<failure> ended() const;
 
-  /// Waits until the host has ended by itself, at most `limit`.
+  /// Waits up to `limit` until the host has ended by itself.
   std::optional<failure> wait_ended(std::chrono::milliseconds limit) const;
 
   [[nodiscard]] host_stats stats() const;
-  /// Answers find and find_id for the engine actors that run on this host: directory.hpp. Valid as
-  /// long as the host.
+  /// Answers find and find_id for the engine actors on this host: directory.hpp. Valid as long as the host exists.
   [[nodiscard]] caf::actor directory() const;
 
-  /// Spawns a client with this host's endpoint, namespace, pool, token and TLS: engine_client.hpp.
-  /// Null if those are wrong, of which start() tells.
+  /// Spawns a client with this host's endpoint, namespace, pool, token and TLS: engine_client.hpp. Null if those are invalid,
+  /// which start() reports.
   [[nodiscard]] caf::actor client() const;
 
-  /// That the engine was last dialled with; 0 before that.
+  /// The version used for the last dial; 0 before the first.
   [[nodiscard]] std::uint16_t protocol_version() const;
 
   /// Of the first link.

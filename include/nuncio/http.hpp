@@ -1,5 +1,5 @@
-// HTTP as a handler sees it: a request with its complete body, and the response to it. Values that share memory; any
-// thread may read, copies are cheap.
+// HTTP for handlers: a request with its complete body, and the response to it. Values that share memory; any thread may read,
+// copies are cheap.
 //
 //   [](const nuncio::http_request& r) -> nuncio::http_response {
 //     if (r.path_only() != "/hello") return {.status = 404};
@@ -40,15 +40,15 @@ std::optional<T> query_number(std::string_view path, std::string_view name) {
   return n;
 }
 
-/// A request that the engine routed to this actor. HTTP is at least once: the gateway repeats a request whose attempt
-/// failed before its response began, under the same `exchange`. Its parts share memory; who keeps one of them keeps
-/// shared_bytes_max at most, or twice its size.
+/// A request that the engine routed to this actor. HTTP is at least once: the gateway repeats a request whose attempt failed
+/// before its response began, under the same `exchange`. Its members share memory; keeping one of them keeps alive at most
+/// shared_bytes_max, or twice its size.
 struct http_request {
   static constexpr std::size_t shared_bytes_max = 4096;
 
   text method;  ///< as the client sent it, such as "GET"
   text path;    ///< begins with '/', percent-encoded, with the query
-  /// Names in lower case, each once: of a name that a client repeats, the gateway hands on the last (docs/protocol.md G.2).
+  /// Names in lower case, each once: if a client repeats a name, the gateway passes on the last value (docs/protocol.md G.2).
   http_headers headers;
   bytes body;  ///< complete; empty if there is none, or if `streamed`
   bool streamed =
@@ -76,20 +76,20 @@ struct http_request {
 
 /// A part of a request's body.
 struct request_part {
-  bytes data{};  ///< shares the memory of its frame, which has little else in it
+  bytes data{};  ///< shares the memory of its frame, which holds little else
   bool last = false;
-  bool failed = false;  ///< the client gave up: the rest never comes
+  bool failed = false;  ///< the client gave up: the rest will not come
   text why{};           ///< why it failed, for a person
 };
 
-/// What has one right form is corrected, what is a mistake is answered 500 with its name: checked_response.hpp.
+/// Harmless deviations are corrected, mistakes are answered with 500 and named: checked_response.hpp.
 struct http_response {
   std::uint16_t status = 200;  ///< 200 to 999
-  /// Visible ASCII. `set-cookie` and lists may be there more than once. What is about the connection (`connection`,
-  /// `transfer-encoding`, ...) is the gateway's and left out, as is `content-length` unless nothing else tells it: to a
-  /// HEAD, or of a response that is streamed, which must then have that length.
+  /// Visible ASCII. `set-cookie` and lists may be repeated. Headers about the connection (`connection`, `transfer-encoding`,
+  /// ...) belong to the gateway and are left out. So is `content-length`, unless nothing else tells the length: for a HEAD, or
+  /// for a streaming response, which must then have that length.
   std::vector<std::pair<nuncio::text, nuncio::text>> headers{};
-  /// Up to the engine's maxResponsePayloadSize (20 MiB by default). Left out to a HEAD and with status 204, 205 or 304.
+  /// Up to the engine's maxResponsePayloadSize (20 MiB by default). Left out for a HEAD and with status 204, 205 or 304.
   bytes body{};
 
   /// text/plain in UTF-8.
@@ -97,7 +97,7 @@ struct http_response {
     return of("text/plain; charset=utf-8", std::move(body), status);
   }
 
-  /// application/json: a nlohmann::json, in which what is no UTF-8 is replaced, or text that is JSON already.
+  /// application/json: a nlohmann::json, in which invalid UTF-8 is replaced, or text that is already JSON.
   template <class T>
   static http_response json(const T& x, std::uint16_t status = 200) {
     constexpr std::string_view type = "application/json";

@@ -16,7 +16,7 @@ namespace nuncio {
 
 using fixed4 = std::array<std::uint8_t, 4>;
 
-/// Which gateway holds the client's side of an exchange: 4 opaque bytes.
+/// The gateway that holds the client's side of an exchange: 4 opaque bytes.
 struct gateway_id {
   fixed4 value{};
 
@@ -24,7 +24,7 @@ struct gateway_id {
   auto operator<=>(const gateway_id&) const = default;
 };
 
-/// Which request of that gateway: 4 opaque bytes.
+/// The request within that gateway: 4 opaque bytes.
 struct request_id {
   fixed4 value{};
 
@@ -40,7 +40,7 @@ struct exchange_id {
   auto operator<=>(const exchange_id&) const = default;
 };
 
-/// One instance of an actor: what a ledger entry, a Stopped or a CAF actor belongs to.
+/// One instance of an actor: the key of ledger entries, Stopped events and CAF actors.
 struct actor_ref {
   actor_id actor;
   std::uint32_t generation = 0;

@@ -4,14 +4,12 @@
 //   self->kv().list({.prefix = "room/", .limit = 10}).then(
 //       [](std::vector<nuncio::kv_entry> found) { … });
 //
-// On the actor's own thread only. Each call is one request to the engine, all or nothing; requests of one actor are
-// carried out in the order of the calls. Puts (or erases) that follow each other in one turn share a request and
-// its fate. Errors: errc::too_large, queue_full, link_lost, timed_out, refused, cancelled;
-// storage_failure_of tells whether a write may have happened. Limits (docs/protocol.md H.1): keys
-// of 2045 bytes, values of 128 KiB, 128 keys and 976 KiB in one call.
+// On the actor's own thread only. Each call is one request to the engine, all or nothing; an actor's requests are carried out
+// in the order of its calls. Consecutive puts (or erases) in one turn share a request and its outcome. Errors: errc::too_large,
+// queue_full, link_lost, timed_out, refused, cancelled; storage_failure_of tells whether a write may have happened. Limits
+// (docs/protocol.md H.1): keys of 2045 bytes, values of 128 KiB, 128 keys and 976 KiB in one call.
 //
-// Who keeps a key or a value keeps no more than twice its size: what is less than half of the answer
-// that it came in is a copy.
+// Keeping a key or a value keeps alive at most twice its size: what is less than half of its answer is a copy.
 #pragma once
 
 #include <chrono>
@@ -27,8 +25,7 @@ namespace nuncio {
 
 struct kv_requests;
 
-/// Bytes as a caller has them: text, a vector, a span (these are copied), or bytes of ours
-/// (shared).
+/// Bytes in any form that a caller may have: text, a vector, a span (these are copied), or `bytes` (shared).
 struct octets : bytes {
   octets() = default;
 
@@ -51,8 +48,8 @@ struct kv_entry {
   std::chrono::system_clock::time_point updated;  ///< by the engine's clock
 };
 
-/// What to list, in ascending order of bytes: all, what begins with `prefix`, or from `first` to
-/// before `last`.
+/// What to list, in ascending byte order: everything, all keys that begin with `prefix`, or from `first` up to but not
+/// including `last`.
 struct kv_query {
   octets prefix{};
   octets first{};  ///< empty: from the beginning
@@ -61,7 +58,7 @@ struct kv_query {
   std::optional<std::uint64_t> limit{};
 };
 
-/// A view of the actor's storage; cheap, to be used at once.
+/// A view of the actor's storage; cheap, meant to be used at once.
 class kv_store {
 public:
   storage_response<std::optional<bytes>> get(octets key);
@@ -70,12 +67,12 @@ public:
   storage_response<std::vector<kv_entry>> list(kv_query what = {});
   storage_response<void> put(octets key, octets value);
   storage_response<void> put_all(std::vector<std::pair<octets, octets>> entries);
-  /// A key that does not exist is no error.
+  /// A missing key is not an error.
   storage_response<void> erase(octets key);
   storage_response<void> erase_all(std::vector<octets> keys);
-  /// From `first` to before `last`; an empty `last` is the end.
+  /// From `first` up to but not including `last`; an empty `last` is the end.
   storage_response<void> erase_range(octets first, octets last);
-  /// Erases all of it.
+  /// Erases everything.
   storage_response<void> drop();
 
 private:

@@ -1,4 +1,4 @@
-// A value or a failure: how everything that is not CAF's reports what can go wrong. Never throws, never loses the reason.
+// A value or a failure: how everything outside CAF reports errors. Never throws, never loses the reason.
 // Values; any thread.
 //
 //   if (auto started = host.start(); !started) fmt::print("{}\n", started.error().message);
@@ -13,13 +13,13 @@
 
 namespace nuncio {
 
-/// What kind of failure it is: what a program can switch on.
+/// The kind of a failure, for programs to switch on.
 enum class errc : std::uint8_t {
   invalid_argument,     ///< a setting, flag or argument is wrong; retrying does not help
   malformed,            ///< bytes or JSON that are not what they should be
   not_in_version,       ///< the protocol version in use has no such message or field
   unsupported_version,  ///< a protocol version that we do not speak
-  too_large,            ///< over a limit that the message names
+  too_large,            ///< over a limit, which the message names
   queue_full,           ///< a bounded queue has no room; try again later
   link_lost,            ///< the connection ended first
   timed_out,            ///< a deadline passed

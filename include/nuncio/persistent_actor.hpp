@@ -1,5 +1,5 @@
-// An engine actor whose state is there again after sleep, crash and move: a struct of the user's that nlohmann_json or
-// CAF's inspect can read and write.
+// An engine actor whose state is restored after sleep, crash and move: a user's struct that nlohmann_json or CAF's inspect can
+// read and write.
 //
 //   struct count { int n = 0; };
 //   NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(count, n)
@@ -10,16 +10,17 @@
 //     }};
 //   }
 //
-// The state is loaded before the function (a class: make_behavior) runs, and so before the first message. It is saved
+// The state is loaded before the function (for a class: make_behavior) runs, and so before the first message. It is saved
 // within a second of a turn that changed it, at most once a second; before the actor sleeps or stops; and by save_now(). A
-// handler of stop_command ends with finish(), which waits until the state is stored.
-// What a crash loses is what changed since: an exception or quit with an error saves nothing, for a state that made its
-// actor fail may be broken. To compare with, the serialized state is kept in memory.
+// handler of stop_command ends with finish(), which waits until the state is stored. A crash loses what changed since the last
+// save: an exception, or quit() with an error, saves nothing, because a state that made its actor fail may be broken. The
+// serialized state is kept in memory for comparison.
 //
-// What can't be read back is never written over what can: a changed state is read back before it is stored. One that
-// can't be saved is logged at once and told by `state_not_saved`, is tried again with each change, and keeps its actor
-// awake; told to stop nevertheless, the actor ends as failed. What is stored and can't be read stays, and its actor
-// answers 500 to everything, unless recover_state() makes a state of it. Its handlers' thread only. See docs/storage.md.
+// State that can't be read back never overwrites state that can: a changed state is read back before it is stored. If it can't
+// be saved, this is logged at once and reported by `state_not_saved`, saving is tried again with each change, and the actor
+// stays awake; if it is told to stop nevertheless, it ends as failed. Stored state that can't be read is kept, and the actor
+// answers 500 to everything, unless recover_state() makes a state of it. Methods: on the thread of its handlers only. See
+// docs/storage.md.
 #pragma once
 
 #include <functional>
@@ -38,21 +39,21 @@
 
 namespace nuncio {
 
-/// The state as it is now can't be saved, and its actor does not fall asleep until it is. Comes once until it was saved,
-/// and again when the actor is told to stop: what the handler mends is saved then.
+/// The current state can't be saved, and the actor does not sleep until it is. Sent once until a save succeeds, and again when
+/// the actor is told to stop: if the handler repairs the state, it is saved then.
 struct state_not_saved {
   std::string why;
 };
 
-/// What is stored of a state and can't be read.
+/// Stored data of a state that can't be read.
 struct unreadable_state {
-  bytes stored;  ///< as it was serialized, or all that is stored if it is no record of a state
+  bytes stored;  ///< as it was serialized, or everything that is stored if it is not a state record
   std::string why;
 };
 
-/// Where a state is kept.
+/// Where the state is kept.
 enum class state_in : std::uint8_t {
-  kv,   ///< up to 976 KiB; in keys of the runtime's own, which kv() does not show
+  kv,   ///< up to 976 KiB; in keys of the runtime, which kv() does not show
   sql,  ///< up to 4 MiB, in the actor's database as the table _nuncio_state; not together with open_sqlite()
 };
 
@@ -65,8 +66,8 @@ concept json_state = requires(const T& from, T& to) {
 template <class T>
 concept caf_state = internal::inspectable<T>;
 
-/// Whether the user has said what to make of a state that can't be read: `recover_state(State&, const unreadable_state&)`,
-/// in the namespace of State. It throws what it can't help.
+/// Whether the user handles a state that can't be read: `recover_state(State&, const unreadable_state&)`, in the namespace of
+/// State. It throws if it can't help.
 template <class T>
 concept recoverable_state = requires(T& to, const unreadable_state& what) {
   recover_state(to, what);
@@ -77,32 +78,32 @@ struct storage_failure;
 
 namespace internal {
 
-/// What JSON can't hold of `x`: numbers that are not finite would be stored as null, and binary values as objects. Nor more
-/// than json_depth_max levels, which writing it would take a stack for.
+/// Checks that JSON can hold `x`: numbers that are not finite would be stored as null, and binary values as objects. Nesting is
+/// limited to json_depth_max, since writing recurses.
 outcome<void> check_json(const nlohmann::json& x);
 
-/// All of persistent_actor that does not depend on the type of its state.
+/// The part of persistent_actor that does not depend on the type of its state.
 class persistent_base : public engine_actor {
 public:
   persistent_base(caf::actor_config& cfg, state_in where) : engine_actor(cfg), where_(where) {}
 
-  /// Whether nothing was stored when this instance started: the state is as it was constructed.
+  /// Whether nothing was stored when this instance started: the state is as constructed.
   [[nodiscard]] bool is_new() const { return is_new_; }
 
-  /// Saves the state as it is now. The answer comes when the engine has it. For `then` and `answer`, not for `await`: an actor
-  /// that awaits it does not hear that its state is stored.
+  /// Saves the current state. The answer comes when the engine has stored it. Use it with `then` and `answer`, not with
+  /// `await`: an actor that awaits does not learn that its state is stored.
   storage_response<void> save_now();
 
 protected:
   caf::invoke_message_result consume(caf::mailbox_element& x) override;
 
 private:
-  /// Calls `changed` with the record of the state; if that says so, the state is read back from it, into another one.
+  /// Calls `changed` with the state's record. If it returns true, the record is read back into another state.
   /// @returns what can't be serialized or read back
   [[nodiscard]] virtual outcome<void> serialize(
       const std::function<bool(state_record)>& changed) = 0;
   virtual outcome<void> deserialize(const state_record& from) = 0;
-  /// @returns the reason to give it up
+  /// @returns the reason to give up
   virtual outcome<void> recover(const unreadable_state& what) = 0;
 
   bool prepare() final;
@@ -131,17 +132,17 @@ private:
   bool loaded_ = false;
   bool armed_ = false;       ///< state_tick is on its way
   bool ending_ = false;      ///< it quits once its state is saved
-  bool last_call_ = false;   ///< ending, it was told that its state can't be saved
-  bool complained_ = false;  ///< of what still fails
-  /// What storage was last given; writes are carried out in order, so that it is what stays. Empty if that failed.
+  bool last_call_ = false;   ///< ending, and it was told that its state can't be saved
+  bool complained_ = false;  ///< about an error that persists
+  /// The last record given to storage; writes are carried out in order, so it is the one that stays. Empty if the write failed.
   std::vector<bytes> given_;
-  std::uint64_t writes_ = 0;  ///< made
-  std::uint64_t open_ = 0;    ///< of them not answered yet
+  std::uint64_t writes_ = 0;  ///< requested
+  std::uint64_t open_ = 0;    ///< of these, not answered yet
 };
 
 }  // namespace internal
 
-/// @tparam State  default constructible; json_state or caf_state (of both, JSON is taken)
+/// @tparam State  default constructible; json_state or caf_state (if both, JSON is used)
 template <class State, state_in Where = state_in::kv>
 class persistent_actor : public internal::persistent_base {
 public:
@@ -158,12 +159,12 @@ private:
   outcome<void> serialize(const std::function<bool(state_record)>& changed) final {
     return guarded([&]() -> outcome<void> {
       if constexpr (json_state<State>) {
-        if constexpr (std::is_same_v<State, nlohmann::json>)  // a copy takes a stack for its depth
+        if constexpr (std::is_same_v<State, nlohmann::json>)  // copying recurses
           if (auto good = internal::check_json(state); !good) return good;
         const nlohmann::json all(state);
         if (auto good = internal::check_json(all); !good) return good;
         if (!changed({state_record::form::json, bytes{all.dump()}})) return {};
-        // What check_json and dump let pass is parsed to the same again, at ten times the cost.
+        // What check_json and dump accept would be parsed to the same value again, at ten times the cost.
         return read_back([&](State& to) -> outcome<void> {
           all.get_to(to);
           return {};
@@ -221,7 +222,7 @@ private:
     });
   }
 
-  // What the user's code throws is an error of the state.
+  // An exception in the user's code is an error of the state.
   template <class F>
   static auto guarded(F f) -> decltype(f()) {
     try {

@@ -1,12 +1,12 @@
-// Client WebSockets as a handler sees them: they come as messages, and are written to through `connection`.
+// Client WebSockets for handlers: their messages arrive as actor messages, and `connection` is the handle to write to them.
 //
 //   [self](nuncio::socket_opened& s) { s.socket.accept({.hibernate = true}); },
 //   [self](const nuncio::socket_message& m) { self->broadcast(m.text()); },
 //   [self](const nuncio::socket_closed& s) { … },
 //
-// A WebSocket that hibernates stays open at the client while its actor sleeps, moves or crashes: the next instance is told
-// of it by `socket_restored` and goes on. What it keeps for a connection stands in state(). Any thread may send and close; the
-// rest is for the handlers of the actor that serves it.
+// A WebSocket that hibernates stays open at the client while its actor sleeps, moves or crashes: the next instance gets
+// `socket_restored` and continues with it. Data that the actor keeps for a connection is in state(). Any thread may send and
+// close; the rest is for the handlers of the actor that serves it.
 #pragma once
 
 #include <caf/expected.hpp>
@@ -30,39 +30,40 @@ struct socket;
 }  // namespace internal
 
 struct accept_options {
-  /// The client stays connected while the actor sleeps; its messages are acked once their handler has returned, and come
-  /// again when the actor ended before.
+  /// The client stays connected while the actor sleeps. Its messages are acked once their handler has returned, and are
+  /// repeated if the actor ended before.
   bool hibernate = false;
   bytes state{};  ///< see connection::state
 };
 
-/// One client's WebSocket, as a handle: copies are cheap and mean the same WebSocket. send() and close() may be called
-/// from anywhere, in another actor or thread they are posted to the actor that serves the WebSocket; everything else belongs
-/// to that actor's handlers.
+/// One client's WebSocket, as a handle: copies are cheap and refer to the same WebSocket. send() and close() may be called from
+/// anywhere; from another actor or thread they are posted to the actor that serves the WebSocket. Everything else is for that
+/// actor's handlers.
 class connection {
 public:
   connection() = default;
 
-  /// Completes what the client has begun; before it nothing can be sent. Within 10 s of `socket_opened`.
-  /// @returns errc::invalid_argument when it was accepted before, cancelled when it is closed
+  /// Completes the client's handshake; nothing can be sent before that. Within 10 s of `socket_opened`.
+  /// @returns errc::invalid_argument if it was accepted before, cancelled if it is closed
   caf::expected<void> accept(accept_options options = {}) const;
 
-  /// Says no: the client sees its WebSocket open and close with `code` and `reason`.
+  /// Refuses the client, which sees its WebSocket open and then close with `code` and `reason`.
   caf::expected<void> refuse(std::uint16_t code, std::string_view reason) const;
 
-  /// Sends a text message, UTF-8, or a binary one, of at most 20 MiB.
-  /// @returns errc::invalid_argument, too_large, cancelled when it is closed. A client that lets too much pile up is
-  ///          closed with 1013 (serve_options::socket_unsent_bytes_max)
+  /// Sends a text message (UTF-8) or a binary message of at most 20 MiB.
+  /// @returns errc::invalid_argument, too_large, cancelled if it is closed. A client that lets too much accumulate is closed
+  /// with
+  ///           1013 (serve_options::socket_unsent_bytes_max)
   caf::expected<void> send(text message) const;
   caf::expected<void> send(bytes message) const;
 
-  /// A string is a text message.
+  /// A string is sent as a text message.
   template <string_like T>
   caf::expected<void> send(const T& message) const {
     return send(text{std::string{std::string_view{message}}});
   }
 
-  /// As above; both kinds by one name.
+  /// As above, with the kind as an argument.
   caf::expected<void> send(bytes message, bool binary) const;
 
   /// Closes with `code` (1000, 1003, 1007 to 1009, 1011 to 1014, 3000 to 4999) and a reason of at most 123 bytes.
@@ -71,12 +72,12 @@ public:
   [[nodiscard]] bool is_open() const;  ///< accepted and not closed
   [[nodiscard]] bool hibernates() const;
 
-  /// What the actor keeps for this connection. With `hibernate` it is stored and survives sleep, move and crash; the
-  /// storing happens after set_state() has returned.
+  /// Data that the actor keeps for this connection. With `hibernate` it is stored and survives sleep, move and crash; it is
+  /// stored after set_state() has returned.
   [[nodiscard]] bytes state() const;
   void set_state(bytes x) const;
 
-  // -- any thread; they never change
+  // -- any thread; constant
   [[nodiscard]] exchange_id id() const;
   [[nodiscard]] std::string_view path() const;  ///< as http_request::path
   [[nodiscard]] std::optional<std::string_view> header(
@@ -96,32 +97,32 @@ private:
   std::shared_ptr<internal::socket> socket_;
 };
 
-/// A client asks for a WebSocket: accept or refuse it, now or later. Without a handler it is refused with 1011.
+/// A client wants to open a WebSocket: accept or refuse it, now or later. Without a handler it is refused with 1011.
 struct socket_opened {
   connection socket;
 };
 
-/// A hibernating WebSocket that an earlier instance of this actor served goes on here. Comes before its messages.
+/// A hibernating WebSocket that an earlier instance of this actor served continues here. Comes before its messages.
 struct socket_restored {
   connection socket;
 };
 
-/// A client has sent something.
+/// A message from a client.
 struct socket_message {
   connection socket;
-  bytes data;  ///< shares the memory of its frame, which has little else in it
+  bytes data;  ///< shares the memory of its frame, which holds little else
   bool binary = false;
   std::uint16_t index =
-      0;  ///< counts the client's messages, modulo 2^16; a repetition has the same
-  mutable waiting_place waits{};  ///< the room that it has taken, until it is dealt with
+      0;  ///< counts the client's messages, modulo 2^16; a repeated message has the same index
+  mutable waiting_place waits{};  ///< the room that it takes until it has been handled
 
   [[nodiscard]] std::string_view text() const { return data.view(); }
 };
 
-/// The WebSocket is closed by the client or by the host. Not told of those that the actor closed itself.
+/// The client or the host has closed the WebSocket. Not sent if the actor closed it itself.
 struct socket_closed {
   connection socket;
-  std::uint16_t code = 0;  ///< 1006: without a word, or while this actor slept
+  std::uint16_t code = 0;  ///< 1006: without a close frame, or while this actor slept
   text reason;
 };
 

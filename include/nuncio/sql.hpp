@@ -1,15 +1,13 @@
-// SQL that the engine executes in the actor's own SQLite database: nothing to open, nothing that
-// waits, one round trip for each call. For many small reads in a row see sqlite.hpp;
-// docs/storage.md says which to use when.
+// SQL that the engine executes in the actor's own SQLite database: nothing to open, nothing that blocks, one round trip for
+// each call. For many small reads in a row see sqlite.hpp; docs/storage.md says when to use which.
 //
 //   self->sql()
 //       .execute("insert into log values (?, ?)", 7, "text")
 //       .then([](const nuncio::sql_result& r) { … });
 //
-// On the actor's own thread only. Needs protocol version 4 or newer (batch: 6), else errc::not_in_version. Errors carry SQLite's
-// text. A statement that begins with SELECT, VALUES or EXPLAIN is sent again when the connection is
-// lost; of any other the error says whether it may have happened. Bind parameters: 128 KiB in one
-// call (docs/protocol.md H.2).
+// On the actor's own thread only. Needs protocol version 4 or newer (batch: 6), else errc::not_in_version. Errors carry
+// SQLite's text. A statement that begins with SELECT, VALUES or EXPLAIN is sent again if the connection is lost; for any other,
+// the error says whether it may have happened. Bind parameters: 128 KiB in one call (docs/protocol.md H.2).
 #pragma once
 
 #include <nuncio/sql_value.hpp>
@@ -21,7 +19,7 @@ namespace nuncio {
 
 struct storage_call;
 
-/// A view of the actor's database; cheap, to be used at once.
+/// A view of the actor's database; cheap, meant to be used at once.
 class sql_client {
 public:
   static constexpr std::size_t param_bytes_max = std::size_t{128} * 1024;
@@ -29,8 +27,8 @@ public:
   explicit sql_client(internal::storage_client& through, write_mode mode = write_mode::once)
       : through_(&through), mode_(mode) {}
 
-  /// Runs a script of any number of statements; no transaction of its own. @returns the rows of the
-  /// last statement
+  /// Runs a script of any number of statements, without a transaction of its own.
+  /// @returns the rows of the last statement
   storage_response<sql_result> exec(std::string script);
 
   /// Runs one statement with a value for each '?'.
@@ -41,7 +39,7 @@ public:
 
   storage_response<sql_result> run(sql_statement statement);
 
-  /// Runs all in one transaction, or none of them.
+  /// Runs all statements in one transaction, or none.
   storage_response<std::vector<sql_result>> batch(std::vector<sql_statement> statements);
 
 private:

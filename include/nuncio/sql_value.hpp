@@ -1,5 +1,4 @@
-// SQL values and results as C++ has them; shared by sql(), which the engine executes, and the local
-// sqlite. Values; any thread.
+// SQL values and results in C++; shared by sql(), which the engine executes, and the local sqlite. Values; any thread.
 //
 //   const nuncio::sql_value param{42};
 //   for (std::size_t i = 0; i < result.rows.size(); ++i) use(result.at(i, "score").integer());
@@ -18,7 +17,7 @@
 
 namespace nuncio {
 
-/// NULL, or one of SQLite's four kinds of value. Made of any C++ value that fits one of them.
+/// NULL, or one of SQLite's four kinds of value. Constructed from any C++ value that fits one of them.
 class sql_value {
 public:
   using content_type = std::variant<std::monostate, std::int64_t, double, text, bytes>;
@@ -55,7 +54,7 @@ public:
 
   [[nodiscard]] const content_type& content() const { return content_; }
 
-  /// The value if it is of that kind; an integer is read as a double too.
+  /// The value if it is of that kind; an integer can also be read as a double.
   [[nodiscard]] std::optional<std::int64_t> integer() const {
     const auto* x = std::get_if<std::int64_t>(&content_);
     return x == nullptr ? std::nullopt : std::optional{*x};
@@ -67,7 +66,7 @@ public:
     return std::nullopt;
   }
 
-  /// Valid while this value is.
+  /// Valid as long as this value.
   [[nodiscard]] std::optional<std::string_view> string() const {
     const auto* x = std::get_if<text>(&content_);
     return x == nullptr ? std::nullopt : std::optional{x->view()};
@@ -89,16 +88,15 @@ struct sql_statement {
   std::vector<sql_value> params{};  ///< for each '?', in order
 };
 
-/// Who keeps a value keeps no more than twice its size: what is less than half of the answer that it came in is a copy.
+/// Keeping a value keeps alive at most twice its size: what is less than half of its answer is a copy.
 struct sql_result {
   std::vector<std::string> columns;
   std::vector<std::vector<sql_value>> rows;
-  /// Of the connection, so meaningless after a statement that only reads.
+  /// Counted by the connection, so meaningless after a statement that only reads.
   std::int64_t changes = 0;
   std::optional<std::int64_t> last_insert_row_id;
 
-  /// The value of a row under a column's name, as the statement names it; null if there is no such
-  /// row or column.
+  /// The value of a row in a named column, with the name as in the statement; null if there is no such row or column.
   [[nodiscard]] const sql_value& at(std::size_t row, std::string_view column) const;
 };
 

@@ -1,4 +1,4 @@
-// What an instance is told of itself when it starts. Value; any thread may read.
+// What an instance knows about itself when it starts. Value; any thread may read.
 //
 //   const auto& me = self->start();
 //   if (me.self.generation > 1) …  // it has lived before

@@ -1,12 +1,11 @@
-// What asking storage returns: the promise of an answer, used as CAF's response handles are.
+// The result of a storage request: the promise of an answer, used like CAF's response handles.
 //
 //   self->kv().get("k").then(
 //       [=](std::optional<nuncio::bytes> value) { … }, [=](const caf::error& e) { … });
 //   return self->kv().get("k").answer(
 //       [](std::optional<nuncio::bytes> value) { return nuncio::http_response{…}; });
 //
-// The request leaves at the end of the turn whether or not the answer is used. On the actor's own
-// thread only.
+// The request is sent at the end of the turn, whether or not the answer is used. On the actor's own thread only.
 #pragma once
 
 #include <caf/behavior.hpp>
@@ -24,7 +23,7 @@ struct storage_answer;
 
 namespace internal {
 
-/// What is done with the answer of storage.
+/// Handles an answer of storage.
 class answer_handler {
 public:
   answer_handler() = default;
@@ -36,30 +35,29 @@ public:
   virtual void handle_failure(caf::error& why) = 0;
 };
 
-/// As CAF takes it.
+/// The form in which CAF takes it.
 caf::behavior make_behavior(std::shared_ptr<answer_handler> x);
 
 }  // namespace internal
 
-/// @tparam T  what the answer holds; void if it only says that it was done
+/// @tparam T  the contents of the answer; void if it only confirms the request
 template <class T>
 class [[nodiscard]] storage_response {
 public:
-  /// Makes a `T` of the engine's answer.
+  /// Builds a `T` from the engine's answer.
   using reader = std::function<T(storage_answer&)>;
 
   storage_response(engine_actor& self, caf::message_id request, reader read)
       : self_(&self), request_(request), read_(std::move(read)) {}
 
-  /// Handles the answer when it comes, with other messages in between. `g` takes a const
-  /// caf::error&.
+  /// Handles the answer when it comes; other messages may be handled before. `g` takes a const caf::error&.
   template <class F, class G>
   void then(F f, G g) {
     self_->add_multiplexed_response_handler(
         request_.response_id(), handler(std::move(f), std::move(g)));
   }
 
-  /// As above; an error ends the actor with it (CAF's error handler).
+  /// As above; an error ends the actor with that error (CAF's error handler).
   template <class F>
   void then(F f) {
     then(std::move(f), default_error_handler());
@@ -78,8 +76,7 @@ public:
     await(std::move(f), default_error_handler());
   }
 
-  /// Answers the request that the actor is handling with what `f` makes of the answer, or with the
-  /// error.
+  /// Answers the request that the actor is handling with the result of `f`, or with the error.
   template <class F>
   auto answer(F f) {
     if constexpr (std::is_void_v<T>) {
@@ -95,7 +92,7 @@ public:
     }
   }
 
-  /// The same, saying only that it was done.
+  /// The same without a value, only confirming the request.
   storage_response<void> done() && {
     return {*self_, request_, [read = std::move(read_)](storage_answer& x) {
               static_cast<void>(read(x));

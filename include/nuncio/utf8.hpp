@@ -1,4 +1,4 @@
-// UTF-8 validation: whether text may stand where the wire, or JSON, has text. Pure; any thread.
+// UTF-8 validation: whether text may be used on the wire, or in JSON. Pure; any thread.
 //
 //   if (!nuncio::is_utf8(name)) throw nuncio::http_error{400, "the name is no UTF-8"};
 #pragma once

@@ -1,4 +1,4 @@
-// One actor's way through its phases: the tables of docs/protocol.md E and F as code.
+// One actor's path through its phases: the tables of docs/protocol.md E and F as code.
 #include <algorithm>
 #include <utility>
 
@@ -25,7 +25,7 @@ const actor_record& engine_core::create(const create_request& r, millis now) {
     changes_.directory = true;
   const auto pool = state_.pools.find({a.namespace_name, a.pool});
   if (pool == state_.pools.end() || !pool->second.protocol_version) {
-    // F.6: a pool that never saw an envoy. Only a request starts the actor later.
+    // F.6: the pool never had an envoy. Only a request starts the actor later.
     a.phase = sleeping;
     a.error = actor_error::no_capacity;
     a.sleep_ts = now;
@@ -83,7 +83,7 @@ void engine_core::destroy(const actor_id& id, millis now) {
     case running:
       order_stop(a, destroying, stop_actor_reason::destroy, now);
       break;
-    // A Stop is on its way already: its Stopped destroys.
+    // A Stop is already on its way: its Stopped destroys.
     case sleep_intent:
     case stop_intent:
     case going_away:
@@ -130,8 +130,7 @@ void engine_core::judge_batch(
     counters_.events_ignored += batch.size();
     return;
   }
-  // The batch is judged against what was true when it began: index, generation, and whether the
-  // actor ran.
+  // The batch is judged by the state at its beginning: index, generation, and whether the actor ran.
   const auto generation = a.generation;
   const auto last = a.last_event;
   const bool ran_before = a.phase != starting;
@@ -217,7 +216,7 @@ void engine_core::on_stopped(
         fall_asleep(a, now);
       }
       break;
-    // Sleeping means a second Stopped within one batch: nothing asked for it, so OK destroys (E).
+    // In sleeping, this is a second Stopped within one batch: nothing requested it, so OK destroys (E).
     case starting:
     case running:
     case stop_intent:
@@ -319,8 +318,8 @@ void engine_core::fall_asleep(actor_record& a, millis now) {
   a.allocating_since = 0;
   a.wake_wanted = false;
   a.sleep_ts = now;
-  // An alarm that has passed starts it again: touch puts it first among the timers, and a second
-  // Stopped of the same batch still meets a sleeping actor.
+  // If its alarm has passed, it starts again: touch puts it first among the timers, and a second Stopped of the same batch
+  // still finds a sleeping actor.
   touch(a);
   effects_.emplace_back(actor_changed{a.id});
 }

@@ -48,7 +48,7 @@ inline http_reply actor_not_found() {
   return gateway_error(404, "actor", "not_found", "The actor does not exist or was destroyed.");
 }
 
-/// @param why  it could not be read
+/// @param why  the reason why it could not be read
 inline http_reply invalid_body(std::string_view why) {
   const std::string reason{why};
   return gateway_error(

@@ -52,7 +52,7 @@ json error_of(const actor_record& a) {
   return nullptr;
 }
 
-/// A JSON object with these members only; the failure is the sentence for the client.
+/// A JSON object with these members only; the failure's text is the sentence for the client.
 outcome<json> object_of(const std::string& body, std::initializer_list<std::string_view> allowed) {
   auto parsed = json::parse(body, nullptr, false);
   if (parsed.is_discarded()) {
@@ -72,7 +72,7 @@ outcome<json> object_of(const std::string& body, std::initializer_list<std::stri
   return parsed;
 }
 
-/// A string member, none when absent or null.
+/// A string member; none if absent or null.
 std::optional<std::string> text_of(const json& x, const char* name) {
   const auto at = x.find(name);
   if (at == x.end() || !at->is_string()) return std::nullopt;
@@ -384,7 +384,7 @@ http_reply engine_api::list(const http_request& request) {
   const auto* all = target.find("include_destroyed");
   const auto* limit = target.find("limit");
   const auto* cursor = target.find("cursor");
-  // Newest first; a cursor names the last of the page before by its place in this order.
+  // Newest first; a cursor names the last entry of the previous page by its place in this order.
   const auto place = [](const actor_record& a) {
     return fmt::format(
         "{:020}:{}", std::numeric_limits<std::int64_t>::max() - a.create_ts, a.id.view());

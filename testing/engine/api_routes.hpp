@@ -1,5 +1,4 @@
-// The HTTP API that hosts, tests and clients use (docs/protocol.md I), in the real engine's words.
-// Engine thread.
+// The HTTP API that hosts, tests and clients use (docs/protocol.md I), with the real engine's texts. Engine thread.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +17,7 @@ public:
   engine_api(engine_core& core, std::uint16_t reported_protocol_version)
       : core_(core), reported_protocol_version_(reported_protocol_version) {}
 
-  /// Where GET /datacenters says that this engine is.
+  /// The URL that GET /datacenters reports for this engine.
   void set_url(std::string url) { url_ = std::move(url); }
 
   void handle(

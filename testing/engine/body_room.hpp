@@ -1,5 +1,5 @@
-// Room for bodies of requests: what all of them may take of memory together. Who finds none is not read from until there
-// is. A body of announced length asks for all of it before it is read, one of unknown length for more as it grows. Pure;
+// Room for request bodies: the memory that all of them may take together. A connection without room is not read until there is
+// some. A body with a known length asks for all of it before it is read, one of unknown length asks for more as it grows. Pure;
 // one thread.
 #pragma once
 
@@ -16,14 +16,14 @@ class body_room {
 public:
   explicit body_room(std::size_t limit) : limit_(limit) {}
 
-  /// Calls `then` once `n` bytes more are `who`'s, which may be at once. Bodies that have begun go first. One that finds no
-  /// room to grow may do so beyond the limit, a single one at a time: otherwise all might wait for each other.
+  /// Calls `then` once `n` more bytes belong to `who`, perhaps at once. Bodies that have begun go first. One that has no room
+  /// to grow may exceed the limit, but only one at a time: otherwise all might wait for each other.
   void ask(const void* who, std::size_t n, std::function<void()> then) {
     (held_.contains(who) ? growing_ : beginning_).push_back({who, n, std::move(then)});
     admit();
   }
 
-  /// All that `who` has or waits for. Without effect if that is nothing.
+  /// Gives back everything that `who` has or waits for. No effect if that is nothing.
   void give_back(const void* who) {
     const auto is_its = [who](const waiter& x) { return x.who == who; };
     std::erase_if(growing_, is_its);
@@ -64,7 +64,7 @@ private:
       }
       take(growing_, next);
     }
-    // One that is longer than the limit goes alone.
+    // A body longer than the limit goes alone.
     while (!beginning_.empty() && (taken_ == 0 || fits(beginning_.front())))
       take(beginning_, beginning_.begin());
   }

@@ -1,5 +1,4 @@
-// The dev engine's front: owns one run and its web server; the members post to that server's
-// thread.
+// The public class: owns one run and its web server; its members post to that server's thread.
 #include <atomic>
 #include <chrono>
 #include <future>
@@ -19,8 +18,8 @@ using namespace engine;
 
 namespace {
 
-/// What envoys have to answer the close frame of an engine that stops. One on the same machine takes a millisecond; who
-/// has not answered then is dead or frozen.
+/// How long envoys may take to answer the close frame of a stopping engine. One on the same machine takes a millisecond; after
+/// this time an envoy is dead or frozen.
 constexpr auto farewell_limit = std::chrono::milliseconds{100};
 
 }  // namespace
@@ -53,14 +52,13 @@ struct dev_engine::implementation {
     }
     on_thread([this](engine_run& r) { last_stats = r.stats(); });
     server->stop(abruptly);
-    // The thread has ended. The run holds sessions, whose sockets need the server's io_context: it
-    // goes first.
+    // The thread has ended. The run holds sessions, whose sockets need the server's io_context, so it is destroyed first.
     run.reset();
     server.reset();
   }
 
   dev_engine_options options;
-  mutable std::mutex mutex;  ///< start, stop and use from different threads
+  mutable std::mutex mutex;  ///< start, stop and use may come from different threads
   std::unique_ptr<engine_run> run;
   std::unique_ptr<web_server> server;
   dev_engine_stats last_stats;
@@ -83,7 +81,7 @@ outcome<std::string> dev_engine::start() {
     if (!opened) return opened.error();
     store = std::move(*opened);
   }
-  // Another life draws other ids: those of the last may be in the store.
+  // Each life draws other ids: those of the last one may be in the store.
   me.run = std::make_unique<engine_run>(
       me.options, me.options.seed + 1000 * me.lives++, std::move(store));
   if (const auto ready = me.run->prepare(); !ready) return ready.error();

@@ -1,4 +1,4 @@
-// Envoys, stored commands and time. What an actor goes through is in actor_workflow.cpp.
+// Envoys, stored commands and time. For the life of an actor see actor_workflow.cpp.
 #include "engine_core.hpp"
 
 #include <algorithm>
@@ -19,7 +19,7 @@ void engine_core::restore(engine_state state, millis now) {
   }
   for (auto& [id, a] : state_.actors) {
     a.deadline = 0;
-    // Whoever hosted it may never have been stored as an envoy: patience for it too.
+    // Its host may never have been stored as an envoy: it gets the full time as well.
     if (!a.envoy.empty()) {
       auto& envoy = state_.envoys[a.envoy];
       envoy.key = a.envoy;

@@ -1,6 +1,6 @@
-// Decides everything between the engine and its envoys: who hosts which actor, which commands are
-// stored and sent again, what events mean, when something counts as lost (docs/protocol.md C to F,
-// M). Pure: no I/O, no clock, no thread. Call an input, then take the effects; call tick() often.
+// Decides everything between the engine and its envoys: which envoy hosts which actor, which commands are stored and sent
+// again, what events mean, when something counts as lost (docs/protocol.md C to F, M). Pure: no I/O, no clock, no thread. Call
+// an input, then take the effects; call tick() often.
 #pragma once
 
 #include <nuncio/messages.hpp>
@@ -14,7 +14,7 @@
 
 namespace nuncio::testing::engine {
 
-// -- effects: what the caller has to do, in order ------------------------------
+// -- effects: to be carried out by the caller, in order ------------------------
 
 struct send_frame {
   connection_id connection = 0;
@@ -27,7 +27,7 @@ struct close_connection {
   std::string reason;  ///< group.code
 };
 
-/// The actor's phase changed: whoever waits for it looks again.
+/// The actor's phase changed: everything that waits for it must check again.
 struct actor_changed {
   actor_id actor;
 };
@@ -53,7 +53,7 @@ struct create_request {
   std::optional<bytes> input;
 };
 
-/// What changed since the last take_changes(), for the store.
+/// Changes since the last take_changes(), for the store.
 struct state_changes {
   std::set<actor_id> actors;
 
@@ -63,7 +63,7 @@ struct state_changes {
     std::int64_t index = 0;
   };
 
-  std::vector<command_key> commands;  ///< stored or erased: look it up
+  std::vector<command_key> commands;  ///< stored or erased: look them up
   bool directory = false;             ///< namespaces, pools or names
 
   [[nodiscard]] bool empty() const { return actors.empty() && commands.empty() && !directory; }
@@ -79,8 +79,7 @@ class engine_core {
 public:
   engine_core(engine_limits limits, std::uint64_t seed);
 
-  /// Takes over what a store kept. Nobody is connected then; everybody gets the full patience from
-  /// `now`.
+  /// Restores the state from a store. No envoy is connected then; each gets the full time from `now`.
   void restore(engine_state state, millis now);
 
   // -- directory --
@@ -89,12 +88,11 @@ public:
   void remove_pool(std::string_view namespace_name, std::string_view pool);
 
   // -- envoys --
-  /// @returns the reason of a refusal, "" when accepted (then Init, a replay and a Ping are among
-  /// the effects)
+  /// @returns the reason of a refusal; "" if accepted (then Init, a replay and a Ping are among the effects)
   std::string connect(const connect_request& request, millis now);
   void disconnected(connection_id connection);
-  /// For a connection that does not take what it is sent, and so is not read: it is not pinged, nor is a Pong missed. Its
-  /// actors are judged by its last Ping.
+  /// For a connection that does not accept what it is sent, and so is not read: it gets no Pings, and missing Pongs do not
+  /// count. Its actors are judged by its last Ping.
   void hold_pings(connection_id connection, millis now);
   /// Tunnel and storage messages are not for the core.
   void handle(connection_id connection, const protocol::to_rivet& message, millis now);
@@ -136,7 +134,7 @@ private:
   void touch(actor_record& a);
   void due(actor_record& a, millis now);
 
-  // actor_workflow.cpp: what events and deadlines do to one actor
+  // actor_workflow.cpp: effects of events and deadlines on one actor
   void queue_events(
       envoy_record& envoy, const std::vector<protocol::event_wrapper>& events, millis now);
   void judge_batch(actor_record& a, const std::vector<protocol::event_wrapper>& batch, millis now);

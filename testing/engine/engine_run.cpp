@@ -56,7 +56,7 @@ constexpr std::pair<const char*, std::uint64_t dev_engine_stats::*> stat_names[]
     {"body_bytes_max", &dev_engine_stats::body_bytes_max},
     {"faults", &dev_engine_stats::faults}};
 
-// A counter that is not listed would be missing from the JSON.
+// A counter missing from the list would be missing from the JSON.
 static_assert(std::size(stat_names) * sizeof(std::uint64_t) == sizeof(dev_engine_stats));
 
 }  // namespace
@@ -125,7 +125,7 @@ const actor_storage& engine_run::stored(const actor_id& actor) const {
   return storage_.store().of(actor);
 }
 
-// -- what clients and envoys ask
+// -- requests of clients and envoys
 
 void engine_run::on_request(http_request request, std::shared_ptr<http_responder> responder) {
   if (!request.body_fault.empty()) {
@@ -237,7 +237,7 @@ void engine_run::dispatch(connection_id id, const protocol::to_rivet& message) {
   if (const auto* tunnel = std::get_if<protocol::to_rivet_tunnel_message>(&message)) {
     gateway_.handle(*tunnel, now());
   } else if (auto answer = storage_.answer(message, now())) {
-    save();  // before anybody is told
+    save();  // before anything is sent
     deliver(id, std::move(*answer));
   } else {
     core_.handle(id, message, now());
@@ -329,14 +329,14 @@ void engine_run::cut(connection_id id, cut_kind how) {
   at->second.deaf = true;
   socket->drop(how == cut_kind::reset);
   core_.disconnected(id);
-  // The entry itself goes when the socket reports its end.
+  // The entry itself is removed when the socket reports its end.
 }
 
 void engine_run::shut(connection_id id, std::uint16_t code, const std::string& reason) {
   const auto at = links_.find(id);
   if (at == links_.end()) return;
   at->second.deaf = true;
-  // What was queued before goes out before the close frame, unless a fault holds it back.
+  // Queued frames are sent before the close frame, unless a fault holds them back.
   if (faults_.writes(at->second.envoy, now())) at->second.flush(now());
   at->second.socket->close(code, reason + "#" + random_id(random_));
 }

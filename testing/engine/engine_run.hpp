@@ -1,6 +1,5 @@
-// One life of the dev engine, from start to stop: core, gateway, API, store and faults put
-// together. All of it lives on the web server's thread; only the constructor and prepare() run
-// before that thread does.
+// One life of the dev engine, from start to stop: combines core, gateway, API, store and faults. All of it runs on the web
+// server's thread, except the constructor and prepare(), which run before that thread starts.
 #pragma once
 
 #include <chrono>
@@ -21,7 +20,7 @@
 
 namespace nuncio::testing::engine {
 
-/// Wall clock at the start, steady from then on.
+/// The wall clock at the start, steady from then on.
 class steady_wall_clock {
 public:
   [[nodiscard]] millis now() const {
@@ -39,7 +38,7 @@ private:
 /// One life of the engine, from start to stop: everything that the server's thread owns.
 class engine_run final : public web_handler {
 public:
-  /// @param clock  the time of everything, since the Unix epoch; never goes back
+  /// @param clock  the time for everything, since the Unix epoch; never goes back
   engine_run(
       const dev_engine_options& options,
       std::uint64_t seed,
@@ -77,7 +76,7 @@ public:
 
   [[nodiscard]] dev_engine_stats stats() const;
 
-  /// What an actor has stored.
+  /// The data that an actor has stored.
   [[nodiscard]] const actor_storage& stored(const actor_id& actor) const;
 
   // -- web_handler --
@@ -103,14 +102,14 @@ private:
 
   void dispatch(connection_id id, const protocol::to_rivet& message);
 
-  /// Saves, then does what the core decided, until nothing is left.
+  /// Saves, then carries out the core's effects, until nothing is left.
   void pump();
 
   void say_trouble(const std::string& what) const;
 
   void save();
 
-  /// Puts a frame on its way, as the faults have it. False if there is no such connection.
+  /// Sends a frame, subject to the faults. False if there is no such connection.
   bool deliver(connection_id id, protocol::to_envoy message);
 
   [[nodiscard]] std::optional<socket_flow> flow_of(connection_id id) const;
@@ -142,7 +141,7 @@ private:
   fault_plan faults_;
   std::unique_ptr<state_store> store_;
   std::map<connection_id, envoy_link> links_;
-  std::function<void()> when_gone_;  ///< of an engine that ends: no link is left
+  std::function<void()> when_gone_;  ///< while ending: called when no link is left
   connection_id last_connection_ = 0;
   dev_engine_stats stats_;
 };

@@ -1,5 +1,4 @@
-// What the dev engine knows: namespaces, pools, envoys, actors, unacked commands. Plain values;
-// engine thread.
+// The dev engine's state: namespaces, pools, envoys, actors, unacked commands. Plain values; engine thread.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +12,7 @@
 
 namespace nuncio::testing::engine {
 
-/// Names one connection for as long as the engine runs; 0 is none.
+/// Identifies one connection as long as the engine runs; 0 is none.
 using connection_id = std::uint64_t;
 
 enum class actor_phase : std::uint8_t {
@@ -52,7 +51,7 @@ struct actor_record {
   std::int64_t last_event = -1;
   std::int64_t last_event_acked = -1;
   std::optional<millis> alarm;
-  bool wake_wanted = false;     ///< a request came while it was on its way to sleep
+  bool wake_wanted = false;     ///< a request came while it was going to sleep
   bool destroy_wanted = false;  ///< deleted while starting
   actor_error error = actor_error::none;
   std::string error_detail;
@@ -69,7 +68,7 @@ struct actor_record {
   millis lost_check = 0;      ///< next judgement; 0: none
   millis retry_delay = 0;
   millis allocating_since = 0;
-  millis deadline = 0;  ///< under which it stands in the timer index; 0: not in it
+  millis deadline = 0;  ///< its key in the timer index; 0: not in it
 };
 
 struct namespace_record {

@@ -1,5 +1,4 @@
-// One envoy's connection as the faults see it: frames wait here while they are delayed, stalled or
-// overtaken. Engine thread.
+// One envoy's connection with its faults: frames wait here while they are delayed, stalled or overtaken. Engine thread.
 #pragma once
 
 #include <deque>
@@ -39,7 +38,7 @@ struct envoy_link {
     }
   }
 
-  /// Writes what is due. @returns the cut to make, if one was reached
+  /// Writes frames that are due. @returns the cut to make, if one was reached
   cut_kind flush(millis now) {
     while (!queue.empty() && queue.front().due <= now) {
       auto next = std::move(queue.front());
@@ -51,8 +50,7 @@ struct envoy_link {
   }
 };
 
-/// What the URL of /envoys/connect says. @returns "" or the reason of the refusal (docs/protocol.md
-/// C.1)
+/// Parses the URL of /envoys/connect. @returns "" or the reason of the refusal (docs/protocol.md C.1)
 std::string parse_connect(std::string_view target, connect_request& into);
 
 }  // namespace nuncio::testing::engine

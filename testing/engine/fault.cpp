@@ -53,18 +53,18 @@ std::string must_be_one_of(std::string_view name, std::string_view value, const 
   return out;
 }
 
-// Everything that counts; and times, in milliseconds.
+// The limit for counts; and for times, in milliseconds.
 constexpr std::int64_t count_max = 1'000'000'000;
 constexpr std::int64_t ms_max = 86'400'000;
 
-// @returns what `name` must be, unless `value` is that, as decimal digits
+// @returns what `name` must be, unless `value` is that, in decimal digits
 template <class Number, class Bound>
 std::string read_number(
     std::string_view name, std::string_view value, Number& into, Bound low, Bound high) {
   Number x{};
   const auto end = value.data() + value.size();
   const auto [at, ec] = std::from_chars(value.data(), end, x);
-  // Also false for what is no number at all.
+  // Also false if it is not a number.
   const bool within = ec == std::errc{} && at == end && x >= static_cast<Number>(low) &&
                       x <= static_cast<Number>(high);
   if (!within) return fmt::format("{} '{}': must be {} to {}", name, value, low, high);
@@ -131,8 +131,7 @@ outcome<fault> parse_fault(std::string_view x) {
     return bad(
         fmt::format("{}: on= and every= belong to drop and reset, every= also to garbage", kind));
   }
-  // What waits for one thing happens once unless told otherwise; what happens now can't happen
-  // later.
+  // A fault that waits for an event happens once by default; one that happens now can't happen later.
   if (cuts && f.trigger != fault_trigger::every && f.count == 0) f.count = 1;
   if (f.kind == fault_kind::garbage && f.trigger == fault_trigger::now && f.count == 0) f.count = 1;
   return f;

@@ -1,4 +1,4 @@
-// Walks the active faults for each frame.
+// Goes through the active faults for each frame.
 #include "fault_plan.hpp"
 
 #include <algorithm>

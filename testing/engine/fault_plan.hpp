@@ -1,5 +1,4 @@
-// Decides what the active faults do to each frame of an envoy connection. Pure: the caller carries
-// it out.
+// Decides what the active faults do to each frame of an envoy connection. Pure: the caller carries it out.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +10,7 @@
 
 namespace nuncio::testing::engine {
 
-/// What a frame holds, as far as faults care.
+/// The contents of a frame, as far as faults care.
 enum class frame_kind : std::uint8_t { other, start, stop, ack, events };
 
 enum class cut_kind : std::uint8_t { none, drop, reset };
@@ -42,23 +41,23 @@ public:
   outbound_plan outbound(frame_kind kind, std::string_view envoy, millis now);
   inbound_plan inbound(frame_kind kind, std::string_view envoy, millis now);
 
-  /// Faults that do something to open connections at once, each returned once.
+  /// Faults that affect open connections at once, each returned once.
   cut_kind due_cut(std::string_view envoy);
   int due_garbage(std::string_view envoy);
 
   [[nodiscard]] bool reads(std::string_view envoy, millis now) const;
   [[nodiscard]] bool writes(std::string_view envoy, millis now) const;
 
-  /// How often any fault took effect.
+  /// How often any fault has had an effect.
   [[nodiscard]] std::uint64_t effects() const { return effects_; }
 
-  /// The faults that are still active, as text can show them.
+  /// The faults that are still active, for display.
   [[nodiscard]] std::vector<fault> list() const;
 
 private:
   struct entry {
     fault what;
-    millis until = 0;  ///< 0: no end in time
+    millis until = 0;  ///< 0: no time limit
     std::uint64_t frames = 0;
     std::uint64_t used = 0;
   };

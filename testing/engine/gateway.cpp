@@ -1,4 +1,4 @@
-// One exchange from the client's request to its end.
+// The course of one exchange, from the client's request to its end.
 #include "gateway.hpp"
 
 #include <algorithm>
@@ -44,7 +44,7 @@ gateway::gateway(
 }
 
 gateway::~gateway() {
-  // The callbacks hold exchanges weakly, but point at this object.
+  // The callbacks hold exchanges weakly, but point to this object.
   for (auto& [id, x] : exchanges_) {
     if (x->responder) x->responder->on_gone = nullptr, x->responder->on_drained = nullptr;
     if (x->socket) x->socket->client->on_message = nullptr, x->socket->client->on_close = nullptr;
@@ -138,7 +138,7 @@ void gateway::socket(http_request request, std::shared_ptr<web_socket> socket, m
   auto x = enter(std::move(request), std::move(where), now);
   x->socket = socket_part{};
   x->socket->client = socket;
-  // Nothing of the client's is looked at before the actor has accepted, not even that it leaves.
+  // Nothing is read from the client before the actor has accepted, not even its leaving.
   socket->set_reading(false);
   socket->on_message = [this, weak = std::weak_ptr{x}](bytes data, bool binary) {
     if (const auto live = weak.lock()) client_message(*live, std::move(data), binary, clock_());
@@ -166,13 +166,13 @@ bool gateway::has_room(connection_id connection) const {
 }
 
 void gateway::resume_crowded(millis now) {
-  // In turns, or those whose ids come first would take all the room there is.
+  // In turns; otherwise those with the lowest ids would take all the room.
   std::vector<exchange_id> waited{crowded_.upper_bound(crowded_last_), crowded_.end()};
   waited.insert(waited.end(), crowded_.begin(), crowded_.upper_bound(crowded_last_));
   crowded_.clear();
   for (const auto& id : waited) {
     const auto at = exchanges_.find(id);
-    if (at == exchanges_.end()) continue;  // one before it has ended it
+    if (at == exchanges_.end()) continue;  // an earlier one has ended it
     const auto x = at->second;
     if (has_room(x->connection)) crowded_last_ = id;
     if (!x->socket && (x->at == stage::waiting_response || x->at == stage::streaming)) {
@@ -193,7 +193,7 @@ void gateway::tick(millis now) {
     const auto x = exchanges_.at(timers_.begin()->second);
     const auto due = x->deadline;
     advance(*x, now);
-    // Whoever neither ended nor set a new time is looked at again with the next tick.
+    // An exchange that neither ended nor set a new time is checked again with the next tick.
     if (x->at != stage::done && x->deadline == due) set_deadline(*x, now + 1);
   }
 }
@@ -283,7 +283,7 @@ void gateway::advance_sent(exchange& x, bool same, millis now) {
     if (x.responder) x.responder->cut();
     finish(x);
   } else if (!same && x.streams) {
-    // Its body is not kept, so that it can't be sent again.
+    // Its body is not kept, so it can't be sent again.
     abort_request(
         x, protocol::http_stream_abort_reason_kind::internal_error, stopped_before_completion);
     refuse(
@@ -378,7 +378,7 @@ void gateway::finish(exchange& x) {
   body_bytes_ -= std::exchange(x.body_kept, 0);
   const auto keep = exchanges_.find(x.id);
   if (keep == exchanges_.end()) return;
-  // Whoever runs on this exchange now must not lose it under its feet.
+  // The exchange must not be destroyed while it is in use.
   const auto alive = keep->second;
   exchanges_.erase(keep);
   const auto siblings = by_actor_.find(x.actor);
@@ -396,7 +396,7 @@ protocol::to_envoy_tunnel_message gateway::message_of(
 }
 
 bool gateway::send_now(exchange& x, const protocol::to_envoy_tunnel_message& message) {
-  // An exchange goes on over its envoy's next connection (C.5).
+  // An exchange continues over its envoy's next connection (C.5).
   if (const auto* a = core_.find(x.actor); a != nullptr && a->generation == x.generation)
     if (const auto current = core_.host_of(*a); current != 0) x.connection = current;
   return send_(x.connection, message);

@@ -1,6 +1,6 @@
-// The client's way to an actor: holds requests until the actor is ready, wakes it, sends, retries
-// (docs/protocol.md G). One exchange for each HTTP request or client WebSocket; a hibernating
-// socket outlives the generations of its actor. Engine thread; no sockets of its own.
+// The client's path to an actor: holds requests until the actor is ready, wakes it, sends, retries (docs/protocol.md G). One
+// exchange for each HTTP request or client WebSocket; a hibernating socket outlives the generations of its actor. Engine
+// thread; no sockets of its own.
 #pragma once
 
 #include <deque>
@@ -22,7 +22,7 @@ namespace nuncio::testing::engine {
 
 struct gateway_counters {
   std::uint64_t requests = 0, attempts = 0, retries = 0, responses = 0, failed = 0, sockets = 0;
-  std::uint64_t body_bytes_max = 0;  ///< most that was kept of bodies that come in parts
+  std::uint64_t body_bytes_max = 0;  ///< peak of the bytes kept of bodies that come in parts
 };
 
 class gateway {
@@ -35,7 +35,7 @@ public:
 
   using clock_function = std::function<millis()>;
 
-  /// `clock` is for what sockets and responders report by themselves.
+  /// `clock` is for reports that sockets and responders make by themselves.
   gateway(
       engine_core& core,
       engine_limits limits,
@@ -52,18 +52,18 @@ public:
   /// A tunnel message from an envoy; unknown exchanges are dropped.
   void handle(const protocol::to_rivet_tunnel_message& message, millis now);
   void actor_changed(const actor_id& id, millis now);
-  /// An envoy has connected: what was held for it while it was away goes out.
+  /// An envoy has connected: messages held for it while it was away are sent.
   void envoy_connected();
   void tick(millis now);
 
-  /// The sockets that a Start of this actor finds waiting for it.
+  /// The sockets that wait for a Start of this actor.
   [[nodiscard]] std::vector<protocol::hibernating_request> hibernating(const actor_id& id) const;
 
   [[nodiscard]] bool streaming() const { return streaming_; }
 
   [[nodiscard]] const gateway_counters& counters() const { return counters_; }
 
-  /// Whether an envoy takes what it is sent, so that it may be sent more.
+  /// Whether an envoy accepts what it is sent, so that it may be sent more.
   [[nodiscard]] bool has_room(connection_id connection) const;
 
 private:
@@ -72,7 +72,7 @@ private:
     backing_off,
     waiting_response,  ///< sent; for an accepted socket: open
     streaming,
-    hibernating,  ///< the socket's actor sleeps, and nothing of the client's waits
+    hibernating,  ///< the socket's actor sleeps, and no client message waits
     done
   };
 
@@ -89,49 +89,49 @@ private:
     std::string reason;
   };
 
-  /// What an exchange has besides when it is a client WebSocket.
+  /// The additional state of an exchange that is a client WebSocket.
   struct socket_part {
     std::shared_ptr<web_socket> client;
-    bool opened = false;  ///< the actor has accepted; until then nothing is read from the client
+    bool opened = false;  ///< the actor has accepted; before that nothing is read from the client
     bool hibernates = false;
-    bool refused = false;                 ///< what the last failed attempt was
+    bool refused = false;                 ///< the last failed attempt was refused
     std::optional<client_end> ended;      ///< seen before the actor has accepted
     std::deque<unacked_message> unacked;  ///< if it hibernates
     std::uint64_t unacked_bytes = 0;
     std::deque<protocol::to_rivet_tunnel_message_kind> early;  ///< from an actor that starts again
   };
 
-  /// How the actor fares that somebody waits for.
+  /// The state of an actor that a client waits for.
   struct waking {
     std::uint32_t before = 0;  ///< the generation before the first that may become ready
-    int stopped = 0;           ///< how many of them have stopped before they were
+    int stopped = 0;           ///< how many of them have stopped before they were ready
   };
 
-  /// Why the streaming gateway aborts what its client was answered in its actor's stead.
+  /// Why the streaming gateway aborts a request whose client it has answered instead of the actor.
   static constexpr std::string_view stopped_before_completion =
       "gateway stopped the HTTP request before completion";
 
   struct exchange {
     exchange_id id;
     actor_id actor;
-    http_request request;  ///< with as much of the body as is not sent, if it comes in parts
+    http_request request;  ///< with the unsent part of the body, if it comes in parts
     std::string path;      ///< as the actor sees it
     std::shared_ptr<http_responder> responder;
     std::optional<socket_part> socket;
     stage at = stage::waiting_ready;
-    millis deadline = 0;  ///< under which it stands in timers_: change it by set_deadline only
-    int attempts = 0;     ///< sent to an envoy
-    int failures = 0;     ///< those that failed, and times that the envoy was away
+    millis deadline = 0;          ///< its key in timers_: change it with set_deadline only
+    int attempts = 0;             ///< sent to an envoy
+    int failures = 0;             ///< failed attempts, and times that the envoy was away
     std::optional<waking> woken;  ///< while it waits for its actor
     std::uint32_t generation = 0;
     connection_id connection = 0;
     std::uint16_t out_index = 0;
     std::uint16_t in_index = 0;
-    bool streams = false;  ///< this attempt speaks the streaming form
-    bool whole = true;     ///< all of the request's body is there
+    bool streams = false;  ///< this attempt uses the streaming form
+    bool whole = true;     ///< the whole request body is there
     bool body_done = true;
-    bool waits_for_room = false;  ///< for all of its body, which its actor's host wants whole
-    bool collects = false;        ///< and has it
+    bool waits_for_room = false;  ///< for the whole body, which its actor's host needs complete
+    bool collects = false;        ///< it has that room
     std::uint64_t body_kept = 0;  ///< as counted in body_bytes_
     std::uint64_t body_got = 0;
     std::uint64_t body_sent = 0;
@@ -140,7 +140,7 @@ private:
     std::uint64_t response_drained = 0;
     std::deque<protocol::to_envoy_tunnel_message> held;  ///< while the envoy is away
     std::uint64_t held_bytes = 0;
-    std::uint64_t crowded_until = 0;  ///< taken by the connection: the client is read again
+    std::uint64_t crowded_until = 0;  ///< bytes taken; from then on the client is read again
   };
 
   using exchange_ptr = std::shared_ptr<exchange>;
@@ -182,7 +182,7 @@ private:
   void collect_body(exchange& x);
   void count_body(exchange& x);
   void client_body(exchange& x, std::string_view part, bool last, millis now);
-  /// No more of the body will come, and not all has.
+  /// No more of the body will come, and it is not complete.
   void end_upload(exchange& x, http_reply reply);
   void abort_request(
       exchange& x, protocol::http_stream_abort_reason_kind kind, std::string_view detail);
@@ -198,7 +198,8 @@ private:
   void on_socket_close(exchange& x, const protocol::to_rivet_web_socket_close& close, millis now);
   void on_socket_ack(exchange& x, std::uint16_t index);
   void client_message(exchange& x, bytes data, bool binary, millis now);
-  /// A client is read no faster than its actor's host reads: while that has much to take, each client has one message there.
+  /// A client is read no faster than its actor's host reads: while the host has much to take, each client may have one message
+  /// there.
   void wait_for_room(exchange& x);
   void client_closed(exchange& x, client_end end, millis now);
   void tell_client_end(exchange& x, const client_end& end);
@@ -217,7 +218,7 @@ private:
   std::set<std::pair<millis, exchange_id>> timers_;
   std::set<exchange_id> holding_;  ///< those whose `held` is not empty
   std::set<exchange_id> crowded_;  ///< those that wait for room on their envoy's connection
-  exchange_id crowded_last_;       ///< which of them had its turn last
+  exchange_id crowded_last_;       ///< the one that had its turn last
   std::uint64_t body_bytes_ = 0;   ///< kept of bodies that come in parts
   body_room collected_{512UL << 20U};
   gateway_counters counters_;

@@ -56,7 +56,7 @@ void gateway::start_request(exchange& x, const actor_record& actor, millis now) 
   }
 }
 
-// What is sent is not kept: on the real engine too, a request that was begun in parts is not sent again.
+// Sent parts are not kept: on the real engine, too, a request that was begun in parts is not sent again.
 void gateway::send_body(exchange& x) {
   if (!x.streams) return;
   auto& body = x.request.body;
@@ -83,7 +83,7 @@ void gateway::send_body(exchange& x) {
     x.body_done = true;
     tell(x, protocol::to_envoy_request_chunk{{}, true});
   }
-  // What nobody takes is not read.
+  // While nothing is taken, nothing is read.
   if (x.at != stage::done) x.responder->set_reading(body.empty());
 }
 
@@ -114,7 +114,7 @@ void gateway::end_upload(exchange& x, http_reply reply) {
   }
 }
 
-// For hosts that take no parts.
+// For hosts that accept no parts.
 void gateway::collect_body(exchange& x) {
   if (std::exchange(x.waits_for_room, true)) return;
   const auto size = x.request.announced_length().value_or(limits_.request_bytes_max);
@@ -201,7 +201,7 @@ void gateway::on_response_start(
     refuse(x, internal_error());
     return;
   }
-  // What is no answer: the engine's HTTP library makes an empty 500 of it.
+  // Not a final status: the engine's HTTP library turns it into an empty 500.
   if (start.status < 200 && start.status != 101) {
     reply = {.status = 500, .headers = {}, .body = {}};
     x.responder->answer(std::move(reply));

@@ -11,7 +11,7 @@ namespace nuncio::testing::engine {
 
 namespace {
 
-/// The serialized form of a key that is given as elements joined with ','.
+/// The serialized form of a key whose elements are joined with ','.
 std::string key_of(std::string_view elements) {
   if (elements.empty()) return "/";
   std::string out;

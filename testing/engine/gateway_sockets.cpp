@@ -12,12 +12,12 @@ namespace nuncio::testing::engine {
 
 namespace {
 
-/// A larger message of a client's ends its socket, as on the real engine.
+/// A larger message from a client ends its socket, as on the real engine.
 constexpr std::size_t client_message_max = 32U << 20U;
-/// Messages that an actor may send while it is not Running again.
+/// Messages that an actor may send before it is Running again.
 constexpr std::size_t early_max = 4096;
 
-/// A message as a client may see it.
+/// A message in the form that a client may see.
 bytes as_shown(const bytes& x, bool binary) {
   return binary || is_utf8(x.view()) ? x : bytes{lossy_text(x.view())};
 }
@@ -153,7 +153,7 @@ void gateway::client_closed(exchange& x, client_end end, millis now) {
   } else if (!end.code) {
     finish(x);
   } else {
-    // The close is a client frame and wakes the actor, which finds no restored pair but a new open.
+    // The close is a client frame and wakes the actor, which finds a new open instead of a restored pair.
     s.ended = std::move(end);
     s.opened = false;
     x.attempts = 0;
@@ -218,9 +218,9 @@ void gateway::on_socket_close(
     attempt_failed(x, now);
     return;
   }
-  if (x.at == stage::hibernating) return;  // without effect, measured
+  if (x.at == stage::hibernating) return;  // no effect (measured)
   if (close.hibernate && s.hibernates) {
-    // The actor is still assigned: it is resumed at once, or woken when it was about to sleep.
+    // The actor is still assigned: it is resumed at once, or woken if it was about to sleep.
     x.at = stage::waiting_ready;
     set_deadline(x, now + limits_.ready_timeout);
     advance(x, now);

@@ -14,13 +14,13 @@ constexpr std::size_t key_bytes_max = 2046;
 constexpr std::size_t value_bytes_max = 131072;
 constexpr std::size_t keys_max = 128;
 constexpr std::size_t put_bytes_max = std::size_t{976} * 1024;
-constexpr std::size_t key_overhead = 2;  ///< bytes that count for each key of a put
+constexpr std::size_t key_overhead = 2;  ///< bytes added for each key of a put
 
 kv_response_data error(std::string_view why) { return kv_error_response{text{why}}; }
 
 std::string string_of(const bytes& x) { return std::string{x.view()}; }
 
-/// "" or why these keys can't be read or deleted.
+/// "", or why these keys can't be read or deleted.
 std::string_view refusal(const std::vector<bytes>& keys) {
   if (keys.size() > keys_max) return "a maximum of 128 keys is allowed";
   for (const auto& k : keys)
@@ -59,7 +59,7 @@ kv_response_data list(const actor_storage& from, const kv_list_request& r) {
     if (prefix->key.size() > key_bytes_max) return error("prefix key is too long (max 2048 bytes)");
     const auto p = string_of(prefix->key);
     begin = from.kv.lower_bound(p);
-    end = from.kv.lower_bound(p + '\xff');  // keys that go on with 0xff are left out, measured
+    end = from.kv.lower_bound(p + '\xff');  // keys that continue with 0xff are left out (measured)
   }
   kv_list_response out;
   auto left = r.limit.value_or(std::numeric_limits<std::uint64_t>::max());
@@ -108,7 +108,7 @@ kv_response_data answer_kv(
     storage& store, const engine_core& core, const to_rivet_kv_request& request, millis now) {
   const auto& actor = request.actor_id;
   if (!is_id(actor.view())) return error("unsupported ID version");
-  // Neither the generation nor the asking envoy is looked at: fencing is the envoy's job.
+  // Neither the generation nor the requesting envoy is checked: fencing is the envoy's job.
   if (core.find(actor) == nullptr) return error("actor does not exist");
   const auto& data = request.data;
   if (const auto* r = std::get_if<kv_get_request>(&data)) return get(store.of(actor), *r);

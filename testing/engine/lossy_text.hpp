@@ -1,4 +1,4 @@
-// What is not UTF-8 as the real engine shows it to those who can only have text. Pure.
+// Bytes that are not UTF-8, as the real engine shows them where only text is allowed. Pure.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 
 namespace nuncio::testing::engine {
 
-/// `x` with U+FFFD for each byte that is part of no character.
+/// `x` with U+FFFD for each byte that is not part of a character.
 inline std::string lossy_text(std::string_view x) {
   if (is_utf8(x)) return std::string{x};
   std::string out;

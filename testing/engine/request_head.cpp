@@ -15,7 +15,7 @@ constexpr auto length_max = UINT64_MAX - 2;     ///< hyper's DecodedLength::MAX_
 constexpr std::string_view transfer_encoding = "transfer-encoding";
 constexpr std::string_view content_length = "content-length";
 
-/// Bytes that stand nowhere in a head. A CR may end a line.
+/// Bytes that are not allowed anywhere in a head. A CR may end a line.
 bool is_stray(char c) {
   const auto x = static_cast<unsigned char>(c);
   return (x < ' ' && c != '\t' && c != '\r') || x == 0x7f;
@@ -27,7 +27,7 @@ std::string_view trimmed(std::string_view x) {
   return x.substr(0, x.find_last_not_of(" \t") + 1);
 }
 
-/// Whether chunks are the last encoding of those in `value`.
+/// Whether `chunked` is the last encoding in `value`.
 bool ends_chunked(std::string_view value) {
   if (std::any_of(value.begin(), value.end(), [](char c) { return c < 0; })) return false;
   const auto comma = value.rfind(',');
@@ -65,7 +65,7 @@ void request_head::take_line() {
   if (line_.find('\r') != line_.npos) return refuse(400);
   if (line_.empty()) {
     if (begun_) end();
-    return;  // before the request empty lines are no mistake
+    return;  // empty lines before the request are allowed
   }
   if (begun_) return take_header(line_);
   begun_ = true;
@@ -90,7 +90,7 @@ void request_head::take_header(std::string_view line) {
   show(name, value);
 }
 
-// Behind a transfer-encoding no length counts, nor is it looked at.
+// After a transfer-encoding a length does not count, nor is it checked.
 void request_head::take_length(std::string_view value) {
   if (encoded_) return;
   std::uint64_t length = 0;

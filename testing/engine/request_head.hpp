@@ -1,5 +1,5 @@
-// The head of a request as the real engine's HTTP library reads it, where Beast has other rules: how lines end, how many headers
-// there may be, and which of them says where the body ends. What it lets through is for Beast to read. Pure; one thread.
+// The head of a request as the real engine's HTTP library reads it, where Beast has other rules: line ends, the number of
+// headers, and which of them determine the end of the body. Beast reads what passes here. Pure; one thread.
 #pragma once
 
 #include <cstddef>
@@ -15,19 +15,19 @@ namespace nuncio::testing::engine {
 
 class request_head {
 public:
-  /// Takes what belongs to the head from the begin of `come`, and nothing once it is over. @returns how many bytes
+  /// Takes the bytes that belong to the head from the beginning of `come`, and nothing once it is over. @returns how many
   std::size_t take(std::string_view come);
 
-  /// What Beast is to read next: whole lines, and in the last of them how long the body is.
+  /// The next text for Beast: whole lines, the last of them with the length of the body.
   std::string text();
 
-  /// It has come to its end, or is refused.
+  /// The head is complete, or refused.
   [[nodiscard]] bool over() const { return over_; }
 
-  /// The status of the answer to one that is refused, 0 if it is not.
+  /// The status of the response to a refused head, 0 if it is not refused.
   [[nodiscard]] unsigned refused() const { return refused_; }
 
-  /// Whether a body comes in chunks; once it is over.
+  /// Whether the body is chunked; valid once over().
   [[nodiscard]] bool chunked() const { return chunked_; }
 
   /// The client's headers about the length of its body: an actor sees them, Beast does not.
@@ -39,11 +39,11 @@ private:
   void take_length(std::string_view value);
   void end();
   void refuse(unsigned status);
-  /// For a mistake that counts when the head has come to its end; the first one does.
+  /// For an error that counts once the head is complete; the first one wins.
   void fault(unsigned status);
   void show(std::string_view name, std::string_view value);
 
-  std::string line_;  ///< as far as it has come
+  std::string line_;  ///< as far as it has arrived
   std::string text_;
   std::vector<http_header> framing_;
   std::optional<std::uint64_t> length_;
@@ -51,10 +51,10 @@ private:
   std::size_t headers_ = 0;
   unsigned refused_ = 0;
   unsigned fault_ = 0;
-  bool begun_ = false;  ///< the request line has come
+  bool begun_ = false;  ///< the request line has arrived
   bool http_11_ = false;
   bool encoded_ = false;  ///< there is a transfer-encoding
-  bool chunked_ = false;  ///< and by its last word the body comes in chunks
+  bool chunked_ = false;  ///< and its last encoding is chunked
   bool over_ = false;
 };
 

@@ -1,4 +1,4 @@
-// Request targets, cut apart. Pure.
+// Parsed request targets. Pure.
 #pragma once
 
 #include <string>
@@ -8,8 +8,7 @@
 
 namespace nuncio::testing::engine {
 
-/// A request target cut apart. `path` keeps its percent-encoding; query names and values are
-/// decoded.
+/// A parsed request target. `path` keeps its percent-encoding; query names and values are decoded.
 struct url_target {
   std::string path;
   std::string raw_query;  ///< without the '?'

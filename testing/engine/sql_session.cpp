@@ -25,7 +25,7 @@ std::int64_t steady_ms() {
       .count();
 }
 
-/// No file is ever opened: what VACUUM attaches has no name.
+/// No file is ever opened: the database that VACUUM attaches has no name.
 int authorize(void*, int action, const char* name, const char*, const char*, const char*) {
   const bool attaches_file = action == SQLITE_ATTACH && (name == nullptr || *name != '\0');
   return attaches_file ? SQLITE_DENY : SQLITE_OK;
@@ -44,7 +44,7 @@ public:
 
   [[nodiscard]] bool prepared() const { return code_ == SQLITE_OK; }
 
-  /// Nothing but blanks and comments.
+  /// Only blanks and comments.
   [[nodiscard]] bool empty() const { return handle_ == nullptr; }
 
   [[nodiscard]] const char* tail() const { return tail_; }

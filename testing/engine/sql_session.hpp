@@ -1,7 +1,6 @@
-// One actor's database as a SQLite connection, for statements that the engine executes
-// (docs/protocol.md H.2). The pages are the truth: a session loads them at its start and hands back
-// what each committed change made of them. It compares all pages after each statement that writes,
-// which is fine for development and not for more. Engine thread; no files.
+// One actor's database as a SQLite connection, for statements that the engine executes (docs/protocol.md H.2). The pages are
+// the truth: a session loads them at its start and returns the changes of each commit. It compares all pages after each
+// statement that writes, which is good enough for development. Engine thread; no files.
 #pragma once
 
 #include <map>
@@ -19,7 +18,7 @@ namespace nuncio::testing::engine {
 
 class sql_session {
 public:
-  /// @returns errc::malformed with SQLite's words when the pages are no database
+  /// @returns errc::malformed with SQLite's text if the pages are not a database
   static outcome<std::unique_ptr<sql_session>> open(const database& db);
 
   sql_session(const sql_session&) = delete;
@@ -37,10 +36,10 @@ public:
     std::uint32_t size_pages = 0;
   };
 
-  /// What has been committed since the last call, against `db`; none while a transaction is open.
+  /// The changes committed since the last call, relative to `db`; none while a transaction is open.
   std::optional<change> take_change(const database& db);
 
-  /// The head that this session's content stands for.
+  /// The head that matches this session's content.
   std::uint64_t head = 0;
 
 private:

@@ -1,5 +1,5 @@
-// Actors as JSON with their input, commands as protocol bytes, the directory as one JSON document,
-// and a table each for what actors store: keys and values, pages, heads.
+// Actors as JSON with their input, commands as protocol bytes, the directory as one JSON document, and one table each for
+// actors' data: keys and values, pages, heads.
 #include "state_store.hpp"
 
 #include <sqlite3.h>
@@ -224,8 +224,7 @@ outcome<engine_state> state_store::load() {
     statement directory{db_, "select content from directory"};
     while (directory.row()) read_directory(json::parse(directory.text_at(0)), state);
   } catch (const std::exception& e) {
-    return failure{
-        errc::malformed, std::string{"the data folder holds something else: "} + e.what()};
+    return failure{errc::malformed, std::string{"the data folder holds other data: "} + e.what()};
   }
   return state;
 }

@@ -1,5 +1,4 @@
-// Keeps the engine's state in a SQLite file, so that a kill -9 loses nothing that anybody was told.
-// Engine thread.
+// Keeps the engine's state in a SQLite file, so that a kill -9 loses nothing that was sent to anyone. Engine thread.
 #pragma once
 
 #include <memory>
@@ -26,8 +25,7 @@ public:
 
   [[nodiscard]] outcome<void> load_storage(storage& into);
 
-  /// Writes what changed, in one transaction. To be called before anything of it is told to
-  /// anybody.
+  /// Writes the changes, in one transaction. Must be called before any of them is sent.
   outcome<void> save(
       const engine_state& state,
       const state_changes& changes,

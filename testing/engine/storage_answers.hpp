@@ -1,5 +1,5 @@
-// Answers what envoys ask of KV and SQLite (docs/protocol.md H), in the real engine's words. Engine
-// thread; SQL runs on it too, within a time limit.
+// Answers envoys' KV and SQLite requests (docs/protocol.md H), with the real engine's texts. Engine thread; SQL runs on it too,
+// within a time limit.
 #pragma once
 
 #include <map>
@@ -20,7 +20,7 @@ protocol::kv_response_data answer_kv(
     const protocol::to_rivet_kv_request& request,
     millis now);
 
-/// "actor does not exist" and its like; none when `generation` of `actor` may use its database.
+/// Errors such as "actor does not exist"; none if `generation` of `actor` may use its database.
 std::optional<protocol::sqlite_error_response> refuse_sqlite(
     const engine_core& core, const actor_id& actor, std::uint64_t generation);
 
@@ -42,10 +42,10 @@ class storage_requests {
 public:
   explicit storage_requests(const engine_core& core) : core_(core) {}
 
-  /// @returns none when `message` is not about storage
+  /// @returns none if `message` is not about storage
   std::optional<protocol::to_envoy> answer(const protocol::to_rivet& message, millis now);
 
-  /// Its data goes when it is destroyed.
+  /// Its data is deleted when it is destroyed.
   void actor_changed(const actor_id& id);
 
   [[nodiscard]] storage& store() { return storage_; }
@@ -60,7 +60,7 @@ private:
 
   std::optional<protocol::sqlite_error_response> refuse_sql(
       const text& namespace_name, const actor_id& actor, std::uint64_t generation);
-  /// The actor's connection, new when there is none or the pages have changed under it.
+  /// The actor's connection; a new one if there is none or the pages have changed.
   outcome<sql_session*> session_of(const actor_id& actor, std::uint64_t generation);
   template <class Response, class Ok, class Run>
   Response run_sql(

@@ -11,7 +11,7 @@ const actor_storage& storage::of(const actor_id& actor) const {
 
 void storage::put(const actor_id& actor, std::string key, bytes value, millis now) {
   changes_.kv.insert({actor, key});
-  // A copy: a slice would keep the whole frame that it came in.
+  // A copy: a slice would keep its whole frame alive.
   actors_[actor].kv[std::move(key)] = {bytes::copy_of(value.span()), now};
 }
 

@@ -1,5 +1,5 @@
-// What actors have stored: keys and values, and the pages of their databases. Plain values with a
-// journal of what changed, for the store. Engine thread; bounded only by what actors put in.
+// Data that actors have stored: keys and values, and the pages of their databases. Plain values with a journal of changes, for
+// the store. Engine thread; limited only by what actors put in.
 #pragma once
 
 #include <map>
@@ -20,7 +20,7 @@ struct kv_entry {
   millis update_ts = 0;
 };
 
-/// A staged commit: by first page number of its segments.
+/// A staged commit: by the first page number of its segments.
 struct staged_commit {
   std::uint64_t txid = 0;
   std::map<std::uint32_t, std::map<std::uint32_t, bytes>> segments;
@@ -38,7 +38,7 @@ struct actor_storage {
   database db;
 };
 
-/// What changed since the last take_changes(). A wipe comes before the rest.
+/// The changes since the last take_changes(). A wipe comes first.
 struct storage_changes {
   std::set<actor_id> wiped;
   std::set<std::pair<actor_id, std::string>> kv;
@@ -52,20 +52,20 @@ struct storage_changes {
 
 class storage {
 public:
-  /// Empty for who has stored nothing.
+  /// Empty for an actor that has stored nothing.
   [[nodiscard]] const actor_storage& of(const actor_id& actor) const;
 
   void put(const actor_id& actor, std::string key, bytes value, millis now);
   void erase(const actor_id& actor, const std::string& key);
   void wipe(const actor_id& actor);
 
-  /// Writes pages, cuts those above the new size, moves the head on. @returns the new head
+  /// Writes pages, drops those above the new size, advances the head. @returns the new head
   std::uint64_t commit(
       const actor_id& actor, const std::map<std::uint32_t, bytes>& pages, std::uint32_t size_pages);
 
   std::optional<staged_commit>& stage_of(const actor_id& actor) { return actors_[actor].db.stage; }
 
-  /// From a store: journalled nowhere.
+  /// For data from a store: not journalled.
   std::map<actor_id, actor_storage>& restore() { return actors_; }
 
   storage_changes take_changes() { return std::exchange(changes_, {}); }

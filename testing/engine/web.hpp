@@ -1,6 +1,5 @@
-// What the dev engine needs of a web server: HTTP requests and replies, whole or in parts, and
-// WebSockets. Everything runs on the server's one thread, except where it says otherwise.
-// Boost stays behind web_server.cpp and the sessions.
+// The web server as the dev engine needs it: HTTP requests and replies, whole or in parts, and WebSockets. Everything runs on
+// the server's only thread, unless noted otherwise. Only web_server.cpp and the sessions use Boost.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +15,7 @@
 
 namespace nuncio::testing::engine {
 
-/// A name of a header as they are kept here.
+/// The form in which header names are kept here.
 inline std::string lower(std::string_view x) {
   std::string out{x};
   for (auto& c : out)
@@ -29,7 +28,7 @@ struct http_header {
   std::string value;
 };
 
-// Why a body could not be read, in the real engine's words.
+// Why a body could not be read, with the real engine's texts.
 constexpr std::string_view body_too_long = "length limit exceeded";
 constexpr std::string_view body_broken = "error reading a body from connection";
 
@@ -47,7 +46,7 @@ struct http_request {
     return nullptr;
   }
 
-  /// The length that the client says its body has.
+  /// The length of the body according to the client.
   [[nodiscard]] std::optional<std::uint64_t> announced_length() const {
     const auto* const said = header("content-length");
     if (said == nullptr || header("transfer-encoding") != nullptr) return std::nullopt;
@@ -57,11 +56,11 @@ struct http_request {
 
 struct http_reply {
   unsigned status = 200;
-  /// Without transfer-encoding and connection; a content-length is believed.
+  /// Without transfer-encoding and connection; a content-length is trusted.
   std::vector<http_header> headers;
   std::string body;
 
-  /// @param name  in lower case, as the headers' are
+  /// @param name  in lower case, like those of the headers
   [[nodiscard]] bool header(std::string_view name) const {
     for (const auto& h : headers)
       if (h.name == name) return true;
@@ -79,11 +78,11 @@ public:
   virtual void end() = 0;
   /// Ends the connection so that the client sees an error.
   virtual void cut() = 0;
-  /// Of a body that follows. Parts that are on their way still come.
+  /// For a body that follows. Parts under way still arrive.
   virtual void set_reading(bool on) = 0;
 
   std::function<void(std::string_view part, bool last)> on_body;
-  /// What comes of it is no body.
+  /// The rest is not a valid body.
   std::function<void()> on_broken_body;
   std::function<void(std::uint64_t body_bytes_total)> on_drained;
   std::function<void()> on_gone;
@@ -91,8 +90,8 @@ public:
 
 /// Bytes of messages since the connection began.
 struct socket_flow {
-  std::uint64_t sent = 0;   ///< by send(), whether they have left or not
-  std::uint64_t taken = 0;  ///< of these, what the peer's connection has taken
+  std::uint64_t sent = 0;   ///< by send(), whether they were sent or not
+  std::uint64_t taken = 0;  ///< of these, accepted by the peer's connection
 };
 
 class web_socket {
@@ -100,16 +99,17 @@ public:
   virtual ~web_socket() = default;
   virtual void send(bytes data, bool binary) = 0;
   virtual void close(std::uint16_t code, std::string reason) = 0;
-  /// Ends the TCP connection without a close frame, after what was sent has left.
+  /// Ends the TCP connection without a close frame, after pending data was sent.
   virtual void drop(bool by_reset) = 0;
   /// While not reading, nothing is taken from the connection, and its pings go unanswered.
   virtual void set_reading(bool on) = 0;
-  /// While more than that waits to be sent, it is not read either: who asks without end for what it does not take has to wait.
+  /// While more than this waits to be sent, the connection is not read either: a peer that keeps asking without reading has to
+  /// wait.
   virtual void set_unsent_max(std::size_t bytes) = 0;
   [[nodiscard]] virtual socket_flow flow() const = 0;
 
   std::function<void(bytes data, bool binary)> on_message;
-  /// Once, whoever ended it. No code: no close frame was received.
+  /// Called once, whichever side ended it. No code: no close frame was received.
   std::function<void(std::optional<std::uint16_t> code, std::string reason)> on_close;
 };
 
@@ -132,7 +132,7 @@ public:
   web_server& operator=(const web_server&) = delete;
   ~web_server();
 
-  /// Starts the thread. From any thread but the server's own, like the rest here.
+  /// Starts the thread. From any thread but the server's own, like the other members here.
   outcome<std::uint16_t> start(const std::string& address, std::uint16_t port);
   void post(std::function<void()> work);
   /// Ends the thread; with `by_reset` every connection ends by TCP RST.

@@ -1,5 +1,5 @@
-// What the web server's connections have in common: how they end, and where they are listed. Private to the server, whose files
-// are the only ones that include Boost.
+// What the web server's connections share: how they end, and where they are listed. Private to the server, whose files are the
+// only ones that include Boost.
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>
@@ -19,10 +19,10 @@ namespace beast = boost::beast;
 using tcp = asio::ip::tcp;
 using boost::system::error_code;
 
-/// For a client that still sends to read the last word.
+/// Time for a client that is still sending to read the final response.
 inline constexpr auto linger_limit = std::chrono::seconds{2};
 
-/// Anything with a TCP socket that a kill has to reset.
+/// A TCP socket that a kill has to reset.
 class web_connection {
 public:
   virtual ~web_connection() = default;
@@ -33,7 +33,7 @@ public:
 struct web_registry {
   std::set<web_connection*> open;
   body_room bodies{std::size_t{512} << 20U};       ///< of requests that are not answered
-  std::mt19937_64 random{std::random_device{}()};  ///< for ids that nobody asks for again
+  std::mt19937_64 random{std::random_device{}()};  ///< for ids that need no later lookup
 };
 
 inline void end_socket(tcp::socket& socket, bool by_reset) {

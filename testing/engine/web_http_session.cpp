@@ -11,16 +11,16 @@ namespace nuncio::testing::engine {
 namespace {
 
 constexpr std::uint64_t request_body_limit = 64U << 20U;
-constexpr std::size_t small_body = 64U << 10U;  ///< not counted; also the most that one read takes
+constexpr std::size_t small_body = 64U << 10U;  ///< not counted; also the most for one read
 constexpr auto body_patience = std::chrono::minutes{1};  ///< from the first byte to the last
 constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Whether these are characters that a target may have; all others are to be encoded.
+/// Whether `x` has only characters that a target may have; all others must be encoded.
 bool is_target(std::string_view x) {
   return std::all_of(x.begin(), x.end(), [](char c) { return c > ' ' && c < 0x7f; });
 }
 
-/// A target as it counts: what stands before its path is about proxies, a fragment is the client's.
+/// The part of a target that counts: anything before its path is about proxies, and a fragment is the client's.
 std::string_view path_and_query(std::string_view x) {
   if (const auto scheme = x.find("://"); !x.starts_with('/') && scheme != x.npos)
     x.remove_prefix(std::min(x.find('/', scheme + 3), x.size()));
@@ -141,7 +141,7 @@ void http_session::welcome_body() {
   const auto target = parser_->get().target();
   if (!is_target({target.data(), target.size()})) return refuse(400);
   if (parser_->is_done()) return dispatch();
-  // The sizes of chunks are believed: what comes is counted.
+  // Chunk sizes are trusted: received bytes are counted.
   if (head_.chunked()) parser_->body_limit(boost::none);
   if (!beast::iequals(parser_->get()[http::field::expect], "100-continue")) return read_body();
   asio::async_write(
@@ -186,7 +186,7 @@ void http_session::handle_part(error_code ec) {
     read_or_pause();
 }
 
-// A client that resets its connection is noticed while nothing is read.
+// While nothing is read, this notices a client that resets its connection.
 void http_session::read_or_pause() {
   if (wanted_) return read_part();
   paused_ = true;
@@ -239,7 +239,7 @@ void http_session::end_lingering() {
   if (lingers_) end_socket(socket_, false);
 }
 
-// -- a body that is read whole
+// -- a whole body
 
 void http_session::read_body() {
   const auto target = parser_->get().target();
@@ -298,7 +298,7 @@ void http_session::begin_patience() {
 
 void http_session::lose_patience() {
   end_socket(socket_, false);
-  registry_.bodies.give_back(this);  // nothing is read that would do it, if it waits for room
+  registry_.bodies.give_back(this);  // no read will do it if the body waits for room
 }
 
 // -- requests
@@ -313,7 +313,7 @@ http_request http_session::request_of(const http::request<http::string_body>& pa
         field.name() == http::field::content_length)
       continue;
     const auto value = std::string{field.value()};
-    // Of a name that is there more than once the last stays, as in the engine.
+    // If a name is repeated the last value stays, as in the engine.
     const auto before =
         std::find_if(request.headers.begin(), request.headers.end(), [&](const auto& x) {
           return x.name == name;

@@ -1,5 +1,5 @@
 // A connection of the web server that speaks HTTP: one exchange after the other, until one becomes a WebSocket. Bodies come
-// whole or in parts, as the server's handler wants them. See web_connection.hpp.
+// whole or in parts, as the server's handler wants. See web_connection.hpp.
 #pragma once
 
 #include <boost/beast/http.hpp>
@@ -40,7 +40,7 @@ private:
 
   [[nodiscard]] bool has_ended(error_code ec);
 
-  /// What has come is no whole body, and who sent it may still hear so.
+  /// The body is not complete, and the client may still be told.
   static bool is_broken(error_code ec);
 
   // -- the head
@@ -67,8 +67,8 @@ private:
 
   void set_reading(bool on);
 
-  /// The answer has gone out before all of the request has come. The connection ends, but not at once: that would take
-  /// the answer from a client that still sends.
+  /// The response was sent before the whole request arrived. The connection ends, but not at once: otherwise a client that is
+  /// still sending would lose the response.
   void linger();
 
   void discard();
@@ -79,7 +79,7 @@ private:
 
   void read_whole();
 
-  /// A body of unknown length. It counts as what is kept of it, and is read on as it finds room for more.
+  /// Reads a body of unknown length. It counts by its stored size, and reading continues as it finds more room.
   void read_growing();
 
   void begin_patience();
@@ -90,14 +90,14 @@ private:
 
   void dispatch();
 
-  /// What is no HTTP.
+  /// Rejects anything that is not HTTP.
   void refuse(unsigned status);
 
   void refuse_body(std::string_view why);
 
   void hand_over(http_request request);
 
-  /// Notices a client that leaves while its request is being worked on.
+  /// Notices a client that leaves while its request is being handled.
   void watch_client();
 
   std::string head_of(const http_reply& reply);
@@ -120,7 +120,7 @@ private:
   web_handler& handler_;
   beast::flat_buffer buffer_;
   request_head head_;
-  std::string head_text_;  ///< what of it Beast has not read
+  std::string head_text_;  ///< not read by Beast yet
   std::optional<http::request_parser<http::string_body>> parser_;
   std::weak_ptr<responder> current_;
   std::uint64_t exchange_ = 0;
@@ -133,9 +133,9 @@ private:
   std::size_t body_counted_ = 0;
   bool writing_ = false;
   bool finished_ = false;
-  bool in_parts_ = false;  ///< the body comes bit by bit, and its end has not
-  bool broken_ = false;    ///< what comes further is not read
-  bool paused_ = false;    ///< and the next part is not being read
+  bool in_parts_ = false;  ///< the body comes in parts, and its end has not arrived
+  bool broken_ = false;    ///< the rest is not read
+  bool paused_ = false;    ///< the next part is not being read
   bool wanted_ = true;
   bool lingers_ = false;
   bool keep_alive_ = true;

@@ -27,7 +27,7 @@ struct web_server::implementation {
       if (!ec) {
         std::make_shared<http_session>(std::move(socket), open, handler)->run();
       } else if (acceptor.is_open()) {
-        // Out of files, as a rule: who knocks stays in the kernel's queue, and accepting at once would fail as fast.
+        // Usually out of files: new clients stay in the kernel's queue, and accepting at once would fail as well.
         full.expires_after(accept_pause);
         return full.async_wait([this](error_code over) {
           if (!over) accept();

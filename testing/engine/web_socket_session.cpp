@@ -11,20 +11,20 @@ namespace {
 
 constexpr std::size_t socket_queue_limit = 256U << 20U;  ///< unsent bytes before a peer is dropped
 
-/// Codes that the real engine lets a client close with; it refuses the others.
+/// Codes with which the real engine lets a client close; it refuses the others.
 bool may_close_with(std::uint16_t code) {
   return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1013) ||
          (code >= 3000 && code <= 4999);
 }
 
-/// What the real engine says to a client that closes with another one.
+/// The real engine's text for a client that closes with another code.
 constexpr std::string_view bad_code = "Protocol violation";
 
 }  // namespace
 
 void socket_session::send(bytes data, bool binary) {
   if (ending_) return;
-  // One message may be longer than what may wait, as on the real engine.
+  // One message may be longer than the limit, as on the real engine.
   const auto waits = std::exchange(queued_bytes_, queued_bytes_ + data.size()) != 0;
   if (waits && queued_bytes_ > socket_queue_limit) return drop_now();
   sent_ += data.size();
@@ -115,7 +115,7 @@ void socket_session::answer_close() {
     answer = {websocket::close_code::protocol_error, {bad_code.data(), bad_code.size()}};
   stream_.next_layer().let_close();
   stream_.async_close(answer, [self = shared_from_this()](error_code) {});
-  // Told at once: the read ends only when the peer has ended TCP.
+  // Reported at once: the read ends only when the peer has ended TCP.
   report(websocket::error::closed);
 }
 
@@ -124,8 +124,7 @@ void socket_session::gone(error_code ec) {
   queue_.clear();
   const auto broken =
       ec == websocket::condition::protocol_violation || ec == websocket::error::message_too_big;
-  // Whoever still holds the session must not hold its connection: the peer waits for the end of
-  // it.
+  // Other holders of the session must not hold its connection: the peer waits for its end.
   if (broken && !was_ending)
     refuse(ec);
   else if (ec != websocket::error::closed && ec != asio::error::operation_aborted)

@@ -19,8 +19,8 @@ namespace nuncio::testing::engine {
 namespace http = beast::http;
 namespace websocket = beast::websocket;
 
-/// The connection below a WebSocket. What its client had sent behind the request is read first. And Beast's own close frames
-/// do not go out, with which it answers a client that breaks the protocol: its session has other words for that.
+/// The connection below a WebSocket. Bytes that the client sent after its request are read first. Beast's own close frames, its
+/// answer to a client that breaks the protocol, are not sent: the session sends its own.
 class socket_stream final : public tcp::socket {
 public:
   socket_stream(tcp::socket socket, std::string early)
@@ -39,7 +39,7 @@ public:
 
   template <class Buffers, class Handler>
   void async_write_some(const Buffers& from, Handler&& then) {
-    // Beast's has a code and nothing else.
+    // Beast's frame has a code and nothing else.
     std::array<std::uint8_t, 5> begin{};
     const auto size = asio::buffer_copy(asio::buffer(begin), from);
     if (closes_ || within_message_ || size != 4 || begin[0] != 0x88 || begin[1] != 2) {
@@ -50,13 +50,13 @@ public:
     complete(std::forward<Handler>(then), size);
   }
 
-  /// Until then, what is written belongs to a message.
+  /// While on, written bytes belong to a message.
   void set_within_message(bool on) { within_message_ = on; }
 
-  /// From here on close frames are the session's.
+  /// From now on close frames are the session's.
   void let_close() { closes_ = true; }
 
-  /// Found by Beast when a WebSocket is over.
+  /// Beast finds it when a WebSocket is over.
   template <class Handler>
   friend void async_teardown(beast::role_type role, socket_stream& x, Handler&& then) {
     if (x.broken_)
@@ -85,7 +85,7 @@ class socket_session final : public web_socket,
                              public web_connection,
                              public std::enable_shared_from_this<socket_session> {
 public:
-  /// @param early  what has come behind the request
+  /// @param early  bytes received after the request
   socket_session(tcp::socket socket, std::string early, web_registry& open)
       : stream_(socket_stream{std::move(socket), std::move(early)}), registry_(open) {
     registry_.open.insert(this);
@@ -93,7 +93,7 @@ public:
     stream_.next_layer().set_option(tcp::no_delay(true), ignored);
     stream_.read_message_max(socket_message_limit);
     stream_.auto_fragment(false);
-    // A peer that never answers our close frame must not keep the connection.
+    // A peer that never answers our close frame must not keep the connection open.
     stream_.set_option(websocket::stream_base::timeout{
         std::chrono::seconds{5}, websocket::stream_base::none(), false});
     stream_.set_option(websocket::stream_base::decorator([](websocket::response_type& response) {
@@ -143,23 +143,23 @@ private:
 
   void take();
 
-  /// Beast would answer a close frame with its code alone, and one without a code with 1000: the real engine repeats it.
+  /// Beast would answer a close frame with its code only, and one without a code with 1000: the real engine repeats it.
   void answer_close();
 
   void gone(error_code ec);
 
-  /// Says to a client that breaks the protocol what the real engine says, and ends.
+  /// Tells a client that breaks the protocol what the real engine tells it, and ends.
   void refuse(error_code why);
 
-  /// Ends the connection, but not at once: that would take the last word from a client that still sends.
+  /// Ends the connection, but not at once: otherwise a client that is still sending would lose the final frame.
   void linger();
 
   void write();
 
-  /// The peer does not take what it is sent.
+  /// The peer does not read what it is sent.
   void drop_now();
 
-  /// For ends of our own making: a read that would report them may not be under way.
+  /// For ends that we cause: no read may be under way that would report them.
   void report_end() { report(asio::error::operation_aborted); }
 
   void report(error_code ec);
@@ -179,8 +179,8 @@ private:
   bool drop_when_flushed_ = false;
   bool drop_by_reset_ = false;
   bool reading_ = true;
-  bool stalled_ = false;        ///< not read further until it is wanted
-  bool holds_message_ = false;  ///< and what was read is in buffer_
+  bool stalled_ = false;        ///< not read further until wanted
+  bool holds_message_ = false;  ///< the data read so far is in buffer_
 };
 
 }  // namespace nuncio::testing::engine

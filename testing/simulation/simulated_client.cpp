@@ -39,7 +39,7 @@ public:
 
   void set_reading(bool) override {}
 
-  /// Tells the gateway that the client has taken what came.
+  /// Tells the gateway that the client has taken the received bytes.
   void take() {
     if (!std::exchange(taken_, true) && on_drained) on_drained(reply_.body.size());
   }
@@ -86,7 +86,7 @@ public:
   }
 
   std::deque<client_message> got;
-  std::optional<std::pair<std::uint16_t, std::string>> ended;  ///< by the engine; code 0: none came
+  std::optional<std::pair<std::uint16_t, std::string>> ended;  ///< by the engine; code 0: none
   bool reading = true;
 
 private:
@@ -107,7 +107,8 @@ public:
     if (!world) return world_is_gone;
     if (!open()) return lost();
     for (auto left = 20s; !socket_->reading && open(); left -= 1s) {
-      if (left <= 0s) return failure{errc::timed_out, "the engine takes no more: waited 20 s"};
+      if (left <= 0s)
+        return failure{errc::timed_out, "the engine accepts no more data: waited 20 s"};
       world->advance(1s);
     }
     if (!open()) return lost();
@@ -132,7 +133,7 @@ public:
       return out;
     }
     if (!open()) return lost();
-    return failure{errc::timed_out, fmt::format("nothing came within {} ms", limit.count())};
+    return failure{errc::timed_out, fmt::format("no message came within {} ms", limit.count())};
   }
 
   outcome<void> close(std::uint16_t code, std::string_view reason) override {

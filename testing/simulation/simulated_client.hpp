@@ -1,4 +1,4 @@
-// A client's way into a simulated world: requests and WebSockets without a network, and waiting without waiting.
+// A client's access to a simulated world: requests and WebSockets without a network, and waiting in virtual time.
 #pragma once
 
 #include <memory>
@@ -9,20 +9,20 @@
 
 namespace nuncio::testing {
 
-/// What a client needs of a simulation. One thread.
+/// The simulation as a client needs it. One thread.
 class simulated_world {
 public:
   virtual ~simulated_world() = default;
   virtual engine::engine_run& engine() = 0;
-  /// Lets time pass to what happens next, `longest` at most, and all happen then.
+  /// Advances time to the next event, by `longest` at most, and runs everything that is due then.
   virtual void advance(duration longest) = 0;
-  /// Has all happen that needs no time.
+  /// Runs everything that needs no time.
   virtual void settle() = 0;
-  /// A fault, by chance: once in so many calls. Only while no client waits.
+  /// Injects a random fault: one in this many calls. Only while no client waits.
   virtual void misbehave(unsigned one_in) = 0;
 };
 
-/// Fails with errc::cancelled when the world is gone.
+/// Fails with errc::cancelled once the world is gone.
 std::shared_ptr<client_transport> make_simulated_transport(std::weak_ptr<simulated_world> in);
 
 }  // namespace nuncio::testing

@@ -1,4 +1,4 @@
-// See simulated_host.hpp: the pieces, and how time passes.
+// See simulated_host.hpp: the parts, and how time passes.
 #include <fmt/format.h>
 
 #include <caf/actor_system_config.hpp>
@@ -25,10 +25,10 @@ using namespace std::chrono_literals;
 
 constexpr auto pool = "default";
 
-/// So many messages between actors without any time passing: they will not end by themselves.
+/// After this many messages between actors without any time passing, something must be wrong.
 constexpr std::size_t steps_max = 1'000'000;
 
-/// What a host is made of: gone and made anew by kill().
+/// The parts of a host: destroyed and made again by kill().
 struct life {
   life(
       caf::actor_system& system,
@@ -107,7 +107,7 @@ struct simulated_host::implementation final : simulated_world {
             .seed = random()},
         std::move(of));
     settle();
-    // Its first replay barrier, after a Ping.
+    // Until its first replay barrier, after a Ping.
     for (int i = 0; i < 100 && host->counts->ingress.get().barriers == 0; ++i) advance(100ms);
   }
 
@@ -146,7 +146,7 @@ struct simulated_host::implementation final : simulated_world {
     return false;
   }
 
-  // Where nothing is on its way that a client would wait for in vain.
+  // Not where something is under way that a client would wait for in vain.
   void misbehave(unsigned one_in) override {
     if (!options.faults || !host || random() % one_in != 0) return;
     static constexpr std::array<std::string_view, 7> kinds{
@@ -166,7 +166,7 @@ struct simulated_host::implementation final : simulated_world {
 
   simulation_options options;
   std::mt19937_64 random;
-  /// The engine's clock begins with the real one, for actors that set alarms by that.
+  /// The engine's clock starts with the real time, for actors that set alarms by it.
   millis begin = std::chrono::duration_cast<std::chrono::milliseconds>(
                      std::chrono::system_clock::now().time_since_epoch())
                      .count();
@@ -249,7 +249,7 @@ void simulated_host::clear_faults() {
 std::optional<bytes> simulated_host::stored(const std::string& id, std::string_view key) {
   implementation_->settle();
   const auto& kv = implementation_->run.stored(actor_id{id}).kv;
-  const auto at = kv.find(std::string{"\x04"}.append(key));  // as kv_store keeps it
+  const auto at = kv.find(std::string{"\x04"}.append(key));  // the form in which kv_store keeps it
   if (at == kv.end()) return std::nullopt;
   return at->second.value;
 }
@@ -279,7 +279,8 @@ void for_each_seed(unsigned n, const std::function<void(simulated_host&)>& scena
       simulated_host host{{.seed = seed, .faults = true}};
       scenario(host);
     } catch (...) {
-      fmt::print(stderr, "for_each_seed: seed {0} failed; it alone: NUNCIO_SEED={0}\n", seed);
+      fmt::print(
+          stderr, "for_each_seed: seed {0} failed; to run it alone: NUNCIO_SEED={0}\n", seed);
       throw;
     }
   }

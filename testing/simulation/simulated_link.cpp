@@ -36,12 +36,12 @@ public:
 
   [[nodiscard]] engine::socket_flow flow() const override { return {sent_, sent_}; }
 
-  /// Nothing more is said to the host.
+  /// The host gets no more messages.
   void detach() { owner_ = nullptr; }
 
   bool reading = true;
-  bool dropped = false;                 ///< what is on its way is lost
-  std::optional<connection_end> ended;  ///< by the engine, which hears of it from step()
+  bool dropped = false;                 ///< messages under way are lost
+  std::optional<connection_end> ended;  ///< by the engine, which is notified in step()
 
 private:
   void over(connection_end why) {
@@ -91,7 +91,7 @@ bool simulated_link::step() {
   }
   if (socket_->ended) {
     if (receive_one()) return true;
-    // What it said before a close is read first.
+    // Messages before a close are read first.
     if (!in_.empty() && !socket_->dropped) return false;
     lost(*socket_->ended);
     return true;
@@ -214,7 +214,7 @@ bool simulated_link::send_one() {
   return true;
 }
 
-// -- what the machine decided -----------------------------------------------------------
+// -- the machine's decisions ------------------------------------------------------------
 
 void simulated_link::carry_out() {
   while (auto next = machine_.poll_output())
@@ -240,7 +240,7 @@ void simulated_link::act(link_output::set_reading& x) { reads_ = x.on; }
 
 void simulated_link::act(link_output::request_write&) { wants_write_ = true; }
 
-// There is nothing else to dial with.
+// There are no other terms.
 void simulated_link::act(link_output::ask&) {
   machine_.handle_renewed(dial_terms{machine_.terms()}, options_.now());
 }

@@ -1,6 +1,5 @@
-// The connection between a simulated host and the engine beside it: what libwebsockets is to a real one, with a queue each
-// way, so that a cut can lose what is on its way. What a link decides is the link_machine's, as in a real host. Everything on one
-// thread, in virtual time.
+// The connection between a simulated host and its engine: it replaces libwebsockets, with a queue in each direction, so that a
+// cut can lose messages under way. link_machine makes the decisions, as in a real host. One thread, in virtual time.
 #pragma once
 
 #include <deque>
@@ -25,7 +24,7 @@ struct simulated_link_options {
   std::uint16_t version = 0;
   std::function<time_point()> now;
   std::uint64_t seed =
-      0;  ///< of the order in which the two ways take turns, and of the time between two dials
+      0;  ///< for the order in which the directions take turns, and the time between two dials
 };
 
 class simulated_link final : public intake_port {
@@ -37,16 +36,16 @@ public:
   /// Moves one message, or dials if it is time. @returns false if there is nothing to do now
   bool step();
 
-  /// What time alone brings: the end of the lease, the next dial.
+  /// Handles what time alone brings: the end of the lease, the next dial.
   void tick();
 
-  /// When tick() or step() has something to do though nothing else happens; none: not.
+  /// When tick() or step() has work even if nothing else happens; none: not needed.
   [[nodiscard]] std::optional<time_point> next_timer() const;
 
-  /// The connection ends, and with it what is on its way. No next one before `dial_after`.
+  /// Ends the connection and drops messages under way. No new one before `dial_after`.
   void cut(duration dial_after);
 
-  /// For good: the host is killed. Nothing is said to it any more.
+  /// For good: the host is killed, and gets no more messages.
   void end();
 
   [[nodiscard]] bool connected() const { return socket_ != nullptr; }

@@ -1,4 +1,4 @@
-// CAF's form of protocol messages: every vector through CAF's own serializers, and what is not a message.
+// CAF's form of protocol messages: every vector through CAF's own serializers, and invalid input.
 #include <doctest/doctest.h>
 
 #include <caf/binary_serializer.hpp>
@@ -63,7 +63,7 @@ TEST_CASE("every vector goes through CAF's serializers and prints as its JSON") 
   }
 }
 
-TEST_CASE("what is cut short or not canonical is an error, and leaves the value alone") {
+TEST_CASE("truncated or non-canonical bytes are an error, and leave the value unchanged") {
   internal::driven_system sys;
   for (const auto& c : all_vectors()) {
     if (!c.to_envoy) continue;

@@ -1,4 +1,4 @@
-// The end of a client of the engine: by its last handle, by its actor system, with calls under way and without.
+// The end of an engine client: by its last handle, by its actor system, with and without calls under way.
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -46,7 +46,8 @@ struct silent_engine {
 
 TEST_SUITE_BEGIN("client");
 
-TEST_CASE("a client whose last handle goes ends on a thread of its system, never on its own") {
+TEST_CASE(
+    "a client ends on a thread of its system, never on its own, when its last handle is released") {
   // Nobody listens there: the answer comes while the last handles go.
   std::optional<raw_server> closed{[](raw_peer&) {}};
   const auto port = closed->port();
@@ -109,7 +110,7 @@ TEST_CASE("a client that is told to exit fails its calls at once") {
       });
 }
 
-TEST_CASE("a creation that lost the race for its key is asked again, and not for ever") {
+TEST_CASE("a creation that lost the race for its key is retried a limited number of times") {
   std::atomic<int> calls{0};
   int losses = 0;
   raw_server engine{[&](raw_peer& p) {

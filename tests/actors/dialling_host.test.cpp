@@ -1,5 +1,5 @@
-// What a host dials with: the version that the engine speaks, the token that its source gives now.
-// Against a scripted engine.
+// The terms with which a host dials: the version that the engine supports, and the current token of its source. Against a
+// scripted engine.
 #include <doctest/doctest.h>
 
 #include <caf/all.hpp>
@@ -179,7 +179,7 @@ bool dialled_with(const std::string& head, std::string_view what) {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(fixture, "a host speaks the newest version that the engine speaks too") {
+TEST_CASE_FIXTURE(fixture, "a host uses the newest version that the engine supports too") {
   scripted_engine engine{7, {answer::hold}};
   serving_host h{sys, options(engine)};
   REQUIRE(h.start());
@@ -216,7 +216,8 @@ TEST_CASE_FIXTURE(
   CHECK(said.find("no namespace \"default\"") != std::string::npos);
 }
 
-TEST_CASE_FIXTURE(fixture, "an engine that speaks version 2 at most is refused, in words") {
+TEST_CASE_FIXTURE(
+    fixture, "an engine that supports at most version 2 is refused with an explanation") {
   scripted_engine engine{2, {answer::hold}};
   serving_host h{sys, options(engine)};
   REQUIRE(h.start());
@@ -344,7 +345,7 @@ TEST_CASE_FIXTURE(fixture, "5.3: no token becomes a second header, wherever it c
   refused(spawn_client(sys, {.token_from = source}).error());
 }
 
-TEST_CASE_FIXTURE(fixture, "whoever waits for a host hears that it is ready, or why it is not") {
+TEST_CASE_FIXTURE(fixture, "waiting for a host returns that it is ready, or why it is not") {
   SUBCASE("ready") {
     scripted_engine engine{8, {answer::greet}};
     serving_host h{sys, options(engine)};
@@ -404,7 +405,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "3.6: handlers that block every thread of the pool hold up no ack and no event") {
+    fixture, "3.6: handlers that block every thread of the pool delay no ack and no event") {
   std::promise<void> release;
   const auto released = release.get_future().share();
   std::promise<void> heard;

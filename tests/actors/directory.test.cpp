@@ -1,5 +1,5 @@
-// Finding the engine actors of this host by CAF messages: what runs is found, however its key was
-// written; what doesn't is not.
+// Finding the engine actors of this host by CAF messages: a running actor is found, however its key was written; any other is
+// not.
 #include <doctest/doctest.h>
 
 #include <nuncio/client/directory_actor.hpp>
@@ -124,7 +124,8 @@ TEST_CASE_FIXTURE(fixture, "a handle that was found can be monitored") {
   CHECK(down);
 }
 
-TEST_CASE_FIXTURE(fixture, "a directory asks every ingress of its host; none has what no one has") {
+TEST_CASE_FIXTURE(
+    fixture, "a directory asks every ingress of its host, and fails only if none has the actor") {
   start(instance_of("a"), "k");
   const auto empty = spawn_plain(*host.sim, [](caf::event_based_actor*) -> caf::behavior {
     return {

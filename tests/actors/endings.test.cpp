@@ -1,4 +1,4 @@
-// How actors begin and end, and what the engine is told of it: the table of README.md, row by row.
+// How actors begin and end, and what is reported to the engine: the table of README.md, row by row.
 #include <doctest/doctest.h>
 
 #include "actors/watched_actors.hpp"
@@ -139,14 +139,14 @@ TEST_CASE_FIXTURE(
   CHECK(host.lines().back() == "2 #0 200 0");
 }
 
-TEST_CASE_FIXTURE(fixture, "an exception that is no std::exception") {
+TEST_CASE_FIXTURE(fixture, "an exception that is not a std::exception") {
   begin();
   host.request(a, 1, "GET", "/throw-int");
   CHECK(
       host.lines() ==
       strings{
-          "1 #0 500 hidden: an exception that is no std::exception\n",
-          "event a/1:501 stopped error: hidden: an exception that is no std::exception"});
+          "1 #0 500 hidden: an exception that is not a std::exception\n",
+          "event a/1:501 stopped error: hidden: an exception that is not a std::exception"});
 }
 
 TEST_CASE_FIXTURE(
@@ -211,7 +211,7 @@ TEST_CASE_FIXTURE(fixture, "I12 nothing silent: a function's factory throws") {
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "an actor whose start fails again and again waits longer and longer for the next") {
+    fixture, "an actor whose start keeps failing waits longer and longer for the next start") {
   // The engine starts the next generation as soon as it hears of the end, for two minutes.
   std::uint32_t generation = 1;
   host.start(a, "broken", 1);
@@ -268,7 +268,7 @@ TEST_CASE_FIXTURE(
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "what a client makes fail does not delay the next start") {
+TEST_CASE_FIXTURE(fixture, "a failure that a client causes does not delay the next start") {
   for (std::uint32_t g = 1; g < 6; ++g) {
     const auto who = instance_of("a", g);
     host.start_accepted(who, "open to all");
@@ -281,7 +281,7 @@ TEST_CASE_FIXTURE(fixture, "what a client makes fail does not delay the next sta
   CHECK(host.stats().actors_failed == 5);
 }
 
-TEST_CASE_FIXTURE(fixture, "a Start that came late waits for half of what is left of its time") {
+TEST_CASE_FIXTURE(fixture, "a late Start waits for at most half of its remaining time") {
   for (std::uint32_t g = 1; g <= 8; ++g) {
     host.start(instance_of("a", g), "broken");
     host.pass(2s, 100ms);
@@ -350,7 +350,7 @@ TEST_CASE_FIXTURE(
   CHECK(p->ended == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "an actor that is ended hears nothing more, whatever waits for it") {
+TEST_CASE_FIXTURE(fixture, "an actor that is killed gets no more messages, whatever waits for it") {
   begin();
   host.request(a, 1, "GET", "/later");
   // The end is sent when the answer's turn has not come.
@@ -362,7 +362,7 @@ TEST_CASE_FIXTURE(fixture, "an actor that is ended hears nothing more, whatever 
 
 TEST_CASE_FIXTURE(
     fixture,
-    "what a streaming gateway had sent when its actor was told to stop is answered by it") {
+    "an actor answers what a streaming gateway had sent before the actor was told to stop") {
   begin();
   streamed(1);
   CHECK(host.lines() == strings{"1 #0 200 0"});
@@ -390,7 +390,7 @@ TEST_CASE_FIXTURE(
     }
     CHECK(host.sim.now() <= begun + 1060ms);
   }
-  SUBCASE("who is to be destroyed is told at once, as nobody may ask it any more") {
+  SUBCASE("an actor to be destroyed is told at once, since it gets no more requests") {
     const auto b = instance_of("b");
     host.start_accepted(b);
     host.stop(b, reason::destroy);
@@ -440,9 +440,8 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I3 no resurrection: what is forgotten is acked when it comes again, on the connection that "
-    "never "
-    "dropped or on the next, and that is all") {
+    "I3 no resurrection: a forgotten command is acked when it is repeated, on the same connection "
+    "or on the next, and nothing else happens") {
   host.start_accepted(a);
   host.stop(a);
   const auto start = host.start_command(a);
@@ -476,9 +475,8 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I3 no resurrection: an expired Start is acked and ends the older generation, and nothing is "
-    "said "
-    "of it or of its Stop") {
+    "I3 no resurrection: an expired Start is acked and ends the older generation, and neither it "
+    "nor its Stop is answered") {
   begin();
   host.command(host.start_command(instance_of("a", 2), "echo", 1, 29s));
   CHECK(host.ledger().expired == 1);
@@ -486,7 +484,7 @@ TEST_CASE_FIXTURE(
   CHECK(p->ended == 1);
   CHECK(host.lines() == strings{"ack a/2:1"});
   CHECK(
-      host.log_text().find("a Start is not run: the engine has given it up by now actor=a "
+      host.log_text().find("a Start is not run: the engine has already given it up actor=a "
                            "generation=2 age_s=29.0") != std::string::npos);
   host.clear();
   host.stop(instance_of("a", 2));
@@ -513,10 +511,9 @@ TEST_CASE_FIXTURE(fixture, "the replay of a first connection waits for the engin
   p->selves.clear();
 }
 
-TEST_CASE_FIXTURE(
-    fixture, "an index that the engine left out is logged, and nothing waits for it") {
+TEST_CASE_FIXTURE(fixture, "an index that the engine skipped is logged, and nothing waits for it") {
   begin();
-  const auto told = "the engine left out an index actor=a generation=1 index=3\n";
+  const auto told = "the engine skipped an index actor=a generation=1 index=3\n";
   CHECK(host.log_text().find(told) == std::string::npos);
   host.stop(a, reason::sleep_intent, 3);
   CHECK(host.ledger().gaps == 1);
@@ -524,7 +521,7 @@ TEST_CASE_FIXTURE(
   CHECK(p->ended == 1);
 }
 
-TEST_CASE("a ledger that passes its bound is logged, once") {
+TEST_CASE("a ledger over its limit is logged, once") {
   ingress_options small;
   small.ledger.bytes_max = 1;
   sim_host host{small};
@@ -532,9 +529,9 @@ TEST_CASE("a ledger that passes its bound is logged, once") {
   for (const auto* id : {"a", "b", "c"}) host.start(instance_of(id));
   CHECK(host.ledger().over_cap == 1);
   const auto log = host.log_text();
-  const auto told = log.find("the command ledger is above its bound");
+  const auto told = log.find("the command ledger is over its limit");
   CHECK(told != std::string::npos);
-  CHECK(log.find("the command ledger is above its bound", told + 1) == std::string::npos);
+  CHECK(log.find("the command ledger is over its limit", told + 1) == std::string::npos);
 }
 
 }  // namespace endings_test

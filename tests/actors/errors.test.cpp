@@ -1,4 +1,4 @@
-// Errors of this library as CAF's error values: each says its name and its sentence, and is equal to its like alone.
+// Errors of this library as CAF error values: each prints its name and text, and is equal only to its own kind.
 #include <doctest/doctest.h>
 
 #include <nuncio/errors.hpp>

@@ -1,4 +1,4 @@
-// The facade's beginning and end, in a real actor system and with no engine there: nothing hangs, everything is said.
+// The start and the end of nuncio::host, in a real actor system and without an engine: nothing hangs, everything is reported.
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -79,7 +79,7 @@ TEST_CASE_FIXTURE(fixture, "wrong options give errors that name the option") {
   named("protocol_version", [](auto& x) { x.protocol_version = 9; });
 }
 
-TEST_CASE_FIXTURE(fixture, "what can't be served is refused at once, and by start()") {
+TEST_CASE_FIXTURE(fixture, "an actor that can't be served is refused at once, and by start()") {
   host h{*sys, options()};
   std::string named;
   SUBCASE("nothing") { named = "nothing is served: call serve() before start()"; }
@@ -91,7 +91,7 @@ TEST_CASE_FIXTURE(fixture, "what can't be served is refused at once, and by star
     CHECK(served.error() == failure{errc::invalid_argument, named});
   }
   SUBCASE("a name twice, though nothing else is wrong") {
-    named = "serve 'echo': this name is served already";
+    named = "serve 'echo': this name is already served";
     CHECK(h.serve("echo", test::deaf));
     CHECK(h.serve("other", test::deaf));
     const auto served = h.serve({.name = "echo", .detached = true}, test::deaf);
@@ -111,8 +111,7 @@ TEST_CASE_FIXTURE(fixture, "what can't be served is refused at once, and by star
   CHECK(h.stats().link.dials == 0);
 }
 
-TEST_CASE_FIXTURE(
-    fixture, "who serves once the host was started, or stopped, is told, as is the log") {
+TEST_CASE_FIXTURE(fixture, "serve() after start or stop is refused, and logged") {
   std::mutex mutex;
   std::vector<std::pair<log_level, std::string>> said;
   auto logged = options();
@@ -146,7 +145,7 @@ TEST_CASE_FIXTURE(fixture, "actors are served from several threads at once") {
   CHECK(taken == names);
 }
 
-TEST_CASE_FIXTURE(fixture, "a host is never started, and its keys are random") {
+TEST_CASE_FIXTURE(fixture, "a host that is never started ends, and keys are random") {
   host a{*sys, options()};
   host b{*sys, options()};
   CHECK(a.envoy_key() != b.envoy_key());

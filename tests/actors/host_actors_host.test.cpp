@@ -1,4 +1,4 @@
-// The end of the actors behind a link, each on a thread of its own.
+// The end of the actors behind a link, each on its own thread.
 #include <doctest/doctest.h>
 
 #include <caf/all.hpp>

@@ -1,5 +1,5 @@
-// The invariants that other files of this suite don't already show: whole host, fake link, one
-// thread. An engine's store of unacked commands stands on the other end.
+// The invariants that other files of this suite don't already cover: a whole host, a fake link, one thread. On the other end is
+// a model of the engine's store of unacked commands.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -131,7 +131,8 @@ TEST_CASE("I2 record first: the ledger holds a command before its actor is made"
 }
 
 TEST_CASE(
-    "I6 acks honest: what waits for the engine's clock is not acked, for it is not recorded") {
+    "I6 acks honest: commands that wait for the engine's clock are not acked, since they are not "
+    "recorded") {
   hosted x;
   x.host.boot(false);
   x.host.open();
@@ -188,7 +189,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "I8 one truth: what was processed on one connection is not acked on the next") {
+    fixture, "I8 one truth: commands processed on one connection are not acked on the next") {
   const auto acks = [&] {
     auto out = host.lines();
     std::erase_if(out, [](const auto& x) { return !x.starts_with("ack"); });
@@ -228,7 +229,7 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I10 events arrive: what a cut took, and what was said without a link, goes on the next") {
+    "I10 events arrive: events lost in a cut, and events without a link, go on the next one") {
   host.start_accepted(a, "stubborn");
   host.start_accepted(instance_of("b"));
   host.stop(instance_of("b"));  // its Stopped went out, nobody knows how far
@@ -260,13 +261,12 @@ TEST_CASE_FIXTURE(
   // The gateway is told to ask elsewhere; the handler's end says nothing.
   CHECK(
       host.lines() ==
-      strings{
-          "1 #0 abort", "event a/1:501 stopped error: the engine was not heard of for too long"});
+      strings{"1 #0 abort", "event a/1:501 stopped error: the engine was silent for too long"});
 }
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I14 single writer: a superseded instance says nothing more, neither events nor answers") {
+    "I14 single writer: a superseded instance sends nothing more, neither events nor responses") {
   host.start_accepted(a, "stubborn");
   host.request(a, 1, "GET", "/later");
   host.clear();

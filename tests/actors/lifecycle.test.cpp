@@ -1,5 +1,5 @@
-// What puts an actor to sleep, what keeps it awake, and what wakes it: idle time, guards, alarms; and how long a request
-// may wait.
+// What puts an actor to sleep, what keeps it awake, and what wakes it: idle time, guards, alarms; and how long a request may
+// wait.
 #include "actors/watched_actors.hpp"
 #include "support/fake_store.hpp"
 
@@ -139,8 +139,8 @@ TEST_CASE_FIXTURE(fixture, "the idle time begins with the last WebSocket that wa
 
 TEST_CASE_FIXTURE(
     fixture,
-    "a client that was open through a cut and is not heard of keeps its actor awake for five "
-    "minutes more") {
+    "a client that was open through a cut and is silent keeps its actor awake for five more "
+    "minutes") {
   SUBCASE("a WebSocket") { host.open_socket(a, 1); }
   SUBCASE("a request") {
     a = instance_of("b");
@@ -166,7 +166,7 @@ TEST_CASE_FIXTURE(
   CHECK(sent().back() == fmt::format("event {}/1:752 stopped ok", a.actor.view()));
 }
 
-TEST_CASE_FIXTURE(fixture, "a client that is heard of after a cut keeps its actor awake") {
+TEST_CASE_FIXTURE(fixture, "a client that sends something after a cut keeps its actor awake") {
   host.open_socket(a, 1);
   sent();
   host.cut();
@@ -236,7 +236,7 @@ TEST_CASE_FIXTURE(fixture, "messages of other actors keep an actor awake, its ow
   host.settle();
 }
 
-TEST_CASE_FIXTURE(fixture, "an alarm is told to the engine, and replaced, and cleared") {
+TEST_CASE_FIXTURE(fixture, "an alarm is sent to the engine, replaced, and cleared") {
   tell("future");
   CHECK(sent() == strings{"event a/1:501 alarm"});
   CHECK(store.content.size() == 1);
@@ -251,8 +251,7 @@ TEST_CASE_FIXTURE(fixture, "an alarm is told to the engine, and replaced, and cl
 
 TEST_CASE_FIXTURE(
     fixture,
-    "an alarm that is due while its actor is awake comes, once, and is taken back from the "
-    "engine") {
+    "an alarm that is due while its actor is awake comes once, and is cleared at the engine") {
   tell("past");
   host.pass(1s);
   CHECK(said() == strings{"alarm"});
@@ -288,7 +287,7 @@ TEST_CASE_FIXTURE(
   CHECK(said() == strings{"alarm"});
 }
 
-TEST_CASE("idle time, limits of requests and of stopping without end are never") {
+TEST_CASE("idle, request and stop limits without end never expire") {
   ingress_options endless;
   endless.stop_grace = duration::max();
   endless.stall_limit = duration::max();
@@ -309,7 +308,7 @@ TEST_CASE("idle time, limits of requests and of stopping without end are never")
   CHECK(x.host.lines() == strings{"ack a/1:1", "event a/1:250 running"});
 }
 
-TEST_CASE_FIXTURE(fixture, "an alarm that its handler sets again stays") {
+TEST_CASE_FIXTURE(fixture, "an alarm that its handler sets again stays set") {
   tell("guard");
   tell("past");
   host.pass(1s);
@@ -349,7 +348,7 @@ TEST_CASE_FIXTURE(fixture, "an alarm that is not due yet when its actor wakes st
   CHECK(sent().empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "an alarm's record that can't be read is none") {
+TEST_CASE_FIXTURE(fixture, "an unreadable alarm record counts as none") {
   host.stop(a);
   sent();
   store.content["\x06"] = "tomorrow";
@@ -359,7 +358,8 @@ TEST_CASE_FIXTURE(fixture, "an alarm's record that can't be read is none") {
   CHECK(host.stats().instances == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "a request that its actor does not answer in time is answered 504") {
+TEST_CASE_FIXTURE(
+    fixture, "a request that its actor does not answer in time is answered with 504") {
   host.request(a, 1, "GET", "/later");
   host.pass(19s);
   CHECK(sent().empty());
@@ -371,7 +371,8 @@ TEST_CASE_FIXTURE(fixture, "a request that its actor does not answer in time is 
   CHECK(sent().empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "a request that is answered as its time is over is answered once") {
+TEST_CASE_FIXTURE(
+    fixture, "a request that is answered just when its time is over is answered once") {
   auto request = sim_host::request_message(a, 1, "GET", "/later");
   std::get<protocol::to_envoy_request_start>(
       std::get<protocol::to_envoy_tunnel_message>(request).message_kind)

@@ -99,7 +99,7 @@ TEST_CASE_FIXTURE(fixture, "a Stop for a queued generation") {
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I9 bounded: what an instance has said is forgotten when a request ends it for a newer one") {
+    "I9 bounded: an instance's events are forgotten when a request ends it for a newer one") {
   const auto b = instance_of("b");
   host.start_accepted(a);
   host.start_accepted(b);
@@ -120,7 +120,7 @@ TEST_CASE_FIXTURE(fixture, "I11 generations: a Stop for a newer one than is know
   CHECK(host.lines() == strings{"ack a/2:2", "event a/2:9007199254740992 stopped ok"});
 }
 
-TEST_CASE("a name's own bound of requests counts instead of the host's") {
+TEST_CASE("a name's own request limit applies instead of the host's") {
   hosted x;
   x.host.options().requests_max = 2;
   x.host.options().factories["wide"] = {
@@ -138,7 +138,7 @@ TEST_CASE("a name's own bound of requests counts instead of the host's") {
   CHECK(x.host.stats().requests_rejected == 3);
 }
 
-TEST_CASE("2.4: what all actors were started with has a bound; above it a Start is answered") {
+TEST_CASE("2.4: the Starts that a host keeps have a limit; above it a Start is answered") {
   ingress_options options;
   options.host_start_bytes_max = 2 * 4096 + 3000;
   hosted x{std::move(options)};
@@ -165,7 +165,7 @@ TEST_CASE("2.4: what all actors were started with has a bound; above it a Start 
       strings{"ack e/1:1", "event e/1:250 stopped error: this host has no room for another actor"});
 }
 
-TEST_CASE("2.4: an actor's id counts with what it was started with") {
+TEST_CASE("2.4: an actor's id counts as part of its Start") {
   ingress_options options;
   options.host_start_bytes_max = 2 * 4096 + 100'000;
   hosted x{std::move(options)};
@@ -179,7 +179,7 @@ TEST_CASE("2.4: an actor's id counts with what it was started with") {
   CHECK(start('c') == 1);
 }
 
-TEST_CASE("2.4: actors with threads of their own have a bound; above it a Start is answered") {
+TEST_CASE("2.4: detached actors have a limit; above it a Start is answered") {
   ingress_options options;
   options.detached_max = 0;
   hosted x{std::move(options)};
@@ -198,7 +198,7 @@ TEST_CASE("2.4: actors with threads of their own have a bound; above it a Start 
   CHECK(x.host.lines() == strings{"ack b/1:1", "event b/1:250 running"});
 }
 
-TEST_CASE("2.4: memory is given back once many actors have ended") {
+TEST_CASE("2.4: memory is returned to the system once many actors have ended") {
   int released = 0;
   ingress_options options;
   options.release_memory = [&] { ++released; };
@@ -213,7 +213,7 @@ TEST_CASE("2.4: memory is given back once many actors have ended") {
   CHECK(released == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "2.1: an actor keeps nothing of the frame that its Start came in") {
+TEST_CASE_FIXTURE(fixture, "2.1: an actor keeps nothing of its Start's frame") {
   const auto frame = std::make_shared<const std::string>("echo[\"k\"]input and other Starts");
   const auto cut = [&](std::size_t from, std::size_t size) {
     return text{frame, std::span<const char>{*frame}.subspan(from, size)};
@@ -460,7 +460,7 @@ TEST_CASE_FIXTURE(fixture, "drain: at the deadline Stopped(Error)") {
   CHECK(host.link->closed);
 }
 
-TEST_CASE_FIXTURE(fixture, "drain: with the engine away it ends at the deadline all the same") {
+TEST_CASE_FIXTURE(fixture, "drain: with the engine away it still ends at the deadline") {
   host.start_accepted(a);
   host.cut();
   host.to_ingress(internal::drain{host.sim.now() + 5s});
@@ -471,7 +471,7 @@ TEST_CASE_FIXTURE(fixture, "drain: with the engine away it ends at the deadline 
   CHECK(host.link->closed);
 }
 
-TEST_CASE_FIXTURE(fixture, "drain: with the engine away and nothing to tell it ends at once") {
+TEST_CASE_FIXTURE(fixture, "drain: with the engine away and nothing to send it ends at once") {
   host.start_accepted(a);
   host.stop(a);
   host.pass(6min);  // the Stopped is past its grace
@@ -481,7 +481,7 @@ TEST_CASE_FIXTURE(fixture, "drain: with the engine away and nothing to tell it e
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "drain: what the engine was not told waits for it, until it has given the host up") {
+    fixture, "drain: unsent events wait for the engine until it has given up the host") {
   host.start_accepted(a, "stubborn");
   host.cut();
   caf::anon_send(p->selves[0], std::string{"throw"});

@@ -1,4 +1,4 @@
-// I9: what a million actors leave behind is nothing; what an idle actor and an idle WebSocket take.
+// I9: a million actors leave nothing behind; and the size of an idle actor and an idle WebSocket.
 #include <doctest/doctest.h>
 #include <malloc.h>
 

@@ -157,8 +157,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    fixture,
-    "I4 no clobber: a further Start of a generation that runs is acked, said and not run") {
+    fixture, "I4 no clobber: another Start of a running generation is acked, logged and not run") {
   const auto a = instance_of("a");
   host.start_accepted(a, "obeys");
   host.clear();
@@ -170,9 +169,8 @@ TEST_CASE_FIXTURE(
   CHECK(host.lines().back() == "1 #0 200 ");
   CHECK(host.ledger().further_starts == 3);
   CHECK(
-      host.log_text().find(
-          "the engine started a generation again, which is not run actor=a generation=1 index=2") !=
-      std::string::npos);
+      host.log_text().find("the engine started a generation twice; the second Start is not run "
+                           "actor=a generation=1 index=2") != std::string::npos);
 }
 
 }  // namespace one_life_test

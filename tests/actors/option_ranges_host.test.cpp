@@ -1,5 +1,5 @@
-// Every number and time that a program may set: at the ends of its type it is refused, with its name and its range. The
-// walk finds the members itself, so that a new one without a range fails here.
+// Every number and time that a program may set: at the ends of its type it is refused, with its name and range. The walk finds
+// the members itself, so that a new one without a range fails here.
 #include <doctest/doctest.h>
 
 #include <boost/pfr.hpp>

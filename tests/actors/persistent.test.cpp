@@ -1,5 +1,5 @@
-// persistent_actor: the state is there before the first message, is saved in time and no more often, and is never
-// overwritten by what has not been loaded.
+// persistent_actor: the state is there before the first message, is saved in time and no more often, and is never overwritten
+// by a state that was not loaded.
 #include <caf/scoped_actor.hpp>
 #include <cmath>
 #include <limits>
@@ -244,7 +244,7 @@ struct fixture : hosted {
 
 TEST_CASE_FIXTURE(
     fixture,
-    "a state is loaded before the first message, and what came meanwhile is handled in order") {
+    "a state is loaded before the first message, and messages meanwhile are handled in order") {
   store.content[key] = stored(R"({"n":41,"pad":""})");
   const auto a = start("tally", false);
   host.request(a, 900, "GET", "/up");
@@ -300,7 +300,7 @@ TEST_CASE_FIXTURE(fixture, "with an empty behavior it answers 404 once its state
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "is new: storage says so, and until something changes nothing is written") {
+    fixture, "is_new: storage says so, and nothing is written until something changes") {
   const auto a = start();
   CHECK(ask(a, "/n") == "200 new 0");
   pass(5s);
@@ -312,7 +312,7 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     fixture,
-    "changes are saved within a second, many of them at once, and nothing without a change") {
+    "changes are saved within a second, many at once, and nothing is saved without a change") {
   const auto a = start();
   pass(2s);
   const auto from = puts();
@@ -371,7 +371,7 @@ TEST_CASE_FIXTURE(fixture, "a destroyed actor's state is not written again") {
 
 TEST_CASE_FIXTURE(
     fixture,
-    "4.1: what is stored and can't be read stays, and its actor answers 500 that says so") {
+    "4.1: stored state that can't be read stays, and its actor answers 500 with the reason") {
   const std::string answer =
       "500 the stored state of this actor can't be read; it is kept, and the host's log says why\n";
   const auto left_alone = [&](const std::string& what, std::string_view name = "tally") {
@@ -412,7 +412,7 @@ TEST_CASE_FIXTURE(fixture, "an SQL state that can't be read stays, and its actor
   CHECK(store.table == std::vector<bytes>{bytes{std::string_view{"anything"}}});
 }
 
-TEST_CASE_FIXTURE(fixture, "4.1: recover_state makes a state of what can't be read, or leaves it") {
+TEST_CASE_FIXTURE(fixture, "4.1: recover_state recovers a state that can't be read, or leaves it") {
   store.content[key] = stored(R"({"score":7})");
   auto a = start("renamed");
   CHECK(ask(a, "/") == "200 7");
@@ -429,8 +429,8 @@ TEST_CASE_FIXTURE(fixture, "4.1: recover_state makes a state of what can't be re
 
 TEST_CASE_FIXTURE(
     fixture,
-    "4.1: a state that can't be saved is told at once, keeps its actor awake, and is not what "
-    "stays") {
+    "4.1: a state that can't be saved is reported at once, keeps its actor awake, and is not "
+    "stored") {
   const auto good = stored(R"({"any":null,"number":1.0,"word":""})");
   const auto a = start("gauge");
   pass(2s);
@@ -479,7 +479,7 @@ TEST_CASE_FIXTURE(
     CHECK(says("event a/1:501 intent sleep"));
     CHECK(store.content[key] == good);
   }
-  SUBCASE("told to stop all the same, it is told once more and ends as failed") {
+  SUBCASE("told to stop nevertheless, it is notified once more and ends as failed") {
     bad("/nan", "nan");
     host.stop(a);
     settle();
@@ -501,7 +501,7 @@ TEST_CASE_FIXTURE(
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "a state as deeply nested as may be is saved and read again") {
+TEST_CASE_FIXTURE(fixture, "a state of the maximum nesting depth is saved and read again") {
   const auto a = start("gauge");
   ask(a, "/as-deep-as-may-be");
   CHECK(ask(a, "/store") == "200 saved");
@@ -510,7 +510,7 @@ TEST_CASE_FIXTURE(fixture, "a state as deeply nested as may be is saved and read
   CHECK(ask(start("gauge"), "/n") == "200 done");
 }
 
-TEST_CASE_FIXTURE(fixture, "JSON of a client, nested as deeply as it likes, ends no host") {
+TEST_CASE_FIXTURE(fixture, "a client's JSON crashes no host, however deeply it is nested") {
   const std::size_t levels = 300'000;
   const auto text = std::string(levels, '[') + std::string(levels, ']');
   const auto a = start("scrapbook");
@@ -530,7 +530,7 @@ TEST_CASE_FIXTURE(fixture, "stored JSON that is nested too deeply is not read, a
   CHECK(store.content[key] == deep);
 }
 
-TEST_CASE("parse_json takes what is nested as deeply as it may be, and nothing deeper") {
+TEST_CASE("parse_json accepts the maximum nesting depth, and nothing deeper") {
   const auto nest = [](std::size_t n) { return std::string(n, '[') + std::string(n, ']'); };
   CHECK(parse_json(nest(json_depth_max)));
   CHECK(parse_json(nest(json_depth_max + 1)).error().code == errc::too_large);
@@ -546,7 +546,7 @@ TEST_CASE("parse_json takes what is nested as deeply as it may be, and nothing d
   CHECK(*good == nlohmann::json{{"a", {1, "[[[["}}, {"b", nullptr}});
 }
 
-TEST_CASE_FIXTURE(fixture, "a state that its actor mends when told is saved before it stops") {
+TEST_CASE_FIXTURE(fixture, "a state that its actor repairs on notice is saved before the stop") {
   const auto a = start("mending gauge");
   pass(2s);
   ask(a, "/nan");
@@ -571,8 +571,7 @@ TEST_CASE_FIXTURE(fixture, "an idle actor whose state can't be saved stays awake
   CHECK(says("event a/1:501 intent sleep"));
 }
 
-TEST_CASE_FIXTURE(
-    fixture, "a last state that storage does not take makes its actor's end a failure") {
+TEST_CASE_FIXTURE(fixture, "a last state that storage rejects makes the actor's end a failure") {
   const auto a = start();
   pass(2s);
   store.silent = true;
@@ -710,7 +709,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.stats().instances == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "save_now answers when the engine has the state") {
+TEST_CASE_FIXTURE(fixture, "save_now is answered when the engine has the state") {
   const auto a = start();
   pass(2s);
   store.silent = true;
@@ -725,7 +724,7 @@ TEST_CASE_FIXTURE(fixture, "save_now answers when the engine has the state") {
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "a save_now that a cut has lost is made again, and answers when the engine has it") {
+    fixture, "a save_now lost in a cut is repeated, and answered when the engine has the state") {
   const auto a = start();
   pass(2s);
   store.silent = true;
@@ -740,7 +739,7 @@ TEST_CASE_FIXTURE(
   CHECK(store.content[key] == stored(R"({"n":1,"pad":""})"));
 }
 
-TEST_CASE_FIXTURE(fixture, "a save that a cut may have lost is made again") {
+TEST_CASE_FIXTURE(fixture, "a save that may be lost in a cut is repeated") {
   const auto a = start();
   pass(2s);
   ask(a, "/up");
@@ -800,7 +799,7 @@ TEST_CASE_FIXTURE(
   CHECK(store.content == before);
 }
 
-TEST_CASE_FIXTURE(fixture, "a state that only CAF's inspect knows") {
+TEST_CASE_FIXTURE(fixture, "a state with CAF's inspect only") {
   auto a = start("plain");
   CHECK(ask(a, "/up") == "200 new 1");
   host.stop(a);
@@ -832,7 +831,7 @@ TEST_CASE_FIXTURE(fixture, "I14 single writer: an instance that is over saves no
   CHECK(puts() == from);
 }
 
-TEST_CASE("a persistent actor that no host spawned begins with a new state") {
+TEST_CASE("a persistent actor without a host begins with a new state") {
   sim_system sim;
   // An argument, as in factory.hpp: without one CAF binds a reference to null.
   const auto a = (*sim).spawn([](persistent_actor<count>* self, int) { return tally(self); }, 0);

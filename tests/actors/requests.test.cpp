@@ -1,4 +1,4 @@
-// HTTP through the tunnel: which answer each request gets, once, and what bounds hold.
+// HTTP through the tunnel: each request gets the right response, once, and limits hold.
 #include <doctest/doctest.h>
 
 #include <nuncio/actor/access.hpp>
@@ -218,7 +218,7 @@ TEST_CASE("an actor with an empty behavior answers 404, lives on, and is logged 
   CHECK(host.stats().actors_failed == 0);
   CHECK(
       host.log_text() ==
-      "an actor has no behavior; what it is asked is answered 404 name=empty actor=e "
+      "an actor has no behavior; its requests are answered with 404 name=empty actor=e "
       "generation=1\n");
 }
 
@@ -258,11 +258,11 @@ TEST_CASE("a crash is two lines of log, each with its actor and the id of its er
   REQUIRE(at != std::string::npos);
   const auto id = said[0].substr(at + 9, 16);
   const std::string of = " name=thrower key=lobby actor=t generation=3 error_id=" + id + " reason=";
-  CHECK(said[0] == "an error whose text others don't see" + of + "boom");
+  CHECK(said[0] == "an error whose text is hidden from clients" + of + "boom");
   CHECK(said[1] == "an actor failed" + of + "an internal error occurred (error_id " + id + ")");
 }
 
-TEST_CASE_FIXTURE(fixture, "a response larger than the engine takes") {
+TEST_CASE_FIXTURE(fixture, "a response larger than the engine accepts") {
   host.request(a, 1, "GET", "/largest");
   host.request(a, 2, "GET", "/large");
   CHECK(host.lines()[0].size() == 20'971'520 + std::string_view{"1 #0 200 "}.size());
@@ -334,7 +334,7 @@ TEST_CASE("2.1: what an actor keeps of a request keeps nothing large besides") {
     keeps->request->path = {};
     CHECK(frame.use_count() == 1);
   }
-  SUBCASE("what is small together is not copied") {
+  SUBCASE("parts that are small together are not copied") {
     const auto frame = ask(100, http_request::shared_bytes_max - 103);
     CHECK(keeps->request->path.owner() == frame);
     CHECK(keeps->request->body.owner() == frame);
@@ -464,8 +464,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.lines().back() == "event b/1:501 stopped ok");
 }
 
-TEST_CASE_FIXTURE(
-    delegated, "an engine actor that ends takes no request with it that was delegated to it") {
+TEST_CASE_FIXTURE(delegated, "an engine actor that ends takes no delegated request with it") {
   host.request(front, 1, "GET", "/later");
   host.request(back, 2, "GET", "/throw-back");
   CHECK(host.stats().requests_open == 1);
@@ -497,7 +496,7 @@ TEST_CASE_FIXTURE(delegated, "what a handler throws answers the request that was
         }) == 1);
 }
 
-TEST_CASE_FIXTURE(delegated, "bodies bit by bit are for the actor that was asked") {
+TEST_CASE_FIXTURE(delegated, "streaming bodies belong to the actor that got the request") {
   host.request(front, 1, "GET", "/stream");
   CHECK(host.lines() == strings{"1 #0 200 does not stream"});
   auto upload = sim_host::request_message(front, 2, "POST", "/upload");
@@ -509,7 +508,7 @@ TEST_CASE_FIXTURE(delegated, "bodies bit by bit are for the actor that was asked
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(delegated, "no instance ends or begins what is another's") {
+TEST_CASE_FIXTURE(delegated, "no instance ends or begins another instance's requests") {
   host.request(front, 1, "GET", "/forge");
   CHECK(host.stats().requests_open == 1);
   answer_pending("still here");
@@ -521,7 +520,7 @@ TEST_CASE_FIXTURE(delegated, "no instance ends or begins what is another's") {
 
 TEST_CASE_FIXTURE(
     fixture,
-    "what is still in the mailbox is aborted, what was begun is answered 500, then Stopped") {
+    "requests still in the mailbox are aborted, begun ones are answered 500, then Stopped") {
   host.request(a, 1, "GET", "/later");
   host.batch(
       {sim_host::request_message(a, 2, "GET", "/throw"),
@@ -544,7 +543,7 @@ TEST_CASE_FIXTURE(
   CHECK(p->seen.size() == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "what was answered before a crash keeps its answer") {
+TEST_CASE_FIXTURE(fixture, "a request answered before a crash keeps its response") {
   host.batch(
       {sim_host::request_message(a, 1, "POST"), sim_host::request_message(a, 2, "GET", "/throw")});
   host.settle();
@@ -555,7 +554,7 @@ TEST_CASE_FIXTURE(fixture, "what was answered before a crash keeps its answer") 
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "a request that is too long is answered 413, and nobody else is troubled") {
+    fixture, "a request that is too long is answered 413, and other requests are not affected") {
   host.too_long(
       sim_host::request_message(a, 1, "POST"), {sim_host::request_message(a, 2, "POST", "/", "x")});
   const auto lines = host.lines();
@@ -593,7 +592,7 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: bodies count too") {
 TEST_CASE_FIXTURE(
     fixture,
     "I13 backpressure: at a bound the request whose body has been silent longest makes room") {
-  constexpr auto stopped = "408 the request's body has stopped coming, and others need its place\n";
+  constexpr auto stopped = "408 the request body stopped arriving, and others need its place\n";
   for (auto n = 1U; n <= 4; ++n) {
     open_stream(n);
     chunk(n, 1, "x", false);
@@ -637,8 +636,7 @@ TEST_CASE(
     "I13 backpressure: what a crashed engine has left makes room for its clients when they come "
     "back, and no "
     "other's") {
-  constexpr auto left =
-      "503 the client was not heard of after a reconnect, and others need its place\n";
+  constexpr auto left = "503 the client was silent after a reconnect, and others need its place\n";
   auto options = small();
   SUBCASE("at the actor's bound") {}
   SUBCASE("at the host's bound") {
@@ -681,7 +679,7 @@ TEST_CASE(
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I13 backpressure: who is not heard of for ten seconds after a cut makes room, who is heard of "
+    "I13 backpressure: a client that is silent for ten seconds after a cut makes room, another "
     "does not") {
   for (auto n = 1U; n <= 4; ++n) open_stream(n);
   host.cut();
@@ -698,7 +696,7 @@ TEST_CASE_FIXTURE(
   CHECK(
       host.lines() ==
       strings{
-          "2 #0 503 the client was not heard of after a reconnect, and others need its place\n",
+          "2 #0 503 the client was silent after a reconnect, and others need its place\n",
           "6 #0 200 0"});
   CHECK(host.stats().clients_doubted == 1);
   host.clear();
@@ -706,7 +704,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.lines() == strings{"1 #0 200 xxy"});
 }
 
-TEST_CASE("2.1: actors that keep much of what the host has room for leave some to another") {
+TEST_CASE("2.1: actors that keep much of the host's room leave some for others") {
   auto options = small();
   options.host_request_bytes_max = 2500;
   hosted x{std::move(options)};
@@ -758,7 +756,8 @@ TEST_CASE_FIXTURE(
   CHECK(host.lines().back().starts_with("200 #0 200"));
 }
 
-TEST_CASE_FIXTURE(fixture, "a repeated start replaces the attempt, and the old answer is dropped") {
+TEST_CASE_FIXTURE(
+    fixture, "a repeated start replaces the attempt, and the old response is dropped") {
   host.request(a, 1, "GET", "/later");
   host.request(a, 1, "GET", "/later");
   CHECK(host.stats().requests_replaced == 1);
@@ -805,7 +804,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.lines().size() == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "a chunked body over the bound is refused") {
+TEST_CASE_FIXTURE(fixture, "a chunked body over the limit is refused") {
   open_stream(1);
   chunk(1, 1, std::string(600, 'x'), false);
   chunk(1, 2, std::string(600, 'x'), false);
@@ -924,7 +923,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(streaming, "I14 single writer: a response that goes out ends with the lease") {
+TEST_CASE_FIXTURE(streaming, "I14 single writer: a response being sent ends with the lease") {
   get(1, "/largest");
   SUBCASE("its actor lives") {}
   SUBCASE("its actor has ended") { host.stop(a); }
@@ -942,7 +941,7 @@ TEST_CASE_FIXTURE(streaming, "I14 single writer: a response that goes out ends w
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(streaming, "a response that goes out survives a cut") {
+TEST_CASE_FIXTURE(streaming, "a response being sent survives a cut") {
   get(1, "/largest");
   host.clear();
   host.cut();
@@ -951,7 +950,7 @@ TEST_CASE_FIXTURE(streaming, "a response that goes out survives a cut") {
   CHECK(sent_body(1) == ahead);
 }
 
-TEST_CASE_FIXTURE(streaming, "the next generation waits for no download of the last") {
+TEST_CASE_FIXTURE(streaming, "the next generation does not wait for downloads of the last one") {
   get(1, "/largest");
   SUBCASE("its actor lives") {}
   SUBCASE("its actor has ended") { host.stop(a); }
@@ -962,7 +961,7 @@ TEST_CASE_FIXTURE(streaming, "the next generation waits for no download of the l
   CHECK(p->factories == 2);
 }
 
-TEST_CASE_FIXTURE(streaming, "a body that stops coming is answered 408") {
+TEST_CASE_FIXTURE(streaming, "a body that stops arriving is answered with 408") {
   open(1, "POST", "/echo", true);
   upload(1, 1, 1);
   host.pass(4min, 30s);
@@ -971,8 +970,7 @@ TEST_CASE_FIXTURE(streaming, "a body that stops coming is answered 408") {
   CHECK(host.lines().empty());
   host.pass(20s, 10s);
   CHECK(
-      host.lines() ==
-      strings{"1 #0 cancel body", "1 #1 408 the request's body has stopped coming\n"});
+      host.lines() == strings{"1 #0 cancel body", "1 #1 408 the request body stopped arriving\n"});
   CHECK(host.stats().requests_open == 0);
   CHECK(p->seen.empty());
 }
@@ -989,13 +987,13 @@ TEST_CASE_FIXTURE(streaming, "a client that stops reading is cut off") {
 }
 
 TEST_CASE_FIXTURE(
-    streaming, "an upload that its client gives up is answered 400, one with a hole is aborted") {
+    streaming, "an upload that its client gives up is answered 400, one with a gap is aborted") {
   open(1, "POST", "/echo", true);
   upload(1, 1, 1);
   host.deliver(sim_host::tunnel(1, 2, protocol::to_envoy_request_body_cancel{}));
   open(2, "POST", "/echo", true);
   upload(2, 2, 1);
-  CHECK(host.lines() == strings{"1 #0 400 the request's body ended early\n", "2 #0 abort"});
+  CHECK(host.lines() == strings{"1 #0 400 the request body ended early\n", "2 #0 abort"});
   CHECK(p->seen.empty());
   CHECK(host.stats().requests_open == 0);
 }
@@ -1059,9 +1057,7 @@ TEST_CASE_FIXTURE(fixture, "a response waits for room when its actor has ended")
   CHECK(host.lines() == strings{"ack a/1:2", "1 #0 200 kept", "event a/1:501 stopped ok"});
 }
 
-TEST_CASE_FIXTURE(
-    fixture,
-    "a response for which there is no room to wait in becomes 503, once the link has room") {
+TEST_CASE_FIXTURE(fixture, "a response without room to wait becomes 503, once the link has room") {
   host.link->refuse_tunnel = failure{errc::queue_full, "full"};
   host.request(a, 1, "POST", "/echo", std::string(900, 'x'));
   host.request(a, 2, "GET", "/largest");
@@ -1074,7 +1070,7 @@ TEST_CASE_FIXTURE(
   CHECK(lines[1] == "2 #0 503 too many responses of this actor wait for their clients\n");
 }
 
-TEST_CASE_FIXTURE(fixture, "what the host itself answers waits for room as well, in its order") {
+TEST_CASE_FIXTURE(fixture, "the host's own responses wait for room as well, in order") {
   host.link->refuse_tunnel = failure{errc::queue_full, "full"};
   host.request(instance_of("unknown"), 1);
   host.open_socket(instance_of("unknown"), 2);
@@ -1089,7 +1085,8 @@ TEST_CASE_FIXTURE(fixture, "what the host itself answers waits for room as well,
                           "3 #0 503 this actor has too many requests waiting\n"});
 }
 
-TEST_CASE_FIXTURE(fixture, "a response that no link takes is answered 500, and the log says why") {
+TEST_CASE_FIXTURE(
+    fixture, "a response that no link accepts is answered 500, and the log says why") {
   host.link->refuse_tunnel_once = failure{errc::malformed, "no such text"};
   host.request(a, 1);
   CHECK(host.lines() == strings{"1 #0 500 no such text\n"});
@@ -1105,7 +1102,7 @@ TEST_CASE_FIXTURE(fixture, "exchanges survive a cut; the answer goes out afterwa
   CHECK(host.lines().back() == "1 #0 200 after");
 }
 
-TEST_CASE_FIXTURE(fixture, "credits for the link come back for every batch") {
+TEST_CASE_FIXTURE(fixture, "credit is granted to the link for every batch") {
   const auto messages = host.link->granted_messages;
   const auto bytes = host.link->granted_bytes;
   host.batch({sim_host::request_message(a, 1), sim_host::request_message(a, 2)});

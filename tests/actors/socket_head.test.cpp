@@ -1,4 +1,4 @@
-// What stays of a WebSocket's opening: everything that a handler may ask for, and nothing of the frame that it came in.
+// What is kept of a WebSocket's opening: everything that a handler may ask for, and nothing of its frame.
 #include <doctest/doctest.h>
 
 #include <nuncio/tunnel/socket_head.hpp>

@@ -1,4 +1,4 @@
-// Client WebSockets: what handlers see of them, what the client sees, and what bounds hold.
+// Client WebSockets: what handlers see, what the client sees, and which limits hold.
 #include <numeric>
 #include <nuncio/actor/access.hpp>
 #include <nuncio/actor/instance_sockets.hpp>
@@ -218,7 +218,7 @@ TEST_CASE_FIXTURE(fixture, "a WebSocket's life") {
   CHECK(host.stats().socket_messages == 2);
 }
 
-TEST_CASE_FIXTURE(fixture, "a WebSocket that the actor closes says nothing more") {
+TEST_CASE_FIXTURE(fixture, "a WebSocket that the actor has closed sends nothing more") {
   host.open_socket(a, 1);
   host.socket_says(1, 1, "close");
   CHECK(sent() == strings{"1 #0 socket open", "1 #1 socket close 4001"});
@@ -261,7 +261,7 @@ TEST_CASE_FIXTURE(fixture, "a repeated open replaces the WebSocket") {
   CHECK(host.stats().sockets_open == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "a client's messages are given out in order, each once") {
+TEST_CASE_FIXTURE(fixture, "a client's messages are handed out in order, each once") {
   host.open_socket(a, 1);
   host.socket_says(1, 1, "one");
   host.socket_says(1, 1, "one");
@@ -273,7 +273,7 @@ TEST_CASE_FIXTURE(fixture, "a client's messages are given out in order, each onc
   CHECK(said() == strings{"closed 1011 a message of this WebSocket was lost"});
 }
 
-TEST_CASE_FIXTURE(fixture, "text that is no UTF-8 closes the WebSocket") {
+TEST_CASE_FIXTURE(fixture, "text that is not UTF-8 closes the WebSocket") {
   host.open_socket(a, 1);
   host.socket_says(1, 1, "\xc3");
   CHECK(sent() == strings{"1 #0 socket open", "1 #1 socket close 1007"});
@@ -299,8 +299,8 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a client that floods is closed, ot
   CHECK(std::count(lines.begin(), lines.end(), "2 #1 socket text y") == 1);
   const auto seen = said();
   CHECK(
-      std::count(seen.begin(), seen.end(), "closed 1008 more messages than this actor can take") ==
-      1);
+      std::count(
+          seen.begin(), seen.end(), "closed 1008 more messages than this actor can accept") == 1);
   CHECK(std::count(seen.begin(), seen.end(), "text x") == 0);
 }
 
@@ -317,7 +317,7 @@ TEST_CASE_FIXTURE(
   };
   host.too_long(message(1, 2), {message(1, 3), message(2, 1)});
   CHECK(sent() == strings{"1 #2 socket close 1009", "2 #1 socket text x"});
-  CHECK(said() == strings{"text x", "closed 1009 a message is longer than this host takes"});
+  CHECK(said() == strings{"text x", "closed 1009 a message is longer than this host accepts"});
   CHECK(host.stats().too_long == 1);
   CHECK(host.stats().sockets_open == 1);
 }
@@ -351,7 +351,7 @@ TEST_CASE_FIXTURE(fixture, "a WebSocket whose opening is too long is refused wit
   CHECK(said().empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "one message may be longer than what may wait") {
+TEST_CASE_FIXTURE(fixture, "one message may be longer than the limit for waiting messages") {
   host.open_socket(a, 1);
   host.socket_says(1, 1, std::string(5000, 'x'));
   host.socket_says(1, 2, std::string(5000, 'x'));
@@ -373,7 +373,7 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a client that reads too slowly is 
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "I13 backpressure: what is said while the link has no room goes later, in its order") {
+    fixture, "I13 backpressure: messages sent while the link has no room go later, in order") {
   host.open_socket(a, 1);
   sent();
   host.link->refuse_tunnel = failure{errc::queue_full, "full"};
@@ -418,7 +418,8 @@ TEST_CASE_FIXTURE(fixture, "long messages leave room in the link for short ones 
 }
 
 TEST_CASE(
-    "I13 backpressure: what waits for room in the link has a bound, and counts once for many") {
+    "I13 backpressure: messages waiting for room in the link have a limit, and a broadcast counts "
+    "once") {
   auto options = fixture::small();
   options.waiting.actor_bytes_max = 1'000'000;
   fixture x{options};
@@ -440,7 +441,7 @@ TEST_CASE(
   CHECK(x.host.stats().sockets_open == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "an actor that is to stop says first what waits for room") {
+TEST_CASE_FIXTURE(fixture, "an actor that is to stop first sends what waits for room") {
   host.open_socket(a, 1, "/hibernate");
   sent();
   host.link->refuse_tunnel = failure{errc::queue_full, "full"};
@@ -454,7 +455,7 @@ TEST_CASE_FIXTURE(fixture, "an actor that is to stop says first what waits for r
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "a long message holds up its own client only: the actor says all else at once") {
+    fixture, "a long message delays its own client only: everything else is sent at once") {
   host.open_socket(a, 1);
   host.open_socket(a, 2);
   sent();
@@ -473,7 +474,7 @@ TEST_CASE_FIXTURE(
   CHECK(lines[1] == "1 #2 socket text behind it");
 }
 
-TEST_CASE_FIXTURE(fixture, "an actor that ends leaves room for nobody: what waits goes out") {
+TEST_CASE_FIXTURE(fixture, "an actor that ends may use all the room: waiting messages are sent") {
   host.open_socket(a, 1, "/hibernate");
   sent();
   host.link->room_for_bodies = false;
@@ -510,7 +511,8 @@ TEST_CASE_FIXTURE(
   CHECK(host.stats().sockets_open == 1);
 }
 
-TEST_CASE("what waits for room is given back with its actor, whoever still holds that") {
+TEST_CASE(
+    "room for waiting messages is given back with the actor, even if a handle to it is held") {
   fixture x;
   x.host.open_socket(x.a, 1);
   const caf::actor held = x.n->self;
@@ -534,7 +536,7 @@ concept sayable = requires(const connection& to, engine_actor& self, T x) {
 static_assert(sayable<const char*> && sayable<std::string> && sayable<std::string_view>);
 static_assert(sayable<text> && sayable<bytes>);
 
-TEST_CASE_FIXTURE(fixture, "a close that finds no room goes later") {
+TEST_CASE_FIXTURE(fixture, "a close without room is sent later") {
   host.open_socket(a, 1);
   sent();
   host.link->refuse_tunnel = failure{errc::queue_full, "full"};
@@ -587,7 +589,7 @@ TEST_CASE(
         std::count(
             said.begin(),
             said.end(),
-            "closed 1013 this client was not heard of after a reconnect, and others need its "
+            "closed 1013 this client was silent after a reconnect, and others need its "
             "place") == 4);
     x.host.open_socket(x.a, 5);
     CHECK(x.sent() == strings{"5 #0 socket open", "5 #1 socket close 1013"});
@@ -598,7 +600,7 @@ TEST_CASE(
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I13 backpressure: after a cut a WebSocket that is heard of stays, one that is not makes "
+    "I13 backpressure: after a cut a WebSocket that sends something stays, a silent one makes "
     "room") {
   for (std::uint32_t i = 1; i <= 4; ++i) host.open_socket(a, i);
   host.cut();
@@ -669,7 +671,7 @@ TEST_CASE("2.4: what WebSockets were opened with has a bound, of an actor and of
   CHECK(x.host.stats().sockets_open == 2);
 }
 
-TEST_CASE("2.1: WebSockets that end before a busy actor has heard of them count until it has") {
+TEST_CASE("2.1: WebSockets that end before a busy actor has handled them count until it has") {
   auto options = fixture::small();
   options.socket_head_bytes_max = 2200;
   fixture x{options};
@@ -758,7 +760,7 @@ TEST_CASE_FIXTURE(
   }
 }
 
-TEST_CASE("1.4: a hibernating WebSocket that is listed twice is one, also where there is no room") {
+TEST_CASE("1.4: a hibernating WebSocket that is listed twice counts once, also without room") {
   auto options = fixture::small();
   options.sockets_max = 2;
   fixture x{options};
@@ -905,7 +907,8 @@ TEST_CASE_FIXTURE(fixture, "hibernating: messages are acked once their handler h
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I13 backpressure: of a message that comes again and again a busy actor is told once") {
+    "I13 backpressure: a busy actor is notified once of a message that is repeated again and "
+    "again") {
   host.open_socket(a, 1, "/hibernate");
   host.socket_says(1, 1, "one");
   host.pass(1s);
@@ -979,7 +982,7 @@ TEST_CASE_FIXTURE(fixture, "hibernating: what comes after the Stop is for the ne
   CHECK(lines[0] == "event b/1:501 stopped ok");
 }
 
-TEST_CASE_FIXTURE(fixture, "hibernating: destroyed for good, its clients are closed") {
+TEST_CASE_FIXTURE(fixture, "hibernating: when the actor is destroyed, its clients are closed") {
   host.open_socket(a, 1, "/hibernate");
   host.open_socket(a, 2);
   sent();
@@ -987,7 +990,7 @@ TEST_CASE_FIXTURE(fixture, "hibernating: destroyed for good, its clients are clo
   CHECK(sent() == strings{"1 #1 socket close 1000", "ack a/1:2", "event a/1:501 stopped ok"});
 }
 
-TEST_CASE_FIXTURE(fixture, "hibernating: asleep, its clients hear nothing") {
+TEST_CASE_FIXTURE(fixture, "hibernating: while the actor sleeps, its clients get nothing") {
   host.open_socket(a, 1, "/hibernate");
   sent();
   host.stop(a);
@@ -1015,7 +1018,7 @@ TEST_CASE_FIXTURE(
   host.settle();
 }
 
-TEST_CASE_FIXTURE(fixture, "hibernating: the next instance goes on with what the last one knew") {
+TEST_CASE_FIXTURE(fixture, "hibernating: the next instance continues where the last one stopped") {
   host.open_socket(a, 1, "/hibernate");
   host.open_socket(a, 2, "/hibernate");
   host.socket_says(1, 1, "remember");
@@ -1038,7 +1041,7 @@ TEST_CASE_FIXTURE(fixture, "hibernating: the next instance goes on with what the
   CHECK(sent() == strings{"1 #4 socket ack 3"});
 }
 
-TEST_CASE("2.1: what is stored of many hibernating WebSockets is read page by page") {
+TEST_CASE("2.1: records of many hibernating WebSockets are read page by page") {
   constexpr std::uint32_t count = 1100;
   auto options = fixture::small();
   options.sockets_max = 2000;
@@ -1127,8 +1130,7 @@ TEST_CASE_FIXTURE(fixture, "hibernating: whatever wakes an actor finds its WebSo
     CHECK(std::count(lines.begin(), lines.end(), each) == 1);
 }
 
-TEST_CASE_FIXTURE(
-    fixture, "hibernating: an actor that skips what it does not know is not held up") {
+TEST_CASE_FIXTURE(fixture, "hibernating: an actor that skips unknown messages is not blocked") {
   host.serve(
       "skipper",
       [](engine_actor* self, notes_ptr to) -> caf::behavior {
@@ -1173,7 +1175,7 @@ TEST_CASE_FIXTURE(fixture, "hibernating: a WebSocket of which nothing is stored 
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "hibernating: a message that is missing behind what was stored at sleep ends it") {
+    fixture, "hibernating: a message missing after the record stored at sleep ends it") {
   host.open_socket(a, 1, "/hibernate");
   host.socket_says(1, 1, "one");
   sent();
@@ -1192,7 +1194,8 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "hibernating: after a crash of the process nothing is missed that was dealt with") {
+    fixture,
+    "hibernating: after a crash of the process, handled messages are not considered missing") {
   host.open_socket(a, 1, "/hibernate");
   host.socket_says(1, 1, "one");
   sent();
@@ -1214,7 +1217,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "hibernating: a client that left while the actor slept is told of, and forgotten") {
+    fixture, "hibernating: a client that left while the actor slept is reported, and forgotten") {
   host.open_socket(a, 1, "/hibernate");
   host.open_socket(a, 2, "/hibernate");
   sleep();
@@ -1252,7 +1255,7 @@ TEST_CASE("2.3: of 5,000 hibernating clients that leave while their actor sleeps
         }) == n);
 }
 
-TEST_CASE_FIXTURE(fixture, "2.3: one that closes before its next instance is there stays closed") {
+TEST_CASE_FIXTURE(fixture, "2.3: one that closes before the next instance exists stays closed") {
   host.open_socket(a, 1, "/hibernate");
   host.open_socket(a, 2, "/hibernate");
   sent();
@@ -1274,7 +1277,7 @@ TEST_CASE_FIXTURE(fixture, "2.3: one that closes before its next instance is the
       1);
 }
 
-TEST_CASE("2.3: what can't be remembered of hibernating clients is closed, not believed open") {
+TEST_CASE("2.3: hibernating clients that can't be remembered are closed, not taken for open") {
   auto options = fixture::small();
   options.left_bytes_max = 2 * (left::owner_bytes + 2 * left::entry_bytes);
   fixture x{options};
@@ -1297,7 +1300,7 @@ TEST_CASE("2.3: what can't be remembered of hibernating clients is closed, not b
   }
 }
 
-TEST_CASE("2.3: an actor that leaves more hibernating clients than it may costs no other any") {
+TEST_CASE("2.3: an actor that leaves too many hibernating clients costs no other actor any") {
   auto options = fixture::small();
   options.sockets_max = 16;
   options.left_bytes_max = 2 * (left::owner_bytes + 8 * left::entry_bytes);
@@ -1367,7 +1370,7 @@ TEST_CASE(
         }) == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "hibernating: that all clients have left is told of as well") {
+TEST_CASE_FIXTURE(fixture, "hibernating: it is also reported if all clients have left") {
   host.open_socket(a, 1, "/hibernate");
   sleep();
   let_age();
@@ -1393,7 +1396,7 @@ TEST_CASE_FIXTURE(fixture, "hibernating: that all clients have left is told of a
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "hibernating: one that is too young to be listed goes on, and is gone the next time") {
+    fixture, "hibernating: one too young to be listed continues, and is gone the next time") {
   host.open_socket(a, 1, "/hibernate");
   host.open_socket(a, 2, "/hibernate");
   sleep();
@@ -1418,7 +1421,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "hibernating: what one that is not listed says while it is looked for is kept") {
+    fixture, "hibernating: messages of an unlisted one are kept while its record is looked up") {
   host.open_socket(a, 1, "/hibernate");
   host.open_socket(a, 2, "/hibernate");
   sleep();
@@ -1521,8 +1524,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE(
-    "2.1: whatever others say while WebSockets are restored, one of which little is kept is "
-    "heard") {
+    "2.1: however much others send while WebSockets are restored, one that keeps little is heard") {
   auto options = fixture::small();
   options.waiting.actor_bytes_max = 4 * (waiting_message_bytes + 1);
   fixture x{options};
@@ -1572,7 +1574,7 @@ TEST_CASE(
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "hibernating: one that was closed here is not taken up again, whatever is stored") {
+    fixture, "hibernating: one that was closed here is not restored, whatever is stored") {
   host.open_socket(a, 1, "/hibernate");
   host.open_socket(a, 2, "/hibernate");
   sent();
@@ -1648,7 +1650,8 @@ TEST_CASE_FIXTURE(
   CHECK(store.content.contains(std::string{internal::socket_record_key(exchange(2)).view()}));
 }
 
-TEST_CASE_FIXTURE(fixture, "hibernating: a state that is too large to be stored costs no other") {
+TEST_CASE_FIXTURE(
+    fixture, "hibernating: a state that is too large to store does not affect others") {
   host.open_socket(a, 1, "/hibernate");
   host.open_socket(a, 2, "/hibernate");
   host.socket_says(1, 1, "large");
@@ -1661,7 +1664,7 @@ TEST_CASE_FIXTURE(fixture, "hibernating: a state that is too large to be stored 
   CHECK(seen == strings{"restored /hibernate ", "restored /hibernate remembered"});
 }
 
-TEST_CASE_FIXTURE(fixture, "hibernating: an actor sleeps only when its connections are stored") {
+TEST_CASE_FIXTURE(fixture, "hibernating: an actor sleeps only once its connections are stored") {
   host.open_socket(a, 1, "/hibernate");
   host.socket_says(1, 1, "one");
   sent();
@@ -1672,7 +1675,7 @@ TEST_CASE_FIXTURE(fixture, "hibernating: an actor sleeps only when its connectio
   CHECK(std::count(lines.begin(), lines.end(), "event a/1:501 stopped ok") == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "hibernating: what can't be read is no connection") {
+TEST_CASE_FIXTURE(fixture, "hibernating: an unreadable record is not a connection") {
   host.open_socket(a, 1, "/hibernate");
   sleep();
   store.content.begin()->second = "\x01garbage";

@@ -225,16 +225,16 @@ TEST_CASE_FIXTURE(
   CHECK_FALSE(db.broken());
 }
 
-TEST_CASE_FIXTURE(fixture, "somebody else's commit breaks it for good, with a text that says so") {
+TEST_CASE_FIXTURE(fixture, "another writer's commit breaks it for good, with a text that says so") {
   auto db = open();
   REQUIRE(db.exec("create table t (a); insert into t values (1)"));
   ++*engine.head;
   CHECK(
-      error_of(db.execute("insert into t values (2)")).find("somebody else has changed") !=
+      error_of(db.execute("insert into t values (2)")).find("someone else has changed") !=
       std::string::npos);
   CHECK(db.broken());
   CHECK(
-      error_of(db.execute("insert into t values (2)")).find("somebody else has changed") !=
+      error_of(db.execute("insert into t values (2)")).find("someone else has changed") !=
       std::string::npos);
   REQUIRE(db.why().has_value());
 }
@@ -251,7 +251,7 @@ TEST_CASE_FIXTURE(
     fault = nullptr;
     CHECK(must(db.execute("select length(hex(b)) from t")).rows.at(0).at(0).integer() == 800'000);
     fault = [](const storage_call&) -> std::optional<storage_result> {
-      return storage_failure{errc::cancelled, "this instance has been ended", false, {}};
+      return storage_failure{errc::cancelled, "this instance was ended", false, {}};
     };
   }
   const auto got =
@@ -261,8 +261,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    fixture,
-    "settings that would need other files are refused; synchronous=off commits all the same") {
+    fixture, "settings that would need other files are refused; synchronous=off still commits") {
   auto db = open();
   must(db.execute("create table t (a)"));
   CHECK(must(db.execute("pragma journal_mode = wal")).rows.at(0).at(0).string() != "wal");

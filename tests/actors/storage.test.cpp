@@ -1,4 +1,4 @@
-// kv() and sql() of an engine actor: what reaches the engine in which requests, and what the actor is told.
+// kv() and sql() of an engine actor: which requests reach the engine, and which results reach the actor.
 #include <nuncio/kv.hpp>
 #include <nuncio/sql.hpp>
 
@@ -232,7 +232,7 @@ TEST_CASE_FIXTURE(
       "written\n");
 }
 
-TEST_CASE_FIXTURE(fixture, "one turn: puts are joined, order is kept, everybody is told") {
+TEST_CASE_FIXTURE(fixture, "one turn: puts are joined, order is kept, every call is answered") {
   host.request(a, 1, "GET", "/turn");
   REQUIRE(host.storage_requests_sent().size() == 3);
   const auto put = kv_as<protocol::kv_put_request>(0);
@@ -287,7 +287,7 @@ TEST_CASE_FIXTURE(
                                                                         true});
   CHECK(
       told->at(0) ==
-      "drop invalid_argument: a list by prefix and by range at once; it was not sent");
+      "drop invalid_argument: a list by prefix and by range together; it was not sent");
   // Two lists are under way at a time: their answers may be long.
   for (std::size_t n = 1; n <= 2; ++n) answer(n, protocol::kv_list_response{});
   CHECK(
@@ -306,8 +306,7 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I13 backpressure: an actor gets no more of what it asks for than it may keep, until it has "
-    "dealt with it") {
+    "I13 backpressure: an actor gets no more answers than it may keep until it has handled some") {
   const auto b = instance_of("b");
   host.start_accepted(b, "hoarder");
   host.clear();
@@ -323,7 +322,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "what storage finds no room for is offered again when there is some, and not before") {
+    fixture, "a storage request without room is offered again when there is some, and not before") {
   host.link->refuse_storage = failure{errc::queue_full, "full"};
   host.request(a, 1, "GET", "/list");
   const auto refused = host.link->refused;
@@ -338,7 +337,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "what an actor awaits comes, however much it keeps that it has not heard") {
+    fixture, "an awaited answer comes, however many unhandled answers its actor holds") {
   const auto b = instance_of("b");
   host.start_accepted(b, "waiter");
   host.clear();
@@ -351,8 +350,8 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I13 backpressure: what an actor awaits comes, and what it wrote before, though between them "
-    "is what has no room") {
+    "I13 backpressure: an awaited answer comes, and so do earlier writes, though a request between "
+    "them has no room") {
   const auto b = instance_of("b");
   host.start_accepted(b, "waiter");
   host.clear();
@@ -380,7 +379,7 @@ TEST_CASE_FIXTURE(fixture, "limits are checked before anything is sent") {
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "I14 single writer: an actor that awaits its storage ends at once as any other") {
+    fixture, "I14 single writer: an actor that awaits its storage ends at once like any other") {
   host.request(a, 1, "GET", "/patient");
   host.request(a, 2, "GET", "/nothing");
   host.to_ingress(internal::lease_ended{});
@@ -416,7 +415,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.counts->storage.get().retried == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "no answer within 30 s: the request is told") {
+TEST_CASE_FIXTURE(fixture, "no answer within 30 s: the request fails") {
   host.request(a, 1, "POST", "/put/k", "v");
   host.pass(31s);
   CHECK(
@@ -487,7 +486,7 @@ TEST_CASE_FIXTURE(fixture, "I14 single writer: Stop(LOST) and the lease's end cu
   CHECK(host.counts->storage.get().uncertain == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "an error that nobody handles ends the actor with it") {
+TEST_CASE_FIXTURE(fixture, "an unhandled error ends the actor") {
   host.request(a, 1, "GET", "/careless");
   answer(0, protocol::kv_error_response{text{"store full"}});
   CHECK(
@@ -514,8 +513,7 @@ TEST_CASE_FIXTURE(
   CHECK(kv_as<protocol::kv_get_request>(1).keys.front() == of("\x04k"));
 }
 
-TEST_CASE_FIXTURE(
-    fixture, "2.1: an actor keeps nothing of the frame that its storage's answer came in") {
+TEST_CASE_FIXTURE(fixture, "2.1: an actor keeps nothing of the frame of a storage answer") {
   const auto b = instance_of("b");
   host.start_accepted(b, "hoarder");
   const frame_read frame{
@@ -579,7 +577,7 @@ TEST_CASE_FIXTURE(
   CHECK(frame.whole.use_count() == used_here);
 }
 
-TEST_CASE_FIXTURE(fixture, "2.1: what waits to be stored keeps nothing of the request it came in") {
+TEST_CASE_FIXTURE(fixture, "2.1: a waiting write keeps nothing of the request that it came from") {
   const auto b = instance_of("b");
   host.start_accepted(b, "hoarder");
   const frame_read frame{"what a client said"};
@@ -612,7 +610,7 @@ TEST_CASE_FIXTURE(fixture, "2.1: a value that is most of its answer is not copie
   CHECK(kept->values[0].owner() == frame.whole);
 }
 
-TEST_CASE("an engine actor that no host spawned has no storage, and says so") {
+TEST_CASE("an engine actor without a host has no storage, and says so") {
   sim_system sim;
   auto told = std::make_shared<strings>();
   const auto a = (*sim).spawn(keeper, told);

@@ -1,4 +1,4 @@
-// Bodies bit by bit: what handlers see of an upload, what the engine sees of a download, and how both end.
+// Streaming bodies: what handlers see of an upload, what the engine sees of a download, and how both end.
 #include <nuncio/actor/instance_streams.hpp>
 
 #include "actors/watched_actors.hpp"
@@ -214,7 +214,7 @@ struct fixture : hosted {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(fixture, "a response that is written bit by bit") {
+TEST_CASE_FIXTURE(fixture, "a streaming response") {
   open("/manual", false);
   CHECK(sent() == strings{"1 #0 201 in parts", "1 #1 chunk 5"});
   CHECK(host.stats().requests_open == 1);
@@ -226,7 +226,7 @@ TEST_CASE_FIXTURE(fixture, "a response that is written bit by bit") {
   CHECK_FALSE(n->out.is_open());
 }
 
-TEST_CASE_FIXTURE(fixture, "a gateway that takes no stream gets what was written at the end") {
+TEST_CASE_FIXTURE(fixture, "a gateway without streaming gets the whole response at its end") {
   open("/manual", false, 1, false);
   tell("write");
   CHECK(sent().empty());
@@ -237,7 +237,7 @@ TEST_CASE_FIXTURE(fixture, "a gateway that takes no stream gets what was written
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I13 backpressure: a full window is told by a call, and nothing is buffered beyond it") {
+    "I13 backpressure: a full window is reported by the call, and nothing is buffered beyond it") {
   open("/down", false);
   CHECK(sent_body() == ahead);
   credit(300'000);
@@ -253,7 +253,8 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I13 backpressure: however often a client reads a little, one word of it waits for its actor") {
+    "I13 backpressure: however often a client reads a little, one credit notice waits for its "
+    "actor") {
   open("/down", false);
   sent_body();
   CHECK(flood(100, 1000) < 10);
@@ -264,7 +265,8 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE(
-    "I13 backpressure: what is said of a response while its request comes counts as its parts do") {
+    "I13 backpressure: credit for a response counts like the parts of a request that is still "
+    "arriving") {
   ingress_options options;
   options.request_bytes_max = 2 * http_window_bytes;
   fixture x{options};
@@ -316,8 +318,7 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a body that finds the link full wa
 }
 
 TEST_CASE_FIXTURE(
-    fixture,
-    "who finds no room in the link asks again when it is told that there is some, and not before") {
+    fixture, "a sender without room in the link retries when it is notified, and not before") {
   host.link->room_for_bodies = false;
   SUBCASE("beside its actor") { open("/down", false, 1); }
   SUBCASE("at ingress") { open("/whole", false, 1); }
@@ -334,7 +335,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.link->waiting.empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "whom room has helped on lets others go first the next time") {
+TEST_CASE_FIXTURE(fixture, "a response that made progress lets others go first the next time") {
   bool at_ingress = false;
   SUBCASE("beside their actor") {}
   SUBCASE("at ingress") { at_ingress = true; }
@@ -351,7 +352,7 @@ TEST_CASE_FIXTURE(fixture, "whom room has helped on lets others go first the nex
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "a response that was written in parts and is whole waits for room, beside its actor") {
+    fixture, "a complete response that was written in parts waits for room, beside its actor") {
   open("/manual", false, 1, false);
   host.link->refuse_tunnel = failure{errc::queue_full, "full"};
   tell("write");
@@ -364,7 +365,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "a part that the link does not take goes when it does, in its place") {
+TEST_CASE_FIXTURE(fixture, "a part that the link refuses is sent later, in its place") {
   open("/manual", false);
   CHECK(sent() == strings{"1 #0 201 in parts", "1 #1 chunk 5"});
   host.link->refuse_tunnel = failure{errc::queue_full, "full"};
@@ -378,7 +379,7 @@ TEST_CASE_FIXTURE(fixture, "a part that the link does not take goes when it does
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "a handler whose write finds no room is called when there is some, and not before") {
+    fixture, "a handler whose write found no room is called when there is some, and not before") {
   open("/stubborn", false);
   CHECK(sent_body() == ahead);
   const auto before = n->calls;
@@ -391,7 +392,7 @@ TEST_CASE_FIXTURE(
   CHECK(n->calls < 2 * before + 10);
 }
 
-TEST_CASE_FIXTURE(fixture, "open requests are those that a handler has and has not done with") {
+TEST_CASE_FIXTURE(fixture, "open requests are those that a handler has and has not finished") {
   const auto open_now = [&] {
     said();
     tell("open");
@@ -494,8 +495,7 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: a reader that pauses holds its cli
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(
-    fixture, "I13 backpressure: what comes beyond an upload's window fills no mailbox") {
+TEST_CASE_FIXTURE(fixture, "I13 backpressure: bytes beyond an upload's window fill no mailbox") {
   open("/up", true);
   const auto part = bytes{std::string(65536, 'x')};
   std::vector<protocol::to_envoy> all;
@@ -512,7 +512,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE("I13 backpressure: an upload in many small parts counts as what is kept of it") {
+TEST_CASE("I13 backpressure: an upload in many small parts counts by its stored size") {
   ingress_options options;
   options.request_bytes_max = 2 * mib;
   fixture x{options};
@@ -563,12 +563,11 @@ TEST_CASE(
   x.said();
   x.open("/up", true, 4);
   CHECK(x.said() == strings{"/up in parts", "failed 100"});
-  CHECK(x.n->why == "the request's body has stopped coming, and others need its place");
+  CHECK(x.n->why == "the request body stopped arriving, and others need its place");
   CHECK(
-      x.sent() ==
-      strings{
-          "1 #0 cancel body",
-          "1 #1 408 the request's body has stopped coming, and others need its place\n"});
+      x.sent() == strings{
+                      "1 #0 cancel body",
+                      "1 #1 408 the request body stopped arriving, and others need its place\n"});
   CHECK(x.host.stats().requests_open == 2);
   CHECK(x.host.stats().requests_silent == 1);
   x.chunk(1, 10, false, 4);
@@ -587,7 +586,7 @@ TEST_CASE(
   options.requests_max = 2;
   fixture x{options};
   auto up = false;
-  SUBCASE("written bit by bit") {
+  SUBCASE("streamed") {
     x.open("/manual", false, 1);
     x.open("/manual", false, 2);
   }
@@ -643,7 +642,7 @@ TEST_CASE(
   CHECK(x.host.log_text().find("a response found no room to wait in") != std::string::npos);
 }
 
-TEST_CASE_FIXTURE(fixture, "a body that came whole is given out as one part") {
+TEST_CASE_FIXTURE(fixture, "a body that arrived whole is handed out as one part") {
   host.request(a, 1, "POST", "/up", "hello");
   CHECK(said() == strings{"/up", "all 5"});
   CHECK(sent() == strings{"1 #0 200 5"});
@@ -674,7 +673,7 @@ TEST_CASE_FIXTURE(fixture, "a request that is answered without reading its body 
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "a reader that has enough stops the upload and answers later") {
+TEST_CASE_FIXTURE(fixture, "a reader that cancels stops the upload and answers later") {
   open("/up", true);
   chunk(1, 100);
   tell("cancel");
@@ -694,7 +693,7 @@ TEST_CASE_FIXTURE(fixture, "both bodies at once") {
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "a client that goes in the middle of its upload") {
+TEST_CASE_FIXTURE(fixture, "a client that leaves in the middle of its upload") {
   open("/up", true);
   chunk(1, 100);
   abort();
@@ -723,13 +722,13 @@ TEST_CASE_FIXTURE(fixture, "the engine's reason for an abort reaches both handle
   CHECK(aborted(2, {http_stream_abort_reason_kind::internal_error, {}}) == "the engine cut it");
   open("/up", true, 3);
   open("/up", true, 3);
-  CHECK(n->why == "the gateway sent the request again");
+  CHECK(n->why == "the gateway repeated the request");
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "I13 backpressure: responses that wait to be whole have a bound together") {
+    fixture, "I13 backpressure: responses that wait to be complete have a common limit") {
   for (std::uint32_t i = 1; i <= 4; ++i) open("/collect", false, i, false);
-  const auto full = "too many responses wait to be whole";
+  const auto full = "too many responses wait to be complete";
   CHECK(
       said() ==
       strings{
@@ -820,8 +819,7 @@ TEST_CASE_FIXTURE(
   CHECK(host.stats().requests_open == 0);
 }
 
-TEST_CASE_FIXTURE(
-    fixture, "an upload that is not answered in time: the 504 goes on where its credits stopped") {
+TEST_CASE_FIXTURE(fixture, "an upload that is not answered in time: the 504 follows its credits") {
   open("/up", true);
   chunk(1, mib);
   host.pass(4min);
@@ -839,7 +837,7 @@ TEST_CASE_FIXTURE(
   CHECK(sent().empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "an upload that no handler has had in time is answered 504 as well") {
+TEST_CASE_FIXTURE(fixture, "an upload that no handler got in time is answered 504 as well") {
   caf::response_promise held;
   n->other = spawn_plain(*host.sim, [&held](caf::event_based_actor* self) -> caf::behavior {
     return {
@@ -864,7 +862,7 @@ TEST_CASE_FIXTURE(fixture, "an upload that no handler has had in time is answere
   host.settle();
 }
 
-TEST_CASE_FIXTURE(fixture, "an upload that was given up is no open request of its actor") {
+TEST_CASE_FIXTURE(fixture, "an abandoned upload is not an open request of its actor") {
   open("/up", true);
   chunk(1, 100);
   chunk(3, 100);  // one was lost
@@ -884,7 +882,7 @@ TEST_CASE_FIXTURE(fixture, "an upload that was given up is no open request of it
   }));
 }
 
-TEST_CASE_FIXTURE(fixture, "a response that has nothing to send may be quiet for ever") {
+TEST_CASE_FIXTURE(fixture, "a response with nothing to send may be silent for ever") {
   open("/manual", false);
   sent();
   for (int i = 0; i < 4; ++i) host.pass(5min);
@@ -903,7 +901,8 @@ TEST_CASE_FIXTURE(fixture, "a handler of parts that throws is answered 500") {
   CHECK(lines[1].starts_with("1 #1 500 hidden: boom"));
 }
 
-TEST_CASE_FIXTURE(fixture, "what a handler of parts keeps goes with its actor, itself included") {
+TEST_CASE_FIXTURE(
+    fixture, "the captures of a part handler are released with its actor, even a self-reference") {
   open("/keep", true);
   CHECK_FALSE(n->kept.expired());
   tell("throw");
@@ -935,7 +934,7 @@ TEST_CASE_FIXTURE(fixture, "parts wait while their actor awaits something") {
   host.settle();
 }
 
-TEST_CASE_FIXTURE(fixture, "I14 single writer: what is streamed ends with the lease") {
+TEST_CASE_FIXTURE(fixture, "I14 single writer: streaming bodies end with the lease") {
   open("/down", false);
   host.clear();
   host.to_ingress(internal::lease_ended{});

@@ -1,4 +1,4 @@
-// What serve() refuses to compile, each with one sentence: unservable.cmake compiles this and reads them.
+// Calls of serve() that do not compile, each with one sentence: unservable.cmake compiles this and checks the sentences.
 #include <caf/typed_behavior.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <nuncio/host/factory.hpp>
@@ -24,7 +24,7 @@ caf::behavior with_number(engine_actor*, int) { return {}; }
 }  // namespace
 
 void refused() {
-  // 'auto' is none
+  // not 'auto'
   function_factory([](auto*) { return caf::behavior{}; });
   // the first parameter: a handler, an actor of another kind, nothing
   function_factory([](const http_request&) { return http_response{}; });

@@ -1,4 +1,4 @@
-// What clients have said on WebSockets and no handler has heard: whose bound it is, and when it ends to count.
+// WebSocket messages that no handler has seen yet: whose limit they count against, and until when.
 #include <doctest/doctest.h>
 #include <malloc.h>
 
@@ -131,7 +131,7 @@ constexpr std::size_t kib = 1024;
 
 }  // namespace
 
-TEST_CASE("2.2: a burst of 5,000 tiny messages to an actor that is busy is no flood") {
+TEST_CASE("2.2: a burst of 5,000 tiny messages to a busy actor is not a flood") {
   fixture x;
   x.host.open_socket(instance_of("a"), 1);
   x.host.socket_says(1, 1, "hold");
@@ -143,7 +143,9 @@ TEST_CASE("2.2: a burst of 5,000 tiny messages to an actor that is busy is no fl
   CHECK(x.closes().empty());
 }
 
-TEST_CASE("2.2: what may wait of one WebSocket is an option of its name, and of the host") {
+TEST_CASE(
+    "2.2: the limit for waiting messages of a WebSocket is an option of its name, and of the "
+    "host") {
   ingress_options options;
   options.waiting.socket_bytes_max = 100 * (waiting_message_bytes + 5);
   sim_host host{options};
@@ -210,7 +212,7 @@ TEST_CASE("2.1: actors that fill the host's room cost another's clients nothing"
   CHECK(x.host.stats().sockets_open == 2);
 }
 
-TEST_CASE("2.1: what an actor has not heard ends to count with it") {
+TEST_CASE("2.1: unhandled messages no longer count once their actor has ended") {
   fixture x;
   for (const std::string how : {"closed by its client", "with its instance"}) {
     CAPTURE(how);
@@ -240,7 +242,7 @@ TEST_CASE("2.1: what a handler keeps of messages does not count as waiting") {
   CHECK(x.host.stats().sockets_open == 1);
 }
 
-TEST_CASE("2.1: memory is given back once what waited has been heard") {
+TEST_CASE("2.1: memory is returned to the system once waiting messages were handled") {
   fixture x;
   x.host.open_socket(instance_of("a"), 1);
   x.host.socket_says(1, 1, "hold");

@@ -1,4 +1,4 @@
-// Actors that the suite serves, and what they leave behind for a test to look at.
+// Actors that the suite serves, with traces for a test to inspect.
 #pragma once
 
 #include <doctest/doctest.h>

@@ -1,4 +1,4 @@
-// The demo's proxy: its books and its frames, by calls. What it proves rests on these being right.
+// The demo's proxy: its audit and its frames, tested by calls. The proof depends on them.
 #include <doctest/doctest.h>
 
 #include "proxy/frame_splitter.hpp"
@@ -62,7 +62,7 @@ TEST_CASE("a cut during Stop waits for a Stop; a replay ends with the first Ping
   CHECK(a.stats().stops == 1);
 }
 
-TEST_CASE("an ack covers lower indexes, and one for an unknown checkpoint is told") {
+TEST_CASE("an ack covers lower indexes, and one for an unknown checkpoint is reported") {
   wire_audit a;
   a.handle_connection();
   a.handle_to_host(commands({1, 2}));
@@ -73,7 +73,7 @@ TEST_CASE("an ack covers lower indexes, and one for an unknown checkpoint is tol
   CHECK(a.stats().acks_unfounded == 1);
 }
 
-TEST_CASE("Stopped twice on one connection is told, on two it is not") {
+TEST_CASE("Stopped twice on one connection is reported, on two it is not") {
   wire_audit a;
   protocol::to_rivet_events events;
   events.events.push_back(

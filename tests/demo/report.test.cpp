@@ -1,4 +1,4 @@
-// The demo's verdict: a good report has no objection, and each objection takes one wrong number.
+// The demo's verdict: a good report has no objections, and each wrong number causes its own.
 #include <doctest/doctest.h>
 
 #include <functional>
@@ -46,7 +46,8 @@ struct wrong_number {
 
 }  // namespace
 
-TEST_CASE("the demo's verdict: a good report gives no objection, told by the engine or not") {
+TEST_CASE(
+    "the demo's verdict: a good report gives no objection, with the engine's counters or without") {
   auto x = good_report();
   CHECK(objections(x) == texts{});
   x.engine.reset();
@@ -174,7 +175,7 @@ TEST_CASE("the demo's verdict: each wrong number gives its objection") {
   }
 }
 
-TEST_CASE("the demo's verdict: nothing counted at all is no success") {
+TEST_CASE("the demo's verdict: no counts at all are no success") {
   CHECK(
       objections({}) == texts{
                             "duplicates after a cut after delivery, before the ack: none",

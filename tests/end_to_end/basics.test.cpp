@@ -1,4 +1,4 @@
-// The way of one actor when nothing goes wrong.
+// The life of one actor when nothing goes wrong.
 #include <nuncio/testing/socket_client.hpp>
 
 #include "fixture.hpp"
@@ -21,7 +21,7 @@ TEST_CASE("an actor starts, answers GET and POST, and keeps its state") {
   CHECK(x.host->factory_calls() == 2);
 }
 
-TEST_CASE("a pool that is missing is created, and the names of the actors are announced") {
+TEST_CASE("a missing pool is created, and the names of the actors are announced") {
   hosted_pool x;
   const auto config =
       must(x.client.call({.target = "/runner-configs?namespace=default&runner_names=" + x.pool}));
@@ -81,7 +81,7 @@ TEST_CASE("a chunked upload arrives whole") {
   CHECK((back.body == body));
 }
 
-TEST_CASE("a megabyte and more goes there and back") {
+TEST_CASE("more than a megabyte goes there and back") {
   hosted_pool x;
   const auto id = x.client.create_running("echo");
   std::string body(5'000'000, '\0');

@@ -1,13 +1,13 @@
 // Actors for the cases about bystanders.
 //
 // bystander: does a little of everything, so that its client can tell whether anything was lost or repeated. POST
-// /count[?alarm=ms]: how many there were, and the generation; the alarm is told of on the WebSocket that was opened last and
-// does not hibernate, as "alarm K". GET /down?bytes=N&seed=S, POST /up, PUT and GET /kv. WebSockets /open and /hibernate
-// answer with the number of the message on it, and the message.
+// /count[?alarm=ms]: the number of POSTs, and the generation; the alarm is reported as "alarm K" on the last opened WebSocket
+// that does not hibernate. GET /down?bytes=N&seed=S, POST /up, PUT and GET /kv. WebSockets /open and /hibernate answer with the
+// number of the message on it, and the message.
 //
 // crook: does what no actor should. GET /lie?length=N: one byte under a content-length of N; /status?is=N; /headers?bytes=N:
-// so much in them, 1,000 bytes each; /throw; /block?ms=N: its thread, which others need; /quit: before the answer; /sleep. Its
-// WebSocket /throw throws at each message.
+// that many bytes of headers, 1,000 bytes each; /throw; /block?ms=N: blocks its thread, which others need; /quit: before the
+// response; /sleep. Its WebSocket /throw throws at each message.
 //
 // sluggard, detached: its WebSockets take 20 ms for each message.
 //

@@ -1,4 +1,4 @@
-// The client of one bystander: at a steady pace it does one thing of each kind in turn, checks the answer to the letter, and
+// The client of one bystander: at a steady pace it does one thing of each kind in turn, checks every response exactly, and
 // notes how long it took. It shares no code with the host. One thread at a time.
 #pragma once
 

@@ -1,5 +1,5 @@
-// Twenty actors under steady traffic of every kind, on a host that bears something else besides: `during` runs an act beside
-// them, and holds that it cost them nothing. Its name begins with the number of what it is about.
+// Twenty actors under steady traffic of every kind, on a host with an additional load: `during` runs an act beside them, and
+// checks that it costs them nothing. The act's name begins with the number of its subject.
 //
 //   TEST_CASE_TEMPLATE("…", Gateway, buffered, streaming) {
 //     auto& b = Gateway::of_run();
@@ -7,10 +7,10 @@
 //     b.during("3.6: an actor throws in every handler", [&] { static_cast<void>(b.client.get(id, "/throw")); });
 //   }
 //
-// Any actor of test_host can be part of an act. Not one of the bystanders' requests may fail, no WebSocket close, nothing be
-// lost or repeated, and the host must keep its connection. Their longest silence, an alarm that is late included, must not exceed
-// the act's `silence`, nor four times what it is without the act: of the two, the larger holds, and above it the act is run
-// again, three times at most and each right after traffic without it, so that a slow or a busy machine does not fail.
+// Any actor of test_host can be part of an act. None of the bystanders' requests may fail, no WebSocket may close, nothing may
+// be lost or repeated, and the host must keep its connection. Their longest silence, including a late alarm, must exceed
+// neither the act's `silence` nor four times the silence without the act, whichever is larger. If it does, the act is repeated,
+// up to three times and each time right after traffic without it, so that a slow or busy machine does not fail.
 #pragma once
 
 #include <atomic>

@@ -1,5 +1,5 @@
-// What one actor, one client or the host itself does costs nobody else: a case for each act that takes seconds. See
-// bystanders.hpp; acts that take longer stand in bystanders_all.test.cpp.
+// Whatever one actor, one client or the host itself does costs nobody else: a case for each act that takes seconds. See
+// bystanders.hpp; longer acts are in bystanders_all.test.cpp.
 #include "bystanders.hpp"
 
 #include <fmt/format.h>

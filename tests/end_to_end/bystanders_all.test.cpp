@@ -1,4 +1,4 @@
-// Acts beside bystanders that are too long, or take too much of a machine, for each run: `tools/dev test --all`.
+// Acts beside bystanders that take too long, or too much of a machine, for each run: `tools/dev test --all`.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// What a host may be told of its links and of how its actors run, against an engine.
+// Options for a host's links and for how its actors run, against an engine.
 #include <future>
 #include <nuncio/host.hpp>
 #include <set>
@@ -40,7 +40,7 @@ TEST_CASE("a host of three links: the engine spreads actors over its envoys, and
 }
 
 TEST_CASE(
-    "1.1: a host whose ingress is held up for seconds keeps its connection, and hears it all") {
+    "1.1: a host whose ingress is blocked for seconds keeps its connection, and loses nothing") {
   auto& engine = shared_engine();
   const auto pool = new_pool();
   const pool_client client{engine, pool};
@@ -73,7 +73,7 @@ TEST_CASE(
   host.abort();
 }
 
-TEST_CASE("a host speaks what the engine says that it speaks") {
+TEST_CASE("a host uses the version that the engine reports") {
   test_host host{
       {.endpoint = shared_engine().endpoint(), .pool = new_pool(), .protocol_version = 0}};
   REQUIRE(host.await_ready());
@@ -81,7 +81,8 @@ TEST_CASE("a host speaks what the engine says that it speaks") {
   host.abort();
 }
 
-TEST_CASE("a drain says each second how many actors are left, and at its end what became of them") {
+TEST_CASE(
+    "a drain logs each second how many actors are left, and at its end what happened to them") {
   hosted_pool x;
   const auto slow = x.client.create_running("probe");
   const auto quick = x.client.create_running("counter");

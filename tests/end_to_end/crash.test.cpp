@@ -65,7 +65,8 @@ TEST_CASE("a factory that throws: crashed, its text in the log; other actors are
 }
 
 TEST_CASE(
-    "3.6: an actor that can't start is tried again more and more slowly, and said once a while") {
+    "3.6: an actor that can't start is retried more and more slowly, and logged only now and "
+    "then") {
   hosted_pool x;
   const auto id = must(x.client.create({.name = "thrower"})).id;
   const auto from = std::chrono::steady_clock::now();
@@ -88,7 +89,7 @@ TEST_CASE(
   CHECK(static_cast<std::uint64_t>(std::count(log.begin(), log.end(), '\n')) <= 3 * most);
 }
 
-TEST_CASE("a name that nobody serves: crashed, and the error names it") {
+TEST_CASE("a name that is not served: crashed, and the error names it") {
   hosted_pool x;
   const auto id = must(x.client.create({.name = "nobody"})).id;
   const auto crashed = must(x.client.wait_for(

@@ -1,4 +1,4 @@
-// The connection is cut under load: nobody is lost, everybody is answered.
+// The connection is cut under load: no actor is lost, every request is answered.
 #include <algorithm>
 #include <atomic>
 #include <future>

@@ -1,4 +1,4 @@
-// A host that ends in good order gives its actors away without losing them.
+// A host that ends in good order hands over its actors without losing them.
 #include <signal.h>
 
 #include "fixture.hpp"

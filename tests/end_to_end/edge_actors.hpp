@@ -1,4 +1,4 @@
-// `edges`: an actor that answers as it is told, right or wrong, and fails in every way there is. Any thread.
+// `edges`: an actor that responds as requested, right or wrong, and can fail in every way. Any thread.
 //
 // A request's header x-answer is JSON: {"status", "headers": [[name, value], ...], "body"}, with "chunks": [text, ...] for a
 // response that is streamed. {"fails": HOW} instead is one of the words in edge_actors.cpp; each failure says

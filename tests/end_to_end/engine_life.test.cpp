@@ -169,8 +169,7 @@ TEST_CASE(
   CHECK(x.backlog_drains());
 }
 
-TEST_CASE(
-    "an engine that goes away in good order is met again at once; actors stay what they are") {
+TEST_CASE("an engine that goes away in good order is dialled again at once; actors are unchanged") {
   engine_under_test engine{{.keep_data = true}};
   hosted_pool x{engine, {}};
   const auto id = x.client.create_running("probe");
@@ -193,8 +192,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "an engine that comes back without its data is given its pool again, and new actors live "
-    "there") {
+    "an engine that comes back without its data gets its pool again, and new actors run there") {
   engine_under_test engine;  // the dev engine keeps nothing then, not even pools; the real one all
   hosted_pool x{engine, {}};
   CHECK(x.client.create_running("counter").size() > 0);
@@ -209,7 +207,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "4.3: an engine killed with -9 amid writes has all that it said was stored, and nothing else") {
+    "4.3: an engine killed with -9 amid writes has everything that it confirmed, and nothing "
+    "else") {
   using engine_life_cases::writer;
   engine_under_test engine{{.keep_data = true, .apart = true}};
   hosted_pool x{engine, {}};

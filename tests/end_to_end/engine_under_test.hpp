@@ -1,5 +1,5 @@
-// The engine that NUNCIO_E2E_ENGINE names: the embedded dev engine in this process, or the real one as a child. Cases
-// see no difference; an engine that can't be had fails them. One thread at a time.
+// The engine that NUNCIO_E2E_ENGINE names: the embedded dev engine in this process, or the real one as a child process. Cases
+// see no difference; they fail if the engine is not available. One thread at a time.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The examples, as a user runs them: as programs, against either engine.
+// The examples, run as programs like a user would, against either engine.
 #include <fmt/format.h>
 #include <signal.h>
 
@@ -58,7 +58,7 @@ struct example {
 
 TEST_SUITE_BEGIN("examples");
 
-TEST_CASE("chat: everybody hears everybody, through sleep, and a newcomer hears what was said") {
+TEST_CASE("chat: everyone gets every message, through sleep, and a newcomer gets the history") {
   example x{"chat"};
   const auto id = x.create("room");
   auto ann = x.open(id, "name=ann");
@@ -91,7 +91,7 @@ TEST_CASE("leaderboard: each player's best, through sleep") {
       R"([{"player":"bob","points":30},{"player":"a'b","points":20}])");
 }
 
-TEST_CASE("match: hundreds of players hear every tick") {
+TEST_CASE("match: hundreds of players get every tick") {
   example x{"match"};
   const auto id = x.create("match");
   // The real engine's gateway does not keep up with 200 of them on two cores.

@@ -1,5 +1,5 @@
-// What most cases begin with: a pool of their own on the shared engine, a client for it, a host in this process behind
-// a proxy that can cut and swallow. And waiting: `await` asks until it holds.
+// The common setup of most cases: a pool of their own on the shared engine, a client for it, and a host in this process behind
+// a proxy that can cut and swallow. And waiting: `await` checks until a condition holds.
 #pragma once
 
 #include <doctest/doctest.h>

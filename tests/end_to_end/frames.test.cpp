@@ -1,4 +1,4 @@
-// Messages longer than the host takes, or than the engine does: each costs its own call, and nobody else anything.
+// Messages longer than the host, or the engine, accepts: each costs only its own call.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -55,7 +55,8 @@ struct small_pool : probed_pool {
 
 TEST_SUITE_BEGIN("frames");
 
-TEST_CASE_FIXTURE(small_pool, "1.2: a list that is longer than the host takes fails alone, once") {
+TEST_CASE_FIXTURE(
+    small_pool, "1.2: a list that is longer than the host accepts fails alone, once") {
   neighbour other{*this};
   const std::string value(128 * 1024, 'v');
   for (int i = 0; i < 12; ++i)
@@ -64,7 +65,7 @@ TEST_CASE_FIXTURE(small_pool, "1.2: a list that is longer than the host takes fa
         200);
   const auto all = client.get(id, "/request/kv?prefix=k");
   CHECK(all.status == 500);
-  CHECK(all.body.find("KvList: the engine's answer is longer than this host takes") == 0);
+  CHECK(all.body.find("KvList: the engine's answer is longer than this host accepts") == 0);
   other.check_untroubled();
   CHECK(host->stats().storage.too_long == 1);
   CHECK(host->stats().storage.retried == 0);
@@ -73,18 +74,18 @@ TEST_CASE_FIXTURE(small_pool, "1.2: a list that is longer than the host takes fa
   CHECK(page.body.size() > 4 * value.size());
 }
 
-TEST_CASE_FIXTURE(small_pool, "1.2: rows that are longer than the host takes fail alone") {
+TEST_CASE_FIXTURE(small_pool, "1.2: rows that are longer than the host accepts fail alone") {
   neighbour other{*this};
   const auto all = client.post(id, "/request/sql", "select hex(zeroblob(700000))");
   CHECK(all.status == 500);
-  CHECK(all.body.find("the engine's answer is longer than this host takes") != std::string::npos);
+  CHECK(all.body.find("the engine's answer is longer than this host accepts") != std::string::npos);
   other.check_untroubled();
   CHECK(client.post(id, "/request/sql", "select 7").body == R"({"columns":["7"],"rows":[[7]]})");
 }
 
 TEST_CASE_FIXTURE(
     small_pool,
-    "1.2: a client whose message is longer than the host takes hears 1009, and nobody else") {
+    "1.2: a client whose message is longer than the host accepts gets 1009, and no other client") {
   neighbour other{*this};
   for (const auto* path : {"echo", "hibernate"}) {
     auto client_socket = open(path);
@@ -105,12 +106,12 @@ TEST_CASE(
     auto socket = pool.open("echo");
     REQUIRE(socket.send(std::string(size, 'x'), true));
     CHECK(socket.await_close() == 1009);
-    CHECK(socket.close_reason() == "too long to be echoed");  // so it was delivered
+    CHECK(socket.close_reason() == "too long to echo");  // so it was delivered
     other.check_untroubled();
   }
 }
 
-TEST_CASE("1.2: a replay longer than any message is taken, and runs each actor once") {
+TEST_CASE("1.2: a replay longer than any message is accepted, and runs each actor once") {
   probed_pool pool{small_messages()};
   neighbour other{pool};
   pool.proxy->lose_acks(true);

@@ -1,4 +1,4 @@
-// A host that is stopped by the system and goes on later: whatever the engine decided meanwhile, no instance runs twice.
+// A host process that is stopped and continued: whatever the engine decided meanwhile, no instance runs twice.
 #include <signal.h>
 
 #include <algorithm>

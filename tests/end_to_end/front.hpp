@@ -1,5 +1,5 @@
-// What may stand between a host and its engine: who ends TLS, who asks for a token, a proxy. It reads the heads of the
-// requests that pass, keeps a record of them, and answers those itself that a case does not let through.
+// What may be in front of an engine: TLS termination, token checks, a proxy. It reads the heads of passing requests, records
+// them, and answers those itself that a case does not let through.
 //
 // Threads: one that accepts, one for each connection; judges run on the latter, one at a time.
 #pragma once

@@ -1,5 +1,5 @@
-// The end of a host while actors live, pooled ones and ones with threads of their own, with WebSockets and requests open:
-// by stop() from anywhere, and by the end of its actor system.
+// The end of a host while actors live, pooled and detached ones, with WebSockets and requests open: by stop() from anywhere,
+// and by the end of its actor system.
 #include <fmt/format.h>
 
 #include <atomic>

@@ -1,5 +1,5 @@
-// HTTP at its edges, through both gateways: what a handler may get wrong is corrected or a 500 that names it, at once; and
-// what goes wrong in it says nothing to clients.
+// HTTP edge cases, through both gateways: a handler's mistakes are corrected, or answered at once with a 500 that names them;
+// and clients learn nothing internal from failures.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -149,7 +149,7 @@ void check_responses(const edges_case& x) {
         x.get({{"status", status}}),
         500,
         fmt::format(
-            "the handler answered with status {}, which is not one of 200 to 999\n", status));
+            "the handler answered with status {}, which is not within 200 to 999\n", status));
   check_plain(x.get({{"status", 999}, {"body", "x"}}), 999, "x");
   // Statuses and a method without a body.
   for (const int status : {204, 304}) {
@@ -187,7 +187,7 @@ void check_responses(const edges_case& x) {
   check_plain(
       x.get({{"headers", lines({{"location", "a"}, {"location", "b"}})}}),
       500,
-      "the response header 'location' is there twice; it has one value\n");
+      "the response header 'location' occurs twice; it may have one value only\n");
   check_plain(
       x.get(says("x-a", "b\r\nx-evil: 1")),
       500,
@@ -204,15 +204,15 @@ void check_streams(const edges_case& x) {
   check_plain(
       x.get(stream(lines({{"content-length", "3"}}))),
       500,
-      "the handler wrote more than the 3 bytes that its content-length says\n");
+      "the handler wrote more than the 3 bytes of its content-length\n");
   check_plain(
       x.get(stream(lines({{"content-length", "9"}}))),
       500,
-      "the handler wrote 5 of the 9 bytes that its content-length says\n");
+      "the handler wrote 5 of the 9 bytes of its content-length\n");
   check_plain(
       x.get(stream(lines({{"content-length", "five"}}))),
       500,
-      "the response header 'content-length' is no number\n");
+      "the response header 'content-length' is not a number\n");
   CHECK(x.get(stream(lines({{"transfer-encoding", "gzip"}}))).body == "abcde");
   for (const int status : {204, 304}) {
     const auto got = x.get(stream(none, status));
@@ -366,7 +366,8 @@ void check_failures(const edges_case& x) {
 
 TEST_SUITE_BEGIN("http_edges");
 
-TEST_CASE("a response that no client understands is corrected, or a 500 that names its mistake") {
+TEST_CASE(
+    "a response that no client understands is corrected, or becomes a 500 that names its mistake") {
   for (const bool streaming : {false, true}) {
     CAPTURE(streaming);
     const edges_case x{streaming};
@@ -376,15 +377,14 @@ TEST_CASE("a response that no client understands is corrected, or a 500 that nam
   }
 }
 
-TEST_CASE("of a header that a client repeats, the actor sees the last") {
+TEST_CASE("if a client repeats a header, the actor sees the last value") {
   for (const bool streaming : {false, true}) {
     CAPTURE(streaming);
     check_requests(edges_case{streaming});
   }
 }
 
-TEST_CASE(
-    "where the body of a request ends is what it says, and one that says two things is refused") {
+TEST_CASE("the end of a request body is what its head says, and a contradictory head is refused") {
   for (const bool streaming : {false, true}) {
     CAPTURE(streaming);
     const edges_case x{streaming};
@@ -393,14 +393,14 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("5.5: no client sees what an exception or an error says, but for http_error") {
+TEST_CASE("5.5: no client sees the text of an exception or error, except of http_error") {
   for (const bool streaming : {false, true}) {
     CAPTURE(streaming);
     check_failures(edges_case{streaming});
   }
 }
 
-TEST_CASE("5.3: `nuncio serve` prints no token, whatever becomes of its calls") {
+TEST_CASE("5.3: `nuncio serve` prints no token, however its calls end") {
   if (kind_under_test() == engine_kind::rivet) E2E_SKIP("it is about servers that are no engine");
   const std::string token = "tok/en-4711";
   // What a proxy in front of an engine may do: say no, and repeat what it was sent.

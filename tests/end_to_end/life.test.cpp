@@ -1,5 +1,5 @@
-// What an actor is promised between its start and its end: who waits is answered, in order and once; how it ends, and what
-// it is told of it.
+// What an actor is promised between its start and its end: waiting requests are answered, in order and once; how it ends, and
+// which messages it gets.
 #include <fmt/format.h>
 
 #include <future>
@@ -42,7 +42,7 @@ struct short_grace : life_case {
 
 TEST_SUITE_BEGIN("life");
 
-TEST_CASE_FIXTURE(life_case, "what is asked while an actor starts is answered in order") {
+TEST_CASE_FIXTURE(life_case, "requests while an actor starts are answered in order") {
   // Its start waits for this answer, which comes after the third request.
   std::atomic<int> asked = 0;
   proxy->judge_to_host([&](const to_envoy& m) {
@@ -62,7 +62,8 @@ TEST_CASE_FIXTURE(life_case, "what is asked while an actor starts is answered in
   CHECK(host->stats().ingress.requests == 3);
 }
 
-TEST_CASE_FIXTURE(life_case, "what waits in the mailbox of an actor that ends is for the next") {
+TEST_CASE_FIXTURE(
+    life_case, "requests in the mailbox of an actor that ends are for the next instance") {
   for (const auto* path : {"/wait-quit", "/wait-throw"}) {
     CAPTURE(std::string{path});
     const auto id = client.create_running("gate");
@@ -127,7 +128,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    streaming_life, "an upload without an answer is a 504 in time, behind its credits") {
+    streaming_life, "an upload without an answer is a 504 in time, after its credits") {
   const auto id = client.create_running("listener");
   raw_client sends{engine.port()};
   const auto head =
@@ -139,7 +140,8 @@ TEST_CASE_FIXTURE(
   CHECK(await([&] { return host->stats().ingress.requests_open == 0; }));
 }
 
-TEST_CASE_FIXTURE(life_case, "keep_awake() keeps an actor from falling asleep until it is let go") {
+TEST_CASE_FIXTURE(
+    life_case, "keep_awake() keeps an actor from falling asleep until it is released") {
   const auto kept = client.create_running("brief");
   CHECK(client.post(kept, "/keep").status == 200);
   // One after the other, so that each begins to be idle after the kept one did.
@@ -177,7 +179,7 @@ TEST_CASE_FIXTURE(life_case, "an actor is told why it must stop") {
   CHECK(backlog_drains());
 }
 
-TEST_CASE_FIXTURE(life_case, "a response that is longer than the gateway takes is a 500, once") {
+TEST_CASE_FIXTURE(life_case, "a response that is longer than the gateway accepts is a 500, once") {
   const auto id = client.create_running("outside");
   const auto requests = [&] { return host->stats().ingress.requests; };
   CHECK(requests() == 0);

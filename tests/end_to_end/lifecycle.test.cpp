@@ -1,5 +1,5 @@
-// What an actor can do with its life, by the probe of docs/probe.md: sleep, alarms, crash, the end; its storage; bodies
-// that come and go bit by bit.
+// An actor's life, with the probe of docs/probe.md: sleep, alarms, crash, the end; its storage; streaming bodies in both
+// directions.
 #include <fmt/format.h>
 
 #include <atomic>
@@ -47,7 +47,7 @@ struct streaming_lifecycle {
 TEST_SUITE_BEGIN("lifecycle");
 
 TEST_CASE_FIXTURE(
-    lifecycle, "sleep, crash and destroy: answered first, and info tells what has been") {
+    lifecycle, "sleep, crash and destroy: answered first, and info tells what happened") {
   auto first = info();
   CHECK(first["id"] == id);
   CHECK(first["key"] == pool);
@@ -73,7 +73,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    lifecycle, "a request in flight is answered by the instance that is put to sleep") {
+    lifecycle, "a request in flight is answered by the instance that is being put to sleep") {
   const auto before = host->stats().ingress.requests;
   std::thread slow{[&] {
     const auto reply = client.request(id, "POST", "/request/slow?ms=1500");
@@ -105,7 +105,7 @@ TEST_CASE_FIXTURE(lifecycle, "an alarm wakes a sleeping actor, and comes to one 
   CHECK(info()["alarms"] == 0);
 }
 
-TEST_CASE_FIXTURE(lifecycle, "an actor that nobody wants sleeps after 30 s") {
+TEST_CASE_FIXTURE(lifecycle, "an actor without requests sleeps after 30 s") {
   CHECK(info()["generation"] == 1);
   const auto from = std::chrono::steady_clock::now();
   await_asleep(60s);
@@ -154,7 +154,7 @@ TEST_CASE_FIXTURE(
       R"({"columns":["n"],"rows":[[4]]})");
 }
 
-TEST_CASE_FIXTURE(lifecycle, "bodies bit by bit on a buffered gateway arrive whole") {
+TEST_CASE_FIXTURE(lifecycle, "streaming bodies on a buffered gateway arrive whole") {
   CHECK((call("GET", "/request/stream?bytes=3000000&chunk=10000").body == counting(3'000'000)));
   CHECK(call("GET", "/request/stream?bytes=0").body.empty());
   const auto sunk = json::parse(call("POST", "/request/sink", std::string(3'000'000, 'a')).body);
@@ -167,8 +167,7 @@ TEST_CASE_FIXTURE(lifecycle, "bodies bit by bit on a buffered gateway arrive who
   CHECK(info()["generation"] == 1);
 }
 
-TEST_CASE(
-    "bodies bit by bit on a streaming gateway: any size, credited, and a client that leaves") {
+TEST_CASE("streaming bodies on a streaming gateway: any size, credited, and a client that leaves") {
   streaming_lifecycle s;
   auto& x = s.x;
   CHECK((x.call("GET", "/request/stream?bytes=25000000&chunk=70000").body == counting(25'000'000)));
@@ -190,7 +189,7 @@ TEST_CASE(
   CHECK(x.backlog_drains());
 }
 
-TEST_CASE("a hundred downloads at once all arrive whole, more than the link holds") {
+TEST_CASE("a hundred downloads at once, more than the link holds, all arrive whole") {
   streaming_lifecycle s;
   auto& x = s.x;
   constexpr std::size_t size = 1'500'000;

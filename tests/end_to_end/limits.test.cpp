@@ -1,4 +1,4 @@
-// What is too much is refused clearly, and only there.
+// What exceeds a limit is refused clearly, and nothing else is.
 #include <algorithm>
 #include <atomic>
 
@@ -21,7 +21,7 @@ TEST_CASE("a response over the engine's maximum: a clear 500 at once, the handle
   CHECK(calls.header("x-generation") == "1");
 }
 
-TEST_CASE("the largest response that the engine takes arrives") {
+TEST_CASE("the largest response that the engine accepts arrives") {
   hosted_pool x;
   const auto id = x.client.create_running("probe");
   const auto reply = x.client.get(id, "/big?bytes=20971520");
@@ -78,7 +78,7 @@ double median(std::vector<double> xs) {
 
 }  // namespace
 
-TEST_CASE("a flood to one slow actor: the others are all answered, and their p99 is told") {
+TEST_CASE("a flood to one slow actor: the others are all answered, and their p99 is printed") {
   hosted_pool x{{.requests_max = 4}};
   const auto slow = x.client.create_running("probe");
   const auto other = x.client.create_running("probe");

@@ -1,6 +1,6 @@
-// The main function of e2e_tests. Besides running cases it leaves a line for each in the file NUNCIO_E2E_RESULTS, and
-// `e2e_tests table FOLDER` prints what all runs left: cases × engine. `e2e_tests host ENDPOINT POOL` is a host to be killed,
-// `signalled-host` one that gets its signals early.
+// The main function of e2e_tests. Besides running cases it writes a line for each to the file NUNCIO_E2E_RESULTS, and
+// `e2e_tests table FOLDER` prints the results of all runs: cases × engine. `e2e_tests host ENDPOINT POOL` is a host to be
+// killed, `signalled-host` one that gets its signals early.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// `nuncio serve` as a process of its own while bodies of 20 MiB go through it: what its memory is at its peak.
+// `nuncio serve` as a separate process while bodies of 20 MiB pass through it: its peak memory.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -104,7 +104,7 @@ struct served {
 
 TEST_SUITE_BEGIN("memory");
 
-TEST_CASE("streaming gateway: bodies of 20 MiB that go bit by bit take a window each") {
+TEST_CASE("streaming gateway: streaming bodies of 20 MiB take a window each") {
   served x{shared_streaming_engine()};
   const auto body = counting(body_size);
   CHECK(x.sinks(body.substr(0, mib)));
@@ -154,7 +154,8 @@ TEST_CASE("buffered gateway: bodies of 20 MiB take their size a few times") {
   CHECK(x.growth("buffered", {up, up, down, down, both, both}) <= 6 * 3 * body_size);
 }
 
-TEST_CASE("2.1: clients that flood a slow actor take what it may keep, and it is given back") {
+TEST_CASE(
+    "2.1: clients that flood a slow actor take what it may keep, and the memory is returned") {
   engine_under_test engine{{.apart = true}};
   const auto pool = new_pool();
   const pool_client client{engine, pool};

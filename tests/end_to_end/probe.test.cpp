@@ -1,4 +1,4 @@
-// What the sample actors say of themselves and of what is open, which other cases and people rely on.
+// What the sample actors report about themselves and about open exchanges, on which other cases and people rely.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -25,7 +25,7 @@ std::string events(int n) {
 
 TEST_SUITE_BEGIN("probe");
 
-TEST_CASE("a factory that is called again for one instance shows in the answers of the first") {
+TEST_CASE("a factory that is called again for one instance shows in the first one's answers") {
   auto& engine = shared_engine();
   const auto pool = new_pool();
   const pool_client client{engine, pool};
@@ -137,7 +137,7 @@ TEST_CASE_FIXTURE(
   CHECK(await([&] { return info()["lastStop"] == json{{"hex", "ff0001"}}; }));
 }
 
-TEST_CASE_FIXTURE(probed_pool, "a list by prefix has keys that go on with any byte") {
+TEST_CASE_FIXTURE(probed_pool, "a list by prefix has keys that continue with any byte") {
   for (const auto* key : {"b", "b%FE%FF", "b%FF", "b%FFz", "%FF", "c"})
     CHECK(client.request(id, "PUT", fmt::format("/request/kv?key={}", key), "v")->status == 200);
   CHECK(
@@ -155,8 +155,7 @@ TEST_CASE_FIXTURE(probed_pool, "a list by prefix has keys that go on with any by
   CHECK(all.find(R"({"hex":"ff"})") != std::string::npos);
 }
 
-TEST_CASE_FIXTURE(
-    probed_pool, "what is over a limit of storage is the client's mistake, and said") {
+TEST_CASE_FIXTURE(probed_pool, "exceeding a storage limit is the client's mistake, and reported") {
   CHECK(client.request(id, "PUT", "/request/kv?key=k", std::string(200'000, 'x'))->status == 413);
   const auto long_key = "/request/kv?key=" + std::string(3000, 'k');
   CHECK(client.request(id, "PUT", long_key, "v")->status == 413);

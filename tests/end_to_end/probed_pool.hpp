@@ -1,4 +1,4 @@
-// A pool with one actor `outside`, the probe of docs/probe.md, and what most cases ask of it.
+// A pool with one actor `outside`, the probe of docs/probe.md, and the requests that most cases send it.
 #pragma once
 
 #include <fmt/format.h>

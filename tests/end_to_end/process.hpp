@@ -1,4 +1,4 @@
-// `nuncio serve` or `nuncio engine` as a child process: what only a real process shows, signals and exit statuses.
+// `nuncio serve` or `nuncio engine` as a child process, for what only a real process has: signals and exit statuses.
 #pragma once
 
 #include <sys/types.h>

@@ -1,4 +1,4 @@
-// A client of the gateway that is only a TCP connection: for what well-behaved clients don't send, and for leaving in the
+// A client of the gateway that is only a TCP connection: for input that well-behaved clients don't send, and for leaving in the
 // middle. One thread at a time; every wait has a limit.
 #pragma once
 

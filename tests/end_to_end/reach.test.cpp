@@ -1,5 +1,4 @@
-// The application's own CAF actors reach engine actors: those of this host by message, those
-// anywhere through the engine.
+// The application's own CAF actors reach engine actors: those of this host by message, others through the engine.
 #include <algorithm>
 #include <caf/all.hpp>
 #include <nuncio/host.hpp>

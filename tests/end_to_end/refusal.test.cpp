@@ -1,4 +1,4 @@
-// What can't work ends with an error that names the setting; who is replaced ends at once.
+// Settings that can't work end with an error that names them; a host that is replaced ends at once.
 #include "fixture.hpp"
 #include "process.hpp"
 
@@ -7,8 +7,7 @@ namespace nuncio::e2e {
 TEST_SUITE_BEGIN("refusal");
 
 TEST_CASE(
-    "1.3: a namespace that is not there is waited for: the log names it, and the host is ready "
-    "once it "
+    "1.3: a missing namespace is waited for: the log names it, and the host is ready once it "
     "exists") {
   auto& engine = shared_engine();
   const auto pool = new_pool();
@@ -22,7 +21,7 @@ TEST_CASE(
   host.abort();
 }
 
-TEST_CASE("1.3: `nuncio serve` waits for a namespace that is not there, and says so") {
+TEST_CASE("1.3: `nuncio serve` waits for a missing namespace, and says so") {
   process serve{
       serve_command(shared_engine().endpoint(), new_pool(), {"--namespace", "no-such-namespace"})};
   REQUIRE(await([&] { return serve.log().find("no-such-namespace") != std::string::npos; }));
@@ -68,7 +67,7 @@ TEST_CASE("`nuncio serve` that is evicted ends with a failure that names the key
   CHECK_FALSE(second.await_exit(500ms).has_value());
 }
 
-TEST_CASE("1.3: a namespace of one's own works") {
+TEST_CASE("1.3: a namespace other than the default works") {
   auto& engine = shared_engine();
   const auto pool = new_pool();
   const auto name = "ns-" + pool;

@@ -1,4 +1,4 @@
-// What the engine re-sends after lost acks is never run again, and is acked until its store is empty.
+// Commands that the engine repeats after lost acks never run again, and are acked until its store is empty.
 #include <future>
 #include <nuncio/testing/socket_client.hpp>
 

@@ -1,4 +1,4 @@
-// Hosts that reach their engine as in production: over TLS, through a proxy, with a token. Neither engine does any of this by
+// Hosts that reach their engine as in production: over TLS, through a proxy, with a token. Neither engine does any of this
 // itself, so a front does it for them.
 #include <fmt/format.h>
 
@@ -193,7 +193,8 @@ TEST_CASE("TLS: the whole life of an actor, over a cut; both clients ask for the
   CHECK(host.log().find("cut=0") != std::string::npos);
 }
 
-TEST_CASE("TLS: an engine that nobody vouches for is refused, and the error names the setting") {
+TEST_CASE(
+    "TLS: an engine with an untrusted certificate is refused, and the error names the setting") {
   guarded_pool in;
   const authority ca, namesake, stranger{"another authority"};
   const auto shown = ca.sign("DNS:localhost");
@@ -234,7 +235,7 @@ TEST_CASE("TLS: a certificate for another name is refused, unless that is the na
   check_names(before, foreign_name);
 }
 
-TEST_CASE("TLS: an engine that asks for a certificate serves nobody without one") {
+TEST_CASE("TLS: an engine that requests a certificate serves no client without one") {
   guarded_pool in;
   const authority ca;
   const auto shown = ca.sign("DNS:localhost"), own = ca.sign("DNS:host");
@@ -256,7 +257,8 @@ TEST_CASE("TLS: an engine that asks for a certificate serves nobody without one"
   live_whole_life(in, host, [&] { before.cut(); });
 }
 
-TEST_CASE("TLS: a certificate that goes bad under a host is told, and a good one heals it") {
+TEST_CASE(
+    "TLS: a certificate that becomes invalid under a host is reported, and a good one repairs it") {
   guarded_pool in;
   const authority ca, stranger;
   const auto shown = ca.sign("DNS:localhost"), bad = stranger.sign("DNS:localhost");
@@ -295,7 +297,7 @@ TEST_CASE("proxy: the whole life of an actor, over a cut tunnel, with the proxy'
   CHECK(proxy.requests().size() > 2);  // HTTP goes without a tunnel
 }
 
-TEST_CASE("proxy: TLS with the engine behind it, in tunnels alone") {
+TEST_CASE("proxy: TLS with the engine behind it, in tunnels only") {
   guarded_pool in;
   const authority ca;
   const auto shown = ca.sign(std::string{"DNS:"} + foreign_name);
@@ -330,7 +332,8 @@ TEST_CASE("proxy: wrong credentials end the host, and the error names the variab
   }
 }
 
-TEST_CASE("proxy: credentials that are turned down under a host are told, and good ones heal it") {
+TEST_CASE(
+    "proxy: credentials that become invalid under a host are reported, and good ones repair it") {
   guarded_pool in;
   const auto name = foreign_name + std::string{":6420"};
   std::atomic<bool> known = true;

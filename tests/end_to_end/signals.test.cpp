@@ -78,8 +78,7 @@ TEST_CASE("two signals before the host waits for any count as two") {
   CHECK(status == 1);
 }
 
-TEST_CASE(
-    "SIGTERM with the engine gone ends as soon as nobody is left whom the engine could hear of") {
+TEST_CASE("SIGTERM with the engine gone ends as soon as nothing is left to report") {
   engine_under_test engine;
   const auto pool = new_pool();
   process host{serve_command(engine.endpoint(), pool, {"--drain-timeout", "300"})};

@@ -1,5 +1,5 @@
-// Many client WebSockets at once, on one thread and one io_context, for what one host must bear. A call that takes longer than
-// 90 s returns with what was done by then, and every later one with nothing.
+// Many client WebSockets at once, on one thread and one io_context, as load for one host. A call that takes longer than 90 s
+// returns with what was done by then, and every later call with nothing.
 #pragma once
 
 #include <cstddef>

@@ -147,7 +147,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    sockets, "a client's close is answered with its own words, and the host hears them") {
+    sockets, "a client's close is answered with its own code and reason, and the host gets them") {
   const closes_heard heard{*proxy};
   const std::pair<std::string, std::string> closes[] = {
       {"\x0f\xa1"
@@ -174,7 +174,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    sockets, "a client that breaks the protocol is told so and ended, and the host hears of it") {
+    sockets, "a client that breaks the protocol is told so and ended, and the host is notified") {
   using namespace std::string_literals;
   const closes_heard heard{*proxy};
   const auto ends = [&](const std::string& frame, std::string_view answer) {
@@ -212,7 +212,7 @@ TEST_CASE_FIXTURE(
   }
 }
 
-TEST_CASE_FIXTURE(sockets, "what a client sends right behind its upgrade is heard, in order") {
+TEST_CASE_FIXTURE(sockets, "what a client sends right after its upgrade arrives, in order") {
   for (const auto* kind : {"echo", "hibernate"}) {
     CAPTURE(kind);
     raw_client one{engine.port()};
@@ -400,7 +400,7 @@ TEST_CASE_FIXTURE(
   CHECK(backlog_drains());
 }
 
-TEST_CASE_FIXTURE(sockets, "a client that closes while its actor sleeps: the actor hears of it") {
+TEST_CASE_FIXTURE(sockets, "a client that closes while its actor sleeps: the actor is notified") {
   auto socket = open("hibernate");
   CHECK(socket.send("a"));
   CHECK(answer(socket) == "1 1 a");
@@ -413,7 +413,7 @@ TEST_CASE_FIXTURE(sockets, "a client that closes while its actor sleeps: the act
 }
 
 TEST_CASE_FIXTURE(
-    sockets, "a client that vanishes while its actor sleeps wakes nobody, and is forgotten") {
+    sockets, "a client that vanishes while its actor sleeps wakes no actor, and is forgotten") {
   auto socket = open("hibernate");
   CHECK(socket.send("a"));
   CHECK(answer(socket) == "1 1 a");

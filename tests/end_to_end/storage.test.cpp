@@ -1,5 +1,4 @@
-// KV, SQL by the engine and the local SQLite over the engine's pages, through all that can cut in
-// between.
+// KV, SQL by the engine and the local SQLite over the engine's pages, under every kind of interruption.
 #include <fmt/format.h>
 #include <signal.h>
 
@@ -31,7 +30,7 @@ std::string put(
 
 TEST_SUITE_BEGIN("storage");
 
-TEST_CASE("KV: what is put is there: get, list in order, erase, drop") {
+TEST_CASE("KV: put values are there: get, list in order, erase, drop") {
   hosted_pool x;
   const auto id = x.client.create_running("store");
   CHECK(x.client.get(id, "/get?k").status == 404);
@@ -68,7 +67,7 @@ TEST_CASE(
       "too_large: a value of 131073 bytes: at most 131072; it was not sent");
 }
 
-TEST_CASE("KV: a thousand puts of one turn are eight requests, and all of them are told") {
+TEST_CASE("KV: a thousand puts of one turn are eight requests, and all are answered") {
   hosted_pool x;
   const auto id = x.client.create_running("store");
   std::atomic<int> requests = 0;
@@ -116,7 +115,7 @@ TEST_CASE(
   CHECK(x.backlog_drains());
 }
 
-TEST_CASE("KV: what is asked while the link is down waits for the next") {
+TEST_CASE("KV: requests while the link is down wait for the next connection") {
   hosted_pool x;
   const auto id = x.client.create_running("store");
   std::atomic<int> seen = 0;
@@ -131,7 +130,7 @@ TEST_CASE("KV: what is asked while the link is down waits for the next") {
   CHECK(x.client.get(id, "/get?k").body == "2");
 }
 
-TEST_CASE("KV: what an actor wrote before it quit is there for the next generation") {
+TEST_CASE("KV: values written before an actor quit are there for the next generation") {
   hosted_pool x;
   const auto id = x.client.create_running("store");
   for (int i = 0; i < 5; ++i) {
@@ -194,7 +193,7 @@ TEST_CASE(
             .body.starts_with("link_lost maybe: SqliteExecute"));
 }
 
-TEST_CASE("SQL by the engine: an older protocol says what it has not got") {
+TEST_CASE("SQL by the engine: an older protocol version reports what it lacks") {
   hosted_pool three{{.protocol_version = 3}};
   const auto a = three.client.create_running("store");
   CHECK(put(three, a, "k", "1") == "done");
@@ -206,7 +205,7 @@ TEST_CASE("SQL by the engine: an older protocol says what it has not got") {
             .body.starts_with("not_in_version: SqliteExecuteBatch"));
 }
 
-TEST_CASE("the local SQLite is refused where it would hold up others") {
+TEST_CASE("the local SQLite is refused where it would block others") {
   hosted_pool x;
   const auto id = x.client.create_running("store");
   CHECK(
@@ -216,7 +215,7 @@ TEST_CASE("the local SQLite is refused where it would hold up others") {
       "serve this one as detached");
 }
 
-TEST_CASE("the local SQLite: tables survive sleep, and cached reads ask nobody") {
+TEST_CASE("the local SQLite: tables survive sleep, and cached reads send no request") {
   hosted_pool x;
   const auto id = x.client.create_running("sqlite");
   CHECK(
@@ -232,7 +231,7 @@ TEST_CASE("the local SQLite: tables survive sleep, and cached reads ask nobody")
     CHECK(x.client.post(id, "/sql", "select b from t where a = 1").body == "b\n'one'");
   CHECK(x.host->stats().storage.requests == before);
   CHECK(x.client.get(id, "/again")
-            .body.starts_with("refused: open_sqlite: the database is open already"));
+            .body.starts_with("refused: open_sqlite: the database is already open"));
   CHECK(x.client.get(id, "/remote").body.starts_with("refused: sql() while open_sqlite()"));
   must(x.client.sleep(id));
   CHECK(x.client.await_sleeping(id).sleeping);
@@ -292,7 +291,7 @@ TEST_CASE("the local SQLite: a cut at each step of a commit, and it is there onc
 
 TEST_CASE(
     "the local SQLite: a host that dies in the middle of a commit leaves the old head, and the "
-    "next goes on") {
+    "next one continues") {
   const auto pool = new_pool();
   auto first = std::make_unique<hosted_pool>(case_setup{.pool = pool});
   const auto id = first->client.create_running("sqlite");
@@ -362,7 +361,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "a persistent state that can't be saved leaves what is stored, and keeps its actor awake until "
+    "a persistent state that can't be saved leaves the stored one, and keeps its actor awake until "
     "it is stopped") {
   hosted_pool x;
   for (const auto* name : {"gauge", "sql gauge"}) {

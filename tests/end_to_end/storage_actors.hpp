@@ -1,4 +1,4 @@
-// Actors that do with storage what a request says, and answer with what they were told.
+// Actors that make the storage calls that a request names, and answer with the results.
 //
 // `store`, on the scheduler's threads: POST /put?KEY with the value, GET /get?KEY, GET
 // /list?PREFIX, POST /erase?KEY, POST /drop, POST /zeros?N (a key of N zero bytes), POST /largest?N

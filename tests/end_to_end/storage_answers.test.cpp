@@ -1,5 +1,5 @@
-// What the engine answers to storage is cut off, broken or lost on its way: reads are repeated, writes say whether they may
-// have happened, and the local SQLite's commits happen once.
+// The engine's storage answers are cut off, broken or lost: reads are repeated, writes say whether they may have happened, and
+// the local SQLite's commits happen once.
 #include <fmt/format.h>
 
 #include "command_judges.hpp"
@@ -34,7 +34,8 @@ constexpr fate lost_with_connection[] = {fate::cut_before, fate::cut_inside, fat
 TEST_SUITE_BEGIN("storage_answers");
 
 TEST_CASE_FIXTURE(
-    answers_case, "KV: a lost answer to a read repeats it, to a write says that it may have been") {
+    answers_case,
+    "KV: a lost answer to a read repeats it, to a write says that it may have happened") {
   const auto id = client.create_running("store");
   int n = 0;
   std::uint64_t retried = 0;

@@ -1,6 +1,6 @@
-// The engine refuses what it is asked of storage (docs/protocol.md H.1 to H.3): the actor is told which request, the
-// engine's own words, and whether something may have been written; its data and other actors go on. Our host asks for
-// nothing that is refused, so what it says is changed on its way.
+// The engine refuses storage requests (docs/protocol.md H.1 to H.3): the actor learns which request, the engine's own text, and
+// whether something may have been written; its data and other actors go on. Our host sends no request that would be refused, so
+// its requests are changed on the way.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -82,7 +82,7 @@ struct errors_case : hosted_pool {
 constexpr std::string_view whole = "integrity_check\n'ok'";
 constexpr std::string_view not_written = "; the transaction is not committed";
 constexpr std::string_view by_another =
-    "refused: somebody else has changed this database: this instance can't use it any more: ";
+    "refused: someone else has changed this database; this instance can't use it any more: ";
 
 }  // namespace
 
@@ -90,7 +90,7 @@ TEST_SUITE_BEGIN("storage_errors");
 
 TEST_CASE_FIXTURE(
     errors_case,
-    "KV: what the engine refuses is told in its words, a write with its doubt, and nothing is "
+    "KV: the engine's refusals are reported with its text, a write as uncertain, and nothing is "
     "changed") {
   const auto id = client.create_running("store");
   const auto other = client.create_running("store");
@@ -184,8 +184,8 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     errors_case,
-    "SQL by the engine: another namespace or generation is refused, and so is what is no SQL; a "
-    "batch is undone") {
+    "SQL by the engine: another namespace or generation is refused, and so is invalid SQL; a batch "
+    "is undone") {
   const auto id = client.create_running("store");
   const auto other = client.create_running("store");
   CHECK(client.post(id, "/exec", "create table t (a integer primary key)").status == 200);
@@ -534,7 +534,7 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     errors_case,
-    "one actor by both doors: what is refused is refused here, and either sees what the other "
+    "one actor through both interfaces: conflicts are refused here, and either sees what the other "
     "wrote") {
   const auto id = client.create_running("two doors");
   const auto local = [&](std::string sql) {

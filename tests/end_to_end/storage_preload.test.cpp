@@ -1,5 +1,5 @@
-// Values that a Start brings along. Neither engine preloads any for our hosts, so they are added on the way, true ones, as
-// an engine would that had room for some.
+// Values that come with a Start. Neither engine preloads any for our hosts, so true values are added on the way, as by an
+// engine that had room for some.
 #include <fmt/format.h>
 
 #include <atomic>

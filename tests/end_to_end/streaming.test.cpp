@@ -1,4 +1,4 @@
-// The streaming gateway: bodies come in chunks against credits, and are whole at the handler.
+// The streaming gateway: bodies arrive in chunks against credits, and are complete at the handler.
 #include <array>
 #include <chrono>
 #include <cstdint>

@@ -1,5 +1,5 @@
-// A host in this process with an actor system of its own, serving the sample actors, and `probe`, which does on request
-// what an actor can do wrong. CAF stays in test_host.cpp. Any thread.
+// A host in this process with its own actor system, serving the sample actors, and `probe`, which makes an actor's mistakes on
+// request. CAF is used in test_host.cpp only. Any thread.
 //
 // probe: GET /n, POST /increment, /quit, /quit-unanswered, /throw, /fail, /sleep, /destroy, GET /slow?ms=N,
 // GET /hold (answered at release()), GET /big?bytes=N, POST /digest, GET /generation, GET /calls (how often this process ran /big). Every answer carries

@@ -1,5 +1,5 @@
-// What a connection can do wrong: frames that are no messages, frames that end in the middle, silence without an end. Each
-// costs the connection, and no actor anything.
+// What can go wrong on a connection: frames that are not messages, truncated frames, silence without an end. Each costs the
+// connection, and no actor anything.
 #include <fmt/format.h>
 
 #include <future>
@@ -79,7 +79,7 @@ struct impatient_case : wire_case {
 TEST_SUITE_BEGIN("wire");
 
 TEST_CASE_FIXTURE(
-    wire_case, "a frame that is no message: logged with its offset, and the actors go on") {
+    wire_case, "a frame that is not a message: logged with its offset, and the actors go on") {
   const auto ping = encoded(to_envoy_ping{1});
   REQUIRE(ping.size() == 9);
   auto longer = ping;
@@ -109,7 +109,7 @@ TEST_CASE_FIXTURE(
   CHECK(backlog_drains());
 }
 
-TEST_CASE_FIXTURE(wire_case, "a message that is longer than any: the connection is renewed") {
+TEST_CASE_FIXTURE(wire_case, "a message longer than any limit: the connection is renewed") {
   const auto connections = proxy->records().size();
   proxy->send_to_host(octets_of((32U << 20U) + 1U));
   CHECK(proxy->await_barrier(connections + 1));
@@ -119,7 +119,8 @@ TEST_CASE_FIXTURE(wire_case, "a message that is longer than any: the connection 
   CHECK(backlog_drains());
 }
 
-TEST_CASE_FIXTURE(wire_case, "what comes after a bad frame on its connection is not carried out") {
+TEST_CASE_FIXTURE(
+    wire_case, "commands after a bad frame on the same connection are not carried out") {
   check_refused(
       [&] {
         proxy->send_to_host({0});
@@ -130,7 +131,7 @@ TEST_CASE_FIXTURE(wire_case, "what comes after a bad frame on its connection is 
   CHECK(backlog_drains());
 }
 
-TEST_CASE_FIXTURE(wire_case, "a command before Init is refused, and not taken for done") {
+TEST_CASE_FIXTURE(wire_case, "a command before Init is refused, and not considered done") {
   check_refused(
       [&] {
         proxy->greet_host(stop());
@@ -148,7 +149,7 @@ TEST_CASE_FIXTURE(wire_case, "a command before Init is refused, and not taken fo
   CHECK(backlog_drains());
 }
 
-TEST_CASE_FIXTURE(wire_case, "a Start and a Stop that come as half of themselves are re-sent") {
+TEST_CASE_FIXTURE(wire_case, "a truncated Start and a truncated Stop are sent again") {
   proxy->judge_to_host(at_first(fate::spoil, is_start));
   const auto other = client.create_running("probe");
   CHECK(host->stats().link.bad_frames == 1);
@@ -208,7 +209,7 @@ TEST_CASE_FIXTURE(wire_case, "a cut in the middle of a frame towards the engine"
 }
 
 TEST_CASE_FIXTURE(
-    impatient_case, "a connection that falls silent without an end is noticed and replaced") {
+    impatient_case, "a connection that falls silent without closing is noticed and replaced") {
   auto slow = std::async(std::launch::async, [&] { return client.get(id, "/slow?ms=500"); });
   REQUIRE(await([&] { return host->stats().ingress.requests_open == 1; }));
   const auto connections = proxy->records().size();

@@ -1,6 +1,5 @@
-// A TCP proxy between a host and an engine, which reads the WebSocket frames that pass and does what a case orders:
-// swallow messages, hold them back, say something else in their place, cut before or after one, refuse to connect. It keeps
-// a record of every connection.
+// A TCP proxy between a host and an engine, which reads passing WebSocket frames and does what a case orders: swallow messages,
+// hold them back, replace them, cut before or after one, refuse to connect. It keeps a record of every connection.
 //
 // Threads: one that accepts, one for each connection; judges run on the latter and must not call the proxy.
 #pragma once

@@ -1,4 +1,4 @@
-// Bodies that go bit by bit: a cut of the host's connection at every step, clients that leave, actors that end.
+// Streaming bodies: a cut of the host's connection at every step, clients that leave, actors that end.
 #include <fmt/format.h>
 
 #include <atomic>
@@ -291,7 +291,7 @@ TEST_CASE_FIXTURE(streaming_bodies, "a cut at every step of a download") {
 
 // Events half a second apart, so that all but the one at the cut are confirmed.
 TEST_CASE_FIXTURE(
-    streaming_bodies, "1.5: a part of a response that a cut kept from the gateway comes again") {
+    streaming_bodies, "1.5: a part of a response that a cut kept from the gateway is sent again") {
   proxy->judge_to_engine(nth<to_rivet_response_chunk>(2, fate::cut_before));
   const auto reply = client.get(id, "/request/events?count=5&ms=500");
   CHECK(proxy->records().size() == 2);

@@ -1,5 +1,5 @@
-// HTTP through the buffered gateway, which takes bodies whole and tells nobody that a client has left: a cut at every step,
-// clients that leave, actors that end under their requests, a host that stops.
+// HTTP through the buffered gateway, which takes bodies whole and does not report that a client has left: a cut at every step,
+// clients that leave, actors that end with requests open, a host that stops.
 #include <fmt/format.h>
 
 #include <atomic>
@@ -161,8 +161,7 @@ std::vector<request_step> exchange_steps(std::string_view path) {
 
 TEST_SUITE_BEGIN("withstand_buffered");
 
-TEST_CASE_FIXTURE(
-    buffered_case, "a cut at every step of a GET of 1 MiB that is written bit by bit") {
+TEST_CASE_FIXTURE(buffered_case, "a cut at every step of a GET of 1 MiB that is streamed") {
   check_cuts(
       exchange_steps("/request/stream"),
       {.method = "GET", .target = target(fmt::format("/request/stream?bytes={}", mebibyte))},
@@ -263,7 +262,7 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     buffered_case,
-    "a host that is stopped under requests: what it has it answers, the rest another") {
+    "a host that is stopped with requests open: it answers what it has, another host the rest") {
   const auto gate = client.create_running("gate");
   auto handled = post(gate, "/wait");
   CHECK(await_requests(1));

@@ -1,5 +1,4 @@
-// Who comes to the gateway with what no well-behaved client sends; ends in odd moments; a second host that takes over;
-// errors of storage.
+// Clients with input that no well-behaved client sends; ends at odd moments; a second host that takes over; errors of storage.
 #include <fmt/format.h>
 
 #include <atomic>
@@ -220,7 +219,7 @@ TEST_CASE_FIXTURE(
   second.abort();
 }
 
-TEST_CASE("errors of storage reach the actor in words, and the next request works") {
+TEST_CASE("errors of storage reach the actor with a text, and the next request works") {
   hosted_pool x;
   const auto id = x.client.create_running("store");
   const auto refused = [&](std::string_view path, std::string body, std::string_view why) {

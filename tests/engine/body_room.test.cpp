@@ -1,4 +1,4 @@
-// What bodies of requests may take together, by calls.
+// How much request bodies may take together, tested by calls.
 #include <doctest/doctest.h>
 
 #include <engine/body_room.hpp>
@@ -24,7 +24,7 @@ struct fixture {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(fixture, "bodies get room in the order of their asking, and wait for it") {
+TEST_CASE_FIXTURE(fixture, "bodies get room in the order of their requests, and wait for it") {
   ask(a, 60);
   ask(b, 60);
   ask(c, 10);  // would fit, but is not first
@@ -69,7 +69,7 @@ TEST_CASE_FIXTURE(fixture, "of bodies that grow, one goes on beyond the limit, t
   CHECK(got == "abaabc");
 }
 
-TEST_CASE_FIXTURE(fixture, "who leaves waits for nothing, and favours another") {
+TEST_CASE_FIXTURE(fixture, "a body that is dropped waits for nothing, and makes room") {
   ask(a, 50);
   ask(b, 50);
   ask(a, 50);

@@ -1,4 +1,4 @@
-// The clients that tests of actors use, against a dev engine whose envoy does only what the case tells it.
+// The clients for tests of actors, against a dev engine whose envoy is driven by the case.
 #include <doctest/doctest.h>
 
 #include <future>
@@ -42,7 +42,7 @@ struct hosted_actor {
 
 }  // namespace
 
-TEST_CASE("what an outcome holds is expected, or its failure is thrown") {
+TEST_CASE("expect returns an outcome's value, or throws its failure") {
   CHECK(expect(outcome<int>{7}) == 7);
   CHECK_NOTHROW(expect(outcome<void>{}));
   const failure none{errc::not_found, "no such actor"};
@@ -94,7 +94,7 @@ TEST_CASE_FIXTURE(hosted_actor, "a WebSocket that another is moved to ends its o
   CHECK(what.data.view() == "of the second");
 }
 
-TEST_CASE("a WebSocket that does not come about is a failure that says why") {
+TEST_CASE("a WebSocket that can't be opened is a failure that says why") {
   dev_engine engine{{.pools = {"p"}}};
   const testing::client client{{.endpoint = expect(engine.start()), .pool = "p"}};
   const auto id = expect(client.create({.name = "x"})).id;

@@ -1,4 +1,4 @@
-// The dev engine over real sockets, with clients of the tests' own.
+// The dev engine over real sockets, with the tests' own clients.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -121,7 +121,7 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     running_engine,
-    "a body that waits for leave gets it, and a second request follows on the connection") {
+    "a body that waits for 100 Continue gets it, and a second request follows on the connection") {
   raw_socket client{port};
   const std::string body = R"({"name":"n2","display_name":"N"})";
   for (const auto* wanted : {"HTTP/1.1 200", "HTTP/1.1 400"}) {
@@ -144,7 +144,7 @@ TEST_CASE_FIXTURE(
   CHECK(client.read_until("\r\n\r\n").starts_with("HTTP/1.1 413"));
 }
 
-TEST_CASE_FIXTURE(running_engine, "what is no head is refused, and nothing behind it is read") {
+TEST_CASE_FIXTURE(running_engine, "an invalid head is refused, and nothing after it is read") {
   const auto answer = [this](const std::string& head) {
     raw_socket client{port};
     client.write(head + "GET /health HTTP/1.1\r\nhost: x\r\n\r\n");
@@ -161,7 +161,7 @@ TEST_CASE_FIXTURE(running_engine, "what is no head is refused, and nothing behin
       "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
 }
 
-TEST_CASE_FIXTURE(hosted_actor, "chunks end a body whatever its length is said to be") {
+TEST_CASE_FIXTURE(hosted_actor, "chunks end a body whatever its declared length") {
   auto answer = std::async(std::launch::async, [&] {
     raw_socket client{port};
     client.write(
@@ -184,7 +184,7 @@ TEST_CASE_FIXTURE(hosted_actor, "chunks end a body whatever its length is said t
 }
 
 TEST_CASE_FIXTURE(
-    hosted_actor, "a body that breaks off or is none gets 413, and no actor hears of it") {
+    hosted_actor, "a broken or invalid body gets 413, and no actor gets the request") {
   const std::vector<std::pair<std::string, std::string>> bodies{
       {"transfer-encoding: chunked\r\n", "2\r\nab\r\nzz\r\n"},
       {"transfer-encoding: chunked\r\n", "fffffffffffffffff\r\nab"},
@@ -207,7 +207,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    streaming_gateway, "a body that breaks off or is none gets 500, and its actor is told") {
+    streaming_gateway, "a broken or invalid body gets 500, and its actor is notified") {
   for (const std::string rest : {"zz\r\n", "3\r\nab"}) {
     CAPTURE(rest);
     raw_socket client{port};
@@ -390,7 +390,7 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     streaming_gateway,
-    "the streaming gateway sends a body as it comes, and tells of a client that leaves") {
+    "the streaming gateway sends a body as it arrives, and reports a client that leaves") {
   const auto head =
       "POST /gateway/" + id + "/ HTTP/1.1\r\nhost: x\r\ncontent-length: 3000000\r\n\r\n";
   const auto starts = [&](raw_socket& client) {
@@ -482,7 +482,7 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     streaming_gateway,
-    "what an actor has begun to hear of it does not hear again: it stops, and its client gets "
+    "a request that an actor has begun is not sent again: the actor stops, and its client gets "
     "503") {
   auto answer = std::async(
       std::launch::async, [&] { return http(port, "POST", "/gateway/" + id + "/", "once"); });
@@ -496,7 +496,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE(
-    "a streaming gateway collects bodies for hosts that take no parts, and reads them whole") {
+    "a streaming gateway collects bodies for hosts that accept no parts, and reads them whole") {
   hosted_actor x{streaming(), 6};
   auto& envoy = x.envoy;
   const std::string body(3U << 20U, 'w');
@@ -529,7 +529,7 @@ TEST_CASE_FIXTURE(hosted_actor, "a body of unknown length is read as it grows") 
 
 TEST_CASE_FIXTURE(
     hosted_actor,
-    "a client that breaks the protocol hears what the real engine says, and its end is told") {
+    "a client that breaks the protocol gets the real engine's text, and its end is reported") {
   // The frame as it is, behind a text that the actor hears.
   const auto says = [&](const std::string& frame) {
     ws_client client{port, "/gateway/" + id + "/ws"};
@@ -570,8 +570,7 @@ TEST_CASE_FIXTURE(
   }
 }
 
-TEST_CASE_FIXTURE(
-    hosted_actor, "messages that look like close frames all over arrive as they were sent") {
+TEST_CASE_FIXTURE(hosted_actor, "messages full of close frames arrive as they were sent") {
   ws_client client{port, "/gateway/" + id + "/ws"};
   const auto message = envoy.expect_tunnel<protocol::to_envoy_web_socket_open>().first;
   envoy.reply(message, 0, protocol::to_rivet_web_socket_open{});
@@ -590,7 +589,7 @@ TEST_CASE_FIXTURE(
   }
 }
 
-TEST_CASE_FIXTURE(hosted_actor, "what a client sends right behind its upgrade is not lost") {
+TEST_CASE_FIXTURE(hosted_actor, "what a client sends right after its upgrade is not lost") {
   std::string frames;
   for (const auto* text : {"one", "two"}) frames += std::string{"\x81\x83\0\0\0\0", 6} + text;
   ws_client client{port, "/gateway/" + id + "/ws", "rivet", frames};
@@ -642,7 +641,8 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    hosted_actor, "a client's close is told with its code and reason, and answered with the same") {
+    hosted_actor,
+    "a client's close is reported with its code and reason, and answered with the same") {
   const auto told = [&] {
     const auto close = envoy.expect_tunnel<protocol::to_envoy_web_socket_close>().second;
     return std::pair{close.code, close.reason ? close.reason->str() : "(none)"};
@@ -684,7 +684,7 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     connected_host,
-    "who waits for an actor that stops before it is ready wakes it eight times more") {
+    "a request for an actor that stops before it is ready wakes it eight times more") {
   const auto id = id_of(create(port));
   const auto fails = [&] {
     const auto commands = envoy.expect<protocol::to_envoy_commands>().commands;
@@ -708,8 +708,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    hosted_actor,
-    "an envoy that does not read is sent no more than it may have waiting, and loses nothing") {
+    hosted_actor, "an envoy that does not read is sent no more than its limit, and loses nothing") {
   SUBCASE("requests") {
     const std::string body(16U << 20U, 'x');  // more than the kernel takes
     std::vector<std::future<http_result>> answers;
@@ -753,7 +752,7 @@ TEST_CASE_FIXTURE(
   CHECK(engine.stats().connections == 1);
 }
 
-TEST_CASE("an envoy that takes nothing for long is not closed for Pings that it has not heard") {
+TEST_CASE("an envoy that reads nothing for long is not closed for Pings that it has not received") {
   auto o = with_pool();
   o.limits.ping_interval = 100;
   o.limits.pong_timeout = 1500;

@@ -336,7 +336,7 @@ TEST_CASE("an envoy that stops answering Pings is closed") {
 }
 
 TEST_CASE(
-    "an envoy that takes nothing is not closed for it, and its actors are judged by its last "
+    "an envoy that reads nothing is not closed for it, and its actors are judged by its last "
     "Ping") {
   rig r;
   r.connect(1);

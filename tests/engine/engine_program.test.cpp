@@ -241,7 +241,8 @@ TEST_CASE("nuncio engine: a SIGKILL loses no actor, generation, unacked command 
   CHECK(engine->stat("actors_running") == 2);
 }
 
-TEST_CASE("nuncio engine: without --data a new one knows nothing, and envoys are told of its end") {
+TEST_CASE(
+    "nuncio engine: without --data a new one has no state, and envoys are told that it ends") {
   std::uint16_t port = 0;
   {
     engine_program engine{{"--port", "0"}};
@@ -292,7 +293,7 @@ TEST_CASE("nuncio engine: at its limit of files it waits for one instead of spin
   CHECK(engine.stat("actors") == 0);
 }
 
-TEST_CASE("nuncio engine: what it can't do it says, with an exit status") {
+TEST_CASE("nuncio engine: it reports what it can't do, with an exit status") {
   e2e::process bad{engine_command({"--port", "0", "--fault", "drop", "--fault", "nonsense"})};
   CHECK(bad.await_exit() == 2);
   CHECK(bad.log().find("--fault nonsense") != std::string::npos);
@@ -304,21 +305,21 @@ TEST_CASE("nuncio engine: what it can't do it says, with an exit status") {
   CHECK(second.log().find(std::to_string(first.port)) != std::string::npos);
 }
 
-TEST_CASE("a command that there is not is named, with those that there are") {
+TEST_CASE("an unknown command is named, with those that exist") {
   const auto said = [](std::vector<std::string> command) {
     command.insert(command.begin(), NUNCIO_PROGRAM);
     e2e::process program{command};
     CHECK(program.await_exit(20s) == 2);
     return program.log();
   };
-  const std::string all = "' is no command; there are serve, engine, codec and demo\n";
+  const std::string all = "' is not a command; there are serve, engine, codec and demo\n";
   CHECK(said({"foo"}) == "nuncio: 'foo" + all);
   CHECK(said({"--foo", "bar"}) == "nuncio: '--foo" + all);
   CHECK(said({}).find("A subcommand is required") != std::string::npos);
   CHECK(said({"codec", "foo"}).find("foo") != std::string::npos);
 }
 
-TEST_CASE("nuncio serve: what is wrong with the connection is named by its flag") {
+TEST_CASE("nuncio serve: a wrong connection setting is named by its flag") {
   // Nobody listens at port 1.
   e2e::process serve{
       {NUNCIO_PROGRAM, "serve", "--endpoint", "http://127.0.0.1:1", "--drain-timeout", "0"}};
@@ -330,7 +331,7 @@ TEST_CASE("nuncio serve: what is wrong with the connection is named by its flag"
   CHECK(serve.await_exit(20s) == 0);
 }
 
-TEST_CASE("every number on the command line is checked, and what is none is named") {
+TEST_CASE("every number on the command line is checked, and an invalid one is named") {
   struct flag {
     std::vector<std::string> command;
     std::string name;

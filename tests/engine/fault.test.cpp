@@ -62,7 +62,7 @@ TEST_CASE("every documented fault is read and written back") {
   }
 }
 
-TEST_CASE("a fault that can't be read is told what is wrong and what is allowed there") {
+TEST_CASE("a fault that can't be parsed: the error says what is wrong and what is allowed there") {
   const auto why = [](std::string_view text) {
     const auto f = parse_fault(text);
     REQUIRE(!f);

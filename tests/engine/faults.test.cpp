@@ -1,4 +1,4 @@
-// The dev engine's faults as an envoy sees them over its socket, ordered by a flag from the start and by /dev/faults.
+// The dev engine's faults as an envoy sees them on its socket, ordered by a flag from the start and by /dev/faults.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// An envoy played by hand against the dev engine, and what creates actors for it. One thread.
+// An envoy driven by hand against the dev engine, and helpers to create actors for it. One thread.
 #pragma once
 
 #include <doctest/doctest.h>

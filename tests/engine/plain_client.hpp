@@ -1,6 +1,5 @@
-// Clients as plain as can be, on POSIX sockets: one HTTP exchange, and a WebSocket with blocking
-// reads that have a limit. They check the dev engine without sharing a library with it. One thread
-// each.
+// Minimal clients on POSIX sockets: one HTTP exchange, and a WebSocket with blocking reads that have a limit. They test the dev
+// engine without sharing a library with it. One thread each.
 #pragma once
 
 #include <arpa/inet.h>

@@ -1,4 +1,4 @@
-// Which requests the dev engine lets through, and where it says that their bodies end: as the real engine, tried on it.
+// Which requests the dev engine accepts, and where their bodies end: the same as on the real engine, on which each was tried.
 #include <doctest/doctest.h>
 
 #include <engine/request_head.hpp>
@@ -69,7 +69,7 @@ TEST_CASE("chunks count before a length, and the actor sees what the client said
   }
 }
 
-TEST_CASE("a body that ends by no length and in no chunks is refused") {
+TEST_CASE("a body with neither a length nor chunks is refused") {
   for (const auto* encoding :
        {"identity",
         "gzip",
@@ -88,7 +88,7 @@ TEST_CASE("a body that ends by no length and in no chunks is refused") {
   CHECK(read("Transfer-Encoding: chunked\r\n", "POST /x HTTP/1.0\r\n").status == 400);
 }
 
-TEST_CASE("a length is a number, said once or the same again") {
+TEST_CASE("a length is a number, given once or repeated with the same value") {
   for (const auto* said : {"3", "003", "3\r\ncontent-length: 3", "3\r\nContent-Length: 03"}) {
     CAPTURE(said);
     const auto head = read(std::string{"content-length: "} + said + "\r\n");

@@ -1,5 +1,5 @@
-// Writes the first sessions of session_fuzz: one file for each life that an actor usually has, and for each that was once
-// lived wrongly. usage: make_sessions FOLDER
+// Writes the first sessions of session_fuzz: one file for each usual life of an actor, and for each that once went wrong.
+// usage: make_sessions FOLDER
 #include <cstdio>
 #include <filesystem>
 #include <fstream>

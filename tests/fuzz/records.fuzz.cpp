@@ -1,5 +1,5 @@
-// libFuzzer target for all else that reads what others wrote: the engine's HTTP answers, records in an actor's store, keys,
-// endpoints, the proxy of the environment, URLs. The first byte says which; what is accepted must survive being written again.
+// libFuzzer target for everything else that reads foreign input: the engine's HTTP responses, records in an actor's store,
+// keys, endpoints, the environment's proxy, URLs. The first byte selects one; accepted input must survive being written again.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>

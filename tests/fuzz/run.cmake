@@ -1,5 +1,5 @@
-# Runs a fuzz target for a bounded number of inputs, over a fresh folder for what it finds, and prints the two numbers
-# that say whether it worked. With `expect`, the run must end with that text instead.
+# Runs a fuzz target for a bounded number of inputs, with a fresh folder for its findings, and prints the two numbers
+# that show whether it worked. With `expect`, the run must end with that text instead.
 set(found ${work}/found_${name})
 file(REMOVE_RECURSE ${found})
 file(MAKE_DIRECTORY ${found})

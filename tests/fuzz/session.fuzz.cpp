@@ -1,6 +1,6 @@
-// libFuzzer target for a whole host behind its link: sessions of an engine that sends valid messages in any order, with
-// any index, id, size and number (session/step.hpp), against ingress, ack, outbox, storage and engine actors. After each
-// step session/judge.hpp looks whether an invariant is broken.
+// libFuzzer target for a whole host behind its link: sessions of an engine that sends valid messages in any order, with any
+// index, id, size and number (session/step.hpp), against ingress, ack, outbox, storage and engine actors. After each step
+// session/judge.hpp checks the invariants.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What the sinks write to standard error: a record is one line that steers no terminal, whoever wrote its texts.
+// What the sinks write to standard error: a record is one line that controls no terminal, whoever wrote its texts.
 #include <doctest/doctest.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -55,7 +55,7 @@ const std::string escaped = R"(a\nnuncio error: the engine is gone \u{1b}[2J\u{d
 
 }  // namespace
 
-TEST_CASE("5.4: a program's own sink writes a record as one line in which nothing steers") {
+TEST_CASE("5.4: a program's own sink writes a record as one harmless line") {
   const auto line = line_of(stderr_log(log_level::debug));
   CHECK(is_harmless(line));
   CHECK(line == "nuncio warning: of " + escaped + " name=\"" + escaped + "\" actor=x\n");
@@ -68,7 +68,7 @@ TEST_CASE("5.4: the command line's text sink does, too") {
   CHECK(line.ends_with(" of " + escaped + " name=\"" + escaped + "\" actor=x\n"));
 }
 
-TEST_CASE("5.4: as JSON a record is one line of ASCII, which says it all") {
+TEST_CASE("5.4: as JSON a record is one complete line of ASCII") {
   const auto line = line_of(console_log("json"));
   CHECK(is_harmless(line));
   CHECK(std::all_of(line.begin(), line.end(), [](char c) { return c > 0 && c < 0x7f; }));

@@ -1,4 +1,4 @@
-// The smallest user's program: the front door's header compiles and its libraries link.
+// The smallest user program: the main header compiles and its libraries link.
 #include <nuncio/actor_id.hpp>
 #include <nuncio/host.hpp>
 

@@ -1,5 +1,5 @@
-# The headers of a user of nuncio are those that docs/install.md lists, few, and each compiles alone, with nothing of ours
-# beside them: so none needs a private one. host.hpp has no type of the wire in it.
+# The public headers are those that docs/install.md lists, few, and each compiles alone, with no other file of ours: so
+# none needs a private header. host.hpp has no type of the wire in it.
 include(${CMAKE_CURRENT_LIST_DIR}/steps.cmake)
 
 documented_headers(listed)

@@ -1,5 +1,5 @@
-# nuncio inside a parent project (`way`: add_subdirectory or FetchContent) that has settings of its own: they stay as they
-# are, what is named like our files is left alone, and the parent's install installs the parent.
+# nuncio inside a parent project (`way`: add_subdirectory or FetchContent) with its own settings: they stay unchanged,
+# the parent's files with names like ours are left alone, and the parent's install installs the parent.
 include(${CMAKE_CURRENT_LIST_DIR}/steps.cmake)
 
 write_game(${way})

@@ -1,5 +1,5 @@
-# What is installed can be used wherever it is moved to: by find_package as documented, inside a user's shared library, and
-# as a program. What is missing is named, and what there is not is refused.
+# An installation can be used wherever it is moved to: by find_package as documented, inside a user's shared library,
+# and as a program. Missing dependencies are named, and unknown components are refused.
 include(${CMAKE_CURRENT_LIST_DIR}/steps.cmake)
 
 step("installing" ${CMAKE_COMMAND} --install ${build} --prefix ${work}/prefix)

@@ -1,4 +1,4 @@
-# Settings of a parent project, included when its project() is called, and at its end a look at whether they are as they were.
+# Settings of a parent project, included when its project() is called; at its end checks that they are unchanged.
 list(APPEND CMAKE_MODULE_PATH ${NAMESAKES})
 set(CMAKE_CXX_STANDARD 17)
 set(CMAKE_CXX_FLAGS "-Wall -Wextra -Werror")

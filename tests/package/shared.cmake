@@ -1,5 +1,5 @@
-# nuncio as shared libraries, built inside a parent that asks for nuncio to be installed too: each finds the others wherever
-# they are moved to, with nothing left of where they were built.
+# nuncio as shared libraries, built inside a parent that also installs nuncio: each library finds the others wherever
+# they are moved to, without any trace of the build folder.
 include(${CMAKE_CURRENT_LIST_DIR}/steps.cmake)
 
 write_game(add_subdirectory)

@@ -1,5 +1,5 @@
-# What the package tests share. Each is a script that gets `source` and `build`, the folders of nuncio, `work`, a folder of
-# its own that begins empty, and `version`, `compiler` and `launcher`.
+# Shared by the package tests. Each is a script that gets `source` and `build`, the folders of nuncio, `work`, its own
+# folder that is empty at first, and `version`, `compiler` and `launcher`.
 file(REMOVE_RECURSE ${work})
 file(MAKE_DIRECTORY ${work})
 

@@ -1,4 +1,4 @@
-// Actor ids: inline up to 31 bytes, on the heap beyond, and nobody can tell from outside.
+// Actor ids: inline up to 31 bytes, on the heap beyond, with no visible difference.
 #include <doctest/doctest.h>
 
 #include <map>

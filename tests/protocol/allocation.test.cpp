@@ -1,5 +1,4 @@
-// What decoding allocates: counted at the allocator, so that a hostile length that reserves memory
-// is seen.
+// What decoding allocates: counted at the allocator, so that a hostile length that reserves memory is noticed.
 #include <doctest/doctest.h>
 
 #include <atomic>

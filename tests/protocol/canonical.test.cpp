@@ -1,5 +1,4 @@
-// The canonical form (docs/protocol.md, section A) rule by rule, with the offset that each error
-// names. Bytes by hand.
+// The canonical form (docs/protocol.md, section A) rule by rule, with the offset that each error names. Bytes written by hand.
 #include <doctest/doctest.h>
 
 #include "protocol/vectors.hpp"
@@ -58,7 +57,7 @@ TEST_CASE("a uint is minimal and fits in 64 bits") {
       "offset 1: count is larger than what is left can hold");
 }
 
-TEST_CASE("lengths and counts are bounded by what is left") {
+TEST_CASE("lengths and counts are limited by the remaining bytes") {
   // KvErrorResponse with a message of 3 bytes, 2 there
   CHECK(envoy_error("030000000000036161") == "offset 6: length is larger than what is left");
   CHECK(
@@ -100,7 +99,7 @@ TEST_CASE("a duplicate key far from its twin is found in a large map") {
   CHECK(x.error().message == "offset 14: duplicate map key");
 }
 
-TEST_CASE("keys that differ only in length or case are no duplicates") {
+TEST_CASE("keys that differ only in length or case are not duplicates") {
   CHECK(
       rivet_error("060000000000000000000000c80003"
                   "0161"
@@ -151,7 +150,7 @@ TEST_CASE("headroom stays in front of the message") {
   CHECK(to_hex({out->begin() + 16, out->end()}) == "040100000000000000");
 }
 
-TEST_CASE("versions that we do not speak are refused by name") {
+TEST_CASE("unsupported versions are refused by number") {
   for (const std::uint16_t version : std::vector<std::uint16_t>{0, 2, 9, 65535}) {
     CHECK(
         protocol::decode_to_rivet(frame("03"), version).error().code == errc::unsupported_version);

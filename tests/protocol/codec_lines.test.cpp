@@ -1,4 +1,4 @@
-// `nuncio codec`: one line out for one line in, whatever comes.
+// `nuncio codec`: one output line for each input line, whatever the input.
 #include <doctest/doctest.h>
 
 #include <line_codec.hpp>
@@ -52,8 +52,8 @@ TEST_CASE("a line that can't be converted becomes one error line, and the rest g
   CHECK(
       x.out ==
       "{\"tag\":\"ToRivetStopping\",\"val\":null}\n"
-      "error: column 1: no hex digit\n"
-      "error: column 3: half a byte\n"
+      "error: column 1: not a hex digit\n"
+      "error: column 3: incomplete byte\n"
       "error: offset 0: truncated\n"
       "error: offset 1: trailing bytes\n"
       "{\"tag\":\"ToRivetStopping\",\"val\":null}\n");

@@ -1,4 +1,4 @@
-// JSON errors name a place: the offset of what is no JSON, or the pointer to what does not fit.
+// JSON errors name a place: the offset of invalid JSON, or the pointer to a value that does not fit.
 #include <doctest/doctest.h>
 
 #include <nuncio/json.hpp>
@@ -18,7 +18,7 @@ bool starts(const std::string& x, std::string_view with) {
   return x.starts_with(with);
 }
 
-TEST_CASE("what is no JSON is an error with its offset") {
+TEST_CASE("invalid JSON is an error with its offset") {
   CHECK(starts(rivet_json_error(""), "offset 1: not JSON"));
   CHECK(starts(rivet_json_error("{\"tag\":,}"), "offset 8: not JSON"));
   CHECK(starts(rivet_json_error("{} {}"), "offset 4: not JSON"));
@@ -26,7 +26,7 @@ TEST_CASE("what is no JSON is an error with its offset") {
   CHECK(starts(rivet_json_error(std::string(100000, '[')), "offset 100001: not JSON"));
 }
 
-TEST_CASE("what does not fit is an error with its pointer") {
+TEST_CASE("a value that does not fit is an error with its pointer") {
   CHECK(rivet_json_error("[]") == "at the top: expected {\"tag\", \"val\"}");
   CHECK(rivet_json_error(R"({"tag":"Nope","val":null})") == "at the top: unknown tag 'Nope'");
   CHECK(
@@ -93,7 +93,7 @@ TEST_CASE("hex, maps, enums and bools are checked") {
       "at /val/messageKind/val/headers/0/1: expected a string");
 }
 
-TEST_CASE("a name that stands twice in an object is an error") {
+TEST_CASE("a duplicate name in an object is an error") {
   CHECK(
       rivet_json_error(R"({"tag":"ToRivetPong","val":{"ts":"1","ts":"2"}})") ==
       "'ts' stands twice in one object");

@@ -1,5 +1,5 @@
-// What is told of messages that are not whole: heads at every version, and commands in pieces of every size. The whole
-// message, decoded, says what is right.
+// Incomplete messages: heads at every version, and commands in pieces of every size. Each is compared with the decoded whole
+// message.
 #include <doctest/doctest.h>
 
 #include <nuncio/parts.hpp>
@@ -109,7 +109,7 @@ TEST_CASE("a head says what the whole message says, at every version") {
   });
 }
 
-TEST_CASE("a head that is cut short, or of no message, is none") {
+TEST_CASE("a truncated or invalid head is rejected") {
   const auto tunnel = frame(
       "04"
       "01020304"
@@ -146,7 +146,7 @@ TEST_CASE("commands in pieces are the commands of the whole, wherever it is cut"
   }
 }
 
-TEST_CASE("a command is given out with the byte that completes it") {
+TEST_CASE("a command is handed out with the byte that completes it") {
   const auto all = raw(several);
   command_stream stream{8, 1 << 20};
   std::vector<command_wrapper> out;
@@ -193,8 +193,7 @@ TEST_CASE("commands that are damaged fail as the whole does, and what came befor
   CHECK(in_pieces(raw(to_envoy_commands{}), {1}).end.ok());
 }
 
-TEST_CASE(
-    "a command beyond the bound is an error as soon as its length is known, and is not kept") {
+TEST_CASE("a command over the limit is an error as soon as its length is known, and is not kept") {
   const auto all = raw(to_envoy_commands{{stop("a"), start("b", 5000)}});
   const auto got = in_pieces(all, {100}, 1000);
   REQUIRE_FALSE(got.end.ok());
@@ -220,7 +219,7 @@ TEST_CASE("commands that came in pieces keep none of their neighbours in memory"
   CHECK(first.config.name.owner() != third.config.name.owner());
 }
 
-TEST_CASE("a long command in small pieces is not read anew with each of them") {
+TEST_CASE("a long command in small pieces is not parsed again with each piece") {
   command_start_actor x;
   x.hibernating_requests.resize(100'000);
   const auto all = raw(to_envoy_commands{{{{actor_id{"a"}, 1, 1}, x}}});

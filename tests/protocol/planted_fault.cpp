@@ -1,5 +1,5 @@
-// Faults that a sanitizer must report, so that a preset whose sanitizer sleeps is noticed. Not a
-// test of ours: ctest runs it under the sanitizer presets only and looks for the report.
+// Faults that a sanitizer must report, so that a preset with an inactive sanitizer is noticed. Not a test of our code: ctest
+// runs it under the sanitizer presets only and checks for the report.
 #include <cstdint>
 #include <cstdio>
 #include <memory>

@@ -1,4 +1,4 @@
-// Slices: who keeps the memory, and that a slice outlives everything that made it.
+// Slices: what keeps the memory alive, and that a slice outlives everything that made it.
 #include <doctest/doctest.h>
 
 #include <memory>

@@ -1,4 +1,4 @@
-// What counts as UTF-8: every lead and second byte against a decoder written the slow way.
+// What counts as UTF-8: every lead and second byte, compared with a simple decoder.
 #include <doctest/doctest.h>
 
 #include <array>
@@ -67,7 +67,7 @@ TEST_CASE("edges of the code space") {
   CHECK_FALSE(is_utf8("12345678\xe2\x82"));
 }
 
-TEST_CASE("text of our own making that is no UTF-8 is not encoded, and prints all the same") {
+TEST_CASE("our own text that is not UTF-8 is not encoded, but still prints") {
   const protocol::to_envoy x =
       protocol::to_envoy_kv_response{1, protocol::kv_error_response{"\xff!"}};
   const auto out = protocol::encode(x, 8);
@@ -78,7 +78,7 @@ TEST_CASE("text of our own making that is no UTF-8 is not encoded, and prints al
   CHECK(protocol::encode(y, 8).error().code == errc::malformed);
 }
 
-TEST_CASE("received text that is no UTF-8 is an error at the text") {
+TEST_CASE("received text that is not UTF-8 is an error at the text") {
   const auto x = protocol::decode_to_envoy(frame("03000000000002c328"), 8);
   REQUIRE_FALSE(x.ok());
   CHECK(x.error().message == "offset 7: str is not valid UTF-8");

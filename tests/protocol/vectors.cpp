@@ -1,5 +1,4 @@
-// Reads the vectors and converts hex; the JSON library parses files here, never the values under
-// test.
+// Reads the vectors and converts hex; here the JSON library parses files, never the values under test.
 #include "protocol/vectors.hpp"
 
 #include <cstdio>

@@ -1,5 +1,4 @@
-// Every vector of the reference codec, byte for byte in both directions, and every way to spoil
-// one.
+// Every vector of the reference codec, byte for byte in both directions, and every way to damage one.
 #include "protocol/vectors.hpp"
 
 #include <doctest/doctest.h>

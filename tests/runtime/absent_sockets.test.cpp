@@ -1,4 +1,4 @@
-// What is known of WebSockets that no instance holds: what becomes of them, and of what their clients say.
+// WebSockets that no instance holds: what happens to them, and to their clients' messages.
 #include <doctest/doctest.h>
 
 #include <nuncio/tunnel/absent_sockets.hpp>
@@ -59,7 +59,7 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     fixture,
-    "one that its client closed when its actor could not be told stays closed until it can't be "
+    "one that its client closed while no actor could be notified stays closed until it can't be "
     "listed any more") {
   all.handle_closed(a, socket(1), now);
   now += 2min - 1s;
@@ -68,7 +68,7 @@ TEST_CASE_FIXTURE(
   CHECK(all.take_listed(a, socket(1), now + 1s) == fate::open);
 }
 
-TEST_CASE_FIXTURE(fixture, "what there is no room to know is unknown, of that actor alone") {
+TEST_CASE_FIXTURE(fixture, "what does not fit is unknown, for that actor only") {
   absent_sockets small{{2min, 28s, 4096, 4096, said, 1500}};
   for (std::uint8_t n = 0; n < 100; ++n) small.handle_left(a, socket(n), now);
   small.handle_left(b, socket(200), now);
@@ -84,7 +84,8 @@ TEST_CASE_FIXTURE(fixture, "an actor's next instance looks once for those that a
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "what clients say while instances restore is kept in order, for whoever has theirs") {
+    fixture,
+    "messages of clients while instances restore are kept in order, for the right instance") {
   says(1, 1, "too early");
   all.begin_restoring();
   all.begin_restoring();
@@ -103,7 +104,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "what of it finds no room is lost, and what was there before stays to tell so") {
+    fixture, "a message without room is lost, and earlier ones stay to show the gap") {
   all.begin_restoring();
   SUBCASE("its own") {
     says(1, 1, std::string(300, 'x'));
@@ -118,7 +119,7 @@ TEST_CASE_FIXTURE(
   CHECK(heard(2) == "1:y ");
 }
 
-TEST_CASE_FIXTURE(fixture, "what is on its way of one that was closed here is nobody's") {
+TEST_CASE_FIXTURE(fixture, "messages under way of one that was closed here belong to nobody") {
   all.begin_restoring();
   all.handle_ended(a, socket(1), now);
   says(1, 1, "x");
@@ -131,7 +132,8 @@ TEST_CASE_FIXTURE(fixture, "what is on its way of one that was closed here is no
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "one that its client closes while instances restore is closed for whoever finds it") {
+    fixture,
+    "one that its client closes while instances restore is closed for the instance that finds it") {
   all.handle_close(socket(1), now);  // nobody restores
   all.begin_restoring();
   all.handle_close(socket(2), now);

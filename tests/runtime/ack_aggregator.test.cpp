@@ -1,4 +1,4 @@
-// Acks: folded, bounded, and gone with their connection.
+// Acks: merged, limited, and dropped with their connection.
 #include <doctest/doctest.h>
 
 #include <nuncio/commands/ack_aggregator.hpp>
@@ -38,7 +38,7 @@ TEST_CASE(
   CHECK(x.pending() == 0);
 }
 
-TEST_CASE("I8 one truth: what is pending dies with its connection") {
+TEST_CASE("I8 one truth: pending acks die with their connection") {
   ack_aggregator x;
   x.handle_link_up(1);
   x.handle_processed(1, one(1));

@@ -1,4 +1,4 @@
-// The text of keys: what clients write, and that nothing is read as something else.
+// The text of keys: the form that clients write, and that no text is misread.
 #include <doctest/doctest.h>
 
 #include <nuncio/actor_key.hpp>
@@ -20,7 +20,7 @@ TEST_CASE("keys are written as clients write them") {
   CHECK(to_text({"caf\xC3\xA9"}) == "caf\xC3\xA9");
 }
 
-TEST_CASE("texts that no client writes are read all the same") {
+TEST_CASE("texts that no client writes are read nevertheless") {
   CHECK(key_from_text("").empty());
   CHECK(key_from_text("/").empty());
   CHECK(key_from_text("a/") == actor_key{"a", ""});

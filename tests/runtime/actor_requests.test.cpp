@@ -1,5 +1,4 @@
-// Questions about actors as HTTP, and what the engine's answers mean. Answers are those of
-// docs/protocol.md I.
+// Questions about actors as HTTP requests, and the meaning of the engine's answers, which are those of docs/protocol.md I.
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
@@ -123,7 +122,7 @@ TEST_CASE(
       "http://engine:6420/base/gateway/1kr6/");
 }
 
-TEST_CASE("what the engine would not take is refused here") {
+TEST_CASE("requests that the engine would refuse are refused here") {
   CHECK(!to_call(create_actor{.name = ""}, at, "p"));
   CHECK(!to_call(create_actor{.name = std::string(65, 'x')}, at, "p"));
   CHECK(!to_call(create_actor{.name = "x", .key = actor_key{std::string(129, 'x')}}, at, "p"));
@@ -203,7 +202,7 @@ TEST_CASE("5.1: no path leaves its actor, and none is changed on its way") {
 }
 
 TEST_CASE(
-    "5.1: what a handler passes on from its client says nothing of the call's own connection") {
+    "5.1: headers that a handler forwards from its client don't affect the call's own connection") {
   const auto c = must(to_call(
       call_actor{
           .id = "1kr6",
@@ -275,7 +274,7 @@ TEST_CASE("the engine's own codes are kept") {
   CHECK(failure_in(read_actor(failure{errc::timed_out, "too long"})).code == errc::timed_out);
 }
 
-TEST_CASE("who lost the race for a key asks again, who has none does not") {
+TEST_CASE("the loser of a race for a key asks again; without a key it does not") {
   const auto why = failure_in(read_actor(reply(
       400,
       R"({"group":"actor","code":"destroyed_during_creation","message":"Actor was destroyed"})")));
@@ -302,7 +301,7 @@ TEST_CASE("an actor's own errors are its answer; those of the gateway are failur
       "guard.service_unavailable");
 }
 
-TEST_CASE("answers of something that is no engine are told as such") {
+TEST_CASE("responses that are not from an engine are reported as such") {
   for (const auto* body :
        {"",
         "<html>",

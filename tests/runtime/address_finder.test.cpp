@@ -1,4 +1,4 @@
-// Names with several addresses, some of which swallow what is sent to them; resolvers that hang.
+// Names with several addresses, some of which never respond; resolvers that hang.
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <netinet/in.h>
@@ -83,8 +83,7 @@ websocket_target named(std::uint16_t port) {
 
 }  // namespace
 
-TEST_CASE(
-    "1.3: a name whose first addresses swallow what is sent to them is connected to at the next") {
+TEST_CASE("1.3: if a name's first addresses do not respond, the next one is used") {
   raw_server server{serving()};
   const black_hole first{"127.0.0.2", server.port()};
   const black_hole second{"127.0.0.3", server.port()};
@@ -93,8 +92,7 @@ TEST_CASE(
   REQUIRE(o.until([&] { return o.opened.size() == 1; }));
 }
 
-TEST_CASE(
-    "1.3: a name whose IPv6 address refuses is connected to by IPv4, and the other way round") {
+TEST_CASE("1.3: if a name's IPv6 address refuses, IPv4 is used, and the other way round") {
   {
     raw_server four{serving()};
     owner o{with({"::1", "127.0.0.1"})};
@@ -122,7 +120,7 @@ TEST_CASE(
   CHECK(o.await_gone(2).what == kind::handshake_timeout);
 }
 
-TEST_CASE("1.3: a name that is not found is no address, and says so") {
+TEST_CASE("1.3: a name that is not found has no address, and the error says so") {
   auto options = owner::quick();
   options.resolver = [](const std::string& name) -> outcome<std::vector<std::string>> {
     return failure{errc::not_found, "nobody knows " + name};
@@ -135,8 +133,8 @@ TEST_CASE("1.3: a name that is not found is no address, and says so") {
 }
 
 TEST_CASE(
-    "1.3: a resolver that hangs costs the limit, holds up no end, and is asked by one thread "
-    "only") {
+    "1.3: a resolver that hangs costs the time limit, delays no shutdown, and is asked by one "
+    "thread only") {
   struct gate {
     std::promise<void> open;
     std::shared_future<void> opened{open.get_future()};
@@ -162,7 +160,7 @@ TEST_CASE(
   shut->open.set_value();
 }
 
-TEST_CASE("1.3: an address is connected to as it is, without a resolver") {
+TEST_CASE("1.3: an address is used as it is, without a resolver") {
   raw_server server{serving()};
   auto options = owner::quick();
   std::atomic<int> asked{0};

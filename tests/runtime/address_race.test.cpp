@@ -28,8 +28,8 @@ TEST_CASE("1.3: families take turns, beginning with the one that the resolver pr
 }
 
 TEST_CASE(
-    "1.3: one begins at once, the next when the last has failed or a quarter of a second has "
-    "passed") {
+    "1.3: the first attempt starts at once, the next when the last has failed or after a quarter "
+    "of a second") {
   address_race x{{false, false, false}};
   CHECK(x.poll_begin(start) == 0);
   CHECK(!x.poll_begin(start));

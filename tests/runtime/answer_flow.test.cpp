@@ -1,4 +1,4 @@
-// answer_flow: how much is asked for at a time, on links that carry much or little.
+// answer_flow: how much is requested at a time, on fast and slow links.
 #include <doctest/doctest.h>
 
 #include <deque>
@@ -79,8 +79,8 @@ struct world {
 };
 
 TEST_CASE(
-    "I13 backpressure: what is asked for never stands before the engine's Pings for long, on a "
-    "link of any speed") {
+    "I13 backpressure: requested answers never delay the engine's Pings for long, on a link of any "
+    "speed") {
   // Each of 40 actors reads 18 MB, all at once: 720 MB. At 10 MB/s that is more than a minute; the engine waits for 15 s.
   for (const double rate : {2e6, 10e6, 100e6, 5e9}) {
     CAPTURE(rate);
@@ -94,7 +94,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("a link that carries much is filled") {
+TEST_CASE("a fast link is filled") {
   world x{1e9, 50ms};
   for (int n = 0; n < 40; ++n) x.add(18 * mib, 20);
   x.run();
@@ -105,8 +105,8 @@ TEST_CASE("a link that carries much is filled") {
 }
 
 TEST_CASE(
-    "I13 backpressure: answers that are short are asked for by many at once, however far the "
-    "engine is") {
+    "I13 backpressure: short answers are requested by many actors at once, however far the engine "
+    "is") {
   world x{1e7, 800ms};
   for (int n = 0; n < 300; ++n) x.add(200, 2);
   x.run();

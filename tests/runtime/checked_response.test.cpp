@@ -1,4 +1,4 @@
-// What a response must be before it leaves.
+// The checks of a response before it is sent.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -37,26 +37,26 @@ std::string fault(protocol::to_rivet_response_start x, response_rules rules = {}
 
 }  // namespace
 
-TEST_CASE("a response that is right leaves as it is") {
+TEST_CASE("a correct response is unchanged") {
   const auto x = good(response(201, {{"x-a", "b c\td"}, {"vary", "x"}}, "hello"));
   CHECK(x.start == response(201, {{"x-a", "b c\td"}, {"vary", "x"}}, "hello"));
   CHECK(x.has_body);
   CHECK(!x.length);
 }
 
-TEST_CASE("only a status from 200 to 999 is an answer") {
+TEST_CASE("only a status from 200 to 999 is a response") {
   for (const int status : {0, 99, 100, 101, 103, 199, 1000, 65535}) {
     CAPTURE(status);
     CHECK(
         fault(response(static_cast<std::uint16_t>(status))) ==
         "the handler answered with status " + std::to_string(status) +
-            ", which is not one of 200 to 999");
+            ", which is not within 200 to 999");
   }
   for (const int status : {200, 299, 404, 599, 600, 999})
     CHECK(good(response(static_cast<std::uint16_t>(status))).start.status == status);
 }
 
-TEST_CASE("the length of a body is the gateway's to say, whatever the handler says") {
+TEST_CASE("the gateway sets the length of a body, whatever the handler says") {
   for (const auto* length : {"0", "1", "5", "6", "99999999999999999999", "-1", "abc", ""}) {
     CAPTURE(length);
     const auto x = good(response(200, {{"Content-Length", length}}, "hello"));
@@ -80,10 +80,10 @@ TEST_CASE("a response to HEAD says how long its body would be, and has none") {
   CHECK(!streamed.length);
   CHECK(
       fault(response(200, {{"content-length", "abc"}}), {.to_head = true}) ==
-      "the response header 'content-length' is no number");
+      "the response header 'content-length' is not a number");
 }
 
-TEST_CASE("with 204, 205 and 304 goes neither a body nor a length") {
+TEST_CASE("with 204, 205 and 304 neither a body nor a length is sent") {
   for (const std::uint16_t status : std::initializer_list<std::uint16_t>{204, 205, 304})
     for (const bool to_head : {false, true})
       for (const bool streamed : {false, true}) {
@@ -98,7 +98,7 @@ TEST_CASE("with 204, 205 and 304 goes neither a body nor a length") {
       }
 }
 
-TEST_CASE("a streamed body has the length that its handler says") {
+TEST_CASE("a streamed body has the length that its handler declares") {
   const auto x = good(response(200, {{"Content-Length", "9"}}), {.streamed = true});
   CHECK(x.start.headers.entries == headers{{"content-length", "9"}});
   CHECK(x.length == 9U);
@@ -107,11 +107,11 @@ TEST_CASE("a streamed body has the length that its handler says") {
     CAPTURE(length);
     CHECK(
         fault(response(200, {{"content-length", length}}), {.streamed = true}) ==
-        "the response header 'content-length' is no number");
+        "the response header 'content-length' is not a number");
   }
 }
 
-TEST_CASE("what is about the handler's own connection is left out") {
+TEST_CASE("headers about the handler's own connection are left out") {
   const auto x = good(response(
       200,
       {{"Transfer-Encoding", "chunked"},
@@ -174,25 +174,24 @@ TEST_CASE("each cookie stays a header of its own") {
   CHECK(x.start.headers.entries.front().first.view() == "set-cookie");
   many.emplace_back("set-cookie", "x");
   CHECK(
-      fault(response(200, many)) ==
-      "the response header 'set-cookie' is there more than 512 times");
+      fault(response(200, many)) == "the response header 'set-cookie' occurs more than 512 times");
 }
 
-TEST_CASE("a list that is there more than once is one list; what has one value is refused") {
+TEST_CASE("a repeated list is joined; a repeated header with one value is refused") {
   CHECK(
       good(response(200, {{"vary", "a"}, {"x-b", "1"}, {"Vary", "b"}, {"VARY", "c"}}))
           .start.headers.entries == headers{{"vary", "a, b, c"}, {"x-b", "1"}});
   CHECK(
       fault(response(200, {{"content-type", "a/b"}, {"Content-Type", "c/d"}})) ==
-      "the response header 'content-type' is there twice; it has one value");
+      "the response header 'content-type' occurs twice; it may have one value only");
   CHECK(
       fault(response(200, {{"content-length", "5"}, {"content-length", "6"}}, "hello")) ==
-      "the response header 'content-length' is there twice; it has one value");
+      "the response header 'content-length' occurs twice; it may have one value only");
 }
 
-TEST_CASE("what is no header is refused by its name, and its value is not repeated") {
+TEST_CASE("an invalid header is refused by name, and its value is not repeated") {
   for (const auto* name : {"", "a b", "a:b", "a\r\nb", "\xC3\xBC", "a\x01"})
-    CHECK(fault(response(200, {{name, "x"}})).find("its name is no token") != std::string::npos);
+    CHECK(fault(response(200, {{name, "x"}})).find("its name is not a token") != std::string::npos);
   for (const auto* value : {"secret\r\nx: y", "secret\n", "secret\x7F", "secret\xC3\xBC"}) {
     const auto why = fault(response(200, {{"x-a", value}}));
     CHECK(why == "the response header 'x-a' is not valid HTTP: its value is not visible ASCII");

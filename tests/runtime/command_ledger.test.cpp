@@ -1,5 +1,4 @@
-// The ledger against its promises: what is fresh, what is over, what is forgotten when, and what
-// an entry takes.
+// The ledger's promises: what is fresh, what is over, what is forgotten when, and the size of an entry.
 #include <doctest/doctest.h>
 #include <malloc.h>
 
@@ -110,7 +109,8 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("A Start from the future is as old as it is far ahead, and makes no other look old") {
+TEST_CASE(
+    "A Start from the future is as old as it is far ahead, and does not make others look old") {
   command_ledger x;
   CHECK(admit_start(x, at("a", 1, 1), start, -28s) == verdict::fresh);
   CHECK(admit_start(x, at("b", 1, 1), start, -28s - 1ms) == verdict::expired);
@@ -119,7 +119,7 @@ TEST_CASE("A Start from the future is as old as it is far ahead, and makes no ot
   CHECK(admit_start(x, at("c", 1, 1), start + 11min) == verdict::fresh);
 }
 
-TEST_CASE("A generation that is over stays so, whatever of it comes") {
+TEST_CASE("A generation that is over stays over, whatever arrives for it") {
   command_ledger x;
   CHECK(admit_start(x, at("a", 1, 1), start, 29s) == verdict::expired);
   CHECK(admit_stop(x, at("a", 1, 2), start) == verdict::expired);
@@ -129,7 +129,7 @@ TEST_CASE("A generation that is over stays so, whatever of it comes") {
   CHECK(admit_stop(x, at("a", 2, 2), start) == verdict::fresh);
 }
 
-TEST_CASE("A Stop for what is not known is over, unless its life may have been elsewhere") {
+TEST_CASE("A Stop for an unknown generation: it is over, unless it may have lived elsewhere") {
   SUBCASE("a key of this process alone") {
     command_ledger x;
     CHECK(admit_stop(x, at("a", 3, 2), start) == verdict::expired);
@@ -166,7 +166,7 @@ TEST_CASE("Extreme numbers overflow nothing") {
   CHECK(admit_start(x, at("c", 1, 1), start + 11min) == verdict::fresh);
 }
 
-TEST_CASE("I3 no resurrection: what is forgotten is not run again, whatever the clock says") {
+TEST_CASE("I3 no resurrection: a forgotten command is not run again, whatever the clock says") {
   command_ledger x;
   live_and_stop(x, "a", start);
   const auto later = start + 10min;
@@ -218,7 +218,7 @@ TEST_CASE("I3 no resurrection: a Stop that came first is not followed by its Sta
 }
 
 TEST_CASE(
-    "What is new is run though much is forgotten, and though the clock was set back a while") {
+    "A new Start runs although much is forgotten, and although the clock was set back a little") {
   command_ledger x;
   live_and_stop(x, "a", start);
   x.expire(start + 10min);
@@ -335,7 +335,7 @@ TEST_CASE("I9 bounded: 1,000,000 lifetimes leave nothing behind") {
   CHECK(peak <= 1U << 20U);
 }
 
-TEST_CASE("Whatever comes, the ledger says what a naive model says, 300 seeds") {
+TEST_CASE("Whatever arrives, the ledger agrees with a naive model, 300 seeds") {
   struct seen {
     std::uint32_t generation;
     std::int64_t last;

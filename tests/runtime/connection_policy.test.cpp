@@ -1,4 +1,4 @@
-// When to dial again, what each end means, and the phases of a connection.
+// When to dial again, the meaning of each kind of end, and the phases of a connection.
 #include <doctest/doctest.h>
 
 #include <nuncio/connection/connection_policy.hpp>
@@ -59,7 +59,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "1.4: The backoff starts anew after a connection that was live for a while, not at its first "
+    "1.4: The backoff restarts after a connection that was live for a while, not at its first "
     "Ping") {
   connection_policy x;
   CHECK(fail_live(x, 6) >= 1120ms);
@@ -96,7 +96,7 @@ TEST_CASE("Init comes once, and nothing comes before it") {
 }
 
 TEST_CASE(
-    "Init and the first Ping are waited for, twice as long with each failure, and then no longer") {
+    "Init and the first Ping have a time limit, which doubles with each failure up to a maximum") {
   connection_policy x;
   CHECK(!x.poll_timeout());
   x.handle_dial();
@@ -122,7 +122,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("What comes between Init and the first Ping is bounded, what comes after is not") {
+TEST_CASE("Messages between Init and the first Ping are limited, later ones are not") {
   connection_policy x{{.replay_bytes_max = 100}};
   for (int connection = 0; connection < 2; ++connection) {
     x.handle_dial();
@@ -191,7 +191,7 @@ TEST_CASE("A refused token or version is asked for again, and another one is tri
 }
 
 TEST_CASE(
-    "A token that has worked is waited for where it can be renewed, other refusals are final") {
+    "A refused token that has worked and can be renewed is waited for, other refusals are final") {
   const connection_end token{.what = end::http_refused, .http_status = 401};
   const auto after = [](const connection_end& why, bool was_live, bool renewable) {
     connection_policy x;
@@ -214,7 +214,7 @@ TEST_CASE("I14 single writer: an eviction is final") {
   CHECK(x.handle_end(closed("ws.eviction#ray", 1000), start).what == decision::evicted);
 }
 
-TEST_CASE("What can pass is retried") {
+TEST_CASE("Temporary failures are retried") {
   for (const auto& why :
        {closed("ws.timed_out#r"),
         closed("core.internal_error#r"),
@@ -230,7 +230,8 @@ TEST_CASE("What can pass is retried") {
   }
 }
 
-TEST_CASE("1.3: What somebody may still create is waited for, slowly, and the setting is named") {
+TEST_CASE(
+    "1.3: A namespace that may still be created is waited for, slowly, and the setting is named") {
   connection_policy x;
   for (int i = 0; i < 100; ++i) {
     x.handle_dial();
@@ -277,7 +278,7 @@ TEST_CASE("The log has the first failures, every twentieth, and each for another
 }
 
 TEST_CASE(
-    "The log has how far a connection comes, as often as its failures, or when it comes further") {
+    "The log shows how far a connection gets, as often as its failures, or when it gets further") {
   connection_policy x;
   std::vector<std::string> logged;
   const auto connect = [&](int n, bool live) {
@@ -308,7 +309,7 @@ TEST_CASE(
                     "12 ready"});
 }
 
-TEST_CASE("A restarting engine is met at once, but not in a tight loop") {
+TEST_CASE("A restarting engine is dialled at once, but not in a tight loop") {
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
     connection_policy x{{.seed = seed}};
     go_live(x);

@@ -1,4 +1,4 @@
-// Which protocol version is spoken, and where a token comes from.
+// Which protocol version is used, and where a token comes from.
 #include <doctest/doctest.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -32,7 +32,7 @@ std::string said(const failure& x) { return x.message; }
 
 }  // namespace
 
-TEST_CASE("the version is the newest that both speak, and never 7") {
+TEST_CASE("the version is the newest that both sides support, and never 7") {
   const auto chosen = [](int engine) { return *choose_protocol_version(engine); };
   CHECK(chosen(3) == 3);
   CHECK(chosen(4) == 4);
@@ -43,7 +43,7 @@ TEST_CASE("the version is the newest that both speak, and never 7") {
   CHECK(chosen(65535) == 8);
 }
 
-TEST_CASE("an engine that speaks no version of ours is refused, in words") {
+TEST_CASE("an engine without a common version is refused with an explanation") {
   for (const int engine : {-1, 1, 2}) {
     const auto none = choose_protocol_version(engine);
     REQUIRE(!none);
@@ -65,7 +65,7 @@ TEST_CASE("versions that can be forced") {
   CHECK(spoken_protocol_versions() == "3, 4, 5, 6 or 8");
 }
 
-TEST_CASE("a token file is read each time, without what stands around the token") {
+TEST_CASE("a token file is read each time, without the space around the token") {
   const token_file file;
   const auto source = token_from_file(file.path);
   file.write("  first-token\r\n");
@@ -129,7 +129,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("what an engine repeats of a token is hidden, plain and as a URL holds it") {
+TEST_CASE("a token that an engine repeats is hidden, plain and URL-encoded") {
   CHECK(
       without_token("bad token to/ken-1, /gateway/a@to%2Fken-1/x; to/ken-1", "to/ken-1") ==
       "bad token ***, /gateway/a@***/x; ***");

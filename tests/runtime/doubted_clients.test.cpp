@@ -1,4 +1,4 @@
-// Clients that may have left without a word: who makes room for a newcomer, and when.
+// Clients that may have left without notice: which of them makes room for a newcomer, and when.
 #include <doctest/doctest.h>
 
 #include <deque>
@@ -39,7 +39,8 @@ struct clients {
 
 }  // namespace
 
-TEST_CASE("doubted clients: who is not heard of after a reconnect makes room after its time") {
+TEST_CASE(
+    "doubted clients: a client that is silent after a reconnect makes room after a time limit") {
   clients x;
   auto& first = x.client(1);
   auto& second = x.client(1);
@@ -88,7 +89,7 @@ TEST_CASE(
   CHECK(x.next(begin + 10s) == &old);
 }
 
-TEST_CASE("doubted clients: of two gateways that were there, neither's silence says anything") {
+TEST_CASE("doubted clients: of two known gateways, neither one's silence means anything") {
   clients x;
   auto& first = x.client(1);
   x.client(2);
@@ -99,8 +100,8 @@ TEST_CASE("doubted clients: of two gateways that were there, neither's silence s
 }
 
 TEST_CASE(
-    "doubted clients: a gateway that seems to be gone is so through further reconnects, others "
-    "are judged anew") {
+    "doubted clients: a gateway that seems gone stays so through further reconnects, others are "
+    "judged again") {
   clients x;
   auto& old = x.client(1);
   x.reconnect(begin);
@@ -120,7 +121,7 @@ TEST_CASE(
   CHECK(x.next(begin + 2s) == &x.open.back());
 }
 
-TEST_CASE("doubted clients: who has to be left its time is looked at once, and hides nobody") {
+TEST_CASE("doubted clients: one with time left is checked once, and hides no other") {
   clients x;
   for (auto i = 0; i < 100; ++i) x.client(1);
   for (auto i = 0; i < 3; ++i) x.client(2);

@@ -1,4 +1,4 @@
-// The queue of what is due of many owners.
+// The queue of due entries of many owners.
 #include <doctest/doctest.h>
 
 #include <nuncio/instances/due_times.hpp>
@@ -37,7 +37,7 @@ struct fixture {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(fixture, "what is due comes in the order of its times, once, whosever it is") {
+TEST_CASE_FIXTURE(fixture, "due entries come in order of time, once, whichever owner they have") {
   add(a, kind::tea, 3s);
   add(b, kind::cake, 1s);
   add(b, kind::tea, 2s);
@@ -52,13 +52,14 @@ TEST_CASE_FIXTURE(fixture, "what is due comes in the order of its times, once, w
   CHECK_FALSE(all.poll_timeout());
 }
 
-TEST_CASE_FIXTURE(fixture, "of what is due at one time the first that was added comes first") {
+TEST_CASE_FIXTURE(
+    fixture, "entries due at the same time come in the order in which they were added") {
   for (auto* of : {&b, &a, &b}) add(*of, kind::tea, 1s);
   now += 1s;
   CHECK(due() == "bt at bt ");
 }
 
-TEST_CASE_FIXTURE(fixture, "what is dropped never comes: one of a kind, or all of an owner") {
+TEST_CASE_FIXTURE(fixture, "dropped entries never come: one of a kind, or all of an owner") {
   add(a, kind::tea, 1s);
   add(a, kind::cake, 1s);
   add(a, kind::tea, 2s);

@@ -1,4 +1,4 @@
-// The engine's HTTP API as a host uses it: what is asked, and that each error names the setting to change.
+// The engine's HTTP API as a host uses it: the requests, and that each error names the setting to change.
 #include <doctest/doctest.h>
 
 #include <future>
@@ -72,7 +72,7 @@ bool names(const nuncio::failure& why, std::string_view word) {
 
 }  // namespace
 
-TEST_CASE("endpoints are parsed, and what is wrong names the setting") {
+TEST_CASE("endpoints are parsed, and errors name the setting") {
   const auto plain = parse_endpoint("http://127.0.0.1:6420");
   REQUIRE(plain.ok());
   CHECK(*plain == nuncio::engine_endpoint{false, "127.0.0.1", 6420, ""});
@@ -132,7 +132,7 @@ TEST_CASE("metadata gives version and protocol version") {
   CHECK(raw_peer::header(e.requests[0], "authorization") == "Bearer secret");
 }
 
-TEST_CASE("a pool that is there is left alone, one that is missing is created") {
+TEST_CASE("an existing pool is left unchanged, a missing one is created") {
   http_client client;
   {
     engine e{{{200, R"({"runner_configs":{"my/pool":{"datacenters":{}}}})"}}};

@@ -1,5 +1,4 @@
-// The outbox against its promises, and against a model of an engine that loses connections and
-// acks.
+// The outbox's promises, also against a model of an engine that loses connections and acks.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -116,7 +115,7 @@ TEST_CASE(
   CHECK(send(x) == list{1003});
 }
 
-TEST_CASE("A Stop for a generation of which nothing is known is answered above any counter") {
+TEST_CASE("A Stop for an unknown generation is answered above any counter") {
   event_outbox x;
   x.handle_link_up(1, start);
   x.handle_orphan_stop(a1);
@@ -163,7 +162,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("I11 generations: what an older generation says after a newer one spoke is ignored") {
+TEST_CASE("I11 generations: events of an older generation after those of a newer one are ignored") {
   event_outbox x;
   x.handle_running({a1.actor, 1});
   x.handle_running({a1.actor, 2});
@@ -185,7 +184,7 @@ TEST_CASE("One frame is in flight at a time, and of limited size") {
   CHECK(send(x).size() == 50);
 }
 
-TEST_CASE("A Stopped's message is made fit for the wire") {
+TEST_CASE("A Stopped's message is adapted to the wire") {
   event_outbox x;
   x.handle_link_up(1, start);
   x.handle_stopped(a1, stop_code::error, "bad \xff byte");
@@ -350,7 +349,8 @@ TEST_CASE("I10 events arrive: whatever is lost, in order, none twice on a connec
   }
 }
 
-TEST_CASE("I10 events arrive: a drop in the middle of what is kept begins again with the first") {
+TEST_CASE(
+    "I10 events arrive: a drop in the middle of the kept events starts again with the first") {
   event_outbox x{{.events_max = 1}};
   x.handle_link_up(1, start);
   x.handle_stopped(a1, stop_code::ok, {});

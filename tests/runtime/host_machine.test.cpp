@@ -1,5 +1,5 @@
-// host_machine as a whole, driven by hand: what comes of commands, and of what instances say. Its parts' rules on requests and
-// WebSockets are tested through the actors, and all of it in the simulation.
+// host_machine as a whole, driven by hand: the effects of commands, and of messages from instances. The rules for requests and
+// WebSockets are tested through the actors, and everything in the simulation.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -147,8 +147,8 @@ struct driven {
 }  // namespace
 
 TEST_CASE(
-    "I5 acks complete: what waits for the engine's clock is carried out and acked once it is "
-    "known") {
+    "I5 acks complete: commands that wait for the engine's clock are carried out and acked once it "
+    "is known") {
   driven host;
   host.start(ref("a", 1));
   CHECK(host.numbers.empty());
@@ -174,7 +174,7 @@ TEST_CASE("I9 bounded: an instance's number is used again once it is over") {
   CHECK(host.machine.actors() == 0);
 }
 
-TEST_CASE("I10 events arrive: an alarm that comes behind the end of its instance is not said") {
+TEST_CASE("I10 events arrive: an alarm that comes after the end of its instance is not reported") {
   driven host;
   host.ping();
   const auto who = ref("a", 1);
@@ -224,8 +224,8 @@ TEST_CASE("I11 generations: the newer instance begins once the older one is down
 }
 
 TEST_CASE(
-    "I12 nothing silent: a Stop of what never ran here is answered, and leaves no entry that "
-    "stays") {
+    "I12 nothing silent: a Stop of an instance that never ran here is answered, and leaves no "
+    "entry behind") {
   driven host;
   host.ping();
   host.stop(ref("a", 7), 3);
@@ -249,7 +249,8 @@ TEST_CASE("I12 nothing silent: an actor that keeps failing is started later, not
   }
 }
 
-TEST_CASE("I14 single writer: what the engine has given up is ended, and not asked to stop") {
+TEST_CASE(
+    "I14 single writer: an instance that the engine has given up is ended, and not asked to stop") {
   driven host;
   host.ping();
   host.start(ref("a", 1));
@@ -274,8 +275,7 @@ TEST_CASE("I14 single writer: the end of the lease ends every instance") {
 }
 
 TEST_CASE(
-    "I14 single writer: the rule of Running is in force from the first event that the engine "
-    "acks") {
+    "I14 single writer: the rule of Running applies from the first event that the engine acks") {
   driven host;
   host.ping();
   host.start(ref("a", 1));
@@ -293,7 +293,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("an actor that is spawned once its instance is over is ended") {
+TEST_CASE("an actor spawned after its instance is over is ended") {
   driven host;
   host.ping();
   host.start(ref("a", 1));
@@ -304,7 +304,7 @@ TEST_CASE("an actor that is spawned once its instance is over is ended") {
   CHECK(host.machine.handle_spawned(ref("a", 2), host.now).what == spawned::lives);
 }
 
-TEST_CASE("a drain with nobody there asks the outbox, and closes the link when that is done") {
+TEST_CASE("a drain without actors asks the outbox, and closes the link when that is done") {
   driven host;
   host.ping();
   host.machine.handle_drain(host.now + 10s, host.now);

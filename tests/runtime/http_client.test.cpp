@@ -37,7 +37,7 @@ outcome<http_reply> answer(http_client& client, http_call call) {
 
 }  // namespace
 
-TEST_CASE("a client may go in one of its own callbacks; what is under way is cancelled") {
+TEST_CASE("a client may be destroyed in one of its own callbacks; calls under way are cancelled") {
   raw_server s{[](raw_peer& p) { p.wait_for_end(); }};
   auto client = std::make_shared<std::optional<http_client>>(std::in_place);
   std::promise<void> gone;
@@ -60,7 +60,7 @@ TEST_CASE("a client may go in one of its own callbacks; what is under way is can
   CHECK(rest.get() == errc::cancelled);
 }
 
-TEST_CASE("method, headers and body go out, status, headers and body come back") {
+TEST_CASE("method, headers and body are sent, status, headers and body come back") {
   std::promise<std::string> seen;
   raw_server s{[&](raw_peer& p) {
     auto head = p.read_head();
@@ -122,7 +122,7 @@ TEST_CASE("failures have a code and name the URL") {
   CHECK(r.error().code == errc::invalid_argument);
 }
 
-TEST_CASE("5.1: a path goes out as it is, and a header without a value too") {
+TEST_CASE("5.1: a path is sent unchanged, and so is a header without a value") {
   std::promise<std::string> seen;
   raw_server s{[&](raw_peer& p) {
     seen.set_value(p.read_head());
@@ -138,7 +138,7 @@ TEST_CASE("5.1: a path goes out as it is, and a header without a value too") {
   CHECK(head.find("\r\nx-own:\r\n") != std::string::npos);
 }
 
-TEST_CASE("no text of a call begins another header, and what could is not sent") {
+TEST_CASE("no text of a call begins another header, and a call that could is not sent") {
   raw_server s{[](raw_peer& p) { p.wait_for_end(); }};
   http_client client;
   const auto refused = [&](auto change) {
@@ -207,7 +207,7 @@ TEST_CASE("no failure shows what may be secret in a URL: its path and its query"
   hides(get(long_one.port(), "/gateway/id@hunter2/x"));
 }
 
-TEST_CASE("a full client refuses, and its end cancels what is under way, each once") {
+TEST_CASE("a full client refuses, and its end cancels calls under way, each once") {
   raw_server s{[](raw_peer& p) { p.wait_for_end(); }};
   std::atomic<int> cancelled{0};
   std::atomic<int> full{0};

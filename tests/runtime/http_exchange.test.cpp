@@ -1,4 +1,4 @@
-// The HTTP exchange: joined and cut bodies, credits, indexes, limits, and what ends it.
+// The HTTP exchange: joined and split bodies, credits, indexes, limits, and how it ends.
 #include <doctest/doctest.h>
 #include <malloc.h>
 
@@ -63,7 +63,7 @@ std::size_t sent_body(const std::vector<to_rivet_tunnel_message>& sent) {
 
 }  // namespace
 
-TEST_CASE("A complete request is given once and answered by one message") {
+TEST_CASE("A complete request is handed out once and answered with one message") {
   http_exchange x{id};
   auto start = request(false);
   start.body = filled(3);
@@ -137,7 +137,7 @@ TEST_CASE("I13 backpressure: an engine that sends without credit is cut off") {
   CHECK(x.done());
 }
 
-TEST_CASE("A chunk that comes twice counts once, and one that is missing aborts the exchange") {
+TEST_CASE("A repeated chunk counts once, and a missing one aborts the exchange") {
   auto x = begun(true);
   x.handle_request_chunk(1, {bytes{std::string{"one "}}, false});
   x.handle_request_chunk(2, {bytes{std::string{"two"}}, false});
@@ -230,7 +230,7 @@ TEST_CASE("A host may refuse an exchange at any time before its answer") {
   CHECK(all(buffered).size() == 1);
 }
 
-TEST_CASE("What the engine would not take is answered 500") {
+TEST_CASE("A response that the engine would not accept becomes 500") {
   const auto status_of = [](to_rivet_response_start r) {
     auto x = begun(false, true, {.response_bytes_max = 1000});
     CHECK(!x.respond(std::move(r)).ok());
@@ -254,7 +254,7 @@ TEST_CASE("What the engine would not take is answered 500") {
   CHECK(most.respond(response(1000)).ok());
 }
 
-TEST_CASE("a response to HEAD has no body, whoever answers and however") {
+TEST_CASE("a response to HEAD has no body, however it is answered") {
   for (const bool streams : {false, true}) {
     CAPTURE(streams);
     const auto head = [&] {
@@ -317,7 +317,7 @@ TEST_CASE("a streamed body has the length that its head says, or is cut") {
     REQUIRE(told.size() == 1);
     const auto& why = get<to_rivet_response_start>(told[0]);
     CHECK(why.status == 500);
-    CHECK(why.body->view() == "the handler wrote 3 of the 5 bytes that its content-length says\n");
+    CHECK(why.body->view() == "the handler wrote 3 of the 5 bytes of its content-length\n");
     CHECK(less.done());
   }
   auto late = begin(true);
@@ -382,7 +382,7 @@ TEST_CASE("I13 backpressure: a window update frees as many bytes as it says, no 
   CHECK(x.streaming());
 }
 
-TEST_CASE("A body of one window, or to a gateway that takes no stream, goes in one message") {
+TEST_CASE("A body of one window, or for a gateway without streaming, is sent in one message") {
   for (const auto& [bytes_n, streams, parts] :
        {std::tuple{std::size_t{1} << 20, true, std::size_t{1}},
         {(std::size_t{1} << 20) + 1, true, std::size_t{16}},
@@ -426,7 +426,7 @@ to_envoy_request_chunk chunk_of(std::size_t n, bool finish = false) { return {fi
 
 }  // namespace
 
-TEST_CASE("A response that is written bit by bit goes out as it is written") {
+TEST_CASE("A streaming response is sent as it is written") {
   auto x = begun(false);
   CHECK(x.begin(head()).ok());
   CHECK(!x.begin(head()).ok());
@@ -501,7 +501,7 @@ TEST_CASE("The bytes of a written response are those that were written, in order
   CHECK(x.done());
 }
 
-TEST_CASE("I13 backpressure: what is written in short pieces is kept in little more") {
+TEST_CASE("I13 backpressure: short writes take little more memory than their bytes") {
   const auto used = [] { return mallinfo2().uordblks + mallinfo2().hblkhd; };
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   constexpr bool measures = false;  // their allocators say nothing of this
@@ -535,7 +535,7 @@ TEST_CASE("I13 backpressure: what is written in short pieces is kept in little m
   CHECK(x.unsent() == 0);
 }
 
-TEST_CASE("A gateway that takes no stream gets what was written whole, at its end") {
+TEST_CASE("A gateway without streaming gets the whole response, at its end") {
   auto x = begun(false, false, {.response_bytes_max = 100});
   REQUIRE(x.begin(head()).ok());
   CHECK(x.room() == 101);  // one too many, to hear of it
@@ -656,7 +656,7 @@ TEST_CASE("Credit for the response takes its place between the request's parts")
   get<to_rivet_response_abort>(sent.back());
 }
 
-TEST_CASE("A part that tells that the client gave up") {
+TEST_CASE("A part that reports that the client gave up") {
   auto x = begun(true, true, {.parts = true});
   x.handle_request_chunk(1, chunk_of(10));
   x.handle_body_cancel();
@@ -686,14 +686,14 @@ TEST_CASE("I13 backpressure: an upload that is quiet while it is waited for is a
   CHECK(x.done());
 }
 
-TEST_CASE("A request that is whole may be quiet for as long as its handler likes") {
+TEST_CASE("A complete request may be silent for as long as its handler likes") {
   auto x = begun(false);
   CHECK(x.poll_body().has_value());
   for (int i = 0; i < 3; ++i) x.handle_quiet();
   CHECK(all(x).empty());
 }
 
-TEST_CASE("An exchange goes on in other hands where it stood") {
+TEST_CASE("An exchange continues at the same position in another object") {
   auto x = begun(true, true, {.parts = true});
   x.handle_request_chunk(1, chunk_of(600'000));
   REQUIRE(x.poll_part());
@@ -708,7 +708,9 @@ TEST_CASE("An exchange goes on in other hands where it stood") {
   CHECK(!y.poll_part());
 }
 
-TEST_CASE("I13 backpressure: what came with the start counts for the credit in other hands too") {
+TEST_CASE(
+    "I13 backpressure: body bytes that came with the start count for credit in another object, "
+    "too") {
   http_exchange x{id, {.parts = true}};
   auto start = request(true);
   start.body = filled(600'000);
@@ -735,7 +737,7 @@ TEST_CASE("I13 backpressure: what came with the start counts for the credit in o
   CHECK(all(joined).size() == 1);
 }
 
-TEST_CASE("What the link had no room for is given out again, as it was") {
+TEST_CASE("A message that the link had no room for is returned again, unchanged") {
   const failure full{errc::queue_full, "full"};
   const auto again = [&](http_exchange& x) {
     auto first = x.poll_transmit();
@@ -783,7 +785,7 @@ TEST_CASE("What the link had no room for is given out again, as it was") {
   CHECK(std::holds_alternative<to_rivet_request_body_cancel>(again(upload).message_kind));
 }
 
-TEST_CASE("What no link takes becomes 500, and then a cut") {
+TEST_CASE("A message that no link accepts becomes 500, and then a cut") {
   const failure no{errc::malformed, "no such text"};
   auto x = begun(false);
   CHECK(x.respond(response(5)).ok());
@@ -816,7 +818,7 @@ TEST_CASE("What no link takes becomes 500, and then a cut") {
   CHECK(parts.done());
 }
 
-TEST_CASE("Where nothing leaves any more nothing is left to say") {
+TEST_CASE("Once nothing can be sent any more, nothing is left to send") {
   auto x = begun(true);
   CHECK(x.respond(response(2 * http_window_bytes)).ok());
   x.handle_not_sent(*x.poll_transmit(), {errc::cancelled, "over"});

@@ -1,5 +1,5 @@
-// What no machine keeps alone, or only a neighbour could break: ledger and acks together against an
-// engine that stores commands until they are acked, loses acks and replays.
+// Invariants that no single machine holds, or that another machine could break: ledger and acks together against an engine that
+// stores commands until they are acked, loses acks and replays.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -252,7 +252,7 @@ TEST_CASE(
   CHECK(x.stats().entries == 1);
 }
 
-TEST_CASE("I10 events arrive: what was said while the link was down goes first on the next") {
+TEST_CASE("I10 events arrive: events from while the link was down go first on the next one") {
   event_outbox x;
   const actor_ref a{actor_id{"a"}, 1};
   x.handle_link_up(1, start);

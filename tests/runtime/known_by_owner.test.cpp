@@ -1,4 +1,4 @@
-// What is known for a time of ids that somebody owns: whose room is whose.
+// Ids that are remembered for a time by owner: whose room they take.
 #include <doctest/doctest.h>
 #include <malloc.h>
 
@@ -36,7 +36,7 @@ TEST_CASE("known by owner: until it is taken, or its time is over, and then noth
   CHECK(x.bytes() == 0);
 }
 
-TEST_CASE("known by owner: what comes again is worth knowing anew, and may have another owner") {
+TEST_CASE("known by owner: an id that comes again is kept anew, and may have another owner") {
   table x{10s, room_for(100)};
   CHECK(x.add('a', 1, false, t));
   CHECK(x.add('b', 1, true, t + 8s));
@@ -46,7 +46,7 @@ TEST_CASE("known by owner: what comes again is worth knowing anew, and may have 
   CHECK(*x.find(1));
 }
 
-TEST_CASE("known by owner: who has more than there is room for misses its own, for a time") {
+TEST_CASE("known by owner: an owner with too many entries misses its own, for a time") {
   table x{10s, room_for(20)};
   int id = 0;
   while (x.add('a', id, true, t + 1s)) ++id;
@@ -66,7 +66,7 @@ TEST_CASE("known by owner: who has more than there is room for misses its own, f
 }
 
 TEST_CASE(
-    "known by owner: many owners keep no more than the bound; of whom no room knows, all miss") {
+    "known by owner: many owners stay within the limit; without room for an owner, all miss") {
   table x{10s, room_for(20)};
   for (int owner = 0; owner < 100; ++owner)
     for (int i = 0; i < 20; ++i) {

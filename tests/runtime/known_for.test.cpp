@@ -1,4 +1,4 @@
-// What is known of ids for a time: how long, and what is said when there is no room.
+// Ids that are remembered for a time: how long, and what happens without room.
 #include <doctest/doctest.h>
 #include <malloc.h>
 
@@ -29,7 +29,7 @@ TEST_CASE("known for a time: until it is taken, or its time is over") {
   CHECK(x.size() == 0);
 }
 
-TEST_CASE("known for a time: what comes again is worth knowing anew") {
+TEST_CASE("known for a time: an id that comes again is kept anew") {
   table x{10s, 100 * table::entry_bytes};
   CHECK(x.add(1, false, t));
   CHECK(x.add(1, true, t + 8s));
@@ -39,7 +39,8 @@ TEST_CASE("known for a time: what comes again is worth knowing anew") {
   CHECK(x.size() == 1);
 }
 
-TEST_CASE("known for a time: without room the others stay, and it is known that one is missing") {
+TEST_CASE(
+    "known for a time: without room the other entries stay, and it is known that one is missing") {
   table x{10s, 2 * table::entry_bytes};
   CHECK(x.add(1, false, t));
   CHECK(x.add(2, false, t + 1s));
@@ -53,7 +54,7 @@ TEST_CASE("known for a time: without room the others stay, and it is known that 
   CHECK_FALSE(x.incomplete(t + 12s));
 }
 
-TEST_CASE("known for a time: for ever, if nothing else is said") {
+TEST_CASE("known for a time: for ever, by default") {
   table x{duration::max(), table::entry_bytes};
   CHECK(x.add(1, false, t));
   x.expire(t + 100'000h);

@@ -31,7 +31,7 @@ int read_all(const std::map<std::string, int>& store, kv_pages pages, std::size_
 
 }  // namespace
 
-TEST_CASE("2.1: what is read page by page is all of the range, each entry once") {
+TEST_CASE("2.1: reading page by page covers the whole range, each entry once") {
   std::map<std::string, int> store{{"a", 1000}, {"c", 1000}};
   // Keys that are prefixes of each other, and ends of bytes.
   for (const auto* key : {"b", "b1", "b11", "b2", "b\xff", "b\xff\xff"}) store.emplace(key, 1);
@@ -41,7 +41,7 @@ TEST_CASE("2.1: what is read page by page is all of the range, each entry once")
       CHECK(read_all(store, {bytes{"b"}, bytes{"c"}, entries}, page_max) == 7);
 }
 
-TEST_CASE("behind a key that can't be longer comes the next of its length") {
+TEST_CASE("after a key of maximum length comes the next one of that length") {
   kv_pages pages{bytes{"b"}, bytes{"c"}, 1};
   const std::string longest(kv_limits::key_bytes_max, 'b');
   CHECK(pages.handle_page(1, bytes{longest}));
@@ -59,7 +59,7 @@ TEST_CASE("an empty range is one page") {
   CHECK_FALSE(pages.handle_page(0, {}));
 }
 
-TEST_CASE("a page that is too long is asked for with half as many, to the last entry") {
+TEST_CASE("a page that is too long is requested with half as many entries, down to one") {
   kv_pages pages{bytes{"b"}, bytes{"c"}, 4};
   CHECK(pages.handle_too_long());
   CHECK(pages.limit() == 2);

@@ -1,4 +1,4 @@
-// The lifecycle table, walked in every way: what may never be said, and what must be reachable.
+// The lifecycle table, walked on every path: what must never be reported, and what must be reachable.
 #include <doctest/doctest.h>
 
 #include <nuncio/instances/lifecycle.hpp>
@@ -46,7 +46,8 @@ walker follow(walker w, input in, const transition& t) {
 
 }  // namespace
 
-TEST_CASE("No way through the table says what may not be said, and every state is reached") {
+TEST_CASE(
+    "No path through the table reports what must not be reported, and every state is reached") {
   std::set<walker> seen{{}};
   std::vector<walker> open{{}};
   while (!open.empty()) {
@@ -66,7 +67,7 @@ TEST_CASE("No way through the table says what may not be said, and every state i
   CHECK(reached.size() == states);
 }
 
-TEST_CASE("Each pair of state and input stands in the table once at most, and is found by step") {
+TEST_CASE("Each pair of state and input is in the table at most once, and is found by step") {
   std::set<std::pair<state, input>> pairs;
   for (const auto& t : table()) {
     CHECK(pairs.emplace(t.from, t.in).second);
@@ -107,7 +108,7 @@ TEST_CASE("I14 single writer: a lease's end cuts what lives and is never reporte
   }
 }
 
-TEST_CASE("What an actor asks for while its factory runs is not forgotten") {
+TEST_CASE("What an actor requests while its factory runs is not forgotten") {
   auto t = step(state::starting, input::sleep_called);
   REQUIRE(t);
   CHECK(t->to == state::sleep_wanted);

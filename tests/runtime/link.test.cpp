@@ -278,8 +278,8 @@ struct hosting : link_listener {
 }  // namespace
 
 TEST_CASE(
-    "link: a tunnel message that was written but not confirmed goes again; one that was confirmed "
-    "does not") {
+    "link: a tunnel message that was written but not confirmed is sent again; a confirmed one is "
+    "not") {
   signal done;
   std::vector<std::string> seen;
   raw_server server{[&](raw_peer& p) {
@@ -314,8 +314,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "link: Pings are answered while the owner deals with nothing, and reading stops at the inbound "
-    "bound") {
+    "link: Pings are answered while the owner handles nothing, and reading stops at the inbound "
+    "limit") {
   signal done;
   int answered = 0;
   constexpr int rounds = 20;
@@ -380,8 +380,8 @@ protocol::command_wrapper start(std::string_view actor, std::size_t input) {
 }  // namespace
 
 TEST_CASE(
-    "1.2: link: a message that is too long is told by its head, in its place among the others, and "
-    "costs no connection") {
+    "1.2: link: a message that is too long is reported by its head, in order, and costs no "
+    "connection") {
   raw_server server{[&](raw_peer& p) {
     engine_side engine{p};
     engine.open();
@@ -413,8 +413,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "1.2: link: commands are taken at any length, each once it is whole, within the inbound "
-    "bound") {
+    "1.2: link: commands are accepted at any length, each once it is complete, within the inbound "
+    "limit") {
   constexpr std::size_t count = 60;  // encoding it all must not take long
   raw_server server{[&](raw_peer& p) {
     engine_side engine{p};
@@ -473,7 +473,8 @@ TEST_CASE(
   CHECK(host.uplink.stats().bad_frames == 1);
 }
 
-TEST_CASE("link: what is too long and of no known kind, or before Init, renews the connection") {
+TEST_CASE(
+    "link: a message that is too long and of unknown kind, or before Init, renews the connection") {
   raw_server server{[&](raw_peer& p) {
     engine_side engine{p};
     if (p.index() == 0) {
@@ -495,7 +496,7 @@ TEST_CASE("link: what is too long and of no known kind, or before Init, renews t
 }
 
 TEST_CASE(
-    "1.2: link: a message that the engine would answer with a cut is refused, whoever sends it") {
+    "1.2: link: a message that the engine would answer with a cut is refused, from any sender") {
   signal done;
   std::vector<std::string> seen;
   raw_server server{[&](raw_peer& p) {
@@ -562,8 +563,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "link: what waits for a connection that is cut dies with it, tunnel messages move in their "
-    "order") {
+    "link: messages for a connection that is cut die with it, tunnel messages move in order") {
   signal full, done;
   std::vector<std::string> seen;
   raw_server server{[&](raw_peer& p) {
@@ -609,7 +609,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "link: a Ping that comes while bulk is on its way is answered before the rest of the bulk") {
+    "link: a Ping that comes while bulk is being sent is answered before the rest of the bulk") {
   signal queued, pinged, done;
   std::uint16_t parts = 0;
   std::uint16_t parts_before_pong = bulk;
@@ -705,7 +705,7 @@ TEST_CASE("link: the outbound queue is bounded in bytes, and free again once the
   CHECK(seen.size() == taken + 3U);
 }
 
-TEST_CASE("link: who waits for room hears of the connection's end, and of the link's") {
+TEST_CASE("link: waiters for room are notified of the connection's end, and of the link's") {
   signal full;
   raw_server server{[&](raw_peer& p) {
     engine_side engine{p};
@@ -725,7 +725,7 @@ TEST_CASE("link: who waits for room hears of the connection's end, and of the li
   REQUIRE(host.until([&] { return host.told.size() == 2; }));
 }
 
-TEST_CASE("link: however much that is short waits, what is long has room of its own") {
+TEST_CASE("link: however many short messages wait, long ones have room of their own") {
   signal over;
   raw_server server{[&](raw_peer& p) {
     engine_side engine{p};
@@ -772,8 +772,7 @@ TEST_CASE("link: a storage request longer than the room of all of them goes alon
 }
 
 TEST_CASE(
-    "link: each connection is logged once when it begins, is ready and is lost, and who with "
-    "whom") {
+    "link: each connection is logged once when it begins, is ready and is lost, with both ends") {
   raw_server server{[&](raw_peer& p) {
     engine_side engine{p};
     engine.open();
@@ -839,7 +838,7 @@ TEST_CASE("link: an engine that is not there is logged with its address, and as 
       "host_options::endpoint"));
 }
 
-TEST_CASE("5.3: link: a token that whoever closes repeats is printed nowhere") {
+TEST_CASE("5.3: link: a token repeated in a close reason is printed nowhere") {
   const std::string token = "tok-en-4711";
   std::string reason;
   bool ends = false;
@@ -885,7 +884,7 @@ TEST_CASE("5.3: link: a token that whoever closes repeats is printed nowhere") {
   CHECK((words + log).find("4711") == std::string::npos);
 }
 
-TEST_CASE("link: close() sends all that is queued, then a close frame, and that was the end") {
+TEST_CASE("link: close() sends everything queued, then a close frame, and then it is over") {
   signal full;
   std::vector<std::string> seen;
   std::promise<int> code;
@@ -933,9 +932,8 @@ TEST_CASE("link: close() towards an engine that reads nothing ends by its limit"
 }
 
 TEST_CASE(
-    "1.4: link: an engine that takes the WebSocket and says no Init, or no Ping after it, is "
-    "dialled "
-    "again") {
+    "1.4: link: an engine that accepts the WebSocket but sends no Init, or no Ping after it, is "
+    "dialled again") {
   for (const auto says_init : {false, true}) {
     CAPTURE(says_init);
     raw_server server{[&](raw_peer& p) {
@@ -958,7 +956,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("link: a long replay that is on its way is no silence") {
+TEST_CASE("link: a long replay under way is not silence") {
   raw_server server{[&](raw_peer& p) {
     engine_side engine{p};
     p.accept("rivet");
@@ -1001,8 +999,7 @@ TEST_CASE(
   CHECK(host.read([&] { return host.delays.at(4); }) >= 1120ms);  // 70 of a hundred of 1.6 s
 }
 
-TEST_CASE(
-    "1.4: link: more before the first Ping than is kept ends the connection, which says why") {
+TEST_CASE("1.4: link: too much before the first Ping ends the connection, with the reason") {
   raw_server server{[&](raw_peer& p) {
     engine_side engine{p};
     p.accept("rivet");

@@ -1,4 +1,4 @@
-// link_machine: what a link decides, without a socket and in time that the test passes in.
+// link_machine: the decisions of a link, without a socket and with time passed in by the test.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -149,8 +149,8 @@ TEST_CASE_FIXTURE(fixture, "a connection comes up, and is dialled again after it
 
 TEST_CASE_FIXTURE(
     fixture,
-    "I12 nothing silent: what the engine may not have read moves to the next connection, in its "
-    "order") {
+    "I12 nothing silent: messages that the engine may not have read move to the next connection, "
+    "in order") {
   open();
   REQUIRE(answer(1));
   REQUIRE(answer(2));
@@ -169,7 +169,7 @@ TEST_CASE_FIXTURE(
   CHECK(leaves().empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "a client's WebSocket message leaves once, whatever becomes of it") {
+TEST_CASE_FIXTURE(fixture, "a client's WebSocket message is sent once, whatever happens to it") {
   open();
   REQUIRE(tell(1, protocol::to_rivet_web_socket_message{}));
   REQUIRE(answer(2));
@@ -179,7 +179,8 @@ TEST_CASE_FIXTURE(fixture, "a client's WebSocket message leaves once, whatever b
   CHECK(leaves() == strings{"2"});
 }
 
-TEST_CASE_FIXTURE(fixture, "I8 one truth: a frame dies with the connection that it was said for") {
+TEST_CASE_FIXTURE(
+    fixture, "I8 one truth: a frame dies with the connection for which it was queued") {
   open();
   REQUIRE(machine.intake().send_frame(frame_class::ack, 1, protocol::to_rivet_ack_commands{}));
   lose();
@@ -206,7 +207,7 @@ TEST_CASE_FIXTURE(
   REQUIRE(outputs() == strings{"fence", "request_write"});
 }
 
-TEST_CASE_FIXTURE(fixture, "a socket that takes nothing is asked once to confirm what has left") {
+TEST_CASE_FIXTURE(fixture, "a socket that takes nothing is asked once to confirm what was sent") {
   open();
   REQUIRE(answer(1));
   CHECK(leaves() == strings{"1"});
@@ -221,7 +222,7 @@ TEST_CASE_FIXTURE(fixture, "a socket that takes nothing is asked once to confirm
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "I14 single writer: once the lease has ended nothing that waits leaves any more") {
+    fixture, "I14 single writer: once the lease has ended, nothing that waits is sent any more") {
   open();
   const auto end = machine.poll_timeout();
   REQUIRE(end);
@@ -254,7 +255,7 @@ TEST_CASE_FIXTURE(
   CHECK(outputs() == strings{"lease_ended"});
 }
 
-TEST_CASE_FIXTURE(fixture, "a closed gate lets nothing out that was queued before") {
+TEST_CASE_FIXTURE(fixture, "a closed gate lets nothing out, even if it was queued before") {
   open();
   REQUIRE(answer(1));
   gate->open = false;
@@ -274,7 +275,9 @@ TEST_CASE_FIXTURE(fixture, "a message before Init renews the connection, and is 
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "an engine that says nothing first is left, unless part of a message has come") {
+    fixture,
+    "a connection whose engine stays silent at first is ended, unless part of a message has "
+    "arrived") {
   machine.handle_open(now);
   outputs();
   auto due = machine.poll_timeout();
@@ -301,7 +304,7 @@ TEST_CASE_FIXTURE(
   CHECK(outputs() == strings{"set_reading", "request_write"});
 }
 
-TEST_CASE_FIXTURE(fixture, "a close says what is queued first, and then it is over") {
+TEST_CASE_FIXTURE(fixture, "a close first sends what is queued, and then it is over") {
   open();
   REQUIRE(answer(1));
   machine.handle_close();
@@ -339,7 +342,7 @@ TEST_CASE_FIXTURE(fixture, "a connection that is lost while it closes is over, a
   CHECK(outputs() == strings{"close_socket", "over"});
 }
 
-TEST_CASE_FIXTURE(fixture, "a link that is over keeps nothing, and tells who waits for room") {
+TEST_CASE_FIXTURE(fixture, "a link that is over keeps nothing, and notifies waiters for room") {
   open();
   REQUIRE(answer(1));
   CHECK(leaves() == strings{"1"});
@@ -355,8 +358,7 @@ TEST_CASE_FIXTURE(fixture, "a link that is over keeps nothing, and tells who wai
   CHECK(answer(3).error().code == errc::cancelled);
 }
 
-TEST_CASE_FIXTURE(
-    fixture, "what a long message left behind is not counted with the next connection") {
+TEST_CASE_FIXTURE(fixture, "the rest of a long message does not count for the next connection") {
   open();
   REQUIRE(machine.handle_long_message(
       protocol::to_envoy{protocol::to_envoy_commands{}}, {64, received, now}));
@@ -368,7 +370,7 @@ TEST_CASE_FIXTURE(
   CHECK(machine.stats().reading_paused == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "what a host says first leaves first on each connection") {
+TEST_CASE_FIXTURE(fixture, "a host's greeting is sent first on each connection") {
   machine.intake().greet({protocol::to_rivet_metadata{}}, false);
   REQUIRE(answer(1));
   outputs();

@@ -1,4 +1,4 @@
-// A record is one line that says what it says, whoever wrote its values.
+// A record is one correct line, whoever wrote its values.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -46,7 +46,7 @@ bool steers(std::uint32_t x) {
 
 }  // namespace
 
-TEST_CASE("5.4: values stand plain, or quoted where they could be taken for something else") {
+TEST_CASE("5.4: values are plain, or quoted where they could be mistaken") {
   CHECK(line("room") == "said actor=room");
   CHECK(line("caf\xC3\xA9") == "said actor=caf\xC3\xA9");
   CHECK(line("") == R"(said actor="")");
@@ -55,7 +55,7 @@ TEST_CASE("5.4: values stand plain, or quoted where they could be taken for some
   CHECK(line(R"(a" b="c\)") == R"(said actor="a\" b=\"c\\")");
 }
 
-TEST_CASE("5.4: a value can neither end its line nor steer the terminal that shows it") {
+TEST_CASE("5.4: a value can neither end its line nor control the terminal that shows it") {
   CHECK(
       line("x\nnuncio error: the engine is gone") ==
       R"(said actor="x\nnuncio error: the engine is gone")");
@@ -69,7 +69,7 @@ TEST_CASE("5.4: a value can neither end its line nor steer the terminal that sho
   CHECK(log_line("a\nb\x1b", {}) == R"(a\nb\u{1b})");
 }
 
-TEST_CASE("5.4: every code point and every byte gives one line of UTF-8 in which nothing steers") {
+TEST_CASE("5.4: every code point and every byte gives one line of harmless UTF-8") {
   const auto lead = std::string{"said actor="};
   for (std::uint32_t x = 0; x <= 0x10ffff; ++x) {
     if (x >= 0xd800 && x <= 0xdfff) continue;

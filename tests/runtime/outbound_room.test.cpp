@@ -1,4 +1,4 @@
-// outbound_room: who waits for room in the link's queue, and who is told that there is some.
+// outbound_room: who waits for room in the link's queue, and who is notified when there is some.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -50,7 +50,7 @@ struct fixture {
 };
 
 TEST_CASE_FIXTURE(
-    fixture, "I13 backpressure: who was refused is told once, when what it has to say would fit") {
+    fixture, "I13 backpressure: a refused sender is notified once, when its message would fit") {
   REQUIRE(take(500, {}));
   REQUIRE(take(300, {}));
   CHECK_FALSE(take(400, instance(0)));
@@ -66,7 +66,7 @@ TEST_CASE_FIXTURE(
   CHECK(told() == names{"0"});
 }
 
-TEST_CASE_FIXTURE(fixture, "nobody is told who has not been refused") {
+TEST_CASE_FIXTURE(fixture, "nobody is notified without having been refused") {
   REQUIRE(take(800, {}));
   room.give_back_of_client(800, false);
   CHECK_FALSE(room.due());
@@ -74,7 +74,8 @@ TEST_CASE_FIXTURE(fixture, "nobody is told who has not been refused") {
   CHECK(room.used() == 0);
 }
 
-TEST_CASE_FIXTURE(fixture, "who is refused more than once is told once, for the least of it") {
+TEST_CASE_FIXTURE(
+    fixture, "one that is refused several times is notified once, for the smallest request") {
   REQUIRE(take(800, {}));
   for (const auto n : {300, 100, 200}) CHECK_FALSE(take(static_cast<std::size_t>(n), {}));
   room.give_back_of_client(100, false);
@@ -105,7 +106,8 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "I13 backpressure: nobody passes one that waits for more, which would never find it") {
+    fixture,
+    "I13 backpressure: no waiter passes one that needs more, which would never find room") {
   REQUIRE(take(700, {}));
   REQUIRE(take(100, {}));
   CHECK_FALSE(take(500, instance(0)));
@@ -119,14 +121,15 @@ TEST_CASE_FIXTURE(
 }
 
 // Nothing will be given back any more by which another one could be told.
-TEST_CASE_FIXTURE(fixture, "I13 backpressure: all are told once nothing is left in the queue") {
+TEST_CASE_FIXTURE(fixture, "I13 backpressure: all waiters are notified once the queue is empty") {
   REQUIRE(take(800, {}));
   for (std::size_t n = 0; n < 20; ++n) CHECK_FALSE(take(100, instance(n)));
   room.give_back_of_client(800, false);
   CHECK(told().size() == 20);
 }
 
-TEST_CASE_FIXTURE(fixture, "what is longer than the queue goes alone, and is told when it may") {
+TEST_CASE_FIXTURE(
+    fixture, "a message longer than the queue goes alone, and is notified when it may") {
   REQUIRE(take(10, {}));
   CHECK_FALSE(take(5000, instance(0)));
   room.give_back_of_client(10, false);
@@ -134,8 +137,7 @@ TEST_CASE_FIXTURE(fixture, "what is longer than the queue goes alone, and is tol
   CHECK(take(5000, instance(0)));
 }
 
-TEST_CASE_FIXTURE(
-    fixture, "bodies have an eighth of the room, and who waits for that is told of it") {
+TEST_CASE_FIXTURE(fixture, "bodies have an eighth of the room, and waiters for it are notified") {
   CHECK(room.has_room_for_bodies({}));
   REQUIRE(take(100, {}, true));
   CHECK_FALSE(room.has_room_for_bodies(instance(0)));
@@ -152,8 +154,7 @@ TEST_CASE_FIXTURE(
   CHECK(room.has_room_for_bodies(instance(0)));
 }
 
-TEST_CASE_FIXTURE(
-    fixture, "all who wait for room for bodies are told once there is none in the queue") {
+TEST_CASE_FIXTURE(fixture, "all waiters for bodies are notified once the queue holds none") {
   REQUIRE(take(100, {}, true));
   REQUIRE(take(100, {}));
   for (std::size_t n = 0; n < 20; ++n) CHECK_FALSE(room.has_room_for_bodies(instance(n)));
@@ -163,7 +164,7 @@ TEST_CASE_FIXTURE(
   CHECK(told().size() == 19);
 }
 
-TEST_CASE_FIXTURE(fixture, "what waits for a long message holds up nobody who waits for bodies") {
+TEST_CASE_FIXTURE(fixture, "a waiter with a long message does not block waiters for bodies") {
   REQUIRE(take(700, {}));
   REQUIRE(take(100, {}, true));
   CHECK_FALSE(take(500, instance(0)));
@@ -172,7 +173,7 @@ TEST_CASE_FIXTURE(fixture, "what waits for a long message holds up nobody who wa
   CHECK(told() == names{"1"});
 }
 
-TEST_CASE_FIXTURE(fixture, "storage has room of its own, and is told of that") {
+TEST_CASE_FIXTURE(fixture, "storage has its own room, and is notified about it") {
   REQUIRE(take(800, {}));
   REQUIRE(room.take_for_storage(80).ok());
   CHECK_FALSE(room.take_for_storage(40).ok());
@@ -187,7 +188,8 @@ TEST_CASE_FIXTURE(fixture, "storage has room of its own, and is told of that") {
   CHECK(told().empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "I13 backpressure: with the connection all are told, once") {
+TEST_CASE_FIXTURE(
+    fixture, "I13 backpressure: when the connection ends all waiters are notified, once") {
   REQUIRE(take(800, {}, true));
   REQUIRE(room.take_for_storage(100).ok());
   CHECK_FALSE(room.take_for_storage(40).ok());
@@ -204,7 +206,7 @@ TEST_CASE_FIXTURE(fixture, "I13 backpressure: with the connection all are told, 
   CHECK(told().empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "instances that have ended keep no place") {
+TEST_CASE_FIXTURE(fixture, "ended instances keep no place") {
   REQUIRE(take(800, {}));
   CHECK_FALSE(take(1, instance(0)));
   for (int n = 0; n < 1000; ++n) {
@@ -222,7 +224,7 @@ TEST_CASE_FIXTURE(fixture, "instances that have ended keep no place") {
 // Whoever is refused waits until it is told, and for nothing else: a word that is lost would be waited for in vain.
 TEST_CASE_FIXTURE(
     fixture,
-    "I13 backpressure: however room is taken and given back, everybody has said all in the end") {
+    "I13 backpressure: however room is taken and given back, everything is sent in the end") {
   constexpr std::size_t each = 20, speakers = 9;
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     std::mt19937_64 random{seed};
@@ -273,7 +275,7 @@ TEST_CASE_FIXTURE(
 }
 
 // As between the threads of actors and that of the link: who is refused just when the last is given back is told.
-TEST_CASE_FIXTURE(fixture, "I13 backpressure: no thread is refused without being told") {
+TEST_CASE_FIXTURE(fixture, "I13 backpressure: no thread is refused without being notified") {
   constexpr std::size_t each = 20'000;
   outbound_room shared{{.clients = 3, .storage = 1}};
   std::atomic<std::size_t> queued = 0;

@@ -1,4 +1,4 @@
-// Which proxy a connection takes: rules, not sockets.
+// Which proxy a connection uses: rules, not sockets.
 #include <doctest/doctest.h>
 
 #include <nuncio/engine/proxy.hpp>

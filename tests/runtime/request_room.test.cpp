@@ -1,4 +1,4 @@
-// Room for HTTP requests: whose bound refuses what, and which unfinished request makes room.
+// Room for HTTP requests: whose limit refuses what, and which incomplete request makes room.
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -77,7 +77,7 @@ TEST_CASE("request room: places of an actor, and of its host") {
   CHECK(actors[0]->full(1, 1) == request_bound::none);
 }
 
-TEST_CASE("request room: an actor's own bytes, and what is given back") {
+TEST_CASE("request room: an actor's own bytes, and returned room") {
   room x;
   auto& one = x.actor();
   auto& place = x.open(one, 400);
@@ -105,7 +105,8 @@ TEST_CASE(
   CHECK(x.actors[1].full(1, 1) == request_bound::host);
 }
 
-TEST_CASE("request room: who has been silent longest, of an actor or of all, and for long enough") {
+TEST_CASE(
+    "request room: the longest silent request, of an actor or of all, if silent for long enough") {
   room x;
   auto& one = x.actor();
   auto& other = x.actor();
@@ -129,7 +130,7 @@ TEST_CASE("request room: who has been silent longest, of an actor or of all, and
   CHECK(third.heard() == begin + 13s);
 }
 
-TEST_CASE("request room: for an actor that keeps much no other's request is ended") {
+TEST_CASE("request room: an actor that keeps much displaces no request of others") {
   room x;
   auto& modest = x.actor();
   auto& greedy = x.actor({.requests_max = 5, .bytes_max = 1000});
@@ -144,7 +145,7 @@ TEST_CASE("request room: for an actor that keeps much no other's request is ende
   CHECK(greedy.longest_silent(request_bound::host, now) == &last);
 }
 
-TEST_CASE("request room: nobody is silent while nobody can be heard") {
+TEST_CASE("request room: no client counts as silent while none can be heard") {
   room x;
   auto& one = x.actor();
   auto& place = x.unfinished(one, begin);
@@ -155,7 +156,7 @@ TEST_CASE("request room: nobody is silent while nobody can be heard") {
   CHECK(one.longest_silent(request_bound::host, begin + 1h + 11s) == &place);
 }
 
-TEST_CASE("request room: a client whose handler holds it up is not silent") {
+TEST_CASE("request room: a client that its handler holds up is not silent") {
   room x;
   auto& one = x.actor();
   const auto held = std::make_shared<upload_on_way>();
@@ -172,7 +173,7 @@ TEST_CASE("request room: a client whose handler holds it up is not silent") {
   CHECK(one.longest_silent(request_bound::actor, begin + 71s) == &place);
 }
 
-TEST_CASE("request room: one that is being ended takes no place, but what it keeps counts") {
+TEST_CASE("request room: a request that is being ended takes no place, but its bytes count") {
   room x;
   auto& one = x.actor({.requests_max = 1, .bytes_max = 400});
   auto& place = x.unfinished(one, begin);
@@ -219,7 +220,7 @@ TEST_CASE(
   CHECK(doubted(one, request_bound::host, 10s) == nullptr);
 }
 
-TEST_CASE("request room: no more make room than may be there, until they are gone") {
+TEST_CASE("request room: no more than the maximum make room at the same time") {
   room x;
   gateway_watch gateways{10s};
   auto& one = x.actor({.requests_max = 2, .bytes_max = 400});
@@ -253,7 +254,7 @@ TEST_CASE("request room: a place that is moved counts once, and is not unfinishe
   CHECK(one.full(2, 400) == request_bound::none);
 }
 
-TEST_CASE("I13 backpressure: of an upload no more is on its way than the gateway has credit for") {
+TEST_CASE("I13 backpressure: an upload never has more under way than the gateway has credit for") {
   upload_on_way x;
   x.add(100);
   CHECK_FALSE(x.exceeds_window(http_window_bytes - 100));
@@ -269,7 +270,8 @@ TEST_CASE("I13 backpressure: of an upload no more is on its way than the gateway
   CHECK(x.cost() == 0);
 }
 
-TEST_CASE("I13 backpressure: one word of a client's credit is on its way, and it says the latest") {
+TEST_CASE(
+    "I13 backpressure: one notice of a client's credit is under way, and it has the latest total") {
   response_credit x;
   x.handle(100);
   CHECK(x.poll_word());

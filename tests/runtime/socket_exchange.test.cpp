@@ -38,7 +38,7 @@ TEST_CASE("a client's messages are counted modulo 2^16") {
   CHECK(x.handle_message(static_cast<std::uint16_t>(200'002)) == verdict::lost);
 }
 
-TEST_CASE("a restored socket's count goes on wherever it stands") {
+TEST_CASE("a restored socket's count continues at any index") {
   auto x = socket_intake::restored();
   CHECK(x.handle_message(40'000) == verdict::fresh);
   CHECK(x.handle_message(40'000) == verdict::duplicate);
@@ -46,7 +46,7 @@ TEST_CASE("a restored socket's count goes on wherever it stands") {
   CHECK(x.handle_message(40'001) == verdict::fresh);
 }
 
-TEST_CASE("nothing is said before the accept, and nothing after the close") {
+TEST_CASE("nothing is sent before the accept, and nothing after the close") {
   socket_session x{{}};
   CHECK(x.send(data("a"), false).error().code == errc::invalid_argument);
   CHECK(x.close(1000, "").error().code == errc::invalid_argument);
@@ -70,7 +70,7 @@ TEST_CASE("nothing is said before the accept, and nothing after the close") {
   CHECK(x.close(1000, "").error().code == errc::cancelled);
 }
 
-TEST_CASE("what would break the link or the client is refused before it is sent") {
+TEST_CASE("a message that would break the link or the client is refused before it is sent") {
   socket_session x{{}};
   REQUIRE(x.accept(false));
   CHECK(x.send(data("\xff"), false).error().code == errc::invalid_argument);
@@ -94,7 +94,7 @@ TEST_CASE("close codes that may be sent") {
   CHECK_FALSE(check_close(1000, "\xc3"));
 }
 
-TEST_CASE("only hibernating sockets ack, and what is consumed is acked once") {
+TEST_CASE("only hibernating sockets ack, and consumed messages are acked once") {
   socket_session plain{{}};
   REQUIRE(plain.accept(false));
   plain.handle_consumed(1, 10);
@@ -148,7 +148,7 @@ TEST_CASE("a restored session knows what was consumed before, across the wrap") 
   CHECK(std::get<protocol::to_rivet_web_socket_message_ack>(ack->message_kind).index == 0);
 }
 
-TEST_CASE("a restored session sees what is missing behind a record that is exact, and only then") {
+TEST_CASE("a restored session detects a gap after its record only if the record is exact") {
   const socket_session exact{{}, 7, 65'534, true};
   CHECK_FALSE(exact.skips_to(65'530));  // again
   CHECK_FALSE(exact.skips_to(65'535));

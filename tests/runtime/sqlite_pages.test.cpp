@@ -90,7 +90,7 @@ std::optional<storage_result> not_sent(const storage_call&, store&) {
 
 using strings = std::vector<std::string>;
 
-TEST_CASE("a new database: no pages, and the first commit makes it") {
+TEST_CASE("a new database: no pages, and the first commit creates it") {
   fixture x;
   REQUIRE(x.open().ok());
   CHECK(x.pages.size() == 0);
@@ -127,9 +127,8 @@ TEST_CASE("opening takes head, size and first pages in one request") {
 }
 
 TEST_CASE(
-    "reading in sequence, up or down, fetches more and more at once; a jump fetches a few; what is "
-    "here is not "
-    "asked for") {
+    "sequential reads, up or down, fetch more and more at once; a jump fetches a few; cached pages "
+    "are not requested") {
   fixture x;
   x.engine.pages[1] = page_of(9, 1000);
   for (std::uint32_t i = 2; i <= 1000; ++i)
@@ -296,7 +295,7 @@ TEST_CASE(
   CHECK_FALSE(x.pages.broken().has_value());
 }
 
-TEST_CASE("what did not leave this process is not committed, and can be tried again") {
+TEST_CASE("a request that did not leave this process is not committed, and can be retried") {
   fixture x;
   REQUIRE(x.open().ok());
   x.write(1, 1);
@@ -310,7 +309,7 @@ TEST_CASE("what did not leave this process is not committed, and can be tried ag
   CHECK(x.engine.head == 1);
 }
 
-TEST_CASE("somebody else's commit breaks the database for good: on commit, on fetch, on a probe") {
+TEST_CASE("another writer's commit breaks the database for good: on commit, on fetch, on a probe") {
   const auto meddle = [](const storage_call&, store& engine) -> std::optional<storage_result> {
     engine.head = engine.head.value_or(0) + 5;
     return std::nullopt;
@@ -332,7 +331,7 @@ TEST_CASE("somebody else's commit breaks the database for good: on commit, on fe
   }
   REQUIRE(x.pages.broken().has_value());
   CHECK(
-      x.pages.broken()->message.find("somebody else has changed this database") !=
+      x.pages.broken()->message.find("someone else has changed this database") !=
       std::string::npos);
   x.asked.clear();
   CHECK_FALSE(x.fetch(60).ok());
@@ -341,19 +340,19 @@ TEST_CASE("somebody else's commit breaks the database for good: on commit, on fe
   CHECK(x.asked.empty());
 }
 
-TEST_CASE("when nobody can tell whether a commit happened, the database is broken") {
+TEST_CASE("if it is unknown whether a commit happened, the database is broken") {
   fixture x;
   REQUIRE(x.open().ok());
   x.write(1, 1);
   const auto cancelled = [](const storage_call&, store&) -> std::optional<storage_result> {
-    return storage_failure{errc::cancelled, "this instance has been ended", false, {}};
+    return storage_failure{errc::cancelled, "this instance was ended", false, {}};
   };
   x.faults = {lost_before, cancelled};
   const auto got = x.commit();
   REQUIRE_FALSE(got.ok());
   CHECK(
       got.error().message ==
-      "whether the last commit happened can't be told: this instance has been ended");
+      "it is unknown whether the last commit happened: this instance was ended");
   CHECK(x.pages.broken().has_value());
 }
 
@@ -405,7 +404,7 @@ TEST_CASE(
   CHECK(x.pages.broken().has_value());
 }
 
-TEST_CASE("a last attempt that was answered with an error and happened all the same is a commit") {
+TEST_CASE("a last attempt that was answered with an error but happened is a commit") {
   fixture x;
   REQUIRE(x.open().ok());
   x.write(1, 1);
@@ -444,7 +443,7 @@ TEST_CASE("a fetch that fails breaks nothing, and can be tried again") {
   CHECK(x.pages.broken()->code == errc::malformed);
 }
 
-TEST_CASE("pages written back as they were are not committed, and what is cut off is forgotten") {
+TEST_CASE("unchanged pages are not committed, and truncated ones are forgotten") {
   fixture x;
   REQUIRE(x.open().ok());
   for (std::uint32_t i = 1; i <= 5; ++i) x.write(i, 1);
@@ -467,7 +466,7 @@ TEST_CASE("pages written back as they were are not committed, and what is cut of
   CHECK(x.asked == strings{"Commit", "Commit"});
 }
 
-TEST_CASE("an engine that tells no head fences by the generation alone") {
+TEST_CASE("an engine without a head fences by the generation only") {
   fixture x;
   const auto headless = [](const storage_call& call,
                            store& engine) -> std::optional<storage_result> {

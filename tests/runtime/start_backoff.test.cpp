@@ -1,4 +1,4 @@
-// How long the start of an actor waits that keeps failing, and that this is forgotten.
+// How long the next start of a failing actor waits, and that failures are forgotten.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 

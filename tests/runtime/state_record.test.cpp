@@ -39,7 +39,7 @@ TEST_CASE("a state that takes too many parts is refused with its size and the li
   CHECK(!split(of(253), 1, 1000).ok());
 }
 
-TEST_CASE("what is no state, or not whole, is an error") {
+TEST_CASE("an invalid or incomplete state is an error") {
   const auto parts = *split(of(30), 10, 10);
   for (std::size_t n = 0; n < parts.size(); ++n)
     CHECK(

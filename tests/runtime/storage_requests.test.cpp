@@ -1,5 +1,4 @@
-// storage_requests: what is sent when, what is told to whom, and what a cut, an end or a deadline
-// makes of it.
+// storage_requests: what is sent when, who gets which result, and the effects of a cut, an end or a deadline.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -145,7 +144,7 @@ struct fixture {
 
 using lines = fixture::lines;
 
-TEST_CASE("a request leaves at once when connected, and its answer finds it") {
+TEST_CASE("a request is sent at once when connected, and its answer is matched") {
   fixture x;
   x.up(1);
   x.ask(7, get("k"));
@@ -159,7 +158,7 @@ TEST_CASE("a request leaves at once when connected, and its answer finds it") {
   CHECK_FALSE(x.machine.poll_timeout().has_value());
 }
 
-TEST_CASE("an answer that is too long fails its request alone, which is not asked again") {
+TEST_CASE("an answer that is too long fails only its request, which is not sent again") {
   fixture x;
   x.up(1);
   x.ask(1, kv_request_data{kv_list_request{}});
@@ -174,7 +173,7 @@ TEST_CASE("an answer that is too long fails its request alone, which is not aske
   CHECK(x.results == lines{"1 too_large"});
   CHECK(
       x.text ==
-      "KvList: the engine's answer is longer than this host takes: ask for less at a time");
+      "KvList: the engine's answer is longer than this host accepts: ask for less at a time");
   // What writes has been carried out all the same.
   too_long(to_envoy_sqlite_execute_response{x.ids.at(2), {}});
   CHECK(x.results == lines{"1 too_large", "3 too_large maybe"});
@@ -191,7 +190,7 @@ TEST_CASE("an answer that is too long fails its request alone, which is not aske
   CHECK(x.machine.stats().open == 0);
 }
 
-TEST_CASE("what is asked while the link is down leaves in order when it is up") {
+TEST_CASE("requests made while the link is down are sent in order when it is up") {
   fixture x;
   x.ask(1, put("a"));
   x.ask(2, get("a"));
@@ -236,7 +235,7 @@ TEST_CASE(
   CHECK(x.results == lines{"2 link_lost maybe", "1 ok", "4 ok"});
 }
 
-TEST_CASE("a write that may be repeated goes again after a cut, in its place") {
+TEST_CASE("a write that may be repeated is sent again after a cut, in its place") {
   fixture x;
   x.up(1);
   x.ask(1, put("k"), "a", write_mode::repeated);
@@ -255,7 +254,7 @@ TEST_CASE("a write that may be repeated goes again after a cut, in its place") {
   CHECK(x.results == lines{"2 link_lost maybe", "1 ok", "3 timed_out maybe"});
 }
 
-TEST_CASE("an instance that ends while its last required write is not there is told why") {
+TEST_CASE("an instance that ends before its last required write is stored gets the reason") {
   fixture x;
   x.up(1);
   const auto end = [&](std::string_view actor) {
@@ -294,8 +293,7 @@ TEST_CASE("an instance that ends while its last required write is not there is t
 }
 
 TEST_CASE(
-    "a link that does not take a frame: lost means it waits, anything else that it was not "
-    "written") {
+    "a frame that the link refuses: if the link is lost it waits, otherwise it was not written") {
   fixture x;
   x.up(1);
   x.refuse = failure{errc::link_lost, "over"};
@@ -318,7 +316,7 @@ TEST_CASE(
   CHECK(x.text.find("it was not sent") != std::string::npos);
 }
 
-TEST_CASE("I13 backpressure: what the link has no room for waits for room, in its order") {
+TEST_CASE("I13 backpressure: requests without room in the link wait for room, in order") {
   fixture x;
   x.up(1);
   x.refuse = failure{errc::queue_full, "full"};
@@ -341,8 +339,8 @@ TEST_CASE("I13 backpressure: what the link has no room for waits for room, in it
 }
 
 TEST_CASE(
-    "I13 backpressure: answers that an actor has not dealt with have a bound; above it what it "
-    "asks for waits, in its order") {
+    "I13 backpressure: unhandled answers of an actor have a limit; above it its requests wait, in "
+    "order") {
   fixture x;
   x.up(1);
   for (std::uint64_t ticket = 1; ticket <= 13; ++ticket) x.ask(ticket, list());
@@ -369,7 +367,7 @@ TEST_CASE(
   CHECK(x.machine.stats().rejected == 0);
 }
 
-TEST_CASE("I13 backpressure: what waits for room for its answer has its limit of time") {
+TEST_CASE("I13 backpressure: a request that waits for room for its answer keeps its time limit") {
   fixture x;
   x.up(1);
   for (std::uint64_t ticket = 1; ticket <= 3; ++ticket) x.ask(ticket, list());
@@ -385,7 +383,7 @@ TEST_CASE("I13 backpressure: what waits for room for its answer has its limit of
   CHECK(x.sent.size() == 3);  // whose answer is short goes when nothing waits before it
 }
 
-TEST_CASE("what can't have a long answer waits for none that may") {
+TEST_CASE("a request with a short answer does not wait for requests with long ones") {
   fixture x;
   x.up(1);
   for (std::uint64_t ticket = 1; ticket <= 64; ++ticket) x.ask(ticket, get("k"));
@@ -541,7 +539,7 @@ TEST_CASE(
   CHECK(asked_by() == "a");
 }
 
-TEST_CASE("what an actor was answered is known for as long as it lives, and then forgotten") {
+TEST_CASE("an actor's answer sizes are known as long as it lives, and then forgotten") {
   fixture x{{}, {}};
   x.up(1);
   std::uint64_t ticket = 0;
@@ -584,7 +582,7 @@ TEST_CASE(
   CHECK(x.sent.size() == 6);
 }
 
-TEST_CASE("what its actor awaits need not wait for what the actor keeps, which would be for ever") {
+TEST_CASE("an awaited request need not wait for what its actor keeps, which would be for ever") {
   fixture x;
   x.up(1);
   x.ask(1, list());
@@ -623,7 +621,7 @@ TEST_CASE(
         x.text ==
         fmt::format(
             "KvList: this actor awaits a later answer, and the {} bytes of answers that it has not "
-            "dealt with leave no room for this one",
+            "handled leave no room for this one",
             x.kept));
     REQUIRE(x.sent.size() == 4);
     CHECK(std::get<to_rivet_kv_request>(x.messages[2]).data == std::get<0>(put("k")));
@@ -699,7 +697,7 @@ TEST_CASE("an answer that takes far more memory than its frame did is too large"
   CHECK(x.machine.stats().answer_bytes == 0);
 }
 
-TEST_CASE("what an actor has not dealt with is free when it is down") {
+TEST_CASE("unhandled answers are released when their actor is down") {
   fixture x;
   x.up(1);
   x.ask(1, list());
@@ -748,7 +746,7 @@ TEST_CASE("a read that is sent again keeps its deadline") {
   CHECK(x.results == lines{"1 timed_out"});
 }
 
-TEST_CASE("I14 single writer: behind a closed gate nothing leaves, and all that is open fails") {
+TEST_CASE("I14 single writer: behind a closed gate nothing is sent, and open requests fail") {
   fixture x;
   x.up(1);
   x.ask(1, put("k"));
@@ -853,7 +851,7 @@ TEST_CASE(
   CHECK(x.machine.stats().refused == 4);
 }
 
-TEST_CASE("an answer of another kind is no answer") {
+TEST_CASE("an answer of the wrong kind is not an answer") {
   fixture x;
   x.up(1);
   x.ask(1, put("k"));
@@ -978,7 +976,7 @@ TEST_CASE("statements that only read are known by their first word") {
 // Goal: whatever happens in whatever order, each request ends once, no write is sent twice or
 // behind a closed gate, the order of each actor is kept, and who is told "not written" had nothing
 // sent. Method: random inputs from one seed.
-TEST_CASE("500 seeds of everything that can happen") {
+TEST_CASE("everything that can happen, 500 seeds") {
   for (unsigned seed = 0; seed < 500; ++seed) {
     CAPTURE(seed);
     std::mt19937 dice{seed};

@@ -1,5 +1,4 @@
-// What an instance does before anything is sent: limits, joining the calls of a turn, values that a
-// Start brought.
+// What an instance does before anything is sent: limits, joining the calls of a turn, values that came with a Start.
 #include <doctest/doctest.h>
 
 #include <nuncio/storage/kv_limits.hpp>
@@ -45,7 +44,7 @@ TEST_CASE("puts of a turn share a request; the last value of a key counts") {
   CHECK(as_put(out[0]).values == std::vector<bytes>{of("3"), of("2")});
 }
 
-TEST_CASE("puts that a cut is to end differently share no request") {
+TEST_CASE("puts with different write modes share no request") {
   storage_turn turn;
   turn.add(put("a", "1"), 0);
   turn.add(put("b", "2"), 1, write_mode::required);
@@ -108,8 +107,7 @@ TEST_CASE("a turn's puts begin a new request at 128 keys and at 976 KiB") {
   CHECK(turn.take().size() == 2);
 }
 
-TEST_CASE(
-    "limits of keys, values and batches are told with what, how much and how much is allowed") {
+TEST_CASE("errors about keys, values and batches name what, its size and the limit") {
   using namespace kv_limits;
   const auto code = [](const kv_request_data& x) {
     const auto good = check(x);

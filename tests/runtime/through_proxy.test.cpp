@@ -1,5 +1,4 @@
-// Both clients through a scripted proxy: what they ask of it, with whose credentials, and what they
-// do when it says no.
+// Both clients through a scripted proxy: what they request of it, with which credentials, and what they do if it refuses.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -120,7 +119,7 @@ TEST_CASE_FIXTURE(
   CHECK(lower(heads.at(0)).find(credentials) != std::string::npos);
 }
 
-TEST_CASE_FIXTURE(fixture, "a proxy that is no engine is not believed to be one") {
+TEST_CASE_FIXTURE(fixture, "a proxy that is not an engine is not taken for one") {
   variables.set("https_proxy", url());
   auto strict = owner::quick();  // knows the system's authorities only
   owner o{strict};
@@ -139,7 +138,7 @@ TEST_CASE_FIXTURE(fixture, "ws goes through http_proxy") {
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "a proxy that says no, and one that is not there, end the attempt with a reason") {
+    fixture, "a proxy that refuses, and one that is not there, end the attempt with a reason") {
   variables.set("https_proxy", url());
   refusal = "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n";
   {
@@ -159,7 +158,7 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(
     fixture,
-    "HTTP that the proxy refuses for its credentials is an error that names the variable") {
+    "HTTP refused by the proxy because of credentials is an error that names the variable") {
   refusal =
       "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\n"
       "Content-Length: 0\r\n\r\n";
@@ -173,7 +172,7 @@ TEST_CASE_FIXTURE(
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "what no_proxy names, and loopback, is not asked of the proxy") {
+TEST_CASE_FIXTURE(fixture, "hosts in no_proxy, and loopback, do not use the proxy") {
   variables.set("https_proxy", url());
   variables.set("http_proxy", url());
   variables.set("no_proxy", ".example");
@@ -190,7 +189,7 @@ TEST_CASE_FIXTURE(fixture, "what no_proxy names, and loopback, is not asked of t
   CHECK(heads.empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "a proxy's URL that can't be used is told, not ignored") {
+TEST_CASE_FIXTURE(fixture, "an unusable proxy URL is reported, not ignored") {
   variables.set("https_proxy", "socks5://127.0.0.1:1080");
   owner o{options()};
   o.connect(target(true));

@@ -21,7 +21,7 @@ TEST_CASE("a duration that another unit can't hold becomes its end") {
   CHECK(saturated<duration>(-9'223'372'036'855ms) == duration::min());
 }
 
-TEST_CASE("a time that is later than there is any is the last, and the other way round") {
+TEST_CASE("a time beyond the range becomes the last one, and the other way round") {
   const time_point now{1h};
   CHECK(later(now, 1ms) == time_point{1h + 1ms});
   CHECK(later(now, -2h) == time_point{-1h});

@@ -1,4 +1,5 @@
-// TLS of both clients, against certificates made for the case: who is believed, who is not, and that a refusal says so.
+// TLS of both clients, against certificates made for the case: which peers are trusted, which are not, and that a refusal says
+// so.
 #include <doctest/doctest.h>
 #include <netdb.h>
 
@@ -110,7 +111,7 @@ TEST_CASE_FIXTURE(fixture, "TLS: an authority of one's own; messages of all size
 }
 
 TEST_CASE_FIXTURE(
-    fixture, "TLS: an authority that nobody knows is refused, and the next try is not hindered") {
+    fixture, "TLS: an unknown authority is refused, and the next try is not affected") {
   const auto stranger = make_certificate("a stranger", "");
   const auto own = make_certificate("server", here, &stranger);
   echo_server s{own};
@@ -122,8 +123,7 @@ TEST_CASE_FIXTURE(
   CHECK(o.until([&] { return !o.opened.empty(); }));
 }
 
-TEST_CASE_FIXTURE(
-    fixture, "TLS: the server is told which name is wanted, and that name is verified") {
+TEST_CASE_FIXTURE(fixture, "TLS: the wanted name is sent to the server, and verified") {
   addrinfo* known = nullptr;
   if (::getaddrinfo("localhost", nullptr, nullptr, &known) != 0) {
     MESSAGE("skipped: this system has no /etc/hosts, and no name server that knows localhost");
@@ -181,7 +181,8 @@ TEST_CASE_FIXTURE(fixture, "TLS: a certificate for another name is refused") {
   refused(o, s.server.port());
 }
 
-TEST_CASE_FIXTURE(fixture, "5.2: TLS: what only looks like an address is verified as a name") {
+TEST_CASE_FIXTURE(
+    fixture, "5.2: TLS: a name that only looks like an address is verified as a name") {
   const auto other = make_certificate("server", "DNS:example.org", &authority);
   const auto context = make_tls_context(other);
   for (const auto* host : {"127.1", "2130706433", "0x7f.1", "127.0.0.01"}) {
@@ -279,7 +280,7 @@ TEST_CASE_FIXTURE(fixture, "TLS: a handshake that never ends is given up") {
   CHECK_MESSAGE(gone.what == kind::handshake_timeout, to_string(gone.what), ": ", gone.reason);
 }
 
-TEST_CASE_FIXTURE(fixture, "TLS: the HTTP client believes the same authorities, and nobody else") {
+TEST_CASE_FIXTURE(fixture, "TLS: the HTTP client trusts the same authorities, and no others") {
   const auto own = signed_here();
   const auto context = make_tls_context(own);
   raw_server s{[&](raw_peer& p) {
@@ -332,7 +333,7 @@ TEST_CASE_FIXTURE(
   CHECK(fetch(with, s.port()).ok());
 }
 
-TEST_CASE_FIXTURE(fixture, "TLS: another name than the endpoint's is verified when told so") {
+TEST_CASE_FIXTURE(fixture, "TLS: another name than the endpoint's is verified if configured") {
   const auto own = make_certificate("server", "DNS:engine.example", &authority);
   {
     echo_server s{own};

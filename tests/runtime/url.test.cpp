@@ -1,4 +1,4 @@
-// What goes into URLs and comes out of them, whatever bytes it has.
+// Encoding into URLs and decoding from them, for any bytes.
 #include <doctest/doctest.h>
 
 #include <cstdint>
@@ -29,7 +29,7 @@ TEST_CASE("every byte comes back from a URL and from base64") {
     CHECK(base64_decoded(base64(all.substr(0, n))) == all.substr(0, n));
 }
 
-TEST_CASE("a percent sign that encodes nothing stays") {
+TEST_CASE("a percent sign that encodes nothing is kept") {
   CHECK(percent_decoded("100%", false) == "100%");
   CHECK(percent_decoded("%4", false) == "%4");
   CHECK(percent_decoded("%zz%41", false) == "%zzA");
@@ -56,7 +56,7 @@ TEST_CASE("a request's query is read by name, the first of several") {
   CHECK(query_number<int>(r.path, "c") == std::nullopt);
 }
 
-TEST_CASE("a response of text or JSON says what it is") {
+TEST_CASE("a text or JSON response has its content type") {
   const auto plain = http_response::text("no such room", 404);
   CHECK(plain.status == 404);
   CHECK(plain.headers.front().second == "text/plain; charset=utf-8");

@@ -1,4 +1,4 @@
-// Room for what clients say: who is refused when, and that the sums agree.
+// Room for clients' messages: which are refused when, and that the sums agree.
 #include <doctest/doctest.h>
 
 #include <deque>
@@ -38,7 +38,7 @@ struct room {
 
 }  // namespace
 
-TEST_CASE("waiting room: a WebSocket's own bound, but for a single message") {
+TEST_CASE("waiting room: a WebSocket's own limit, except for a single message") {
   room x;
   auto& one = x.socket(x.actor, 0, 100);
   CHECK(one.take(150) == verdict::taken);
@@ -49,7 +49,7 @@ TEST_CASE("waiting room: a WebSocket's own bound, but for a single message") {
   CHECK(one.used() == 100);
 }
 
-TEST_CASE("waiting room: one that takes all it gets leaves as much to the others of its actor") {
+TEST_CASE("waiting room: one that takes all it can leaves as much for the others of its actor") {
   room x;
   CHECK(room::fill(x.socket(x.actor)) == 200);
   CHECK(room::fill(x.socket(x.actor)) == 100);
@@ -57,7 +57,7 @@ TEST_CASE("waiting room: one that takes all it gets leaves as much to the others
   CHECK(x.actor->used() == 350);
 }
 
-TEST_CASE("waiting room: what it is said to take is taken, and no more") {
+TEST_CASE("waiting room: room() is what take() accepts, and no more") {
   room x;
   std::vector<waiting_share*> all;
   for (int i = 0; i < 4; ++i) {
@@ -88,8 +88,8 @@ TEST_CASE("waiting room: full actors leave room to those of another") {
 }
 
 TEST_CASE(
-    "I13 backpressure: of those that fill a waiting room the greedy are refused, not one that "
-    "keeps little") {
+    "I13 backpressure: when a waiting room is full the greedy are refused, not one that keeps "
+    "little") {
   room x;
   auto& modest = x.socket(x.actor);
   std::vector<waiting_share*> greedy;
@@ -102,7 +102,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("waiting room: a share of its own is every WebSocket's, however full the room is") {
+TEST_CASE("waiting room: every WebSocket has its reserved share, however full the room is") {
   room x;
   for (int i = 0; i < 50; ++i) room::fill(x.socket(x.actor));
   const auto used = x.actor->used();
@@ -111,7 +111,7 @@ TEST_CASE("waiting room: a share of its own is every WebSocket's, however full t
   CHECK(x.actor->used() - used == late.used() - 30);
 }
 
-TEST_CASE("waiting room: what is given back is there for others, of both rooms") {
+TEST_CASE("waiting room: returned room is available to others, in both rooms") {
   room x;
   auto& one = x.socket(x.actor, 7);
   CHECK(one.take(40) == verdict::taken);

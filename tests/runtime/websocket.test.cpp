@@ -34,7 +34,7 @@ void refuse(raw_peer& p, const std::string& status, const std::string& more = {}
 
 }  // namespace
 
-TEST_CASE("a connection that nobody takes fails once") {
+TEST_CASE("a connection that nothing accepts fails once") {
   std::uint16_t port = 0;
   {
     raw_server s{[](raw_peer&) {}};
@@ -47,7 +47,7 @@ TEST_CASE("a connection that nobody takes fails once") {
   CHECK(o.await_gone(2).what == kind::connect_failed);
 }
 
-TEST_CASE("a name that does not exist is told as such") {
+TEST_CASE("a name that does not exist is reported as such") {
   owner o;
   websocket_target t;
   t.host = "no-such-host.invalid";
@@ -58,7 +58,9 @@ TEST_CASE("a name that does not exist is told as such") {
   CHECK(gone.reason.find("no-such-host.invalid") != std::string::npos);
 }
 
-TEST_CASE("what libwebsockets would cut or drop in silence is refused before it is tried") {
+TEST_CASE(
+    "targets that libwebsockets would silently truncate or drop are refused before they are "
+    "tried") {
   owner o;
   websocket_target t;
   t.host = "127.0.0.1";
@@ -132,7 +134,7 @@ TEST_CASE("a server that never answers") {
   CHECK(o.await_gone().what == kind::handshake_timeout);
 }
 
-TEST_CASE("an answer that refuses is told with its status") {
+TEST_CASE("a refusal is reported with its status") {
   for (const int status : {401, 403, 404, 503, 302}) {
     CAPTURE(status);
     raw_server s{[status](raw_peer& p) {
@@ -192,7 +194,7 @@ TEST_CASE("a path and a token of the greatest size arrive whole") {
   CHECK(raw_peer::header(head, "Sec-WebSocket-Protocol") == "rivet, " + t.subprotocols[1]);
 }
 
-TEST_CASE("TLS to a port that speaks none fails as TLS") {
+TEST_CASE("TLS to a port without TLS fails as TLS") {
   raw_server s{[](raw_peer& p) {
     p.read(1);
     p.send("HTTP/1.1 400 Bad Request\r\n\r\n");
@@ -203,7 +205,7 @@ TEST_CASE("TLS to a port that speaks none fails as TLS") {
   CHECK(o.await_gone().what == kind::tls_failed);
 }
 
-TEST_CASE("the peer's close is told with code and reason") {
+TEST_CASE("the peer's close is reported with code and reason") {
   for (const int code : {1000, 1001, 1011, 4001}) {
     CAPTURE(code);
     raw_server s{[code](raw_peer& p) {
@@ -411,7 +413,7 @@ TEST_CASE(
   CHECK(o.parts == numbered(2000));
 }
 
-TEST_CASE("within a frame no PONG can come: a long one that takes its time is no lost connection") {
+TEST_CASE("no PONG can arrive within a frame: a long, slow one is not a lost connection") {
   auto options = owner::quick();
   options.ping_after = 50ms;
   options.hangup_after = 300ms;
@@ -470,7 +472,7 @@ TEST_CASE("a peer that answers PINGs is kept, and the owner's pings come back wi
   CHECK(o.pongs == std::vector<std::string>{"fence 1"});
 }
 
-TEST_CASE("a clean close sends what is queued first") {
+TEST_CASE("a clean close first sends what is queued") {
   std::promise<std::vector<int>> seen;
   raw_server s{[&](raw_peer& p) {
     p.accept();
@@ -551,7 +553,7 @@ TEST_CASE("stop ends an open connection with one on_gone") {
   CHECK(o.await_gone().what == kind::closed_by_us);
 }
 
-TEST_CASE("paused reading holds the peer back and then goes on without loss") {
+TEST_CASE("paused reading holds the peer back and then continues without loss") {
   constexpr std::size_t count = 256;
   std::atomic<std::size_t> sent{0};
   raw_server s{[&](raw_peer& p) {
@@ -611,7 +613,7 @@ TEST_CASE("a timer is replaced by the next") {
   REQUIRE(o.until([&] { return o.timers == 2; }));
 }
 
-TEST_CASE("several in one process do not know of each other") {
+TEST_CASE("several in one process do not affect each other") {
   raw_server s1{[](raw_peer& p) {
     p.accept("one");
     p.wait_for_end();
@@ -643,7 +645,7 @@ TEST_CASE("a TLS target where TLS is off is a bad target") {
   CHECK(a.gone[0].what == websocket_gone::kind::bad_target);
 }
 
-TEST_CASE("a TLS file that cannot be read is told by start") {
+TEST_CASE("start reports a TLS file that cannot be read") {
   struct nobody : nuncio::websocket_handler {
     void on_open(std::string_view) override {}
 

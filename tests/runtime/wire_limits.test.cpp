@@ -1,5 +1,5 @@
-// The numbers of the engine at their ends: what is in range stays, what is not is put where the table says, and what works
-// with them overflows nothing.
+// The engine's numbers at the ends of their ranges: numbers in range stay, others are moved to where the table says, and
+// nothing that uses them overflows.
 #include <doctest/doctest.h>
 
 #include <limits>

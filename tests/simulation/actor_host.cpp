@@ -30,7 +30,7 @@ ingress_options actor_host::options() {
   out.ledger = ledger_options_;
   // What a handler of CAF throws ends its actor and nothing else: the world must see what breaks an invariant.
   out.log = [this](log_level, std::string_view message, std::span<const log_field>) {
-    if (message == "an actor's lifecycle met what can't happen" && !broken_)
+    if (message == "an actor's lifecycle got an input that can't happen" && !broken_)
       broken_ = std::make_exception_ptr(violated("lifecycle", std::string{message}));
   };
   out.on_judged = [this, judge = observer()](const judged_command& x) {

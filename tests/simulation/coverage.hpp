@@ -1,5 +1,5 @@
-// What the seeds reached: how often each verdict met each state of the actor under each fault, and which of these
-// cells can't happen, with the reason. Plain counters; never decides anything in a run.
+// What the seeds reached: how often each verdict met each state of the actor under each fault, and which of these cells can't
+// happen, with the reason. Plain counters; never decides anything in a run.
 #pragma once
 
 #include <array>

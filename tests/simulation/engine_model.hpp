@@ -1,5 +1,5 @@
-// The engine as docs/protocol.md D, E, F and M describe it, as far as commands, events and placement go: a pure model
-// that shares no code with the machines and none with the dev engine. Driven by the world; never looks into the host.
+// The engine as docs/protocol.md D, E, F and M describe it, as far as commands, events and placement are concerned: a pure
+// model that shares no code with the machines or the dev engine. Driven by the world; never looks into the host.
 #pragma once
 
 #include <functional>

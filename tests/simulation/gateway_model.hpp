@@ -1,5 +1,5 @@
-// The clients of a run, and the gateway that speaks for them: HTTP requests, whole or in pieces, some of which are given up;
-// WebSockets on which they say numbers. Judges what they hear. A pure model; never looks into the host.
+// The clients of a run, and the gateway that speaks for them: HTTP requests, whole or in pieces, some of which are abandoned;
+// WebSockets on which they send numbers. Judges what they receive. A pure model; never looks into the host.
 #pragma once
 
 #include <cstdint>

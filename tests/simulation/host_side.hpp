@@ -1,4 +1,4 @@
-// What a world asks of the host that it plays with: of its machines (layer one, machine_host) or its actors (layer two,
+// The interface to the host that a world plays with: to its machines (layer one, machine_host) or its actors (layer two,
 // actor_host).
 #pragma once
 

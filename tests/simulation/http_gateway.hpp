@@ -1,5 +1,5 @@
 // The engine's side of one HTTP exchange, and the client behind it, written from docs/protocol.md G and not from our code:
-// sends a body within the window, takes a response, and throws `violated` at what the real one would not take.
+// sends a body within the window, takes a response, and throws `violated` if the real one would not accept it.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// One HTTP exchange for each seed: a gateway and its client, a wire that is cut, ingress and an instance that hand the exchange
-// on, and a handler that does what handlers do. Judges what the handler reads, what the host says, and how it ends.
+// One HTTP exchange for each seed: a gateway and its client, a wire that is cut, ingress and an instance that hand over the
+// exchange, and a handler with random behaviour. Judges what the handler reads, what the host sends, and how it ends.
 #include <fmt/format.h>
 
 #include <deque>

@@ -1,4 +1,4 @@
-// The engine's key-value store as docs/protocol.md has it, as far as the simulation asks. Pure.
+// The engine's key-value store according to docs/protocol.md, as far as the simulation needs it. Pure.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The link without sockets: the link_machine that ships, on a side of its own, between a host and the wire. What it
-// leaves out of runtime/nuncio/connection/link.cpp is libwebsockets alone. Whoever owns the actors or machines of a host is its listener,
+// The link without sockets: the real link_machine, on a side of its own, between a host and the wire. Compared to
+// runtime/nuncio/connection/link.cpp only libwebsockets is missing. The owner of a host's actors or machines is its listener,
 // and is called on the link's side.
 #pragma once
 

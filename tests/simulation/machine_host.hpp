@@ -1,5 +1,5 @@
-// A host without CAF and without sockets: the host_machine, ack_aggregator and event_outbox that the actors own, each on a
-// side of its own, on the link_machine that ships, with actors that do what a seed says.
+// A host without CAF and without sockets: the host_machine, ack_aggregator and event_outbox that the actors own, each on a side
+// of its own, on the real link_machine, with actors that do what a seed says.
 #pragma once
 
 #include <deque>

@@ -10,7 +10,7 @@ host_machine_options machine_host::machine_options() {
   out.limits.ledger = ledger_options_;
   out.link = link_;
   out.log = [](log_level, std::string_view message, std::span<const log_field>) {
-    if (message == "an actor's lifecycle met what can't happen")
+    if (message == "an actor's lifecycle got an input that can't happen")
       throw violated("lifecycle", std::string{message});
   };
   out.roster.find = [this](std::string_view name) -> std::shared_ptr<const serve_options> {

@@ -1,4 +1,4 @@
-// What a run of any machine is made of: its chance, its steps and their trace, what was seen.
+// The parts of a run of any machine: its random choices, its steps and their trace, what was seen.
 #pragma once
 
 #include <fmt/format.h>

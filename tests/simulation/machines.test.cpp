@@ -1,6 +1,6 @@
-// Runs each machine of exchanges and storage against a model of the other side, many seeds, and prints what they reached.
+// Runs each machine of exchanges and storage against a model of the other side, for many seeds, and prints what they reached.
 // One seed again, with a trace: NUNCIO_SIMULATION_SEED=n and -tc='*a word of the case*'; another number of seeds:
-// NUNCIO_SIMULATION_SEEDS=n (the tables are only required to be full from the usual number on).
+// NUNCIO_SIMULATION_SEEDS=n (the tables must be full only from the usual number on).
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -60,12 +60,11 @@ TEST_CASE(
   run_many(simulate_sockets(), 40'000);
 }
 
-TEST_CASE(
-    "I13, I14: of each storage request its asker is told once, and truly, what became of it") {
+TEST_CASE("I13, I14: the sender of each storage request gets its true result, once") {
   run_many(simulate_storage(), 20'000);
 }
 
-TEST_CASE("a database's pages read back as committed, whatever answers of the store are lost") {
+TEST_CASE("a database's pages read back as committed, whichever answers of the store are lost") {
   run_many(simulate_pages(), 4'000);
 }
 

@@ -1,5 +1,5 @@
-// Watches a simulated run from outside and knows nothing of the machines' insides: keeps its own record of what was
-// delivered, dispatched, acked and said, for ever, and throws `violated` when an invariant breaks.
+// Watches a simulated run from outside and knows nothing about the machines' internals: keeps its own record of everything that
+// was delivered, dispatched, acked and sent, and throws `violated` if an invariant breaks.
 #pragma once
 
 #include <map>

@@ -1,6 +1,6 @@
-// One SQLite database as pages for each seed: transactions that read, write, shrink and commit, and a store after docs/protocol.md
-// H.3 whose answers are lost before or after it did what was asked. Judges that what reads back is what was committed, and that
-// nobody is told that a commit failed which happened, or the other way round.
+// One SQLite database as pages for each seed: transactions that read, write, shrink and commit, and a store after
+// docs/protocol.md H.3 whose answers are lost before or after the request was carried out. Judges that reads return what was
+// committed, and that no commit that happened is reported as failed, or the other way round.
 #include <fmt/format.h>
 
 #include <map>

@@ -1,5 +1,5 @@
-// Time and chance of a simulated run: an event queue whose order depends on the seed alone, with sides that can be
-// frozen like a stopped process or a busy thread. One thread; never reads a clock.
+// Time and chance of a simulated run: an event queue whose order depends on the seed only, with sides that can be frozen like a
+// stopped process or a busy thread. One thread; never reads a clock.
 #pragma once
 
 #include <fmt/format.h>

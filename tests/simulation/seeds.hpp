@@ -1,4 +1,4 @@
-// Which seeds a run of the suite takes, and the name of the one that ends the program.
+// Which seeds a run of the suite uses, and the name of the one that ends the program.
 #pragma once
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// The connection between the link and the engine's model: in order, with latency, until it is cut; what is under way then is
+// The connection between the link and the engine's model: in order, with latency, until it is cut, when messages under way are
 // lost. Can be half open, and can be cut at any single frame. Must not change a frame.
 #pragma once
 

@@ -1,6 +1,6 @@
-// One client WebSocket for each seed: a gateway that keeps what is not acked, a wire that is cut, and instances that take the
+// One client WebSocket for each seed: a gateway that keeps unacked messages, a wire that is cut, and instances that take the
 // client's messages in turn, sleep, crash and are restored from their records. Judges that each message is handled once and in
-// order, and that no ack says more than was handled.
+// order, and that no ack covers more than was handled.
 #include <fmt/format.h>
 
 #include <algorithm>

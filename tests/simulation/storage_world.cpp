@@ -1,6 +1,6 @@
-// The storage requests of a few actors for each seed: instances that ask, lose their gate and go down, a link that comes and goes,
-// an engine that does what reaches it and answers, refuses, answers twice or not at all. The model knows of each request what it
-// asks and whether it was carried out, and judges what its asker is told.
+// The storage requests of a few actors for each seed: instances that send requests, lose their gate and go down, a link that
+// comes and goes, an engine that carries out what reaches it and answers, refuses, answers twice or not at all. The model knows
+// each request and whether it was carried out, and judges the result that its sender gets.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// How often what happened, and in which kind of run: the table of one machine's simulation. Plain counters; never decides
+// What happened how often, and in which kind of run: the table of one machine's simulation. Plain counters; never decides
 // anything in a run.
 #pragma once
 

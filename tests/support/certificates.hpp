@@ -1,4 +1,4 @@
-// Certificates made on the spot, in a folder of their own: an authority and what it signs.
+// Certificates made on demand, in a folder of their own: an authority and the certificates that it signs.
 #pragma once
 
 #include <openssl/evp.h>

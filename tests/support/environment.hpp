@@ -1,5 +1,5 @@
-// The variables of this process that a host reads: none is set before and after. Who reads them begins later and ends before;
-// one at a time.
+// The variables of this process that a host reads: none is set before and after. Readers start later and end earlier; one at a
+// time.
 #pragma once
 
 #include <stdlib.h>

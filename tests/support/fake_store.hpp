@@ -1,5 +1,5 @@
-// The engine's storage of one actor as far as tests of actors need it: KV, the SQL that persistent_actor keeps its state with,
-// and pages. Answers what a sim_host has sent. For tests on one thread.
+// The engine's storage of one actor as far as tests of actors need it: KV, the SQL that persistent_actor uses for its state,
+// and pages. Answers requests that a sim_host has sent. For tests on one thread.
 #pragma once
 
 #include <deque>

@@ -1,5 +1,5 @@
-// A TCP server on loopback that does what a script says, byte for byte: for what a correct server would never do.
-// One thread; connections are served one after the other, each by the script, which reads and writes blocking.
+// A TCP server on loopback that follows a script, byte for byte: for what a correct server would never do. One thread;
+// connections are served one after the other, each by the script, which reads and writes blocking.
 #pragma once
 
 #include <arpa/inet.h>

@@ -1,4 +1,4 @@
-// A host for tests of what goes on around actors: it serves one that nobody asks for anything.
+// A host for tests around actors: it serves one that gets no requests.
 #pragma once
 
 #include <nuncio/host.hpp>

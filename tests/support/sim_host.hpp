@@ -1,5 +1,5 @@
-// Ingress, ack, outbox and storage over a fake link under a test-driven scheduler, and the engine's part as short calls: what the
-// actor suite is written in.
+// Ingress, ack, outbox and storage over a fake link under a test-driven scheduler, and the engine's side as short calls: the
+// vocabulary of the actor suite.
 #pragma once
 
 #include <doctest/doctest.h>

@@ -1,4 +1,4 @@
-// A driven actor system whose clock is that of ingress and outbox. Never spawn detached actors in it.
+// A driven actor system whose clock is also the clock of ingress and outbox. Never spawn detached actors in it.
 #pragma once
 
 #include <nuncio/detail/clock.hpp>

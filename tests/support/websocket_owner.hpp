@@ -1,4 +1,4 @@
-// A websocket and its owner for tests: records what it is told.
+// A websocket and its owner for tests: records all calls.
 #pragma once
 
 #include <doctest/doctest.h>

@@ -1,4 +1,4 @@
-// Actors in a simulated world: virtual time, storage, sockets, ends and faults, each run alike.
+// Actors in a simulated world: virtual time, storage, sockets, ends and faults; each run is the same.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -123,7 +123,7 @@ TEST_CASE("actors that talk without end fail the run instead of holding it up") 
       doctest::Contains("simulated_host: 1000000 messages were sent and no time has passed"));
 }
 
-TEST_CASE_FIXTURE(world, "a killed host's actors go on in the next one") {
+TEST_CASE_FIXTURE(world, "a killed host's actors continue in the next one") {
   post();
   host.kill();
   host.pass(40s);
@@ -171,7 +171,7 @@ TEST_CASE("a scenario holds under faults, whatever the seed") {
   CHECK(faults > 50);
 }
 
-TEST_CASE("a seed that fails is the one that is thrown, and runs alike again") {
+TEST_CASE("a failing seed is reported, and its run is the same again") {
   const auto stopped_at = [](std::uint64_t seed) {
     simulated_host host{{.seed = seed, .faults = true}};
     host.serve("counter", counter);

@@ -1,6 +1,6 @@
 # `tools/dev lint`: formatting, clang-tidy and the house rules. Sourced by tools/dev.
-# clang-tidy needs most of a minute for a file with actors in it. So `tools/dev test` looks at some of what changed, which
-# the newest commit chooses, and `tools/dev test --all` at everything.
+# clang-tidy needs most of a minute for a file with actors. So `tools/dev test` checks some of the changed files, chosen by
+# the newest commit, and `tools/dev test --all` checks everything.
 
 changed_units_max=3
 
@@ -41,13 +41,13 @@ lint_tidy() {  # lint_tidy --all|--changed
   if [[ $1 == --all ]]; then
     mapfile -t units < <(tidy_units)
   elif ! in_git; then
-    say "clang-tidy: no git repository says what changed here; tools/dev lint looks at everything"
+    say "clang-tidy: no git repository shows what changed here; tools/dev lint checks everything"
     return 0
   else
     mapfile -t units < <(changed_units)
     all=${#units[@]}
     units=("${units[@]:0:changed_units_max}")
-    say "clang-tidy: $all files to look at for what changed since $(changed_since | cut -c1-12); this commit's choice of them are ${#units[@]}"
+    say "clang-tidy: the changes since $(changed_since | cut -c1-12) affect $all files; this commit's choice of them is ${#units[@]}"
   fi
   ((${#units[@]})) || return 0
   configure debug >/dev/null || return 1 # file by file: no unity build
@@ -59,8 +59,8 @@ lint_tidy() {  # lint_tidy --all|--changed
 # What the debug preset compiles.
 tidy_units() { our_sources | grep '\.cpp$' | grep -v -e '^tests/package/' -e '^tests/fuzz/' -e '^tests/actors/unservable.cpp$'; }
 
-# Where a branch left main; on main the last release; without both (a checkout of one branch's end) the commit before.
-# Nothing, if there is none: then everything is new.
+# Where the branch left main; on main, the last release; without both (a shallow checkout of one branch), the commit before.
+# Empty if there is none: then everything is new.
 changed_since() {
   local main base
   for main in origin/main main; do
@@ -73,8 +73,8 @@ changed_since() {
   git rev-parse --quiet --verify "$base^{commit}" || true
 }
 
-# Sources that changed, and for a header that did its own source or the first that includes it, in an order of the newest
-# commit's own.
+# The changed sources and, for a changed header, its own source or the first that includes it, in an order that depends on
+# the newest commit.
 changed_units() {
   local base file commit
   base=$(changed_since)

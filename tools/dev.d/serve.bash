@@ -13,7 +13,7 @@ command_serve() {
     esac
     shift
   done
-  [[ $port =~ ^[0-9]+$ ]] && ((port > 0 && port < 65000)) || die "serve: '$port' is no port"
+  [[ $port =~ ^[0-9]+$ ]] && ((port > 0 && port < 65000)) || die "serve: '$port' is not a port"
   [[ $kind == embedded || $kind == rivet ]] || die "serve: --engine is embedded or rivet, not '$kind'"
   if answers "$port"; then die "something already listens on port $port: end it or choose another with --port"; fi
   need_disk 2
@@ -23,7 +23,7 @@ command_serve() {
   configure release
   build release bin/nuncio
 
-  set -m # a process group each: Ctrl-C comes to this script alone
+  set -m # a process group each: Ctrl-C reaches this script only
   engine_pid='' host_pid='' interrupts=0
   trap end_all EXIT
   trap interrupted INT TERM
@@ -35,7 +35,7 @@ command_serve() {
     mkdir -p "$data"
     engine_settings "$port" "$data" >"$data/engine.json"
     say "rivet-engine --config $data/engine.json start (its log: $data/engine.log)"
-    # Without the setting it sheds load on a small machine, and starts stall for seconds.
+    # Without this setting it sheds load on a small machine, and starts stall for seconds.
     RIVET__RUNTIME__WORKER_CPU_MAX=64000 RIVET__TELEMETRY__ENABLED=false \
       "$NUNCIO_RIVET_ENGINE" --config "$data/engine.json" start >"$data/engine.log" 2>&1 &
   fi
@@ -110,7 +110,7 @@ Try, in another terminal, once the host has said "ready":
   curl "$base/gateway/\$ID/request/count"                       # how many
   curl -X POST "$base/actors/\$ID/sleep?namespace=default" -H 'content-type: application/json' -d '{}'
   curl "$base/gateway/\$ID/request/count"                       # wakes it as the next generation
-  curl "$base/actors?namespace=default&actor_ids=\$ID"          # what the engine knows of it
+  curl "$base/actors?namespace=default&actor_ids=\$ID"          # what the engine knows about it
   curl -X DELETE "$base/actors/\$ID?namespace=default"          # destroy it
 
 What else an actor can do: create one of the name probe, and see docs/probe.md.

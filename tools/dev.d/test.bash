@@ -75,20 +75,20 @@ phase_debug() {
   [[ $1 == no ]] || end_to_end debug "$1"
 }
 
-# The real engine belongs to the suite: when it cannot be had, that is a failure.
+# The real engine is part of the suite: if it is not available, that is a failure.
 phase_e2e() {
   prepared release '' || return
   build_ahead "$1"
   end_to_end release "$1"
 }
 
-# What later phases need, while tests mostly wait: only with time that nobody else wants.
+# Builds what later phases need while tests mostly wait, at the lowest priority.
 build_ahead() {  # build_ahead ALL
   [[ -z $ahead ]] || return 0
   exec {ahead}< <(built_ahead "$1" 2>build/ahead.log)
 }
 
-built_ahead() {  # built_ahead ALL: says the name of each preset whose turn is over
+built_ahead() {  # built_ahead ALL: prints the name of each preset once it is done
   chrt --idle --pid 0 "$BASHPID" || return
   local phase target
   for phase in "${wanted[@]}"; do
@@ -100,7 +100,7 @@ built_ahead() {  # built_ahead ALL: says the name of each preset whose turn is o
   done
 }
 
-# What failed there is built again, and booked, in its own phase.
+# A preset that failed there is built again, and its failure counted, in its own phase.
 await_ahead() {  # await_ahead PRESET
   local over
   [[ -n $ahead ]] || return 0
@@ -136,7 +136,7 @@ judged() {  # judged NAME COMMAND...: counts as one test
   if ("${@:2}" >&2); then passed=$((passed + 1)); else book_failure "$1"; fi
 }
 
-# Without --all only the suites worth their time: state machines, codec and actors.
+# Without --all only the suites that are worth their time: state machines, codec and actors.
 sanitized() {  # sanitized PRESET ALL
   await_ahead "$1"
   if [[ $2 == no ]]; then
@@ -156,7 +156,7 @@ end_to_end() {  # end_to_end PRESET ALL
     NUNCIO_RIVET_ENGINE=$path counted "$1" "${NUNCIO_E2E_JOBS:-4}" -L '^e2e-' "${but[@]}"
     "build/$1/bin/e2e_tests" table "build/$1/tests/end_to_end/results" >&2 || true # ctest has judged it
   else
-    book_failure "the real engine is not to be had (see above), so its suite cannot pass"
+    book_failure "the real engine is not available (see above), so its suite cannot pass"
     counted "$1" "${NUNCIO_E2E_JOBS:-4}" -L '^e2e-dev$' "${but[@]}"
   fi
 }

@@ -1,5 +1,4 @@
-// The proxy's sockets: the only file here that includes Asio. One io_context, one thread; the books
-// are behind a mutex.
+// The proxy's sockets: the only file here that includes Asio. One io_context, one thread; the audit is behind a mutex.
 #include "proxy/cutting_proxy.hpp"
 
 #include <array>
@@ -30,11 +29,11 @@ using proxy::wire_audit;
 using tcp = asio::ip::tcp;
 
 constexpr std::size_t head_bytes_max = 64UL << 10U;
-constexpr std::size_t queued_bytes_max = 8UL << 20U;  ///< then the other side is not read
+constexpr std::size_t queued_bytes_max = 8UL << 20U;  ///< beyond it the other side is not read
 constexpr auto drain_limit = std::chrono::seconds{2};
 constexpr int swallow_ms_max = 150;
 
-/// The books, shared with whoever asks for them.
+/// The audit, behind a mutex for readers on other threads.
 class shared_audit {
 public:
   template <class F>
@@ -84,7 +83,7 @@ std::uint16_t version_of(std::string_view head) {
   return digit >= '2' && digit <= '8' ? static_cast<std::uint16_t>(digit - '0') : std::uint16_t{8};
 }
 
-/// One connection of the host and its twin to the engine.
+/// One connection of the host and its counterpart to the engine.
 class tunnel : public std::enable_shared_from_this<tunnel> {
 public:
   tunnel(tcp::socket host, house& home)
@@ -113,7 +112,7 @@ public:
 
   [[nodiscard]] bool cuttable() const { return upgraded_ && !cutting_ && !over_; }
 
-  /// What is on its way to the host still gets there; the engine sees a reset.
+  /// What is on its way to the host is still delivered; the engine sees a reset.
   void cut() {
     if (!cuttable()) return;
     cutting_ = true;
@@ -146,7 +145,7 @@ private:
     tcp::socket& to;
     const bool towards_host;
     std::array<char, 65536> chunk{};
-    std::string head;  ///< of the first request or response, until complete
+    std::string head;  ///< of the first request or response, until it is complete
     bool head_seen = false;
     std::string queue;
     std::string writing;

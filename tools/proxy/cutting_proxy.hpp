@@ -1,9 +1,8 @@
-// A proxy between one host and its engine that forwards every byte unchanged, reads along, and cuts
-// the connection at the worst moments. Plain HTTP passes through too, since a host's endpoint is
-// one URL.
+// A proxy between one host and its engine that forwards every byte unchanged, inspects the traffic, and cuts the connection at
+// the worst moments. Plain HTTP passes through too, since a host's endpoint is one URL.
 //
-// A cut ends the stream towards the host in good order, so that what was delivered is sure to be
-// read, and resets the connection to the engine. Thread: one of its own; every member may be called
+// A cut ends the stream to the host in good order, so that everything delivered is sure to be read, and resets the connection
+// to the engine. Thread: one of its own; every member may be called from any other.
 // from any other.
 #pragma once
 
@@ -42,7 +41,7 @@ public:
   void cut();
 
   [[nodiscard]] proxy::audit_stats stats() const;
-  /// Waits until `good` holds for the numbers. @returns whether it did within `limit`
+  /// Waits until `good` holds for the counters. @returns whether it did within `limit`
   bool wait_for(
       const std::function<bool(const proxy::audit_stats&)>& good,
       std::chrono::milliseconds limit) const;

@@ -1,6 +1,5 @@
-// Cuts a stream of WebSocket frames into pieces that can be forwarded as they are or left out: one
-// control frame, or all frames of one message. Pure; either direction. It changes no byte and
-// answers nothing.
+// Splits a stream of WebSocket frames into pieces that can be forwarded or dropped: one control frame, or all frames of one
+// message. Pure; either direction. It changes no byte and answers nothing.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +18,7 @@ struct frame_piece {
 class frame_splitter {
 public:
   /// Appends the pieces that `x` completes to `out`.
-  /// @returns false when this is no WebSocket stream, or a message is larger than 64 MiB
+  /// @returns false if this is not a WebSocket stream, or a message is larger than 64 MiB
   [[nodiscard]] bool feed(std::string_view x, std::vector<frame_piece>& out);
 
 private:

@@ -1,6 +1,5 @@
-// Keeps the books of what passes between host and engine, and says where to cut. Pure: no socket,
-// no clock. It believes neither side: commands, deliveries, acks and Stopped events are counted
-// from the decoded messages alone.
+// Counts what passes between host and engine, and decides where to cut. Pure: no socket, no clock. It trusts neither side:
+// commands, deliveries, acks and Stopped events are counted from the decoded messages alone.
 #pragma once
 
 #include <array>
@@ -28,13 +27,13 @@ std::string_view to_string(cut_moment x);
 
 struct audit_stats {
   std::uint64_t connections = 0;  ///< of the host, upgraded
-  std::uint64_t barriers = 0;     ///< connections on which the first Ping came
+  std::uint64_t barriers = 0;     ///< connections on which the first Ping arrived
   bool live = false;              ///< the newest connection has seen its first Ping and was not cut
   std::uint64_t cuts = 0;         ///< connections that the proxy ended
   std::uint64_t commands = 0;     ///< distinct checkpoints delivered
   std::uint64_t starts = 0;       ///< of these, Starts
   std::uint64_t stops = 0;        ///< of these, Stops
-  std::uint64_t deliveries = 0;   ///< commands delivered, again and again
+  std::uint64_t deliveries = 0;   ///< commands delivered, repeats included
   std::uint64_t duplicates = 0;   ///< deliveries beyond the first
   std::uint64_t replayed_last =
       0;                   ///< commands between Init and the first Ping of the newest connection
@@ -45,12 +44,11 @@ struct audit_stats {
   std::uint64_t acks_unfounded = 0;  ///< for checkpoints that were never delivered
   std::uint64_t unacked = 0;         ///< commands now whose last delivery the host has not acked
   std::uint64_t unacked_engine =
-      0;  ///< commands now whose ack has not been passed on since their last delivery
+      0;                     ///< commands now whose ack was not passed on since their last delivery
   std::uint64_t events = 0;  ///< events passed on
-  std::uint64_t stopped_twice =
-      0;                          ///< a generation's Stopped for the second time on one connection
-  std::uint64_t requests = 0;     ///< RequestStarts passed on, repeats included
-  std::uint64_t lost = 0;         ///< distinct Stops by which the engine gave an actor up as lost
+  std::uint64_t stopped_twice = 0;  ///< second Stopped events of a generation on one connection
+  std::uint64_t requests = 0;       ///< RequestStarts passed on, repeats included
+  std::uint64_t lost = 0;         ///< distinct Stops with which the engine gave up an actor as lost
   std::uint64_t undecodable = 0;  ///< messages of either side
   std::array<std::uint64_t, cut_moments> cuts_at{};
   std::array<std::uint64_t, cut_moments>
@@ -69,7 +67,7 @@ enum class passage : std::uint8_t {
 
 class wire_audit {
 public:
-  /// The next fitting message is cut at. Replaces what was armed before.
+  /// Cuts at the next matching message. Replaces an earlier arm().
   void arm(cut_moment at) { armed_ = at; }
 
   void disarm() { armed_.reset(); }
@@ -91,7 +89,7 @@ private:
 
   struct record {
     bool unacked = true;         ///< by the host, since its last delivery
-    bool unacked_engine = true;  ///< as the engine knows it
+    bool unacked_engine = true;  ///< from the engine's view
     bool acked_before = false;
     std::optional<cut_moment> cut_at;
   };
@@ -104,7 +102,7 @@ private:
   void fired(cut_moment at);
 
   std::optional<cut_moment> armed_;
-  bool swallowing_ = false;  ///< acks, until the cut that is due
+  bool swallowing_ = false;  ///< swallows acks until the pending cut
   std::map<checkpoint, record> commands_;
   std::set<instance> stopped_here_;  ///< Stopped passed on, on this connection
   audit_stats stats_;

@@ -23,11 +23,11 @@ struct access {
 
   static const std::shared_ptr<socket>& socket_of(const connection& x) { return x.socket_; }
 
-  /// The user's keys: below byte 4 in the engine's store, where other runtimes keep them too
+  /// The user's keys: under the first byte 4 in the engine's store, where other runtimes keep them too
   /// (docs/client_protocol.md f.1).
   static kv_store user_keys(storage_client& through) { return {through, "\x04", write_mode::once}; }
 
-  /// Keys as they stand in the engine's store: nuncio's own records, whose writes do no harm twice.
+  /// Keys as they are in the engine's store: nuncio's own records, whose writes may safely be repeated.
   static kv_store own_keys(storage_client& through, write_mode mode = write_mode::repeated) {
     return {through, {}, mode};
   }

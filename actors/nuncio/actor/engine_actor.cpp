@@ -23,7 +23,7 @@
 namespace nuncio {
 namespace {
 
-// The constructor of a user's class gets only what the user gives it, so the context reaches the base this way.
+// A user's class passes only its own arguments to the constructor, so the context reaches the base this way.
 thread_local std::shared_ptr<const instance_context> under_construction;
 
 thread_local engine_actor* handling = nullptr;
@@ -37,7 +37,7 @@ struct handling_scope {
   handling_scope& operator=(const handling_scope&) = delete;
 };
 
-// What a turn writes to streams and asks of storage leaves when the turn ends.
+// Stream writes and storage requests of a turn are sent when the turn ends.
 struct turn_scope {
   turn_scope(internal::storage_client& x, std::unique_ptr<internal::instance_streams>& y)
       : storage(x), streams(y) {}
@@ -70,7 +70,7 @@ std::uint64_t ticket_in(caf::message_id x) {
   return x.integer_value() & caf::message_id::request_id_mask;
 }
 
-// Whether `x` marks the response to an HTTP request, which the instance asked itself (see deliver).
+// Whether `x` is the response to an HTTP request that the instance has sent to itself (see deliver).
 bool answers_attempt(caf::message_id x) {
   return x.is_response() && ticket_in(x) >= internal::ticket_first;
 }
@@ -110,14 +110,14 @@ std::string describe(const std::exception_ptr& e) {
   } catch (const std::exception& x) {
     return x.what();
   } catch (...) {
-    return "an exception that is no std::exception";
+    return "an exception that is not a std::exception";
   }
 }
 
 }  // namespace internal
 
 engine_actor::engine_actor(caf::actor_config& cfg)
-    // Taken, not shared: what the user's constructor spawns in turn is no instance.
+    // Moved, not shared: actors that the user's constructor spawns are not instances.
     : internal::mail_reader(cfg),
       context_(under_construction ? std::exchange(under_construction, nullptr) : unhosted()),
       storage_(std::make_unique<internal::storage_client>(*this, context_)) {
@@ -159,7 +159,7 @@ caf::expected<sqlite> engine_actor::open_sqlite(const sqlite_options& options) {
         "it waits for the engine, which an actor on the scheduler's shared threads must not; serve "
         "this one as detached");
   const auto in_use = storage_->use_local_database();
-  if (!in_use) return refused("the database is open already");
+  if (!in_use) return refused("the database is already open");
   return internal::sqlite_over::open(
       [in_use, client = storage_.get()](storage_call call) {
         return client->wait_for(std::move(call));
@@ -168,7 +168,7 @@ caf::expected<sqlite> engine_actor::open_sqlite(const sqlite_options& options) {
 }
 
 void engine_actor::initialize() {
-  // Not in the constructor: the one of a derived class may throw, and CAF frees such an actor whoever holds its address.
+  // Not in the constructor: a derived class's constructor may throw, and CAF frees such an actor even if its address is held.
   if (hosted()) context_->self = address();
   const turn_scope turn{*storage_, streams_};
   if (hosted() && prepare())
@@ -184,11 +184,11 @@ void engine_actor::begin() {
   say_started();
 }
 
-// CAF would end it at once, which means sleep, and the engine wake it for each request, again and again.
+// CAF would end the actor at once, which means sleep, and the engine would wake it for each request, again and again.
 void engine_actor::stand_in() {
   internal::log_limited(
-      *context_, log_level::error, "an actor has no behavior; what it is asked is answered 404");
-  become([](const internal::launch&) {});  // which consume() keeps
+      *context_, log_level::error, "an actor has no behavior; its requests are answered with 404");
+  become([](const internal::launch&) {});  // which consume() handles
 }
 
 void engine_actor::begin_with(caf::behavior answers) {
@@ -243,8 +243,8 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
     return invoke_message_result::consumed;
   }
   auto& content = x.content();
-  // What CAF skips while an answer is awaited it takes up again with the next message of the same priority, which for this one
-  // need never come.
+  // CAF resumes what it skipped during an await only with the next message of the same priority, which may never come for this
+  // one.
   if (content.match_elements<caf::exit_msg>() &&
       content.get_as<caf::exit_msg>(0).reason == caf::exit_reason::kill) {
     quit(caf::exit_reason::kill);
@@ -305,7 +305,7 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
   return result;
 }
 
-// A request that another actor has handed on: that one answers its client with what comes of it here.
+// A request that another actor has forwarded: that actor answers its client with the result.
 caf::invoke_message_result engine_actor::give_borrowed(caf::mailbox_element& x) {
   talked_ = context_->now();
   try {
@@ -313,7 +313,7 @@ caf::invoke_message_result engine_actor::give_borrowed(caf::mailbox_element& x) 
   } catch (const http_error& meant) {
     make_response_promise().deliver(make_error(meant));
     return caf::invoke_message_result::consumed;
-  } catch (...) {  // CAF would leave it without an answer
+  } catch (...) {  // CAF would leave it unanswered
     make_response_promise().deliver(
         caf::make_error(caf::sec::runtime_error, internal::describe(std::current_exception())));
     throw;
@@ -322,12 +322,12 @@ caf::invoke_message_result engine_actor::give_borrowed(caf::mailbox_element& x) 
 
 void engine_actor::handle_thrown(std::uint64_t ticket, const http_error& meant) {
   if (begun_.contains(ticket)) return respond(ticket, plain(meant.status, meant.message + "\n"));
-  // Its response has begun, or was given to somebody else to make.
+  // Its response has begun, or another actor has taken it over.
   if (const auto x = streams_ ? streams_->find(ticket) : nullptr; x && x->exchange.writing())
     body_writer{x}.fail(meant.message);
 }
 
-// To its handler, unless it has to wait for the WebSockets.
+// Hands the message to its handler, unless it has to wait for the WebSockets.
 caf::invoke_message_result engine_actor::give(caf::mailbox_element& x) {
   const auto waits = sockets_ && sockets_->restoring() && !x.mid.is_response() &&
                      !x.content().match_elements<caf::exit_msg>();
@@ -337,8 +337,8 @@ caf::invoke_message_result engine_actor::give(caf::mailbox_element& x) {
   return result;
 }
 
-// An answer that a handler of ours gives itself leaves at once: in the mailbox it would be lost when the next message ends
-// the actor. What a handler says after quit() is not taken: it ended its actor, which is answered 500.
+// A response that our own handler gives is sent at once: in the mailbox it would be lost if the next message ends the actor.
+// After quit() a handler's response is not accepted: the actor has ended, and the request is answered with 500.
 internal::enqueue_result engine_actor::enqueue(
     caf::mailbox_element_ptr what, internal::caf_host* host) {
   if (handling != this || !answers_attempt(what->mid) || getf(is_shutting_down_flag))
@@ -349,7 +349,7 @@ internal::enqueue_result engine_actor::enqueue(
 
 void engine_actor::handle_cancelled(const internal::attempt_cancelled& what) {
   const auto ticket = what.ticket;
-  // First: what its handler answers when it hears of the end goes to nobody.
+  // First, so that a response of its handler to the cancellation goes nowhere.
   const auto begun = begun_.erase(ticket) != 0;
   const auto streamed = streams_ && streams_->handle_cancelled(what);
   if (begun || (streamed && !skipped_.contains(ticket))) {
@@ -380,7 +380,7 @@ void engine_actor::handle_response(caf::mailbox_element& x) {
       respond(ticket, plain(500, internal::hidden(*context_, describe(system(), error)) + "\n"));
     }
   } else {
-    respond(ticket, plain(500, "the handler answered with something that is no http_response\n"));
+    respond(ticket, plain(500, "the handler's answer is not an http_response\n"));
   }
 }
 
@@ -400,7 +400,7 @@ http_exchange engine_actor::exchange_of(std::uint64_t ticket, const exchange_pos
   return http_exchange{at, {.response_bytes_max = context_->response_bytes_max}};
 }
 
-// @returns false if ingress sends the response, as the engine takes it, and closes the attempt itself
+// @returns false if ingress sends the response as credit comes, and closes the attempt itself
 bool engine_actor::respond_to(
     http_exchange exchange, std::uint64_t ticket, http_response response) {
   context_->counts->responses.fetch_add(1, std::memory_order_relaxed);
@@ -424,14 +424,14 @@ bool engine_actor::respond_to(
           {{"reason", sent.refused->message}});
     if (exchange.done()) return true;
   }
-  // What waits for its client, or for room, counts at ingress.
+  // A response that waits for its client, or for room, is counted by ingress.
   tell_ingress(internal::response_waits{context_->start.self, ticket, std::move(exchange)});
   return false;
 }
 
 void engine_actor::handle_down(const caf::error& reason) {
   internal::instance_down down{context_->start.self, {}, {}};
-  // Quitting and being forgotten mean sleep; anything else is a failure that is reported with its text.
+  // Quitting and becoming unreferenced mean sleep; anything else is a failure that is reported with its text.
   const auto quits =
       !reason || reason == caf::exit_reason::normal || reason == caf::exit_reason::unreachable;
   if (!failure_.empty())

@@ -1,4 +1,4 @@
-// The side of engine_actor that goes on while it sleeps: its alarm, and what keeps it from sleeping.
+// The part of engine_actor that matters while it sleeps: its alarm, and what keeps it awake.
 #include <algorithm>
 #include <caf/actor_system.hpp>
 #include <charconv>
@@ -20,7 +20,7 @@ using system_clock = std::chrono::system_clock;
 // The alarm's own record (docs/client_protocol.md f.1): unix milliseconds in decimal.
 constexpr std::string_view alarm_key = "\x06";
 
-// A timer keeps its actor's memory until it fires, even when the actor has ended: so none is longer.
+// A timer keeps its actor's memory until it fires, even if the actor has ended: so none is longer than this.
 constexpr std::chrono::milliseconds timer_max = 60s;
 
 std::int64_t unix_ms(system_clock::time_point x) {
@@ -41,7 +41,7 @@ void engine_actor::set_alarm(system_clock::time_point at) {
   if (!hosted()) return;
   alarm_called_ = true;
   alarm_at_ = at;
-  // The engine counts from 1970; what is before has passed as well.
+  // The engine counts from 1970; an earlier time has passed as well.
   internal::tell(
       *context_,
       internal::alarm_called{context_->start.self, std::max<std::int64_t>(unix_ms(at), 0)});
@@ -59,12 +59,12 @@ void engine_actor::clear_alarm() {
 
 void engine_actor::keep_alarm() {
   const auto failed = [this, kept = alarm_at_](const caf::error& e) {
-    if (kept != alarm_at_) return;  // what replaced it was asked for later
+    if (kept != alarm_at_) return;  // it was replaced by a later request
     if (kept)
       internal::log_limited(
           *context_,
           log_level::error,
-          "an alarm could not be stored: if its actor ends before, it is woken but not told why",
+          "an alarm could not be stored: if its actor ends before, it is woken without alarm_due",
           {{"reason", describe(system(), e)}});
   };
   auto store = internal::access::own_keys(*storage_);
@@ -74,11 +74,11 @@ void engine_actor::keep_alarm() {
     store.erase(alarm_key).then([] {}, failed);
 }
 
-// What an earlier generation has set may be why this one was started.
+// An alarm of an earlier generation may be the reason for this start.
 void engine_actor::recall_alarm() {
   internal::access::own_keys(*storage_).get(alarm_key).then(
       [this](const std::optional<bytes>& kept) {
-        if (!kept || alarm_called_) return;  // none, or a word of our own by now
+        if (!kept || alarm_called_) return;  // none, or the actor has set its own by now
         alarm_at_ = from_record(*kept);
         arm_alarm();
       },
@@ -86,7 +86,7 @@ void engine_actor::recall_alarm() {
         internal::log_limited(
             *context_,
             log_level::error,
-            "what alarm was set can't be read; if one is due, it comes with the next start",
+            "the stored alarm can't be read; if it is due, it comes with the next start",
             {{"reason", describe(system(), e)}});
       });
 }
@@ -96,7 +96,7 @@ void engine_actor::arm_alarm() {
   const auto left =
       std::chrono::ceil<std::chrono::milliseconds>(until(context_->wall_now(), *alarm_at_));
   const auto wait = std::clamp<std::chrono::milliseconds>(left, 0ms, timer_max);
-  // A timer can't be taken back. One that fires no later looks for itself.
+  // A timer can't be cancelled. If one already fires no later, it checks by itself.
   const auto due = later(context_->now(), wait);
   if (alarm_timer_ && *alarm_timer_ <= due) return;
   alarm_timer_ = due;
@@ -147,7 +147,7 @@ std::optional<caf::invoke_message_result> engine_actor::consume_lifecycle(caf::m
   const auto due = content.get_as<alarm_due>(0).due;
   if (alarm_at_ != due) return invoke_message_result::consumed;  // cleared or replaced meanwhile
   const auto result = give(x);
-  // It goes only once it was dealt with, and only if the handler has not set another.
+  // The alarm is cleared only after it was handled, and only if the handler has not set another.
   if (result != invoke_message_result::skipped && alarm_at_ == due) clear_alarm();
   return result;
 }

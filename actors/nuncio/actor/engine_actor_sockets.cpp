@@ -1,4 +1,4 @@
-// The WebSocket side of engine_actor: which messages are of a socket, and what is done around their handlers.
+// The WebSocket part of engine_actor: which messages belong to a socket, and the work around their handlers.
 #include <caf/actor_system.hpp>
 #include <caf/mailbox_element.hpp>
 #include <nuncio/actor/access.hpp>
@@ -11,10 +11,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// How long an ack may wait for others: far within the 30 s of the engine (docs/protocol.md G.7).
+// How long an ack may wait for others: well within the engine's 30 s (docs/protocol.md G.7).
 constexpr duration ack_interval = 500ms;
 
-// What `x` is about if it is a message of a WebSocket, else null.
+// The socket of `x` if it is a WebSocket message, else null.
 const internal::socket_ptr* socket_in(const internal::message_content& x) {
   if (x.match_elements<socket_message>())
     return &internal::access::socket_of(x.get_as<socket_message>(0).socket);
@@ -31,7 +31,7 @@ const internal::socket_ptr* socket_in(const internal::message_content& x) {
 
 }  // namespace
 
-// @returns none if `x` is no message of a socket
+// @returns none if `x` does not belong to a socket
 std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mailbox_element& x) {
   using caf::invoke_message_result;
   auto& content = x.content();
@@ -59,7 +59,7 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
   }
   const auto* const about = socket_in(content);
   if (about == nullptr) return std::nullopt;
-  // One of another actor's, which has handed it on, is a message like any other.
+  // A forwarded message about another actor's socket is an ordinary message.
   if (*about == nullptr || (*about)->context != context_) return std::nullopt;
   if (!sockets_) sockets_ = std::make_unique<internal::instance_sockets>(this, *storage_);
   if (sockets_->restoring()) return invoke_message_result::skipped;
@@ -87,7 +87,7 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
     kept->session.handle_closed();
     const auto result = event_based_actor::consume(x);
     if (result == invoke_message_result::skipped)
-      kept->session = before;  // what its client said before waits, too
+      kept->session = before;  // earlier messages of its client wait, too
     else
       sockets_->handle_closed(*kept);
     return result;
@@ -98,7 +98,7 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
     return invoke_message_result::consumed;
   }
   if (content.match_elements<internal::socket_order>()) {
-    // Who ordered it is not told of a failure: closing is told to the actor itself.
+    // The sender of the order is not notified of a failure: a close is reported to the actor itself.
     const auto& order = content.get_as<internal::socket_order>(0);
     static_cast<void>(
         order.close_code != 0 ? order.socket.close(order.close_code, order.reason.view())
@@ -109,7 +109,7 @@ std::optional<caf::invoke_message_result> engine_actor::consume_socket(caf::mail
   return std::nullopt;
 }
 
-// All in one turn: each message that is consumed has CAF look again at all that were skipped.
+// All in one turn: each consumed message makes CAF look again at all skipped ones.
 caf::invoke_message_result engine_actor::consume_restored(caf::mailbox_element& x) {
   using caf::invoke_message_result;
   while (const auto next = sockets_->next_untold()) {
@@ -118,7 +118,7 @@ caf::invoke_message_result engine_actor::consume_restored(caf::mailbox_element& 
         caf::make_message(socket_restored{internal::access::connection_of(next)}));
     const auto result = event_based_actor::consume(*told);
     current_mailbox_element(&x);
-    // It waits while the actor awaits something; a behavior that skips it does not hold up everything else.
+    // It waits while the actor awaits something; a behavior that skips it does not block everything else.
     if (result == invoke_message_result::skipped && !awaited_responses_.empty()) return result;
     sockets_->handle_told();
     if (getf(is_shutting_down_flag)) break;

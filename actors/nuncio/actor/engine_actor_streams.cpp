@@ -1,4 +1,4 @@
-// The streaming side of engine_actor.
+// The streaming part of engine_actor.
 #include <nuncio/actor/instance_context.hpp>
 #include <nuncio/actor/instance_sockets.hpp>
 #include <nuncio/actor/instance_streams.hpp>
@@ -7,7 +7,7 @@
 
 namespace nuncio {
 
-// @returns none if `x` is no message of a stream
+// @returns none if `x` does not belong to a stream
 std::optional<caf::invoke_message_result> engine_actor::consume_stream(caf::mailbox_element& x) {
   using caf::invoke_message_result;
   auto& content = x.content();
@@ -37,7 +37,7 @@ std::optional<caf::invoke_message_result> engine_actor::consume_stream(caf::mail
     return invoke_message_result::consumed;
   }
   if (content.match_elements<internal::stream_turn>()) {
-    // Their handlers wait like all others while the actor awaits something.
+    // Like all other handlers, theirs wait while the actor awaits something.
     if (!awaited_responses_.empty()) return invoke_message_result::skipped;
     streams_->turn(content.get_as<internal::stream_turn>(0).ticket);
     return invoke_message_result::consumed;
@@ -56,7 +56,7 @@ std::size_t engine_actor::open_requests() const {
 
 body_writer engine_actor::stream(const http_request& r, http_response head) {
   const auto begun = begun_.find(r.ticket);
-  // The client has gone, it was answered before, or is by ingress just now.
+  // The client has gone, the request was answered, or ingress is taking it back right now.
   if (begun == begun_.end() || !begun->second.claim->take()) return {};
   if (!streams_) streams_ = std::make_unique<internal::instance_streams>(this);
   const auto x = streams_->at(r.ticket, begun->second.position);

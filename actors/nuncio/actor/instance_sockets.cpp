@@ -1,4 +1,4 @@
-// What WebSockets are told and say. What is stored of those that hibernate: instance_sockets_records.cpp.
+// Messages to and from WebSockets. For the stored records of hibernating ones see instance_sockets_records.cpp.
 #include <fmt/format.h>
 
 #include <nuncio/actor/access.hpp>
@@ -7,12 +7,12 @@
 
 namespace nuncio::internal {
 
-// -- what ingress sent
+// -- from ingress
 
 bool instance_sockets::handle_opened(const socket_ptr& x) {
   if (x->answered.load()) return false;
   if (const auto at = unlisted_.find(x->session.id()); at != unlisted_.end()) {
-    // It closes while its actor sleeps, for which the gateway opens it once more.
+    // It closes while its actor sleeps, so the gateway opens it again.
     if (const auto old = all_.find(at->second); old != all_.end()) {
       unsave(x->session.id());
       old->second->session = socket_session{x->session.id()};
@@ -67,7 +67,7 @@ void instance_sockets::handle_returned(bool consumed, const socket_message& m) {
 void instance_sockets::acknowledge(socket& x, const socket_message& m) {
   const auto recorded = x.session.exact();
   x.session.handle_consumed(m.index, m.data.size());
-  // Before the ack: what the engine forgets with it, the next instance must not take for missing.
+  // Before the ack: once the engine has forgotten a message, the next instance must not consider it missing.
   if (recorded) save(x);
   if (auto ack = x.session.poll_ack(false)) {
     if (unsaved_.contains(x.ticket)) write_records(false);
@@ -118,7 +118,7 @@ void instance_sockets::flush() {
     if (auto ack = x->session.poll_ack(true)) put_ack(*x, std::move(*ack));
 }
 
-// -- what the actor says
+// -- from the actor
 
 outcome<void> instance_sockets::accept(socket& x, const accept_options& options) {
   auto message = accept_opening(x, options.hibernate);
@@ -148,10 +148,10 @@ outcome<void> instance_sockets::send(socket& x, bytes data, bool binary) {
     if (sent || sent.error().code == errc::cancelled) return sent;
     if (sent.error().code == errc::queue_full && wait_for_room(x, *message)) return {};
   }
-  // What was not taken leaves a gap, so this is its end.
+  // A dropped message leaves a gap, so this is the end of the WebSocket.
   close_and_tell(x, close_later, "the client reads too slowly");
   return failure{
-      errc::queue_full, "too much waits to be sent to this WebSocket; it is closed with 1013"};
+      errc::queue_full, "too many bytes wait to be sent to this WebSocket; it is closed with 1013"};
 }
 
 outcome<void> instance_sockets::close(socket& x, std::uint16_t code, std::string_view reason) {
@@ -163,7 +163,7 @@ outcome<void> instance_sockets::close(socket& x, std::uint16_t code, std::string
   return {};
 }
 
-// A refusal before the accept would have the gateway repeat the open (docs/protocol.md G.6).
+// A refusal before the accept would make the gateway repeat the open (docs/protocol.md G.6).
 outcome<void> instance_sockets::refuse(socket& x, std::uint16_t code, std::string_view reason) {
   if (auto good = check_close(code, reason); !good) return good;
   auto accepted = accept_opening(x, false);
@@ -191,16 +191,16 @@ void instance_sockets::handle_down(bool for_good) {
     acknowledge(*access::socket_of(m->socket), *m);
   ending_ = true;
   flush();
-  // One that hibernates would live on without what it was told.
+  // A hibernating WebSocket would live on without the message.
   for (const auto& each : outgoing_)
     if (auto& x = *each.to; !for_good && x.session.hibernates() && holds(x)) {
-      if (auto message = x.session.close(close_failed, "the link had no room for what was said"))
+      if (auto message = x.session.close(close_failed, "the link had no room for a message"))
         static_cast<void>(put(x, std::move(*message)));
       forget(x);
     }
   for (auto& [ticket, x] : all_) {
     if (!x->session.hibernates()) continue;
-    if (for_good) {  // with the actor goes all that is stored
+    if (for_good) {  // all that is stored goes with the actor
       if (auto message = x->session.close(close_normal, "actor.destroyed"))
         static_cast<void>(put(*x, std::move(*message)));
     } else if (x->session.consumed() && !x->session.exact()) {
@@ -211,7 +211,7 @@ void instance_sockets::handle_down(bool for_good) {
     log_limited(
         access::context(*owner_),
         log_level::warning,
-        "an actor has ended before the link had room for what it said to its clients",
+        "an actor has ended before the link had room for all its messages to clients",
         {{"messages", fmt::to_string(said_waiting_)}});
   write_records(true);
   drop_waiting();
@@ -234,7 +234,7 @@ outcome<void> instance_sockets::put(socket& x, protocol::to_rivet_tunnel_message
 }
 
 void instance_sockets::put_ack(socket& x, protocol::to_rivet_tunnel_message message) {
-  // Acks are cumulative: the next says what this one did.
+  // Acks are cumulative: the next one covers this one.
   if (const auto sent = put(x, std::move(message));
       !sent && sent.error().code == errc::queue_full) {
     x.session.handle_duplicate();
@@ -246,11 +246,11 @@ outcome<protocol::to_rivet_tunnel_message> instance_sockets::accept_opening(
     socket& x, bool hibernates) {
   auto message = x.session.accept(hibernates);
   if (!message || x.claim_opening()) return message;
-  x.session.handle_closed();  // its handler is about to hear of it
+  x.session.handle_closed();  // its handler is about to be notified
   return failure{errc::cancelled, "this WebSocket was not accepted in time"};
 }
 
-// Accepts and closes, without which the client would wait for ever: one for each socket, so they need no bound.
+// Accepts and closes, without which the client would wait for ever: one for each socket, so they need no limit.
 outcome<void> instance_sockets::put_short(socket& x, protocol::to_rivet_tunnel_message message) {
   if (!waits(x))
     if (const auto sent = put(x, std::move(message)); sent || sent.error().code != errc::queue_full)
@@ -263,7 +263,7 @@ outcome<void> instance_sockets::put_short(socket& x, protocol::to_rivet_tunnel_m
 bool instance_sockets::wait_for_room(socket& x, protocol::to_rivet_tunnel_message& message) {
   auto& data = std::get<protocol::to_rivet_web_socket_message>(message.message_kind).data;
   const auto size = data.size();
-  // What is said to many is kept once; a copy, for it may be a small part of something long.
+  // A broadcast message is kept once; a copy, since it may be a small part of something long.
   const auto again = data.begin() == said_.begin() && size == said_.size();
   const auto cost = waiting_message_bytes + (again ? 0 : size);
   if (room_.take(cost) != waiting_share::verdict::taken) return false;
@@ -284,7 +284,7 @@ void instance_sockets::keep(socket& x, waiting_output what) {
   ++said_waiting_;
 }
 
-// What is long leaves room for what is short and for others, until the actor ends.
+// Long messages leave room for short ones and for other actors, until the actor ends.
 bool instance_sockets::has_room_for(const protocol::to_rivet_tunnel_message& message) const {
   return ending_ || !is_bulk(message.message_kind) ||
          access::context(*owner_).link->has_room_for_bodies(
@@ -300,7 +300,7 @@ bool instance_sockets::send_one(std::list<client_output>::iterator at) {
   return true;
 }
 
-// One of each in turn, again and again: nobody waits for what others are told.
+// Sends one message for each client in turn, round robin: no client waits for another's messages.
 void instance_sockets::send_waiting() {
   bool full = false, moved = true;
   while (!full && std::exchange(moved, false))
@@ -351,7 +351,7 @@ void instance_sockets::tell(socket& x, std::uint16_t code, std::string_view reas
   post(owner_, socket_closed{access::connection_of(x.shared_from_this()), code, text{reason}});
 }
 
-// It could not even be accepted: ingress answers in our place when its time to accept is over.
+// It could not even be accepted: ingress answers for it when the time limit for accepting has passed.
 void instance_sockets::give_up(socket& x, std::string_view why) {
   log_limited(
       context_of(x),

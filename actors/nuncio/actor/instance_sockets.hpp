@@ -22,14 +22,14 @@
 
 namespace nuncio::internal {
 
-/// Of the instance that serves `x`.
+/// The context of the instance that serves `x`.
 inline const instance_context& context_of(const socket& x) {
   return static_cast<const instance_context&>(*x.context);
 }
 
 class instance_sockets {
 public:
-  /// @param owner  of all of them; outlives this
+  /// @param owner  of all sockets; outlives this
   instance_sockets(engine_actor* owner, storage_client& storage)
       : owner_(owner), storage_(storage) {
     const auto& context = access::context(*owner);
@@ -41,73 +41,73 @@ public:
   instance_sockets(const instance_sockets&) = delete;
   instance_sockets& operator=(const instance_sockets&) = delete;
 
-  /// The engine says that these are still there: goes on with those of which something is stored, closes the others, and
-  /// forgets what is stored of any that is gone. Goes on as well with those that the engine may not have listed yet.
+  /// The engine has listed these as still open. Continues with those that have a stored record, closes the others, and drops
+  /// the records of all that are gone. Also continues with those that the engine may not have listed yet.
   void restore(std::vector<socket_ptr> listed);
 
-  // -- what ingress sent, before a handler sees it; false: no handler is to see it
+  // -- from ingress, before a handler sees it; false: no handler may see it
   bool handle_opened(const socket_ptr& x);
   bool handle_message(const socket_message& m);
 
-  /// A message of the client came again.
+  /// A message of the client was repeated.
   void handle_repeated(socket& x);
-  /// Ingress wants it closed. It may be overtaken by the socket's own opening, which no handler sees then.
+  /// Ingress wants it closed. This may overtake the socket's own opening, which no handler sees then.
   void handle_failed(socket& x, std::uint16_t code, std::string_view why);
 
   // -- afterwards
-  /// What came of `socket_opened`: `error` when no handler took it, or one failed.
-  /// @returns false if `ticket` is no socket's
+  /// The result of `socket_opened`: `error` if no handler took it, or one failed.
+  /// @returns false if no socket has this ticket
   bool handle_answer(std::uint64_t ticket, const caf::error* error);
-  /// The message's handler has returned; without `consumed` it comes again, and `m` is as it was.
+  /// The message's handler has returned. Without `consumed` the message is repeated, and `m` is unchanged.
   void handle_returned(bool consumed, const socket_message& m);
-  /// A handler has been told that it is closed.
+  /// A handler was told that it is closed.
   void handle_closed(socket& x);
 
-  /// The next of which a handler is to be told that it is restored; null if there is none.
+  /// The next socket whose handler has to be told that it is restored; null if there is none.
   [[nodiscard]] socket_ptr next_untold() const {
     return untold_.empty() ? nullptr : untold_.front();
   }
 
-  /// It has been told.
+  /// The handler was told.
   void handle_told();
-  /// Sends acks and what found no room before; to be called again while wants_flush().
+  /// Sends acks and messages that found no room before; must be called again while wants_flush().
   void flush();
-  /// The link may have room for what waits.
+  /// The link may have room for waiting messages.
   void handle_room();
 
-  /// The actor is to end once what it has said so far is sent: that leaves room for nobody any more.
+  /// The actor will end once all its messages so far are sent; from now on they may use the room that is kept for others.
   void handle_ending();
 
-  /// Of what had been said by then, something waits for room in the link.
+  /// Messages sent before that still wait for room in the link.
   [[nodiscard]] bool ends_later() const { return owed_ != 0; }
 
-  /// What turns have changed is stored, in one request for many.
+  /// Stores the changes of several turns in one request.
   void handle_flush();
 
-  /// Until it is known which of those that hibernated go on, and handlers have been told of them, whatever else handlers are
-  /// to be given has to wait.
+  /// Until it is known which hibernating sockets continue, and handlers have been told, everything else for handlers has to
+  /// wait.
   [[nodiscard]] bool restoring() const { return looking_up_.has_value() || !untold_.empty(); }
 
-  /// Whether it has not been forgotten.
+  /// Whether it was not forgotten.
   [[nodiscard]] bool holds(const socket& x) const { return all_.contains(x.ticket); }
 
   [[nodiscard]] bool wants_flush() const {
     return acks_due_ || (!flush_asked_ && (!unsaved_.empty() || !unerased_.empty()));
   }
 
-  // -- what the actor says
+  // -- from the actor
   outcome<void> accept(socket& x, const accept_options& options);
   outcome<void> refuse(socket& x, std::uint16_t code, std::string_view reason);
   outcome<void> send(socket& x, bytes data, bool binary);
   outcome<void> close(socket& x, std::uint16_t code, std::string_view reason);
 
-  /// Sends to all that are open.
+  /// Sends to all open sockets.
   void broadcast(const bytes& data, bool binary);
 
   void set_state(socket& x, const bytes& state);
 
-  /// The instance is down: what its handlers have begun to deal with is acked. With `for_good` no other instance goes on
-  /// with those that hibernate: they are closed.
+  /// The instance is down: messages that its handlers have begun to handle are acked. With `for_good` no other instance
+  /// continues with the hibernating sockets: they are closed.
   void handle_down(bool for_good);
 
   [[nodiscard]] std::vector<connection> open() const;
@@ -119,11 +119,11 @@ private:
     std::string why;
   };
 
-  /// What is said to a client while the link has no room for it.
+  /// Messages to one client that wait for room in the link.
   struct waiting_output {
     protocol::to_rivet_tunnel_message message;
-    std::size_t size;  ///< of its data, which its client has not got
-    std::size_t cost;  ///< taken of `room_`
+    std::size_t size;  ///< of its data, which the client has not received
+    std::size_t cost;  ///< taken from `room_`
   };
 
   struct client_output {
@@ -131,11 +131,11 @@ private:
     std::deque<waiting_output> messages;  ///< in order; never empty
   };
 
-  /// Beside the room of the host.
+  /// Beyond the host's room.
   static constexpr std::size_t outgoing_bytes_reserved = 64UL << 10U;
 
   outcome<void> put(socket& x, protocol::to_rivet_tunnel_message&& message);
-  /// @returns errc::cancelled if ingress has refused it already, else as socket_session::accept
+  /// @returns errc::cancelled if ingress has already refused it, otherwise as socket_session::accept
   outcome<protocol::to_rivet_tunnel_message> accept_opening(socket& x, bool hibernates);
   outcome<void> put_short(socket& x, protocol::to_rivet_tunnel_message message);
   void put_ack(socket& x, protocol::to_rivet_tunnel_message message);
@@ -158,7 +158,7 @@ private:
   void save(const socket& x);
   void unsave(const exchange_id& id);
   void ask_flush();
-  /// And erases those that are to go, before: a WebSocket may have been opened again.
+  /// Also erases the records that are no longer needed, before writing: a WebSocket may have been opened again.
   void write_records(bool at_end);
   void put_records(
       std::vector<std::pair<octets, octets>> entries, std::vector<std::uint64_t> tickets);
@@ -174,31 +174,31 @@ private:
   engine_actor* owner_;
   storage_client& storage_;
   std::unordered_map<std::uint64_t, socket_ptr> all_;  ///< by ticket
-  std::list<client_output> outgoing_;                  ///< each in its turn
+  std::list<client_output> outgoing_;                  ///< served in turn
   std::unordered_map<const socket*, std::list<client_output>::iterator> outgoing_of_;
-  waiting_share room_;  ///< of `outgoing_`
-  bytes said_, kept_;   ///< the last that came into `outgoing_`, and the copy that is there
+  waiting_share room_;            ///< for `outgoing_`
+  bytes said_, kept_;             ///< the last message in `outgoing_`, and its copy there
   std::size_t said_waiting_ = 0;  ///< messages in `outgoing_`
-  std::size_t owed_ = 0;          ///< of them, what is to be sent before the actor ends
+  std::size_t owed_ = 0;          ///< of these, messages to send before the actor ends
   bool ending_ = false;
-  std::optional<socket_message> in_hand_;  ///< that a handler is dealing with
+  std::optional<socket_message> in_hand_;  ///< being handled
   bool acks_due_ = false;
-  std::uint64_t next_own_ = ~std::uint64_t{};  ///< ticket for what is not made by ingress
-  std::unordered_map<exchange_id, std::uint64_t> unlisted_;  ///< tickets of those that went on
-  bool looked_up_ = false;                                   ///< what an earlier instance stored
+  std::uint64_t next_own_ = ~std::uint64_t{};  ///< ticket for sockets that ingress has not made
+  std::unordered_map<exchange_id, std::uint64_t> unlisted_;  ///< tickets of those that continue
+  bool looked_up_ = false;                                   ///< the records of an earlier instance
 
-  /// While that is looked up.
+  /// While records are looked up.
   struct lookup {
     kv_pages pages;
-    std::unordered_map<exchange_id, socket_ptr> listed;  ///< of which no record was found yet
-    std::vector<socket_ptr> unlisted;                    ///< that go on all the same
+    std::unordered_map<exchange_id, socket_ptr> listed;  ///< no record found yet
+    std::vector<socket_ptr> unlisted;                    ///< continue nevertheless
   };
 
   std::optional<lookup> looking_up_;
   std::vector<failed> failed_early_;           ///< while looking up
-  std::deque<socket_ptr> untold_;              ///< are restored, but no handler knows
-  std::unordered_set<std::uint64_t> unsaved_;  ///< tickets of those whose record is to be written
-  std::vector<exchange_id> unerased_;  ///< whose records are to go; before those are written
+  std::deque<socket_ptr> untold_;              ///< restored, but no handler was told
+  std::unordered_set<std::uint64_t> unsaved_;  ///< tickets of those whose record must be written
+  std::vector<exchange_id> unerased_;  ///< whose records must be erased; before any is written
   bool flush_asked_ = false;
 };
 

@@ -1,4 +1,4 @@
-// What is stored of the WebSockets that hibernate: written as it changes, and taken up by the next instance.
+// The stored records of hibernating WebSockets: written on changes, and read by the next instance.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 namespace nuncio::internal {
 namespace {
 
-// The same records may be written once there is room.
+// Whether the same records may be written once there is room.
 bool goes_again(const caf::error& e) {
   const auto why = storage_failure_of(e);
   return why && why->code == errc::queue_full;
@@ -67,7 +67,7 @@ void instance_sockets::write_records(bool at_end) {
     if (value.size() > kv_limits::value_bytes_max) {
       complain(
           fmt::format(
-              "with its state and headers it takes {} bytes of at most {}",
+              "with its state and headers it takes {} bytes, at most {} are allowed",
               value.size(),
               kv_limits::value_bytes_max),
           1);
@@ -157,7 +157,7 @@ void instance_sockets::handle_no_page(const caf::error& why) {
   log_limited(
       context,
       log_level::error,
-      "what was stored of WebSockets can't be read; they are closed",
+      "the stored records of WebSockets can't be read; they are closed",
       {{"reason", nuncio::describe(owner_->system(), why)}});
   end_restore();
 }
@@ -165,7 +165,7 @@ void instance_sockets::handle_no_page(const caf::error& why) {
 void instance_sockets::handle_page(const std::vector<kv_entry>& records) {
   auto& [pages, listed, unlisted] = *looking_up_;
   const auto now = wall_clock_ms();
-  std::unordered_set<exchange_id> known;  // anew for each page: others may have been accepted
+  std::unordered_set<exchange_id> known;  // for each page again: others may have been accepted
   for (const auto& [ticket, x] : all_) known.insert(x->session.id());
   for (const auto& entry : records) {
     const auto id = socket_record_id(entry.key);
@@ -192,7 +192,7 @@ void instance_sockets::handle_page(const std::vector<kv_entry>& records) {
       unlisted.push_back(std::move(x));
       continue;
     }
-    // Its client has gone while this actor slept.
+    // Its client left while this actor slept.
     x->session.handle_closed();
     tell(*x, close_left, "the client left while the actor slept");
   }
@@ -203,7 +203,7 @@ void instance_sockets::handle_page(const std::vector<kv_entry>& records) {
 
 void instance_sockets::end_restore() {
   auto found = *std::exchange(looking_up_, std::nullopt);
-  for (auto& [id, x] : found.listed) {  // nobody knows what they were about
+  for (auto& [id, x] : found.listed) {  // their state is unknown
     x->session = socket_session{id, 0, std::nullopt};
     all_.emplace(x->ticket, x);
     static_cast<void>(close(*x, close_restart, "the connection could not be restored"));
@@ -224,7 +224,7 @@ void instance_sockets::take_up(const socket_ptr& x, const socket_record& record)
   all_.emplace(x->ticket, x);
 }
 
-// Records of clients that left while this actor slept, with nobody else to wake it.
+// Removes records of clients that left while this actor slept and nothing else woke it.
 void instance_sockets::clean_up() {
   if (!looked_up_ && access::context(*owner_).start.self.generation > 1) restore({});
 }

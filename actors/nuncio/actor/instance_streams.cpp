@@ -13,10 +13,10 @@ namespace nuncio {
 namespace internal {
 namespace {
 
-// What one turn gives out before other messages of the actor get theirs.
+// Bytes that one turn hands out before other messages of the actor are handled.
 constexpr std::size_t turn_bytes = 256UL << 10U;
 
-// When a writer that found too little room beside other responses is asked again: they may stay for minutes.
+// When a writer that found too little room beside other responses is called again: they may stay for minutes.
 constexpr std::chrono::milliseconds ask_again_interval{100};
 
 }  // namespace
@@ -123,7 +123,7 @@ bool instance_streams::handle_cancelled(const attempt_cancelled& what) {
   return true;
 }
 
-// -- the handlers' turns
+// -- the turns of handlers
 
 void instance_streams::wake(stream& x) {
   if (x.of == nullptr || x.pumping || (!x.on_part && !x.on_writable)) return;
@@ -162,7 +162,7 @@ void instance_streams::turn(std::uint64_t ticket) {
     ask_again(x);
 }
 
-// The client has gone, or the exchange was cut: each handler that is not through hears of it once.
+// The client has gone, or the exchange was cut: each handler that is not finished is notified once.
 void instance_streams::tell_handlers(stream& x) {
   std::erase_if(untold_, [&](const stream_ptr& each) { return each.get() == &x; });
   const auto on_part = std::exchange(x.on_part, nullptr);
@@ -172,7 +172,7 @@ void instance_streams::tell_handlers(stream& x) {
   if (on_writable && !x.written) (*on_writable)(writer);
 }
 
-// -- towards the engine
+// -- to the engine
 
 void instance_streams::advance_later(stream& x) {
   charge(x);
@@ -194,7 +194,7 @@ void instance_streams::advance(stream& x) {
   if (sent.refused) report(*sent.refused);
   if (x.exchange.done()) return close(x);
   if (!sent.waits) return;
-  // One that is whole waits at ingress, where it counts.
+  // A complete one waits at ingress, where it is counted.
   if (x.exchange.whole()) return close(x);
   wait_for_room(x);
 }
@@ -203,7 +203,7 @@ void instance_streams::wait_for_room(stream& x) {
   if (!std::exchange(x.crowded, true)) crowded_.push_back(x.shared_from_this());
 }
 
-// As at ingress (request_routes::handle_room).
+// As in ingress (request_routes::handle_room).
 void instance_streams::handle_room() {
   std::vector<stream_ptr> helped;
   for (const auto& x : std::exchange(crowded_, {})) {
@@ -231,20 +231,20 @@ void instance_streams::close(stream& x) {
   const auto kept = x.shared_from_this();
   leave(*kept);
   const auto& context = access::context(*owner_);
-  // What still waits for its handler was aborted: it may have an answer to take back.
+  // If the request still waits for its handler, it was aborted, and a response may have to be taken back.
   const auto id = kept->exchange.position().exchange;
   if (kept->exchange.done())
     tell(context, attempt_done{context.start.self, id, kept->ticket});
   else
     tell(context, response_waits{context.start.self, kept->ticket, std::move(kept->exchange)});
-  // Over without its handler's answer, which nobody waits for any more.
+  // Over without its handler's response, for which nothing waits any more.
   if (!kept->written) post(owner_, attempt_cancelled{kept->ticket});
   if (!kept->on_part && !kept->on_writable) return;
   untold_.push_back(kept);
   post(owner_, stream_over{kept});
 }
 
-// -- what waits here
+// -- waiting bytes
 
 waiting_share& instance_streams::share_of(stream& x) {
   return x.exchange.streams() ? x.share : collected_;
@@ -271,7 +271,7 @@ outcome<void> instance_streams::write(stream& x, bytes data) {
     return failure{
         errc::queue_full, fmt::format("this response takes {} bytes now, not {}", room(x), size)};
   if (size > share_of(x).room()) {
-    const auto why = "too many responses wait to be whole";
+    const auto why = "too many responses wait to be complete";
     x.exchange.fail(why, 503);
     return failure{errc::too_large, why};
   }
@@ -280,7 +280,7 @@ outcome<void> instance_streams::write(stream& x, bytes data) {
   return written;
 }
 
-// When others make room does not show in what its own client takes.
+// The client's own credit does not show when other responses make room.
 void instance_streams::ask_again(stream& x) {
   if (!std::exchange(x.crowded_out, true))
     post_later(owner_, ask_again_interval, stream_turn{x.ticket});
@@ -291,7 +291,7 @@ void instance_streams::report(const failure& why) const {
   log_limited(
       context,
       log_level::error,
-      "a response is not what its handler said; it was cut",
+      "a response differs from what its handler declared; it was cut off",
       {{"reason", why.message}});
 }
 
@@ -326,7 +326,7 @@ void instance_streams::handle_down(std::string_view why, std::vector<attempt_don
 
 }  // namespace internal
 
-// -- the handles
+// -- handles
 
 caf::expected<void> body_writer::write(bytes data) const {
   if (!is_open())
@@ -334,7 +334,7 @@ caf::expected<void> body_writer::write(bytes data) const {
   auto& of = *stream_->of;
   auto written = of.write(*stream_, std::move(data));
   if (written)
-    stream_->wrote = true;  // else its handler would be called again at once
+    stream_->wrote = true;  // otherwise its handler would be called again at once
   else if (written.error().code == errc::invalid_argument)
     of.report(written.error());
   of.advance_later(*stream_);

@@ -18,14 +18,14 @@ caf::behavior& mail_reader::current_behavior() {
   return awaited_responses_.empty() ? bhvr_stack().back() : std::get<1>(awaited_responses_.front());
 }
 
-// As scheduled_actor's own, but that it asks consume() above, and keeps what was skipped here.
+// Like scheduled_actor's own, except that it calls consume() above and keeps skipped messages here.
 caf::resumable::resume_result mail_reader::resume(caf::scheduler* host, std::size_t messages_max) {
   if (!activate(host)) return done;
   std::size_t consumed = 0;
   while (consumed < messages_max) {
     auto next = mailbox().pop_front();
     if (!next) {
-      if (!mailbox().try_block()) continue;  // one has come in between
+      if (!mailbox().try_block()) continue;  // one has arrived in between
       if (consumed != 0) set_receive_timeout();
       return awaiting_message;
     }
@@ -48,7 +48,7 @@ caf::resumable::resume_result mail_reader::resume(caf::scheduler* host, std::siz
 }
 
 mail_reader::turn mail_reader::take(caf::mailbox_element& x) {
-  // Which make_response_promise() answers, also where consume() does not ask CAF.
+  // make_response_promise() answers this element, even if consume() does not call CAF.
   current_element_ = &x;
   try {
     switch (consume(x)) {
@@ -73,7 +73,7 @@ void mail_reader::fail(std::exception_ptr why) {
   quit(std::move(reason));
 }
 
-// In their order, before all that has not been looked at.
+// In order, before all messages that were not handled yet.
 void mail_reader::put_back() {
   while (!skipped_.empty()) {
     mailbox().push_front(std::move(skipped_.back()));
@@ -81,7 +81,7 @@ void mail_reader::put_back() {
   }
 }
 
-// Who asked what was skipped is told by the mailbox, which CAF closes here.
+// The senders of skipped requests are notified by the mailbox, which CAF closes here.
 void mail_reader::on_cleanup(const caf::error& reason) {
   put_back();
   event_based_actor::on_cleanup(reason);

@@ -29,7 +29,7 @@ constexpr std::string_view key_prefix = "\x08";
 
 // All parts are put at once, or a crash could mix two states.
 constexpr std::size_t kv_parts_max = kv_limits::put_bytes_max / (kv_limits::value_bytes_max + 2);
-// As literals, for the parameters of a batch are limited to 128 KiB together; 4 MiB become 8 MiB of text.
+// As literals, because a batch's parameters are limited to 128 KiB together; 4 MiB become 8 MiB of text.
 constexpr std::size_t sql_part_bytes = std::size_t{128} * 1024;
 constexpr std::size_t sql_parts_max = 32;
 
@@ -37,7 +37,7 @@ std::string key_of(std::size_t part) {
   return std::string{key_prefix} + static_cast<char>(static_cast<unsigned char>(part));
 }
 
-// To whoever asks an actor whose state can't be read; for clients, so without the reason, which is logged.
+// The answer of an actor whose state can't be read. It is for clients, so it leaves out the reason, which is logged.
 constexpr std::string_view unreadable =
     "the stored state of this actor can't be read; it is kept, and the host's log says why";
 constexpr std::uint16_t close_failed = 1011;
@@ -158,7 +158,7 @@ void persistent_base::handle_unreadable(unreadable_state what) {
 
 // -- saving --------------------------------------------------------------------------------
 
-// @param unless_given  nothing if storage was last given just this
+// @param unless_given  returns nothing if storage was last given the same parts
 outcome<std::vector<bytes>> persistent_base::parts(bool unless_given) {
   outcome<std::vector<bytes>> out = std::vector<bytes>{};
   const auto changed = [&](const state_record& record) {
@@ -171,7 +171,7 @@ outcome<std::vector<bytes>> persistent_base::parts(bool unless_given) {
   return out;
 }
 
-// @param told  who hears of it beside this actor
+// @param told  also answered with the result
 void persistent_base::write(std::vector<bytes> parts, std::optional<caf::message_id> told) {
   given_ = std::move(parts);
   ++open_;
@@ -223,7 +223,7 @@ storage_response<void> persistent_base::save_now() {
   return answer(told);
 }
 
-// @returns whether a write is on its way
+// @returns whether a write is under way
 outcome<bool> persistent_base::save() {
   auto now = parts(true);
   if (!now) {
@@ -233,7 +233,7 @@ outcome<bool> persistent_base::save() {
   if (!now->empty())
     write(std::move(*now));
   else if (open_ == 0)
-    complained_ = false;  // set back to what is stored
+    complained_ = false;  // it is equal to the stored state again
   return open_ != 0;
 }
 
@@ -253,7 +253,7 @@ void persistent_base::handle_written(std::uint64_t serial, const storage_failure
 }
 
 void persistent_base::complain(std::string_view why) {
-  if (std::exchange(complained_, true)) return;  // once until it succeeds
+  if (std::exchange(complained_, true)) return;  // logged once until a save succeeds
   log_to(
       internal::access::context(*this).log,
       log_level::error,
@@ -277,7 +277,7 @@ void persistent_base::handle_state_tick() {
   if (open_ == 0) static_cast<void>(save());
 }
 
-// What the turn has changed is found out when it is saved, for the user says nothing.
+// Whether the turn has changed the state is found out on saving, since the user does not say.
 void persistent_base::arm() {
   if (!loaded_ || armed_ || !hosted() || getf(is_shutting_down_flag)) return;
   armed_ = true;
@@ -310,7 +310,7 @@ void persistent_base::quit_unsaved(const std::string& why) {
       errc::malformed, fmt::format("the state could not be saved: {}", why), false, {}}));
 }
 
-// After a quit() of the user's own.
+// After the user called quit().
 std::string persistent_base::handle_end() {
   if (!loaded_) return {};
   auto now = parts(true);
@@ -319,9 +319,9 @@ std::string persistent_base::handle_end() {
   return {};
 }
 
-// -- what JSON can hold ----------------------------------------------------------------------
+// -- values that JSON can hold -------------------------------------------------------------
 
-// Without recursion, for whatever depth a client has sent.
+// Not recursive, since a client may have sent any depth.
 outcome<void> check_json(const nlohmann::json& x) {
   struct level {
     const nlohmann::json* of;

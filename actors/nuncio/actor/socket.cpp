@@ -10,7 +10,7 @@ using internal::instance_sockets;
 using internal::socket;
 using internal::to_expected;
 
-const failure none{errc::invalid_argument, "this connection is no WebSocket"};
+const failure none{errc::invalid_argument, "this connection is not a WebSocket"};
 const failure elsewhere{
     errc::invalid_argument,
     "only the actor that serves a WebSocket may do this, in its own handlers"};
@@ -19,7 +19,7 @@ instance_sockets* served_here(const std::shared_ptr<socket>& x) {
   return internal::sockets_of_this_thread(&internal::context_of(*x));
 }
 
-// To the actor that serves it, from any other thread or actor.
+// Posts to the actor that serves it, from any other thread or actor.
 outcome<void> post(const std::shared_ptr<socket>& x, internal::socket_order order) {
   order.socket = internal::access::connection_of(x);
   const auto to = caf::actor_cast<caf::actor>(internal::context_of(*x).self);

@@ -45,7 +45,7 @@ bytes encode(const socket_record& x) {
 
 outcome<socket_record> decode_socket_record(const bytes& x) {
   if (x.empty() || x.span()[0] != record_version)
-    return failure{errc::malformed, "a WebSocket's record is of no version that is known here"};
+    return failure{errc::malformed, "a WebSocket's record has an unknown version"};
   bare::reader reader{bytes{x.part(1)}, wire::version_max};
   socket_record out;
   reader.get(out);

@@ -1,5 +1,5 @@
-// What is stored of a hibernating WebSocket, so that another instance can go on with it. Value; encoded as BARE behind a
-// version, under a key of its own in the actor's store.
+// The stored record of a hibernating WebSocket, with which another instance continues. Value; encoded as BARE after a version,
+// under its own key in the actor's store.
 #pragma once
 
 #include <chrono>
@@ -15,8 +15,8 @@ struct socket_record {
   http_headers headers;
   bytes state;
   std::uint16_t next_index = 0;           ///< of the host's next message
-  std::optional<std::uint16_t> consumed;  ///< the client's last message that the actor is done with
-  bool exact = false;                     ///< no instance has consumed more since
+  std::optional<std::uint16_t> consumed;  ///< the client's last message that the actor has handled
+  bool exact = false;                     ///< no instance has handled more since
   std::uint64_t accepted_ms = 0;          ///< wall clock, Unix time
 
   static constexpr auto wire = nuncio::wire::record(
@@ -31,27 +31,27 @@ struct socket_record {
   bool operator==(const socket_record&) const = default;
 };
 
-/// The engine lists a hibernating WebSocket only some time after it was accepted (docs/protocol.md M: 130 ms and what a
-/// busy engine takes), so that one that is younger than this may live on although a Start does not list it.
+/// The engine lists a hibernating WebSocket only some time after it was accepted (docs/protocol.md M: 130 ms, more if it is
+/// busy). So a WebSocket younger than this may be open although a Start does not list it.
 inline constexpr std::chrono::seconds listing_delay{10};
 
-/// Whether a Start that does not list the WebSocket says nothing about it. Clocks of two hosts may differ.
+/// Whether it may be open although a Start does not list it. The clocks of two hosts may differ.
 /// @param now_ms  wall clock, Unix time
 [[nodiscard]] constexpr bool may_be_unlisted(const socket_record& x, std::uint64_t now_ms) {
   const auto apart = now_ms > x.accepted_ms ? now_ms - x.accepted_ms : x.accepted_ms - now_ms;
   return apart < std::uint64_t{std::chrono::milliseconds{listing_delay}.count()};
 }
 
-/// Before the key of each record (docs/client_protocol.md f.1).
+/// The first byte of each record's key (docs/client_protocol.md f.1).
 inline constexpr std::string_view socket_record_prefix = "\x02";
-/// Behind all of them.
+/// After all of these keys.
 inline constexpr std::string_view socket_records_end = "\x03";
 
 bytes socket_record_key(const exchange_id& id);
 std::optional<exchange_id> socket_record_id(const bytes& key);
 
 bytes encode(const socket_record& x);
-/// @returns errc::malformed for anything but what encode gives
+/// @returns errc::malformed for anything that encode does not produce
 outcome<socket_record> decode_socket_record(const bytes& x);
 
 }  // namespace nuncio::internal

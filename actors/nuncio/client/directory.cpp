@@ -9,7 +9,7 @@
 namespace nuncio::internal {
 namespace {
 
-// An ingress answers at once; one that does not has more to do than anybody can wait for.
+// An ingress answers at once; a slower one is too busy to wait for.
 constexpr auto limit = std::chrono::seconds{10};
 
 struct state {
@@ -18,13 +18,13 @@ struct state {
 
 struct pending {
   caf::typed_response_promise<caf::actor> promise;
-  std::size_t left;  ///< that have not said that it is not there
+  std::size_t left;  ///< that have not answered yet
   bool answered = false;
 };
 
 using directory = caf::stateful_actor<state>;
 
-// The first that has the actor answers; not_here once none has.
+// The first ingress that has the actor answers; not_here once all have said no.
 template <class Question>
 caf::result<caf::actor> ask_all(directory* self, const Question& q) {
   std::vector<caf::actor> alive;
@@ -36,7 +36,7 @@ caf::result<caf::actor> ask_all(directory* self, const Question& q) {
     return caf::delegated<caf::actor>{};
   }
   auto promise = self->template make_response_promise<caf::actor>();
-  // Copies of a promise know nothing of each other.
+  // Copies of a promise don't share state.
   const auto waiting = std::make_shared<pending>(pending{promise, alive.size()});
   for (const auto& each : alive)
     ask(self, each, limit, q)

@@ -12,13 +12,13 @@ namespace nuncio {
 
 namespace internal {
 
-/// The ingresses of a host's links, to its directory. Weak, since a detached actor that is held
-/// holds the system's end up.
+/// Passes the ingresses of a host's links to its directory. Weak, since a held detached actor delays the end of the actor
+/// system.
 struct serve_directory {
   std::vector<caf::actor_addr> ingresses;
 };
 
-/// Answers find and find_id by asking every ingress that it has been given; never waits.
+/// Answers find and find_id by asking every ingress that it was given; never blocks.
 caf::actor spawn_directory(caf::actor_system& system);
 
 }  // namespace internal

@@ -1,5 +1,5 @@
-// See engine_client.hpp. What a question is on the wire, and what an answer means, is decided in
-// actor_requests; here they wait for each other.
+// See engine_client.hpp. actor_requests decides how a question looks on the wire and what an answer means; this file connects
+// calls and answers.
 #include <caf/event_based_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 #include <nuncio/engine/actor_calls.hpp>
@@ -48,7 +48,7 @@ caf::error error_of(const failure& why) {
   return make_error(engine_failure{.code = why.code, .message = why.message});
 }
 
-// How often one question is sent again, for another token or a lost race.
+// How often one question is sent again, for a new token or a lost race.
 constexpr unsigned repeats_max = 4;
 
 bool refuses_token(const engine_failure& why) {
@@ -71,7 +71,7 @@ public:
   const char* name() const override { return "nuncio.client"; }
 
   caf::behavior make_behavior() override {
-    // Calls under way keep this actor.
+    // Calls under way keep this actor alive.
     system_watch_.begin(this, [this] { quit(); });
     return {
         [this](const create_actor& q) {
@@ -100,7 +100,7 @@ public:
 
   void on_exit() override {
     system_watch_.end(this);
-    http_.reset();  // nothing comes back from here on
+    http_.reset();  // no callback after this
     for (auto& [number, answer] : std::exchange(waiting_, {}))
       answer(failure{errc::cancelled, "the client has ended; the call may have been made"});
   }
@@ -133,7 +133,7 @@ private:
         promise.deliver(std::move(std::get<Answer>(answer)));
         return;
       }
-      // Once more with a new token, if there is one, or when somebody else has just taken the key.
+      // Try again with a new token, if there is one, or if another caller has just taken the key.
       if (repeats != 0 && lost_race(*q, *why))
         wait_and_send<Answer>(q, promise, read, repeats - 1);
       else if (repeats != 0 && refuses_token(*why) && refresh_token())
@@ -148,8 +148,8 @@ private:
         [to = caf::actor_cast<caf::actor_addr>(this), number](outcome<http_reply> reply) {
           auto self = caf::actor_cast<caf::strong_actor_ptr>(to);
           if (!self) return;
-          // The reference goes along as the sender: were it the last, the actor would end on this thread, which its end
-          // waits for, and perhaps after its system.
+          // The reference travels as the sender: if it were the last one here, the actor would end on this thread, which its
+          // end waits for, and perhaps after its system.
           auto* target = self->get();
           internal::enqueue(
               *target,
@@ -179,7 +179,7 @@ private:
         internal::call_ended{number, std::make_shared<outcome<http_reply>>(http_reply{})});
   }
 
-  // @returns whether it is another one
+  // @returns whether the token has changed
   bool refresh_token() {
     token_read_ = true;
     if (!options_.token_from) return false;

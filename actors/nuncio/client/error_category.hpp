@@ -1,5 +1,5 @@
-// What all `caf::error`s of this library have in common: their category, and codes of which each means one thing. The
-// context holds the whole value, or the code's name.
+// What all `caf::error`s of this library share: the category, and codes that each mean one thing. The context holds the whole
+// value, or the code's name.
 #pragma once
 
 #include <caf/actor_system.hpp>
@@ -22,7 +22,7 @@
 
 namespace nuncio::internal {
 
-/// What CAF knows errors of this library by.
+/// How CAF identifies errors of this library.
 #if NUNCIO_CAF_1
 enum class error_number : std::uint8_t {};
 
@@ -40,12 +40,12 @@ bool inspect(Inspector& f, error_number& x) {
 inline constexpr auto error_category = caf::atom("nuncio");
 #endif
 
-/// To CAF a code of 0 is no error.
+/// CAF treats a code of 0 as no error.
 constexpr std::uint8_t caf_code(errc x) {
   return static_cast<std::uint8_t>(static_cast<std::uint8_t>(x) + 1);
 }
 
-/// Of an http_error, which is none of errc: above all of those.
+/// The code of an http_error, which is not an errc: above all of those.
 inline constexpr std::uint8_t http_error_code = 200;
 static_assert(caf_code(errc::internal) < http_error_code);
 
@@ -55,17 +55,17 @@ caf::error make_caf_error(std::uint8_t code, T value);
 
 bool is_ours(const caf::error& e);
 
-/// The whole value that an error of ours was made of, if it is a `T`.
+/// The value from which an error of ours was made, if it is a `T`.
 template <class T>
 std::optional<T> value_in(const caf::error& e) {
   if (!is_ours(e) || !e.context().match_elements<T>()) return std::nullopt;
   return e.context().get_as<T>(0);
 }
 
-/// What CAF itself prints of an error.
+/// How CAF itself prints an error.
 std::string print(const caf::actor_system& system, const caf::error& e);
 
-/// Has CAF 0.17's `actor_system::render` print errors of this library as their values' to_string does.
+/// Makes CAF 0.17's `actor_system::render` print errors of this library like their values' to_string.
 void print_errors(caf::actor_system_config& config);
 
 }  // namespace nuncio::internal
@@ -93,7 +93,7 @@ inline bool is_ours(const caf::error& e) {
 #endif
 }
 
-/// What a call of a public class returns of what its part of the runtime did.
+/// Converts a result of the runtime into the result of a public class.
 inline caf::expected<void> to_expected(const outcome<void>& x) {
   if (!x) return make_error(x.error());
   return {};

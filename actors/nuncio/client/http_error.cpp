@@ -17,7 +17,7 @@
 namespace nuncio {
 namespace {
 
-// Unique in a process, and hardly the same in two.
+// Unique in a process, and most likely different in two processes.
 std::string new_error_id() {
   static const std::uint32_t process = std::random_device{}();
   static std::atomic<std::uint32_t> last = 0;
@@ -72,7 +72,7 @@ std::string hidden(const instance_context& of, std::string_view real) {
   log_limited(
       of,
       log_level::error,
-      "an error whose text others don't see",
+      "an error whose text is hidden from clients",
       {{"error_id", id}, {"reason", std::string{real}}});
   return fmt::format("{}{})", hidden_error_text, id);
 }

@@ -41,7 +41,7 @@ caf::behavior ack::make_behavior() {
 void ack::flush() {
   while (auto frame = pending_.poll_transmit()) {
     const auto checkpoints = frame->last_command_checkpoints.size();
-    // A link that is lost by now makes the engine replay, and the replay is acked again (I7).
+    // If the link is already lost, the engine replays, and the replay is acked again (I7).
     const auto sent = link_->send_frame(
         frame_class::ack, pending_.connection(), protocol::to_rivet{std::move(*frame)});
     if (!sent) {

@@ -1,5 +1,5 @@
-// The actor that acks commands: folds what ingress has recorded and sends one frame as soon as the link can take it.
-// A shell around ack_aggregator; decides nothing.
+// The actor that acks commands: merges what ingress has recorded and sends one frame as soon as the link can take it. A shell
+// around ack_aggregator; decides nothing.
 #pragma once
 
 #include <caf/event_based_actor.hpp>

@@ -21,7 +21,7 @@ void bundle::start(dial_terms terms) {
 }
 
 void bundle::end(bool system_over) {
-  link_->stop();  // from here on nothing is sent to the actors
+  link_->stop();  // nothing is sent to the actors after this
   actors_.end(system_over);
 }
 

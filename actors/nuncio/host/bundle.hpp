@@ -1,6 +1,5 @@
-// Everything of one envoy key: the link to the engine, and the actors behind it. Owned by host,
-// which makes, starts and ends it from one thread at a time; what the link's thread says is handed
-// to the actors as messages.
+// Everything of one envoy key: the link to the engine, and the actors behind it. Owned by host, which makes, starts and ends it
+// from one thread at a time. What comes from the link's thread is passed to the actors as messages.
 #pragma once
 
 #include <caf/actor_system.hpp>
@@ -13,9 +12,9 @@ namespace nuncio {
 
 struct bundle_options {
   link_options link;
-  ingress_options ingress;  ///< without what host_actors gives it
+  ingress_options ingress;  ///< without what host_actors sets
   storage_options storage;  ///< likewise
-  /// On the link's thread: the engine refused what the link was dialled with. Answered by renew().
+  /// Called on the link's thread if the engine has refused the dial terms. Answered by renew().
   std::function<void()> on_ask;
 };
 
@@ -28,32 +27,31 @@ public:
   bundle(const bundle&) = delete;
   bundle& operator=(const bundle&) = delete;
 
-  /// Begins to dial. A failure reaches ingress as the link's end.
+  /// Begins to dial. A failure reaches ingress as the end of the link.
   void start(dial_terms terms);
 
-  /// What the link is to be dialled with from now on; or why that can't be said.
+  /// The terms for the next dials, or why there are none.
   void renew(outcome<dial_terms> terms) { link_->renew(std::move(terms)); }
 
   /// For the directory.
   [[nodiscard]] caf::actor_addr ingress_address() const { return actors_.ingress_address(); }
 
-  /// Ingress drains, and closes the link behind itself.
+  /// Ingress drains, and then closes the link.
   void drain(time_point deadline) { actors_.drain(deadline); }
 
-  /// The link is over before it has begun.
+  /// The link ends before it has begun.
   void fail(failure why) { actors_.fail(std::move(why)); }
 
   /// Stops the link and ends the actors. Idempotent.
-  /// @param system_over  the actor system is shutting down: no message may be left in a mailbox
-  /// that nobody empties
+  /// @param system_over  the actor system is shutting down: no message may be left in a mailbox that nobody empties
   void end(bool system_over);
 
-  /// Adds what this bundle has counted.
+  /// Adds this bundle's counters.
   void add_to(host_stats& sum) const;
 
 private:
   host_actors actors_;
-  std::shared_ptr<link> link_;  ///< whose thread is stopped before the actors' handles go
+  std::shared_ptr<link> link_;  ///< its thread is stopped before the actors' handles are released
 };
 
 }  // namespace nuncio

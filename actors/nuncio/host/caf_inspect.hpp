@@ -1,5 +1,5 @@
-// CAF's form of whole protocol messages, so that they can be sent to other nodes, stored and printed as any message type
-// of CAF: the canonical bytes at the newest version, which knows every field, and JSON as text. Both come from the one
+// CAF's form of whole protocol messages, so that they can be sent to other nodes, stored and printed like any CAF message type:
+// the canonical bytes at the newest version, which knows every field, and JSON as text. Both are derived from the one
 // declaration of each type (messages.hpp). Pure; any thread.
 #pragma once
 
@@ -18,7 +18,7 @@ namespace nuncio::protocol {
 template <class T>
 concept whole_message = std::same_as<T, to_rivet> || std::same_as<T, to_envoy>;
 
-/// What caf::deep_to_string and CAF's log show.
+/// The text that caf::deep_to_string and CAF's log show.
 template <whole_message T>
 std::string to_string(const T& x) {
   return to_json(x, wire::version_max);
@@ -35,7 +35,7 @@ internal::inspect_result inspect(Inspector& f, T& x) {
   return internal::inspect_field(f, raw);
 }
 
-/// Total: whatever the source holds gives a value, or an error that leaves `x` as it was.
+/// Total: any input gives a value, or an error that leaves `x` unchanged.
 /// @returns sec::invalid_argument with offset and reason if the bytes are not one whole message
 template <internal::loads_values Inspector, whole_message T>
 internal::inspect_result inspect(Inspector& f, T& x) {

@@ -1,5 +1,5 @@
-// A CAF actor system whose scheduler and clock are driven by whoever owns it: one thread, first come first run, repeatable.
-// For tests and simulations; never spawn detached actors in it.
+// A CAF actor system whose owner drives scheduler and clock: one thread, first in first out, repeatable. For tests and
+// simulations; never spawn detached actors in it.
 #pragma once
 
 #include <caf/actor_system.hpp>
@@ -36,20 +36,20 @@ public:
 
   caf::actor_system& operator*() { return system_; }
 
-  /// That have something to do, in the order of their turns. CAF has counted a reference for each.
+  /// Actors with work, in the order of their turns. CAF has counted a reference for each.
   std::deque<caf::resumable*>& jobs() { return scheduler_->jobs; }
 
-  /// Lets the first have a turn of one message. @returns whether there was one
+  /// Gives the first one a turn of one message. @returns whether there was one
   bool run_once() { return scheduler_->run_once(); }
 
   [[nodiscard]] time_point now() const { return time_point{clock_->now().time_since_epoch()}; }
 
-  /// Fires no timer.
+  /// Fires no timers.
   void set_now(time_point to) {
     clock_->current = caf::actor_clock::time_point{to.time_since_epoch()};
   }
 
-  /// Lets time pass and fires the timers that are due.
+  /// Advances time and fires the timers that are due.
   void advance(duration d) {
     clock_->current += std::chrono::duration_cast<caf::actor_clock::duration_type>(d);
     clock_->fire();
@@ -128,8 +128,8 @@ private:
     }
   };
 
-  driven_clock* clock_ = nullptr;          ///< the system's
-  driven_scheduler* scheduler_ = nullptr;  ///< the system's
+  driven_clock* clock_ = nullptr;          ///< owned by the system
+  driven_scheduler* scheduler_ = nullptr;  ///< owned by the system
   caf::actor_system_config config_;
   driven system_{config_, this};
 };
@@ -144,22 +144,33 @@ public:
 
   caf::actor_system& operator*() { return system_; }
 
-  /// That have something to do, in the order of their turns. CAF has counted a reference for each.
+  /// Actors with work, in the order of their turns. CAF has counted a reference for each.
   std::deque<caf::resumable*>& jobs() { return scheduler().jobs; }
 
-  /// Lets the first have a turn of one message. @returns whether there was one
-  bool run_once() { return scheduler().try_run_once(); }
+  /// Gives the first one a turn of one message. @returns whether there was one
+  bool run_once() {
+    auto& all = jobs();
+    if (all.empty()) return false;
+    const auto* const first = all.front();
+    scheduler().try_run_once();
+    // CAF puts an actor with more messages first again: one that sends to itself would keep all others from their turns.
+    if (all.size() > 1 && all.front() == first) {
+      all.push_back(all.front());
+      all.pop_front();
+    }
+    return true;
+  }
 
   [[nodiscard]] time_point now() {
     return time_point{scheduler().clock().current_time.time_since_epoch()};
   }
 
-  /// Fires no timer.
+  /// Fires no timers.
   void set_now(time_point to) {
     scheduler().clock().current_time = caf::actor_clock::time_point{to.time_since_epoch()};
   }
 
-  /// Lets time pass and fires the timers that are due; several of one actor fire once.
+  /// Advances time and fires the timers that are due; several of one actor fire once.
   void advance(duration d) {
     scheduler().clock().advance_time(
         std::chrono::duration_cast<caf::actor_clock::duration_type>(d));

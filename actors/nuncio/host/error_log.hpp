@@ -1,4 +1,4 @@
-// The log of errors that clients may not see, and of what clients bring about. Any thread.
+// The log of errors that clients may not see, and of events that clients cause. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +14,11 @@ struct instance_context;
 
 namespace internal {
 
-/// Where the texts go: one for each ingress, whose instances share its bound of ten lines of a kind a second.
+/// Takes the texts: one for each ingress, whose instances share its limit of ten lines of a kind per second.
 class error_log;
 std::shared_ptr<error_log> make_error_log(log_sink sink);
 
-/// Logs within that bound, for what clients can bring about, which actor it is and `more`. `kind` is a literal; also the
+/// Logs an event that clients can cause, within that limit, with the actor and `more`. `kind` is a literal, and also the
 /// message.
 void log_limited(
     const instance_context& of,
@@ -26,7 +26,7 @@ void log_limited(
     std::string_view kind,
     std::initializer_list<log_field> more = {});
 
-/// Logs `real` beside an id. @returns what may be said of it to others, which names the id
+/// Logs `real` with an id. @returns the text for others, which names the id
 std::string hidden(const instance_context& of, std::string_view real);
 
 }  // namespace internal

@@ -11,8 +11,8 @@ void spawn_apart(
     const std::shared_ptr<const instance_context>& context,
     std::vector<caf::actor>& launching,
     std::function<caf::actor(caf::actor_system&)> spawn) {
-  // The context is an argument because CAF 0.17 binds a reference to null for a function actor
-  // without arguments, of which UBSan would tell the user (docs/caf_and_libwebsockets.md).
+  // The context is an argument because CAF 0.17 binds a reference to null for a function actor without arguments, which UBSan
+  // would report to the user (docs/caf_and_libwebsockets.md).
   launching.push_back(sys.spawn<caf::hidden + caf::lazy_init>(
       [spawn = std::move(spawn)](
           caf::event_based_actor* self, const std::shared_ptr<const instance_context>& of) {

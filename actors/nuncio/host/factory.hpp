@@ -1,5 +1,5 @@
-// What stands behind the names under which actors are served: a factory of instances, and how they are to run. Used by
-// ingress only, on its own thread, which a slow or throwing user constructor must never hold up.
+// What is served under a name: a factory of instances, and the options for them. Used by ingress only, on its own thread, which
+// a slow or throwing user constructor must never block.
 #pragma once
 
 #include <concepts>
@@ -16,12 +16,12 @@
 
 namespace nuncio::internal {
 
-/// What stands behind a name.
+/// What is served under a name.
 struct served {
   served() = default;
 
   template <std::convertible_to<factory> F>
-  served(F from, serve_options how = {})  // NOLINT: a factory alone is served with the defaults
+  served(F from, serve_options how = {})  // NOLINT: a factory alone gets the default options
       : make(std::move(from)), options(std::make_shared<const serve_options>(std::move(how))) {}
 
   factory make;

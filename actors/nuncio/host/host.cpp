@@ -1,4 +1,4 @@
-// See host.hpp: a host as its user sees it, and how it ends. How it begins: host_start.cpp.
+// See host.hpp: the public class, and how a host ends. For how it begins see host_start.cpp.
 #include <fmt/format.h>
 
 #include <caf/all.hpp>
@@ -63,12 +63,12 @@ void host::impl::count_done() {
 
 void host::impl::stop(std::chrono::milliseconds limit) {
   bool drains = false;
-  { const std::lock_guard alone{starting}; }  // a start() on another thread is whole by then
+  { const std::lock_guard alone{starting}; }  // waits for a start() on another thread
   {
     std::unique_lock guard{mutex};
     if (now_in == phase::stopped) return;
     if (now_in == phase::stopping) {
-      if (internal::on_instance_thread()) return;  // who stops waits for this actor
+      if (internal::on_instance_thread()) return;  // the caller would wait for this actor
       changed.wait_for(guard, waitable(limit) + 10s, [&] { return now_in == phase::stopped; });
       return;
     }
@@ -86,17 +86,17 @@ void host::impl::stop(std::chrono::milliseconds limit) {
       for (const auto& each : bundles) each->drain(later(boot_clock::now(), limit));
     }
     if (internal::on_instance_thread()) {
-      // It can't wait for itself: the drain goes on, and the host's owner ends it.
+      // It can't wait for itself: the drain continues, and the host's owner ends it.
       const std::lock_guard guard{mutex};
       now_in = phase::running;
       return;
     }
-    // Beyond the deadline actors get their end, the link its flush.
+    // After the deadline, actors get time to end and the link time to flush.
     const auto all = waitable(limit) + waitable(options.socket.close_limit) + 5s;
     std::unique_lock guard{mutex};
     if (!changed.wait_for(
             guard, all, [&] { return done == bundles.size() || now_in == phase::stopped; }))
-      log_to(options.log, log_level::warning, "the drain did not end in time; ending all the same");
+      log_to(options.log, log_level::warning, "the drain did not end in time; ending anyway");
   }
   end(false);
 }
@@ -116,7 +116,7 @@ void host::impl::end(bool system_over) {
     const std::lock_guard guard{mutex};
     last = std::move(client);
   }
-  last.reset();  // no callback from here on
+  last.reset();  // no callback after this
   for (const auto& each : bundles) each->end(system_over);
   {
     const std::lock_guard guard{mutex};

@@ -16,14 +16,14 @@ bool is_end(const caf::error& why) {
          why == caf::exit_reason::user_shutdown;
 }
 
-/// Owned by whatever must be over first.
+/// Owned by everything that must end first.
 struct promise_of_end {
   ~promise_of_end() { over.set_value(); }
 
   std::promise<void> over;
 };
 
-constexpr std::chrono::seconds end_limit{10};  // for a few messages each, however busy the machine
+constexpr std::chrono::seconds end_limit{10};  // for a few messages each, on a busy machine
 
 }  // namespace
 
@@ -57,12 +57,12 @@ void host_actors::spawn(caf::actor_system& system, host_actors_options options) 
   if (!options.detached) return;
   auto promise = std::make_shared<promise_of_end>();
   ended_ = promise->over.get_future();
-  // CAF drops the function behind on_exit; CAF 1.1 calls it before.
+  // CAF destroys the function behind on_exit; CAF 1.1 calls it first.
   for (const auto* x : {&ingress_, &ack_, &outbox_, &storage_})
     caf::actor_cast<caf::abstract_actor*>(*x)->attach_functor([promise](const caf::error&) {});
 }
 
-// A host whose link answers Pings while nobody deals with anything would keep its actors for ever.
+// A host whose link answers Pings while its actors do nothing would keep its engine actors for ever.
 void host_actors::watch(
     const caf::actor& x,
     const std::shared_ptr<link_port>& link,
@@ -114,14 +114,14 @@ void host_actors::add_to(host_stats& sum) const {
 
 // -- from the link's thread ------------------------------------------------------
 
-// Storage hears of it from ingress, once the replay has said which instances are over.
+// Ingress informs storage once the replay has shown which instances are over.
 void host_actors::on_up(epoch connection) {
   for (const auto* to : {&ingress_, &ack_, &outbox_})
     internal::post(*to, internal::link_up{connection});
 }
 
 void host_actors::on_inbound(inbound_batch batch) {
-  // What answers storage requests goes straight there: an actor may be waiting for it.
+  // Answers to storage requests go straight there: an actor may be waiting for them.
   auto& all = batch.messages;
   const auto first = std::stable_partition(
       all.begin(), all.end(), [](const auto& x) { return !answers_storage(x); });
@@ -130,7 +130,7 @@ void host_actors::on_inbound(inbound_batch batch) {
     internal::storage_inbound part{{std::move_iterator{first}, std::move_iterator{all.end()}}, 0};
     all.erase(first, all.end());
     if (too_long) part.too_long = std::exchange(batch.too_long, std::nullopt);
-    // Of a mixed batch ingress grants the bytes.
+    // Ingress grants the bytes of a mixed batch.
     if (all.empty() && !batch.too_long) part.bytes = std::exchange(batch.bytes, 0);
     internal::post(storage_, std::move(part));
   }

@@ -1,5 +1,5 @@
-// The actors behind one link: ingress, ack, outbox and storage. What the link says is handed to them as messages. Owned by
-// `bundle`, and by what plays a host in virtual time; spawned and ended from one thread, the rest is any thread's.
+// The actors behind one link: ingress, ack, outbox and storage. They receive the link's calls as messages. Owned by `bundle`,
+// or by a simulated host in virtual time. Spawned and ended from one thread; the rest may be called from any thread.
 #pragma once
 
 #include <caf/actor_cast.hpp>
@@ -20,8 +20,8 @@ struct host_actors_options {
   ingress_options ingress;  ///< without `link`, `counts`, `storage` and `now`
   storage_options storage;  ///< likewise
   std::function<time_point()> now = boot_clock::now;
-  /// Each on a thread of its own: handlers that block all threads of the pool hold up no message of the engine, no ack and
-  /// no event. Not under a scheduler that a test drives.
+  /// Each on its own thread: then handlers that block all threads of the pool delay no engine message, no ack and no event.
+  /// Must be off under a scheduler that a test drives.
   bool detached = true;
   std::function<void()> on_ask;  ///< see link_listener
 };
@@ -32,13 +32,12 @@ public:
   host_actors(const host_actors&) = delete;
   host_actors& operator=(const host_actors&) = delete;
 
-  /// Once. The link may speak from then on.
+  /// Once. The link may call from then on.
   void spawn(caf::actor_system& system, host_actors_options options);
 
-  /// Ends them. The link must be silent. Idempotent. Waits until those with threads of their own have spoken their last word
-  /// to the instances, for at most ten seconds: the actor system may go next, and with it whoever would read that.
-  /// @param system_over  the actor system is shutting down: no message may be left in a mailbox
-  /// that nobody empties
+  /// Ends them. The link must be silent. Idempotent. Waits up to ten seconds until those with their own threads have sent their
+  /// last messages to the instances: the actor system may go next, and the receivers with it.
+  /// @param system_over  the actor system is shutting down: no message may be left in a mailbox that nobody empties
   void end(bool system_over = false);
 
   /// For the directory.
@@ -46,13 +45,13 @@ public:
     return caf::actor_cast<caf::actor_addr>(ingress_);
   }
 
-  /// Ingress drains, and closes the link behind itself.
+  /// Ingress drains, and then closes the link.
   void drain(time_point deadline);
 
-  /// The link is over before it has begun.
+  /// The link ends before it has begun.
   void fail(failure why);
 
-  /// Adds what they have counted.
+  /// Adds their counters.
   void add_to(host_stats& sum) const;
 
   // -- link_listener
@@ -71,7 +70,7 @@ private:
   void spawn_all(caf::actor_system& system, host_actors_options& options);
   template <class T>
   void to_all(const T& x);
-  /// Should an exception end `x`, the link is closed and the host hears that it is over. The functions are called on any thread.
+  /// If an exception ends `x`, the link is closed and the host is told that it is over. The functions are called on any thread.
   void watch(
       const caf::actor& x,
       const std::shared_ptr<link_port>& link,
@@ -81,7 +80,7 @@ private:
   std::function<void()> ask_;
   std::shared_ptr<counters> counts_;
   caf::actor ingress_, ack_, outbox_, storage_;
-  std::future<void> ended_;  ///< ready once all four have ended; none without threads of their own
+  std::future<void> ended_;  ///< ready once all four have ended; invalid if not detached
 };
 
 }  // namespace nuncio

@@ -1,4 +1,4 @@
-// What a host keeps, and how it begins and ends. Private to host.cpp, host_start.cpp and host_signals.cpp.
+// The data of a host, and how it begins and ends. Private to host.cpp, host_start.cpp and host_signals.cpp.
 #pragma once
 
 #include <atomic>
@@ -22,9 +22,9 @@ struct host::impl : std::enable_shared_from_this<impl> {
 
   impl(caf::actor_system& sys, host_options opts);
 
-  // -- the beginning (host_start.cpp)
+  // -- start (host_start.cpp)
 
-  /// What the options come to, or what is wrong with them.
+  /// The link options that follow from the host's, or what is wrong with them.
   outcome<link_options> checked() const;
   serve_result add(serve_options how, internal::factory make);
   serve_result take(serve_options& how, internal::factory make);
@@ -32,12 +32,12 @@ struct host::impl : std::enable_shared_from_this<impl> {
   ingress_options ingress_side();
   outcome<std::string> read_token();
   outcome<std::string> read_token_alone();
-  /// Whether the source gives another token than the last time. Not for while the links run, which ask themselves.
+  /// Whether the source gives a new token. Not while the links run, since they ask themselves.
   bool token_has_changed();
-  /// What the engine is to be dialled with, as far as is known now: the token as it is, the version as the engine says.
-  /// `then` is called once, perhaps at once.
+  /// The terms to dial the engine with, as far as they are known now: the current token, and the version that the engine
+  /// reports. `then` is called once, perhaps at once.
   void ask_terms(std::function<void(outcome<dial_terms>)> then);
-  /// A link's word is answered on whatever thread knows.
+  /// Answers a link's request for terms, on whichever thread has them.
   void answer_link(std::size_t i);
   /// Asks the engine until it answers, then lets the links dial.
   void prepare(std::chrono::milliseconds retry);
@@ -46,26 +46,26 @@ struct host::impl : std::enable_shared_from_this<impl> {
   void ensure_pool(const dial_terms& terms, std::function<void(outcome<void>)> then);
   [[nodiscard]] engine_access access(std::string token) const;
 
-  // -- what bundles say, and the end (host.cpp)
+  // -- calls from bundles, and the end (host.cpp)
 
   void count_ready();
   void count_done();
   void set_final(const failure& why);
   void stop(std::chrono::milliseconds limit);
   /// @param system_over  the actor system is shutting down: no message may be left in a mailbox that nobody empties, and all
-  ///                     handles go
+  ///                    handles are released
   void end(bool system_over);
   caf::actor the_directory();
 
   caf::actor_system* system;
   host_options options;
   internal::factories factories;                 // under `mutex` until the start
-  std::optional<failure> not_served;             // what serve() refused first
+  std::optional<failure> not_served;             // the first failure of serve()
   std::vector<std::string> keys;                 // one for each link
   std::vector<std::unique_ptr<bundle>> bundles;  // set once, by start()
   std::shared_ptr<http_client> client;
   engine_endpoint endpoint;  // set once, by start()
-  caf::actor directory;      // made when it is first needed; ends when nobody refers to it
+  caf::actor directory;      // made on first use; ends when nothing refers to it
   std::atomic<std::uint16_t> dialled_version = 0;
   std::mutex token_mutex;  // one reader at a time
   std::string last_token;
@@ -75,7 +75,7 @@ struct host::impl : std::enable_shared_from_this<impl> {
   mutable std::condition_variable changed;
   phase now_in = phase::idle;
   bool links_started = false;
-  std::size_t ready = 0, done = 0;  ///< bundles that are
+  std::size_t ready = 0, done = 0;  ///< counts of bundles
   std::optional<failure> final;
 };
 

@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// The engine gives up what has not been Running for so long after its allocation (docs/protocol.md F.3).
+// The engine gives up an actor that is not Running this long after its allocation (docs/protocol.md F.3).
 constexpr auto engine_start_limit = 30s;
 
 }  // namespace
@@ -49,21 +49,21 @@ outcome<void> check_numbers(const host_options& o) {
        count_range("storage.actor_bytes_max", o.storage.actor_bytes_max, 1, many),
        count_range("storage.host_requests_max", o.storage.host_requests_max, 1, many),
        count_range("storage.host_bytes_max", o.storage.host_bytes_max, 1, many),
-       // The longest answer has room beside what an actor has dealt with and not told: else what it asks for next would wait
-       // for ever.
+       // The longest answer must fit besides the answers that an actor has handled but not reported yet; otherwise its next
+       // request would wait for ever.
        count_range(
            "storage.actor_answer_bytes_max",
            o.storage.actor_answer_bytes_max,
            answer_bytes_longest + answer_overhead + answer_bytes_untold_max,
            many),
-       // Who keeps all that it may, and awaits the longest answer there is, leaves as much to others.
+       // An actor that keeps as much as it may, and awaits the longest answer, must leave as much to others.
        count_range(
            "storage.host_answer_bytes_max",
            o.storage.host_answer_bytes_max,
            2 * (static_cast<double>(o.storage.actor_answer_bytes_max) + answer_bytes_longest +
                 answer_overhead),
            many),
-       // What actors that have gone quiet have not told takes nothing of what all share.
+       // Answers that silent actors have not reported must not use the shared room.
        count_range(
            "storage.answer_bytes_reserved",
            o.storage.answer_bytes_reserved,

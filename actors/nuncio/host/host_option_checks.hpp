@@ -1,5 +1,5 @@
-// Whether options of a host, and of what it serves, are within their ranges: an invalid_argument that names the first that is
-// not, and its range.
+// Checks that the options of a host and of its served actors are in range. The failure is invalid_argument and names the first
+// option out of range, and its range.
 #pragma once
 
 #include <cstddef>
@@ -10,11 +10,11 @@
 
 namespace nuncio {
 
-/// More ingresses than that help no machine.
+/// More ingresses help no machine.
 inline constexpr std::size_t links_max = 64;
 
 outcome<void> check_numbers(const host_options& o);
-/// An envoy key.
+/// Checks an envoy key.
 outcome<void> check_key(std::string_view key);
 outcome<void> check(const serve_options& o);
 

@@ -1,4 +1,4 @@
-// A host that runs until its process is told to end.
+// A host that runs until its process gets a signal to end.
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -9,8 +9,8 @@
 namespace nuncio {
 namespace {
 
-// Signals reach a process, not an object: one eventfd for all. It holds the sum of what was written
-// since it was last read: one for each signal, and no_more_signals at the end.
+// Signals reach a process, not an object, so there is one eventfd for all. It holds the sum of what was written since the last
+// read: 1 for each signal, and no_more_signals at the end.
 constexpr std::uint64_t no_more_signals = std::uint64_t{1} << 32U;
 
 int signal_fd() {
@@ -46,8 +46,8 @@ int host::run_until_signal() {
     log_to(impl_->options.log, log_level::error, started.error().message);
     return started.error().code == errc::invalid_argument ? 2 : 1;
   }
-  // One thread waits for signals, so that this one can wait for the host's own end too, and a second signal is seen while it
-  // stops the host.
+  // One thread waits for signals, so that this one can also wait for the host's own end, and a second signal is seen while this
+  // one stops the host.
   bool told_to_stop = false;
   std::thread waiter{[this, fd, &told_to_stop] {
     std::uint64_t signals = 0, sum = 0;
@@ -56,7 +56,7 @@ int host::run_until_signal() {
         sum = 0;
         continue;
       }
-      signals += sum % no_more_signals;  // one read may take several
+      signals += sum % no_more_signals;  // one read may return several
       if (signals > 1) _exit(1);
       if (signals == 0) continue;
       {

@@ -1,4 +1,4 @@
-// How a host begins: what it serves, what the engine is dialled with, the pool, the links.
+// How a host begins: the served actors, the dial terms, the pool, the links.
 #include <fmt/format.h>
 #include <malloc.h>
 
@@ -22,8 +22,8 @@ std::string random_key() {
   return fmt::format("nuncio-{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
 }
 
-// In an actor of its own: it looks through all that the allocator keeps, which takes milliseconds. Not a detached one: CAF
-// 0.17 may wait for ever for the thread of one that ends at once, when the system ends.
+// In its own actor: it goes through all memory that the allocator keeps, which takes milliseconds. Not a detached one: if the
+// system ends, CAF 0.17 may wait for ever for the thread of a detached actor that ends at once.
 void release_memory(caf::actor_system& system) {
 #ifdef __GLIBC__
   system.spawn<caf::hidden>([](caf::event_based_actor*, int) { malloc_trim(0); }, 0);
@@ -96,7 +96,7 @@ serve_result host::impl::take(serve_options& how, internal::factory make) {
   auto good = check(how);
   if (good && factories.contains(name))
     good = failure{
-        errc::invalid_argument, fmt::format("serve '{}': this name is served already", name)};
+        errc::invalid_argument, fmt::format("serve '{}': this name is already served", name)};
   if (!good) {
     if (!not_served) not_served = good.error();
     return good.error();
@@ -195,7 +195,7 @@ void host::impl::answer_link(std::size_t i) {
     const auto x = self.lock();
     if (!x) return;
     if (!terms) return x->bundles[i]->renew(terms.error());
-    // An engine that has begun anew has no pools. Whatever comes of it, the link dials again and sees.
+    // A restarted engine has no pools. Whatever the result, the link dials again and finds out.
     const auto known = *terms;
     x->ensure_pool(known, [self, i, known](const outcome<void>&) {
       if (const auto y = self.lock()) y->bundles[i]->renew(known);
@@ -276,7 +276,7 @@ void host::impl::ensure_pool(const dial_terms& terms, std::function<void(outcome
 }
 
 void host::impl::prepared(outcome<dial_terms> terms, std::chrono::milliseconds retry) {
-  // A token may be renewed just between its reading and the engine's look at it.
+  // A token may be renewed between the read and the engine's check.
   const bool renewed = !terms && terms.error().code == errc::refused && token_has_changed();
   const std::lock_guard guard{mutex};
   if (now_in != phase::running) return;
@@ -286,7 +286,7 @@ void host::impl::prepared(outcome<dial_terms> terms, std::chrono::milliseconds r
     return;
   }
   const auto& why = terms.error();
-  // A namespace may still be created: an engine in its first second has none at all.
+  // The namespace may still be created: in its first second an engine has none.
   const auto may_pass =
       why.code == errc::unreachable || why.code == errc::timed_out || why.code == errc::not_found;
   if (!may_pass && !renewed) {
@@ -296,7 +296,7 @@ void host::impl::prepared(outcome<dial_terms> terms, std::chrono::milliseconds r
   log_to(
       options.log,
       log_level::warning,
-      "the engine can't be asked yet; trying again",
+      "the engine is not ready yet; trying again",
       {{"endpoint", options.endpoint},
        {"reason", why.message},
        {"retry_ms", fmt::to_string(retry.count())}});

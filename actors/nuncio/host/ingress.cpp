@@ -13,7 +13,7 @@ namespace {
 // Actors of one flush that ingress launches itself.
 constexpr std::size_t launches_max = 16;
 
-// What a handler of an instance is given of a message for it.
+// The message as a handler of an instance gets it.
 template <class T>
 caf::message as_message(T& x) {
   return caf::make_message(std::move(x));
@@ -133,11 +133,11 @@ void ingress::handle_system_end() {
 }
 
 void ingress::on_exit() {
-  // The host is over: whoever is left loses its outputs and is ended without a word to the engine.
+  // The host is over: the remaining instances lose their outputs and end without telling the engine.
   for (auto& x : places_) {
     if (!x.handle) continue;
     x.context->gate.open.store(false);
-    // Without a scheduler to run it, dropping the last handle ends an actor, while a message would keep it.
+    // Without a scheduler to run it, dropping its last handle ends an actor, while a message would keep it alive.
     if (!system_over_ || x.context->serving->detached) internal::kill_now(x.handle);
   }
   system_watch_.end(this);
@@ -186,7 +186,7 @@ void ingress::carry_out(const host_output::spawn& x) {
   try {
     const auto& made = options_.factories.find(context.start.name.view())->second.make;
     if (const auto handle = made(system(), place.context, launching_)) settle(self, handle);
-  } catch (...) {  // what the user gave is copied or constructed here
+  } catch (...) {  // copies or constructs what the user passed in
     const auto why = internal::describe(std::current_exception());
     machine_->handle(
         internal::instance_down{self, internal::hidden(context, why), {}}, options_.now());
@@ -232,7 +232,7 @@ caf::result<caf::actor> ingress::found(std::optional<instance_number> at) const 
   return places_[*at].handle;
 }
 
-// -- others -----------------------------------------------------------------------
+// -- other actors -----------------------------------------------------------------
 
 void ingress::carry_out(const host_output::outputs_closed& x) {
   if (options_.storage) internal::post(options_.storage, internal::outputs_closed{x.who});
@@ -273,8 +273,8 @@ void ingress::carry_out() {
     std::visit([this](auto& what) { carry_out(what); }, *next);
 }
 
-// What inputs have produced is handed on once all that already waits in the mailbox has been dealt with: one message for
-// each of ack and outbox, however many inputs there were.
+// Outputs are handed on once everything that already waits in the mailbox was handled: one message each to ack and outbox,
+// however many inputs there were.
 void ingress::after_input() {
   carry_out();
   if (!std::exchange(flush_asked_, true)) internal::post(this, internal::flush{});
@@ -297,8 +297,8 @@ void ingress::flush() {
   options_.counts->ledger.set(machine_->ledger().stats());
 }
 
-// In one go: a worker that is woken for the first finds the others, instead of being woken for each. A crowd is launched
-// by a worker: ingress is the one that all wait for.
+// All at once: a worker that is woken for the first finds the others, instead of one wake-up for each. A large number is
+// launched by a worker, because everything waits for ingress.
 void ingress::launch_fresh() {
   const auto all = [](const std::vector<caf::actor>& fresh) {
     for (const auto& x : fresh) internal::post(x, internal::launch{});

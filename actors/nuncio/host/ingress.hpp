@@ -1,6 +1,6 @@
-// The actor that everything from the engine passes: the only owner of the command ledger, of the instances' lifecycles
-// and of the routes of exchanges, all of which are its host_machine's. It forwards only fresh commands. One for each host,
-// detached by default; it must never wait for anybody. A shell: turns messages into calls, and outputs into messages.
+// The actor that receives everything from the engine: the only owner of the command ledger, of the instances' lifecycles and of
+// the routes of exchanges, all of which its host_machine holds. It forwards only fresh commands. One for each host, detached by
+// default; it must never block. A shell: turns messages into calls, and outputs into messages.
 #pragma once
 
 #include <caf/event_based_actor.hpp>
@@ -24,22 +24,22 @@ struct ingress_options : host_limits {
   std::shared_ptr<counters> counts;
   log_sink log;
   std::function<time_point()> now = boot_clock::now;
-  /// By which alarms are due.
+  /// The clock for alarms.
   std::function<std::chrono::system_clock::time_point()> wall_now = std::chrono::system_clock::now;
-  /// Threads of detached actors in the actor system, the application's own and four of the runtime among them; a Start of one
-  /// more is answered with Stopped(Error). Far below what a process may have.
+  /// The limit for threads of detached actors in the actor system, including the application's own and four of the runtime. A
+  /// Start beyond it is answered with Stopped(Error). Far below what a process may have.
   std::size_t detached_max = 1024;
-  /// What every connection begins with.
+  /// The first messages on every connection.
   std::vector<protocol::to_rivet> greeting;
   /// Called on ingress's thread: the first replay barrier has passed; the link is over; the host is done.
   std::function<void()> on_ready;
   std::function<void(const failure&)> on_final;
   std::function<void()> on_done;
-  /// Much has been freed: gives back what the allocator keeps of it. Must not block.
+  /// Called when much memory was freed: returns the allocator's unused memory. Must not block.
   std::function<void()> release_memory;
   /// For a simulation: see host_machine_options.
   command_observer on_judged;
-  /// The actor system is shutting down under the host: nothing may hold ingress any longer once this has returned.
+  /// The actor system is shutting down before the host: nothing may keep ingress alive once this has returned.
   std::function<void()> on_system_end;
 };
 
@@ -53,11 +53,11 @@ public:
 
   void on_exit() override;
 
-  /// For a simulation, which runs it on its own thread. Not once it is over.
+  /// For a simulation, which runs it on its own thread. Not after the end.
   [[nodiscard]] host_machine& machine() { return *machine_; }
 
 private:
-  /// What is here of an instance, by its number.
+  /// The local side of an instance, by its number.
   struct place {
     caf::actor handle;  ///< null before it is spawned, and once it is down
     std::shared_ptr<instance_context> context;
@@ -71,7 +71,7 @@ private:
   void settle(const actor_ref& who, const caf::actor& handle);
   caf::result<caf::actor> found(std::optional<instance_number> at) const;
 
-  // -- the machine's outputs
+  // -- outputs of the machine
   void carry_out();
   void carry_out(host_output::message& x);
   void carry_out(const host_output::spawn& x);

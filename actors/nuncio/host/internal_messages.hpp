@@ -1,4 +1,4 @@
-// What the actors of one host say to each other. Values without behaviour; never leave the process.
+// The messages between the actors of one host. Values without behaviour; never leave the process.
 #pragma once
 
 #include <caf/actor.hpp>
@@ -47,18 +47,18 @@ struct link_final {
 };
 
 // -- from an instance to ingress ------------------------------------------------
-/// A factory whose constructor runs on a thread of its own has made its actor.
+/// A factory whose constructor runs on its own thread has made its actor.
 struct instance_spawned {
   actor_ref who;
   caf::actor handle;
 };
 
 // -- from ingress to an instance --------------------------------------------------
-/// The first message of what was spawned with lazy_init: says nothing, but gets it scheduled.
+/// The first message to an actor spawned with lazy_init; it only gets the actor scheduled.
 struct launch {};
 
-// -- from anybody to an instance --------------------------------------------------
-/// What was said through a `connection` outside of the handlers of the actor that serves it.
+// -- from any actor to an instance ----------------------------------------------
+/// A call on a `connection` outside the handlers of the actor that serves it.
 struct socket_order {
   connection socket;
   bytes data;
@@ -68,9 +68,9 @@ struct socket_order {
 };
 
 // -- from ingress to ack and outbox -------------------------------------------------
-/// Answered by `drained` to ingress as soon as all that is kept has been handed to the kernel.
+/// Answered with `drained` to ingress once everything kept has been handed to the kernel.
 struct drain_outbox {
-  caf::actor_addr reply_to;  // weak: nothing but its owners may keep a detached actor
+  caf::actor_addr reply_to;  // weak: only its owners may keep a detached actor alive
 };
 
 struct drained {};
@@ -80,7 +80,7 @@ struct drain {
   time_point deadline;
 };
 
-// -- to itself ------------------------------------------------------------------------
+// -- to the sender itself -------------------------------------------------------
 struct tick {
   std::uint64_t serial = 0;
 };
@@ -93,28 +93,28 @@ struct alarm_tick {
 /// To a persistent_actor: it may save its state.
 struct state_tick {};
 
-/// To an instance: handlers of a stream have something to do.
+/// To an instance: handlers of a stream have work.
 struct stream_turn {
   std::uint64_t ticket = 0;
 };
 
-/// What found no room in the link may find some now.
+/// The link may have room for what found none.
 struct room_freed {};
 
 struct stream;
 
-/// To an instance: this stream is over, and its handlers have not heard of it.
+/// To an instance: this stream is over, and its handlers were not notified.
 struct stream_over {
   std::shared_ptr<stream> which;
 };
 
-/// To an instance: its handlers are to hear which sockets are restored.
+/// To an instance: its handlers have to be told which sockets are restored.
 struct tell_restored {};
 
-/// To an instance: acks of its sockets are due.
+/// To an instance: acks for its sockets are due.
 struct socket_tick {};
 
-/// All that was in the mailbox when it was sent has been dealt with.
+/// Everything that was in the mailbox when this was sent has been handled.
 struct flush {};
 
 /// To a client: its call with that number is over.

@@ -1,4 +1,4 @@
-// How ingress ends an actor.
+// How ingress kills an actor.
 #pragma once
 
 #include <caf/actor.hpp>
@@ -9,8 +9,8 @@
 
 namespace nuncio::internal {
 
-/// Ends an actor before it hears what waits for it, which may be minutes of work: caf::anon_send_exit queues behind that.
-/// Any thread.
+/// Ends an actor before it handles the messages that wait for it, which may take minutes: caf::anon_send_exit queues behind
+/// them. Any thread.
 inline void kill_now(const caf::actor& x) {
   if (!x) return;
   enqueue(

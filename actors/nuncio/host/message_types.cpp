@@ -1,4 +1,4 @@
-// Tells CAF 1.1 of nuncio's messages; see detail/message_types.hpp.
+// Registers nuncio's messages with CAF 1.1; see detail/message_types.hpp.
 #include <nuncio/detail/message_types.hpp>
 
 #if NUNCIO_CAF_1
@@ -17,7 +17,7 @@
 namespace nuncio::internal {
 namespace {
 
-// What CAF has to know of a message type. Of those that need no inspect it prints the name alone; 0.17 asks for their text.
+// What CAF must know about a message type. For types without inspect, CAF 1.1 prints only the name; 0.17 needs a text.
 template <class T>
 caf::detail::meta_object described() {
   auto known = caf::detail::make_meta_object<T>(caf::type_name_v<T>);

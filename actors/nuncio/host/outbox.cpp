@@ -66,12 +66,12 @@ caf::behavior outbox::make_behavior() {
 void outbox::flush() {
   while (auto frame = events_.poll_transmit()) {
     in_flight_ = true;
-    // A link that is lost by now says so with link_down, and all that is kept goes again on the next.
+    // If the link is already lost, link_down follows, and everything kept is sent again on the next one.
     static_cast<void>(link_->send_frame(
         frame_class::events, events_.connection(), protocol::to_rivet{std::move(*frame)}));
   }
   while (const auto id = events_.poll_fence()) link_->fence(events_.connection(), *id);
-  // Without a link what is kept waits for the next one; nothing kept waits for nobody.
+  // Without a link, kept events wait for the next one; if none are kept, there is nothing to wait for.
   if (drain_reply_ && (up_ ? !in_flight_ : events_.stats().kept == 0)) {
     const auto to = caf::actor_cast<caf::actor>(std::exchange(drain_reply_, nullptr));
     if (to) internal::post(to, internal::drained{});

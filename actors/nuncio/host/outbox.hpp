@@ -1,4 +1,4 @@
-// The actor that tells the engine what became of actors: a shell around event_outbox.
+// The actor that reports events of actors to the engine: a shell around event_outbox.
 #pragma once
 
 #include <caf/event_based_actor.hpp>

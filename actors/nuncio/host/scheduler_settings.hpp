@@ -1,4 +1,4 @@
-// CAF's settings of its scheduler, which have other names in CAF 0.17 and CAF 1.1.
+// CAF's scheduler settings, whose names differ between CAF 0.17 and CAF 1.1.
 #pragma once
 
 #include <caf/actor_system_config.hpp>

@@ -1,5 +1,5 @@
-// Tells an actor that its actor system is ending. ~actor_system waits for no hidden actor, or for ever for one with a thread
-// of its own; but it ends CAF's own actors before it waits.
+// Tells an actor that its actor system is ending. ~actor_system does not wait for hidden actors, or waits for ever for one with
+// its own thread; but it ends CAF's own actors before it waits.
 #pragma once
 
 #include <caf/actor.hpp>
@@ -10,13 +10,13 @@
 
 namespace nuncio::internal {
 
-/// A member of the actor that it is for, which monitors nobody else.
+/// A member of the actor that it serves, which must not monitor any other actor.
 class system_watch {
 public:
   explicit system_watch(caf::actor_system& system)
       : spawn_serv_(caf::actor_cast<caf::actor>(system.spawn_serv())) {}
 
-  /// Has `then` called in `self` when the system ends.
+  /// Calls `then` in `self` when the system ends.
   template <class F>
   void begin(caf::event_based_actor* self, F then) {
     watch_ = watch(self, spawn_serv_, std::move(then));

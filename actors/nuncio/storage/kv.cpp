@@ -11,7 +11,7 @@ using namespace protocol;
 
 namespace {
 
-// Of an answer: all that its slices keep alive together.
+// The size of an answer: everything that its slices keep alive together.
 template <class Response>
 std::size_t size_of(const Response& x) {
   std::size_t out = 0;
@@ -37,7 +37,7 @@ std::vector<bytes> kv_store::full(const std::vector<octets>& keys) const {
   return out;
 }
 
-// As a range: what the engine lists by prefix leaves out keys that go on with the byte 0xff (docs/protocol.md).
+// As a range: the engine's listing by prefix leaves out keys that continue with the byte 0xff (docs/protocol.md).
 kv_list_query starting_with(const bytes& prefix) {
   auto next = std::string{prefix.view()};
   while (!next.empty() && next.back() == '\xff') next.pop_back();
@@ -46,7 +46,7 @@ kv_list_query starting_with(const bytes& prefix) {
   return kv_list_range_query{prefix, bytes{std::move(next)}, true};
 }
 
-// Behind every key of ours: the next prefix, or without one the largest key there can be.
+// After every key of ours: the next prefix, or without one the largest possible key.
 bytes kv_store::end_of(const bytes& last) const {
   if (!last.empty()) return full(last);
   if (prefix_.empty()) return bytes{std::string(kv_limits::key_bytes_max, '\xff')};
@@ -55,7 +55,7 @@ bytes kv_store::end_of(const bytes& last) const {
   return bytes{std::move(next)};
 }
 
-/// How kv_store asks.
+/// The requests of kv_store.
 struct kv_requests {
   template <class T>
   static storage_response<T> ask(
@@ -81,7 +81,7 @@ storage_response<std::vector<std::optional<bytes>>> kv_store::get_all(std::vecto
   auto asked = full(keys);
   return kv_requests::ask<std::vector<std::optional<bytes>>>(
       *this, kv_get_request{asked}, [asked](storage_answer& x) {
-        // The engine names those that exist, in the order asked for.
+        // The engine names the existing keys, in the requested order.
         const auto& got = std::get<kv_get_response>(std::get<kv_response_data>(x));
         std::unordered_map<std::string_view, const bytes*> found;
         for (std::size_t i = 0; i < std::min(got.keys.size(), got.values.size()); ++i)
@@ -119,7 +119,7 @@ storage_response<std::vector<kv_entry>> kv_store::list(kv_query what) {
         through_->self(),
         through_->fail(
             {errc::invalid_argument,
-             "a list by prefix and by range at once; it was not sent",
+             "a list by prefix and by range together; it was not sent",
              false,
              {}}),
         read};

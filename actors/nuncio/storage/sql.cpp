@@ -38,7 +38,7 @@ std::size_t size_of_rows(const Result& x) {
   return n;
 }
 
-// Rows and column names, of either kind of result; `among`: all that came with them.
+// Rows and column names of either kind of result; `among`: the bytes of the whole answer.
 template <class Result>
 sql_result with_rows(const Result& from, std::size_t among) {
   sql_result out;

@@ -1,4 +1,4 @@
-// SQL values as they go over the wire. Pure; any thread.
+// SQL values on the wire. Pure; any thread.
 #pragma once
 
 #include <cstddef>
@@ -10,9 +10,9 @@ namespace nuncio {
 namespace internal {
 
 protocol::sqlite_bind_param to_wire(const sql_value& x);
-/// @param among  as of slice::apart: all that came with it
+/// @param among  as for slice::apart: the bytes of the whole answer
 sql_value from_wire(const protocol::sqlite_column_value& x, std::size_t among);
-/// What it takes of a message.
+/// The bytes that it takes in a message.
 std::size_t size_of(const protocol::sqlite_column_value& x);
 
 }  // namespace internal

@@ -1,5 +1,4 @@
-// The VFS below nuncio::sqlite, and its C++ face. All decisions are sqlite_pages'; this waits and
-// copies.
+// The VFS below nuncio::sqlite, and its C++ interface. sqlite_pages makes all decisions; this file waits and copies.
 #include <fmt/format.h>
 
 #include <atomic>
@@ -25,7 +24,7 @@ struct sqlite::database {
   database(const database&) = delete;
   database& operator=(const database&) = delete;
 
-  /// Asks until the pages want nothing more.
+  /// Sends requests until the pages need nothing more.
   bool run() {
     while (auto call = pages.poll_transmit()) pages.handle_result(ask(std::move(*call)));
     return note(pages.take_outcome());
@@ -49,7 +48,7 @@ namespace {
 
 constexpr auto page_bytes = static_cast<sqlite3_int64>(sqlite_pages::page_bytes);
 
-// SQLite makes room for it behind its own part.
+// SQLite reserves space for it after its own part.
 template <class Database>
 struct page_file {
   sqlite3_file base;
@@ -62,7 +61,7 @@ struct methods {
 
   static int close(sqlite3_file*) { return SQLITE_OK; }
 
-  // What the file has not got reads as zeros, and SQLite is told.
+  // Missing parts of the file read as zeros, and SQLite is told.
   static int read(sqlite3_file* f, void* to, int amount, sqlite3_int64 at) {
     auto& db = of(f);
     auto* out = static_cast<std::uint8_t*>(to);
@@ -107,7 +106,7 @@ struct methods {
     return SQLITE_OK;
   }
 
-  // The commit: SQLite has written what the transaction changed and asks for it to be durable.
+  // The commit: SQLite has written the transaction's changes and asks to make them durable.
   static int sync(sqlite3_file* f, int) {
     auto& db = of(f);
     const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -127,7 +126,7 @@ struct methods {
     return SQLITE_OK;
   }
 
-  // Comes in place of sync when that is switched off.
+  // Called in place of sync if that is switched off.
   static int control(sqlite3_file* f, int what, void*) {
     return what == SQLITE_FCNTL_SYNC ? sync(f, 0) : SQLITE_NOTFOUND;
   }
@@ -184,7 +183,7 @@ struct methods {
   }
 };
 
-// Opening, and every statement that SQLite prepares or runs.
+// For opening, and for every statement that SQLite prepares or runs.
 storage_failure sql_failure(sqlite3* db, const std::optional<failure>& last, int code) {
   const auto kind = code & 0xff;
   if (last && (kind == SQLITE_IOERR || kind == SQLITE_FULL))
@@ -280,7 +279,7 @@ caf::expected<sqlite> internal::sqlite_over::open(store pages, const sqlite_opti
   if (system == nullptr) return failed(SQLITE_ERROR);
   static std::atomic<std::uint64_t> next = 0;
   db.name = fmt::format("nuncio-{}", ++next);
-  // Time, randomness and errors of the operating system are its own.
+  // Time, randomness and errors come from the operating system.
   db.vfs = *system;
   db.vfs.iVersion = 1;
   db.vfs.szOsFile = sizeof(page_file<database>);
@@ -294,7 +293,7 @@ caf::expected<sqlite> internal::sqlite_over::open(store pages, const sqlite_opti
   db.vfs.xFullPathname = vfs_methods::full_path;
   if (const auto code = sqlite3_vfs_register(&db.vfs, 0); code != SQLITE_OK) return failed(code);
   db.registered = true;
-  // Without locks SQLite offers no write-ahead log, which would need other files.
+  // Without locks SQLite does not offer a write-ahead log, which would need other files.
   constexpr int flags = SQLITE_OPEN_URI | SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
                         SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
   if (const auto code = sqlite3_open_v2("file:actor?nolock=1", &db.handle, flags, db.name.c_str());
@@ -328,7 +327,7 @@ caf::expected<sql_result> sqlite::run(std::string_view sql, const std::vector<sq
   return run_first(sql, params, true);
 }
 
-// Runs the first statement of `rest` and moves on to what follows; `alone` refuses that there is more.
+// Runs the first statement of `rest` and advances past it; with `alone` it fails if there are more.
 caf::expected<sql_result> sqlite::run_first(
     std::string_view& rest, const std::vector<sql_value>& params, bool alone) {
   auto& db = *database_;
@@ -340,7 +339,7 @@ caf::expected<sql_result> sqlite::run_first(
   const std::unique_ptr<sqlite3_stmt, decltype(&sqlite3_finalize)> statement{
       prepared, sqlite3_finalize};
   if (made != SQLITE_OK) return failed(made);
-  // A zero byte ends what SQLite reads.
+  // SQLite stops reading at a zero byte.
   rest.remove_prefix(
       tail == rest.data() ? rest.size() : static_cast<std::size_t>(tail - rest.data()));
   if (alone && rest.find_first_not_of(" \t\r\n\f;") != std::string_view::npos)
@@ -350,7 +349,7 @@ caf::expected<sql_result> sqlite::run_first(
         false,
         {}});
   sql_result out;
-  if (!statement) return out;  // blanks and comments only
+  if (!statement) return out;  // only blanks and comments
   for (std::size_t i = 0; i < params.size(); ++i)
     if (const auto code = bind(prepared, static_cast<int>(i) + 1, params[i]); code != SQLITE_OK)
       return failed(code);

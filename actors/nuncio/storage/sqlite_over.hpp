@@ -9,7 +9,7 @@
 namespace nuncio::internal {
 
 struct sqlite_over {
-  /// Asks the store and waits for what it says.
+  /// Sends a request to the store and waits for its answer.
   using store = std::function<storage_result(storage_call)>;
 
   static caf::expected<sqlite> open(store pages, const sqlite_options& options = {});

@@ -89,10 +89,10 @@ void storage::flush() {
         options_.link->send_for_connection(frame->gate, frame->connection, frame->message);
     if (!sent) requests_.handle_not_sent(frame->id, sent.error());
   }
-  options_.counts->storage.set(requests_.stats());  // first: who has an answer finds it counted
+  options_.counts->storage.set(requests_.stats());  // first: counted before it is answered
   while (auto result = requests_.poll_result()) {
     const auto waited = waiting_.extract(result->ticket);
-    // Several wait for what was joined, which is answered with a word; it counts once.
+    // A joined request has several waiters and an empty answer; it counts once.
     const auto& all = waited.mapped();
     for (std::size_t n = 0; n < all.size(); ++n)
       all[n]->complete(

@@ -1,6 +1,5 @@
-// The actor that everything which instances store passes: a shell around storage_requests. One for
-// each host, on a thread of its own, so that its answers reach actors that wait for them whatever
-// the scheduler's threads are doing. Must never wait for anybody.
+// The actor that all storage requests of instances pass: a shell around storage_requests. One for each host, on its own thread,
+// so that its answers reach waiting actors whatever the scheduler's threads are doing. Must never block.
 #pragma once
 
 #include <caf/event_based_actor.hpp>

@@ -14,7 +14,7 @@ namespace {
 // Well above storage_limits::timeout.
 constexpr std::chrono::minutes wait_limit{5};
 
-// A handler's `then` or `await`. Weak: an answer under way keeps nobody alive.
+// A handler's `then` or `await`. Weak: a pending answer does not keep the actor alive.
 class handler_waiter final : public storage_waiter {
 public:
   handler_waiter(caf::actor_addr who, caf::message_id request)
@@ -46,7 +46,7 @@ private:
   bool done_ = false;
 };
 
-// A thread that waits. It stays where it is until it is told, so that both may be shared.
+// A thread that waits. It stays there until it is notified, so both members may be shared.
 struct blocked {
   std::mutex mutex;
   std::condition_variable changed;
@@ -89,8 +89,8 @@ bool commits(const storage_call& call) {
          std::holds_alternative<protocol::sqlite_commit_finalize_request>(call);
 }
 
-// What waits for the engine counts by its size, and so must keep nothing else alive: a value that shares memory, as a part
-// of a request's body does, is copied. All are short (docs/protocol.md H).
+// Requests that wait are counted by their size, so they must not keep other memory alive: a value that shares memory, such as a
+// part of a request's body, is copied. All are short (docs/protocol.md H).
 template <class Slice>
 void unshare(Slice& x) {
   if (x.owner().use_count() > 1) x = Slice::copy_of(x.span());
@@ -169,7 +169,7 @@ void storage_client::handle_awaited(caf::message_id request) {
 
 caf::message_id storage_client::fail(storage_failure why) { return reply(std::move(why)); }
 
-// An answer that is known already comes as a message all the same, after this turn like any other.
+// An answer that is already known is also sent as a message, after this turn like any other.
 caf::message_id storage_client::reply(storage_result content) {
   const auto id = promise();
   complete(id, std::move(content));
@@ -194,11 +194,11 @@ storage_result storage_client::wait_for(storage_call call) {
   items.front().awaited = true;
   items.front().waiters.push_back(std::make_shared<thread_waiter>(waits));
   hand_over(std::move(items));
-  // Storage ends each request at its deadline, and one that it drops ends as well: the limit is for what can't happen.
+  // Storage ends each request at its deadline, also one that it drops: this limit is for what can't happen.
   std::unique_lock guard{waits->mutex};
   if (!waits->changed.wait_for(guard, wait_limit, [&] { return waits->content.has_value(); }))
     return storage_failure{
-        errc::timed_out, "storage gave no answer; a write may have happened", true, {}};
+        errc::timed_out, "storage did not answer; a write may have happened", true, {}};
   handle_consumed(waits->bytes);
   return std::move(*waits->content);
 }
@@ -211,7 +211,7 @@ std::shared_ptr<void> storage_client::use_local_database() {
 }
 
 void storage_client::flush() {
-  // What was dealt with is told with the next request, or when it is as much.
+  // Consumed bytes are reported with the next request, or once they reach the limit.
   if (turn_.empty() && consumed_ <= answer_bytes_untold_max) return;
   std::vector<storage_batch::item> items;
   for (auto& joined : turn_.take()) {
@@ -230,7 +230,7 @@ void storage_client::flush() {
 
 void storage_client::hand_over(std::vector<storage_batch::item> items) {
   used_ = true;
-  // Without a storage actor the items end here, and with them their waiters.
+  // Without a storage actor the items end here, and their waiters with them.
   if (const auto to = caf::actor_cast<caf::actor>(context_->storage))
     post(to, storage_batch{context_, std::move(items), std::exchange(consumed_, 0)});
 }

@@ -34,7 +34,7 @@ std::string describe(const caf::actor_system& system, const caf::error& e) {
 namespace internal {
 namespace {
 
-// Of one of ours, as its value's to_string.
+// Of an error of ours, like its value's to_string.
 std::string text_of(const caf::error& e) {
   if (const auto x = value_in<storage_failure>(e)) return to_string(*x);
   if (const auto x = value_in<engine_failure>(e)) return to_string(*x);

@@ -1,5 +1,4 @@
-// What instances and the storage actor say to each other. Values without behaviour; never leave the
-// process.
+// The messages between instances and the storage actor. Values without behaviour; never leave the process.
 #pragma once
 
 #include <memory>
@@ -14,7 +13,7 @@ struct instance_context;
 
 namespace internal {
 
-/// Who waits for a result. Destroyed without one (the host is ending), it tells errc::cancelled.
+/// Waits for a result. If it is destroyed without one (the host is ending), it reports errc::cancelled.
 class storage_waiter {
 public:
   storage_waiter() = default;
@@ -23,25 +22,25 @@ public:
   storage_waiter& operator=(const storage_waiter&) = delete;
 
   /// Once, on any thread; must not block.
-  /// @param bytes  that `with` takes of what its actor may keep: to be told in storage_batch::consumed
+  /// @param bytes  that `with` takes of what its actor may keep; reported back in storage_batch::consumed
   virtual void complete(storage_result with, std::size_t bytes) = 0;
 };
 
-/// What one instance asks for in one turn, in order, and what it is through with.
+/// The requests of one instance in one turn, in order, and the answers that it has handled.
 struct storage_batch {
   struct item {
     storage_call call;
     std::vector<std::shared_ptr<storage_waiter>> waiters;
     write_mode mode = write_mode::once;
-    bool awaited = false;  ///< the instance deals with nothing before its answer
+    bool awaited = false;  ///< the instance handles nothing before its answer
   };
 
   std::shared_ptr<const instance_context> from;
   std::vector<item> items;
-  std::size_t consumed = 0;  ///< bytes of answers that it has dealt with
+  std::size_t consumed = 0;  ///< bytes of answers that it has handled
 };
 
-/// The instance is down and asks for nothing more; storage answers ingress with storage_done.
+/// The instance is down and sends no more requests; storage answers ingress with storage_done.
 struct storage_end {
   std::shared_ptr<const instance_context> from;
 };
@@ -61,7 +60,7 @@ struct storage_inbound {
 /// An answer on its way to the instance that asked.
 struct storage_reply {
   storage_result content;
-  std::size_t bytes = 0;  ///< that it takes until it is dealt with
+  std::size_t bytes = 0;  ///< that it takes until it is handled
 };
 
 }  // namespace internal

@@ -10,14 +10,14 @@ namespace nuncio {
 class answer_claim;
 class upload_on_way;
 
-/// Where an exchange stands once its request is whole: all that is needed to answer it.
+/// The position of an exchange once its request is complete: everything that is needed to answer it.
 struct exchange_position {
   exchange_id exchange;
   std::uint16_t next_index = 0;  ///< of the next message to the engine
   bool streams = false;          ///< the gateway takes chunks and counts credits
-  bool uploading = false;        ///< the body comes in parts; all that had come was given out
+  bool uploading = false;        ///< the body comes in parts; all received ones were handed out
   std::uint16_t inbound = 0;     ///< index of the engine's next message
-  std::uint64_t received = 0;    ///< bytes of an upload that have come
+  std::uint64_t received = 0;    ///< bytes of an upload received so far
   bool to_head = false;          ///< the request is a HEAD: its response has no body
 };
 

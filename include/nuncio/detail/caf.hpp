@@ -1,10 +1,10 @@
-// What differs between CAF 0.17 and CAF 1.1, as far as templates and users need it. docs/caf_and_libwebsockets.md says where
-// the rest is. For the runtime, but for state_of and register_types.
+// What differs between CAF 0.17 and CAF 1.1, as far as templates and users need it. For the rest see
+// docs/caf_and_libwebsockets.md. For the runtime only, except state_of and register_types.
 #pragma once
 
 #include <caf/config.hpp>
 
-// CAF_VERSION can't be asked: in the headers of 1.1.0 it is 0100, an octal number below 0.17's 1706.
+// CAF_VERSION can't be compared: in the headers of 1.1.0 it is 0100, an octal number below 0.17's 1706.
 #ifdef CAF_VERSION_MAJOR
 #define NUNCIO_CAF_1 1
 #else
@@ -32,7 +32,7 @@
 
 namespace nuncio {
 
-/// The state of a caf::stateful_actor, which is a member in CAF 0.17 and a function in CAF 1.1. In its own turn.
+/// The state of a caf::stateful_actor: a member in CAF 0.17, a function in CAF 1.1. From the actor's own turn.
 #if NUNCIO_CAF_1
 template <class Self>
 auto state_of(Self* self) -> decltype((self->state())) {
@@ -45,9 +45,9 @@ auto state_of(Self* self) -> decltype((self->state)) {
 }
 #endif
 
-/// Tells CAF 1.1 of the types of one of your id blocks, `caf::id_block::x`; CAF 0.17 needs no telling. Before the first actor
-/// system: where you call recommended(), for instance. More than once does no harm.
-/// @returns true, so that a constant of a source file can be made of it
+/// Registers the types of one of your id blocks, `caf::id_block::x`, with CAF 1.1; CAF 0.17 does not need it. Call it before
+/// you create the first actor system, for instance where you call recommended(). Repeated calls do no harm.
+/// @returns true, so that it can initialize a constant at namespace scope
 template <class Block>
 bool register_types() {
 #if NUNCIO_CAF_1
@@ -59,16 +59,16 @@ bool register_types() {
 namespace internal {
 
 #if NUNCIO_CAF_1
-/// What runs actors, as enqueue() is told of it.
+/// What runs actors, as passed to enqueue().
 using caf_host = caf::scheduler;
 /// What enqueue() returns.
 using enqueue_result = bool;
-/// What a message holds, as mailbox_element::content() returns it.
+/// The contents of a message, as mailbox_element::content() returns them.
 using message_content = caf::message;
-/// What a handler of everything that has no other handler is given and returns.
+/// The parameter and result type of the default handler.
 using unexpected_message = caf::message;
 using unexpected_result = caf::skippable_result;
-/// What is kept of watch() until end_watch().
+/// What watch() returns and end_watch() takes.
 using watching = caf::disposable;
 #else
 using caf_host = caf::execution_unit;
@@ -80,10 +80,10 @@ using unexpected_result = caf::result<caf::message>;
 struct watching {};
 #endif
 
-/// From an enqueue() that has dealt with its message.
+/// The result of an enqueue() that has handled its message.
 inline enqueue_result enqueued() { return enqueue_result(true); }
 
-/// A message as a mailbox holds it, from nobody.
+/// A message as a mailbox holds it, without a sender.
 inline auto make_mail(caf::message_id id, caf::message what) {
 #if NUNCIO_CAF_1
   return caf::make_mailbox_element(nullptr, id, std::move(what));
@@ -102,7 +102,7 @@ inline void enqueue(
 #endif
 }
 
-/// Sends from nobody, to a handle or an actor's own pointer. Any thread.
+/// Sends without a sender, to a handle or to an actor's own pointer. Any thread.
 template <class To, class T>
 void post(const To& to, T&& what) {
 #if NUNCIO_CAF_1
@@ -112,7 +112,7 @@ void post(const To& to, T&& what) {
 #endif
 }
 
-/// Sends to `self`, from itself, when `delay` has passed; can't be taken back. In its own turn.
+/// Sends to `self`, from itself, after `delay`; can't be cancelled. From the actor's own turn.
 template <class Rep, class Period, class T>
 void post_later(caf::event_based_actor* self, std::chrono::duration<Rep, Period> delay, T&& what) {
 #if NUNCIO_CAF_1
@@ -124,7 +124,7 @@ void post_later(caf::event_based_actor* self, std::chrono::duration<Rep, Period>
 #endif
 }
 
-/// Asks on behalf of `self`; its answer is a CAF response handle.
+/// Sends a request on behalf of `self`; returns a CAF response handle.
 template <class Self, class Limit, class T>
 auto ask(Self* self, const caf::actor& whom, Limit limit, T what) {
 #if NUNCIO_CAF_1
@@ -134,7 +134,7 @@ auto ask(Self* self, const caf::actor& whom, Limit limit, T what) {
 #endif
 }
 
-/// Has `to` answer what `self` is handling.
+/// Has `to` answer the message that `self` is handling.
 template <class Self, class T>
 auto hand_on(Self* self, const caf::actor& to, T what) {
 #if NUNCIO_CAF_1
@@ -144,7 +144,7 @@ auto hand_on(Self* self, const caf::actor& to, T what) {
 #endif
 }
 
-/// Calls `then` in `self`, which watches nobody else, when `whom` has ended.
+/// Calls `then` in `self` when `whom` has ended. `self` must not watch any other actor.
 template <class F>
 watching watch(caf::event_based_actor* self, const caf::actor& whom, F then) {
 #if NUNCIO_CAF_1
@@ -169,7 +169,7 @@ inline void end_watch(caf::event_based_actor* self, const caf::actor& whom, watc
 #endif
 }
 
-/// Has what `self` has no handler for answered by `f`, which takes its scheduled_actor and an unexpected_message.
+/// Lets `f` answer messages that `self` has no handler for. `f` takes its scheduled_actor and an unexpected_message.
 template <class Self, class F>
 void handle_unexpected(Self* self, F f) {
 #if NUNCIO_CAF_1
@@ -182,7 +182,7 @@ void handle_unexpected(Self* self, F f) {
 #endif
 }
 
-/// Has what `self` has no handler for dropped.
+/// Drops messages that `self` has no handler for.
 template <class Self>
 void drop_unexpected(Self* self) {
   handle_unexpected(self, caf::drop);

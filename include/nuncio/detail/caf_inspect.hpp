@@ -1,5 +1,5 @@
-// A value in CAF's binary form, of a type with CAF's inspect: which returns an error in CAF 0.17 and a bool in CAF 1.1, whose
-// bytes differ, too. For persistent_actor.
+// A value in CAF's binary form, for types with CAF's inspect. Inspect returns an error in CAF 0.17 and a bool in CAF 1.1, and
+// the bytes differ, too. For persistent_actor.
 #pragma once
 
 #include <caf/actor_system.hpp>
@@ -26,7 +26,7 @@ using inspect_result = caf::error;
 using saved_byte = char;
 #endif
 
-/// What inspect writes a value to, and reads it from.
+/// The inspectors that write a value and read it back.
 #if NUNCIO_CAF_1
 template <class T>
 concept saves_values = !T::is_loading;
@@ -53,7 +53,7 @@ inline bool is_failed(const inspect_result& x) {
 #endif
 }
 
-/// What inspect returns when it has failed for `why`.
+/// What inspect returns if it failed because of `why`.
 template <class Inspector>
 inspect_result inspect_failed(Inspector& f, caf::error why) {
 #if NUNCIO_CAF_1
@@ -96,7 +96,7 @@ caf::error save(caf::actor_system& system, T& x, std::vector<std::uint8_t>& to) 
   return {};
 }
 
-/// @param unread  bytes that are left behind the value
+/// @param unread  the number of bytes left after the value
 template <inspectable T>
 caf::error load(
     caf::actor_system& system, std::span<const std::uint8_t> from, T& x, std::size_t& unread) {

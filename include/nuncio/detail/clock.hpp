@@ -1,5 +1,5 @@
-// The time that decisions are made in: a clock that goes on while the machine is suspended (CLOCK_BOOTTIME), so that a
-// lease ends in a frozen process too. Machines get time points passed in; only links, actors and tools read the clock.
+// The clock for all decisions: it keeps running while the machine is suspended (CLOCK_BOOTTIME), so that a lease also ends in a
+// frozen process. Machines are passed time points; only links, actors and tools read the clock.
 #pragma once
 
 #include <time.h>
@@ -26,10 +26,10 @@ struct boot_clock {
 using time_point = boot_clock::time_point;
 using duration = boot_clock::duration;
 
-/// A moment of the engine's wall clock: unix time in milliseconds, as on the wire.
+/// A moment on the engine's wall clock: unix time in milliseconds, as on the wire.
 using engine_ms = std::int64_t;
 
-/// Counts connections of one link; 0 is none yet.
+/// Counts connections of one link; 0: none yet.
 using epoch = std::uint32_t;
 
 }  // namespace nuncio

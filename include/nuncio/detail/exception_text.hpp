@@ -1,4 +1,4 @@
-// What an exception says. Any thread.
+// The text of an exception. Any thread.
 #pragma once
 
 #include <exception>
@@ -6,7 +6,7 @@
 
 namespace nuncio::internal {
 
-/// The text of an exception, whatever it is.
+/// The text of an exception of any type.
 std::string describe(const std::exception_ptr& e);
 
 }  // namespace nuncio::internal

@@ -1,6 +1,5 @@
-// How instances come to life: a factory for each name under which actors are served, and how they
-// are to run. Made by host::serve; used by ingress only, on its own thread, which a slow or
-// throwing user constructor must never hold up.
+// How instances are created: a factory for each name that is served, and the options for its instances. Made by host::serve;
+// used by ingress only, on its own thread, which a slow or throwing user constructor must never block.
 #pragma once
 
 #include <caf/actor_system.hpp>
@@ -17,14 +16,14 @@
 
 namespace nuncio::internal {
 
-/// Spawns an instance; returns its handle, or null when `instance_spawned` or `instance_down` will
-/// tell. Nothing runs before the caller has sent `launch` to what the factory added to `launching`.
+/// Spawns an instance. Returns its handle, or null if `instance_spawned` or `instance_down` will follow. Nothing runs before
+/// the caller has sent `launch` to what the factory added to `launching`.
 using factory = std::function<caf::actor(
     caf::actor_system&,
     const std::shared_ptr<const instance_context>&,
     std::vector<caf::actor>& launching)>;
 
-/// While it lives, an engine_actor constructed on this thread becomes an instance of `context`.
+/// While it exists, an engine_actor constructed on this thread becomes an instance of `context`.
 class construction_scope {
 public:
   explicit construction_scope(std::shared_ptr<const instance_context> context);
@@ -36,7 +35,7 @@ public:
 /// Whether the instance gets a thread of its own.
 bool is_detached(const instance_context& context);
 
-/// Runs `spawn`, and with it the user's code, in a short-lived actor of its own.
+/// Runs `spawn`, and with it the user's code, in a short-lived actor.
 void spawn_apart(
     caf::actor_system& sys,
     const std::shared_ptr<const instance_context>& context,
@@ -52,7 +51,7 @@ concept has_one_signature = std::is_function_v<std::remove_pointer_t<F>> || requ
 template <class F>
 using result_of = typename caf::detail::get_callable_trait<F>::result_type;
 
-/// The type of its first parameter; void if it has none.
+/// The type of the first parameter; void if there is none.
 template <class F>
 using self_pointer_of =
     caf::detail::tl_head_t<typename caf::detail::get_callable_trait<F>::arg_types>;
@@ -69,12 +68,12 @@ concept takes_arguments = std::is_invocable_v < F&,
         self_pointer_of<F>,
 const Args&... > ;
 
-/// Whether serve() can work with that function. Where not, the compiler says what is wrong.
+/// Whether serve() accepts that function. If not, the compiler says what is wrong.
 template <class F, class... Args>
 constexpr bool is_servable_function() {
   static_assert(
       has_one_signature<F>,
-      "serve(): an actor is a function, or a lambda whose parameters have types ('auto' is none)");
+      "serve(): an actor is a function, or a lambda whose parameters all have types, not 'auto'");
   if constexpr (has_one_signature<F>) {
     static_assert(
         takes_engine_actor<F>,
@@ -84,12 +83,12 @@ constexpr bool is_servable_function() {
     if constexpr (takes_engine_actor<F>) {
       static_assert(
           makes_behavior<F>,
-          "serve(): an actor must return caf::behavior, or void if it calls become(); what else it "
-          "may return takes no message of nuncio");
+          "serve(): an actor must return caf::behavior, or void if it calls become(); other "
+          "results can't handle messages of nuncio");
       static_assert(
           takes_arguments<F, Args...>,
-          "serve(): the arguments given behind the actor must be those that it takes behind its "
-          "self pointer, in number and type");
+          "serve(): the arguments after the actor must be those that it takes after its self "
+          "pointer, in number and type");
       return makes_behavior<F> && takes_arguments<F, Args...>;
     }
   }
@@ -104,15 +103,14 @@ constexpr bool is_servable_class() {
   if constexpr (std::derived_from<T, engine_actor>) {
     static_assert(
         std::is_constructible_v<T, caf::actor_config&, const Args&...>,
-        "serve<T>(): the arguments given must be those that T's constructor takes behind "
+        "serve<T>(): the arguments must be those that T's constructor takes after "
         "caf::actor_config&, in number and type");
     return std::is_constructible_v<T, caf::actor_config&, const Args&...>;
   }
   return false;
 }
 
-/// Whether constructing the actor `T`, of a function, runs no code of the user that could throw: it
-/// has no state, or one that is plain.
+/// Whether constructing the actor `T` for a function runs no user code that could throw: it has no state, or a trivial one.
 template <class T>
 consteval bool constructs_plainly() {
   if constexpr (requires(T & x) { state_of(&x); })
@@ -136,8 +134,7 @@ caf::actor spawn_function(caf::actor_system& sys, const F& f, const Args& args) 
       args);
 }
 
-/// A function: `behavior f(engine_actor*, args...)` or with stateful_actor<S, engine_actor>*. It
-/// runs in the actor.
+/// For a function: `behavior f(engine_actor*, args...)`, or with stateful_actor<S, engine_actor>*. It runs in the actor.
 template <class F, class... Args>
 factory function_factory(F f, Args... args) {
   if constexpr (is_servable_function<F, Args...>()) {
@@ -151,7 +148,7 @@ factory function_factory(F f, Args... args) {
           return launching.emplace_back(spawn_function<caf::hidden + caf::lazy_init>(sys, f, args));
         }
       }
-      // Beginning a thread takes longer than ingress may.
+      // Starting a thread takes longer than ingress may.
       spawn_apart(
           sys,
           context,
@@ -163,12 +160,12 @@ factory function_factory(F f, Args... args) {
       return nullptr;
     };
   } else {
-    return {};  // the compiler has said why
+    return {};  // the static_assert has said why
   }
 }
 
-/// A class derived from engine_actor: `T(caf::actor_config&, args...)`. Its constructor is the
-/// user's code, so it runs in a short-lived actor of its own.
+/// For a class derived from engine_actor: `T(caf::actor_config&, args...)`. Its constructor is user code, so it runs in a
+/// short-lived actor.
 template <class T, class... Args>
 factory class_factory(Args... args) {
   if constexpr (is_servable_class<T, Args...>()) {
@@ -189,7 +186,7 @@ factory class_factory(Args... args) {
       return nullptr;
     };
   } else {
-    return {};  // the compiler has said why
+    return {};  // the static_assert has said why
   }
 }
 

@@ -1,6 +1,6 @@
-// The base of engine_actor: an event-based actor whose consume() can be overridden, so that it sees each message before CAF
-// looks for a handler. CAF 0.17 allows that of every actor. CAF 1.1 does not, so there the loop that takes messages from
-// the mailbox is our own. For the runtime.
+// The base of engine_actor: an event-based actor with a virtual consume() that sees each message before CAF looks for a
+// handler. CAF 0.17 allows this for every actor. CAF 1.1 does not, so there we take messages from the mailbox in a loop of our
+// own. For the runtime.
 #pragma once
 
 #include <caf/invoke_message_result.hpp>
@@ -19,10 +19,10 @@ public:
   void on_cleanup(const caf::error& reason) final;
 
 protected:
-  /// @returns skipped to see `x` again after the next message
+  /// @returns skipped to get `x` again after the next message
   virtual caf::invoke_message_result consume(caf::mailbox_element& x);
 
-  /// What takes messages now: the handler of an answer that is awaited, or the behavior.
+  /// What handles messages now: the handler of an awaited response, or the behavior.
   caf::behavior& current_behavior();
 
 private:

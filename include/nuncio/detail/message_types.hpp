@@ -1,6 +1,6 @@
-// The list of the messages that users' actors exchange with nuncio, which are CAF messages because they stand here: values
-// that do not leave the process. In CAF 1.1 each has a type id as well, from 2,000 up; nuncio takes none above 2,199. They
-// are known to CAF before main() begins.
+// The messages that users' actors exchange with nuncio. A type becomes a CAF message by being listed here: values that do not
+// leave the process. In CAF 1.1 each also has a type id from 2,000 up; nuncio takes none above 2,199. They are registered with
+// CAF before main() begins.
 #pragma once
 
 #include <caf/allowed_unsafe_message_type.hpp>
@@ -53,7 +53,7 @@ CAF_END_TYPE_ID_BLOCK(nuncio_messages)
 
 namespace nuncio::internal {
 
-/// Tells CAF of its own messages and of all of nuncio's; more than once does no harm.
+/// Registers CAF's own messages and all of nuncio's with CAF; repeated calls do no harm.
 bool register_messages();
 
 inline const bool messages_registered = register_messages();

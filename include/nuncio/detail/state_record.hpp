@@ -1,5 +1,5 @@
-// What is stored of an actor's state: its serialized form in one or more parts, each small enough for one value of the
-// store. The first part begins with what is needed to read the rest. Pure; any thread.
+// The stored form of an actor's state: its serialized bytes in one or more parts, each small enough for one stored value. The
+// first part begins with what is needed to read the rest. Pure; any thread.
 #pragma once
 
 #include <cstddef>
@@ -25,11 +25,11 @@ struct state_record {
 outcome<std::vector<bytes>> split(
     const state_record& x, std::size_t part_bytes_max, std::size_t parts_max);
 
-/// How many parts belong to the record whose first part this is.
-/// @returns errc::malformed if it is none, or of a version that is not known here
+/// The number of parts in the record that begins with `first`.
+/// @returns errc::malformed if it is not a record, or has an unknown version
 outcome<std::size_t> parts_of(const bytes& first);
 
-/// Puts parts together; more than belong to it are left over from a larger one before it and ignored.
+/// Joins the parts. Extra parts are left over from an earlier, larger record and are ignored.
 /// @returns errc::malformed if they are not a record, or some are missing
 outcome<state_record> join(const std::vector<bytes>& parts);
 

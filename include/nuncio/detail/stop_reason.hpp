@@ -10,13 +10,13 @@
 
 namespace nuncio {
 
-/// In the order of the wire.
+/// In wire order.
 enum class stop_reason : std::uint8_t {
-  sleep_intent,  ///< it asked for sleep: a later instance goes on
+  sleep_intent,  ///< it asked to sleep: a later instance continues
   stop_intent,   ///< it asked to be destroyed
-  destroy,       ///< somebody had it destroyed
-  going_away,    ///< this host drains: the actor goes on elsewhere
-  lost,          ///< the engine has not heard from this host for long
+  destroy,       ///< a client had it destroyed
+  going_away,    ///< this host drains: the actor continues elsewhere
+  lost,          ///< the engine has not heard from this host for too long
 };
 
 }  // namespace nuncio

@@ -1,4 +1,4 @@
-// What can become of a storage request that was not answered as it should be. Values; any thread.
+// How a storage request can fail, and what happens to one whose answer was lost. Values; any thread.
 #pragma once
 
 #include <cstdint>
@@ -7,11 +7,11 @@
 
 namespace nuncio {
 
-/// Why a storage request came to nothing, or may have.
+/// Why a storage request failed, or may have failed.
 struct storage_failure {
-  errc code = errc::internal;      ///< refused: the engine's own answer was an error
+  errc code = errc::internal;      ///< refused: the engine answered with an error
   std::string message;             ///< for a person; says whether a write may have happened
-  bool may_have_happened = false;  ///< false: nothing was written, and nothing of it will be
+  bool may_have_happened = false;  ///< false: nothing was written and nothing will be
   std::string engine_code{};       ///< "group/code" of the engine's error, if it gave one
 
   bool operator==(const storage_failure&) const = default;
@@ -20,11 +20,11 @@ struct storage_failure {
 /// "code: message".
 std::string to_string(const storage_failure& x);
 
-/// What becomes of a write that a cut has left without an answer.
+/// What to do with a write whose answer was lost with the connection.
 enum class write_mode : std::uint8_t {
-  once,      ///< it fails: whether to repeat it is for its caller to judge
-  repeated,  ///< it goes again, in its place: it does no harm twice
-  required,  ///< repeated; and an instance that ends while the last of these is not there has failed
+  once,      ///< it fails: the caller decides whether to repeat it
+  repeated,  ///< it is sent again, in order: doing it twice does no harm
+  required,  ///< repeated; in addition, an instance that ends before the last of these is stored has failed
 };
 
 }  // namespace nuncio

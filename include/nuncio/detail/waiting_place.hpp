@@ -1,4 +1,4 @@
-// What a WebSocket's message takes of the room for what actors have not heard yet. Used by socket_message alone.
+// What a WebSocket message takes of the room for messages that actors have not handled yet. Used by socket_message only.
 #pragma once
 
 #include <cstddef>
@@ -9,13 +9,13 @@ namespace nuncio {
 
 class waiting_share;
 
-/// The place that a message takes, for as long as this lives: part of the message, so that one that is dropped unheard
+/// The room that a message takes while this object exists. It is part of the message, so a message that is dropped unhandled
 /// gives it back. A copy takes none.
 class waiting_place {
 public:
   waiting_place() = default;
 
-  /// `cost` was taken of `of`.
+  /// `cost` was taken from `of`.
   waiting_place(std::shared_ptr<waiting_share> of, std::size_t cost)
       : of_(std::move(of)), cost_(cost) {}
 

@@ -1,5 +1,5 @@
-// How a type describes itself to the codec: each wire type names its fields once, with the protocol versions in which
-// they exist; encode, decode, JSON and CAF's form are derived from that. Declarations only, no code that runs.
+// How a type describes itself to the codec: each wire type names its fields once, with the protocol versions in which they
+// exist. Encoding, decoding, JSON and CAF's form are derived from that. Declarations only, no code that runs.
 #pragma once
 
 #include <array>
@@ -19,8 +19,8 @@ namespace nuncio::wire {
 inline constexpr std::uint16_t version_min = 3;
 inline constexpr std::uint16_t version_max = 8;
 
-/// In which versions a part exists. A part with `droppable` is left out towards a version that lacks it, whatever its
-/// value; any other may be encoded there only at its default.
+/// The versions in which a part exists. A `droppable` part is left out for a version that lacks it, whatever its value; any
+/// other part may be encoded for such a version only if it has its default value.
 struct presence {
   std::uint16_t first = version_min;
   bool droppable = false;
@@ -30,7 +30,7 @@ struct presence {
 
 constexpr presence since(std::uint16_t version) { return {version, false}; }
 
-/// As `since`, and silently left out for older versions: for parts that only inform.
+/// Like `since`, but silently left out for older versions: for parts that are only informative.
 constexpr presence since_droppable(std::uint16_t version) { return {version, true}; }
 
 template <class Owner, class T>
@@ -54,7 +54,7 @@ struct record_of {
   std::tuple<Fields...> fields;
 };
 
-/// A struct, or `void` when no field is given. As alternative of a union it may have a `since` of its own.
+/// A struct, or `void` without fields. As a union alternative it may have its own `since`.
 template <class... Fields>
 constexpr record_of<Fields...> record(std::string_view name, Fields... fields) {
   return {name, {}, {fields...}};
@@ -73,7 +73,7 @@ struct newtype_of {
   T Owner::*member;
 };
 
-/// A named alias: encoded as its one member.
+/// A named alias: encoded as its only member.
 template <class Owner, class T>
 constexpr newtype_of<Owner, T> newtype(std::string_view name, T Owner::*member) {
   return {name, {}, member};
@@ -91,7 +91,7 @@ constexpr enumeration<sizeof...(Names)> enumerate(std::string_view name, Names..
   return {name, {std::string_view{values}...}};
 }
 
-// -- concepts: which kind of wire type a C++ type is --------------------------
+// -- concepts: the wire kinds of C++ types ------------------------------------
 
 template <class T>
 inline constexpr bool is_record_of = false;

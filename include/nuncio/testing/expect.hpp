@@ -13,15 +13,15 @@
 
 namespace nuncio::testing {
 
-/// @returns what `x` holds
-/// @throws std::runtime_error with "code: message" of its failure
+/// @returns the value of `x`
+/// @throws std::runtime_error with "code: message" of the failure
 template <class T>
 T expect(outcome<T> x) {
   if (!x) throw std::runtime_error{to_string(x.error())};
   return *std::move(x);
 }
 
-/// @throws std::runtime_error with "code: message" of its failure
+/// @throws std::runtime_error with "code: message" of the failure
 inline void expect(const outcome<void>& x) {
   if (!x) throw std::runtime_error{to_string(x.error())};
 }

@@ -1,5 +1,4 @@
-// Faults that the dev engine can be told to show, and how they are written as text. Values; any
-// thread.
+// Faults that the dev engine can be told to produce, and their text form. Values; any thread.
 //
 //   kind[:option[,option...]]
 //
@@ -12,10 +11,10 @@
 //   duplicate  write every Commands frame twice
 //   reorder    reverse the commands of a frame, and let the next frame overtake it
 //   lose-acks  ignore acks of commands
-//   garbage    write a frame that nobody can decode
+//  garbage    write a frame that can't be decoded
 //
-// When drop and reset happen; now if nothing is said:
-//   on=command  after the next command was written, before anything more is read
+// When drop and reset happen; immediately by default:
+//  on=command  after the next command was written, before anything else is read
 //   on=stop     the same after the next Stop
 //   on=ack      when the next ack arrives, which is not applied
 //   on=events   when the next events arrive, which are not applied
@@ -24,8 +23,8 @@
 // Further options:
 //   ms=N          how long mute, stall and delay take; a mute without it lasts until it is cleared
 //   read, write   only this half of mute
-//   fraction=X    lose-acks loses this share of them
-//   count=N       over after N effects; not for mute and stall. drop, reset and garbage happen once
+//  count=N       ends after N effects; not for mute and stall. drop, reset and garbage happen once
+//                unless told otherwise, with every= until cleared
 //                 unless told otherwise, with every= until cleared
 //   envoy=KEY     only this envoy's connections
 #pragma once
@@ -52,7 +51,7 @@ enum class fault_kind : std::uint8_t {
 /// What a drop or reset waits for.
 enum class fault_trigger : std::uint8_t { now, every, command, stop, ack, events };
 
-/// One fault. `parse_fault` builds it from text.
+/// One fault; `parse_fault` parses it from text.
 struct fault {
   fault_kind kind = fault_kind::drop;
   fault_trigger trigger = fault_trigger::now;

@@ -1,5 +1,5 @@
-// Your actors in a world of their own: the host's real actors and yours on CAF's deterministic scheduler, with the dev engine
-// beside them and virtual time. A 30 s idle timeout or an alarm tomorrow takes no time, and a run is the same each time.
+// Your actors in a simulated world: the host's real actors and yours on CAF's deterministic scheduler, together with the dev
+// engine and virtual time. A 30 s idle timeout or an alarm tomorrow takes no time, and each run is the same.
 //
 //   nuncio::testing::simulated_host host;
 //   host.serve("counter", counter);
@@ -9,15 +9,15 @@
 //   host.pass(24h);                                                     // it sleeps meanwhile
 //   CHECK(expect(client.request(id, "POST", "/request")).body == "2");
 //
-// And under faults: connections that are cut, acks that are lost, commands that come twice or out of order.
+// And under faults: connections are cut, acks are lost, commands arrive twice or out of order.
 //
 //   for_each_seed(100, [](simulated_host& host) { host.serve("counter", counter); … });
 //
-// Actors that go on sending messages without any time passing would hold a run up for ever: every function that lets things
-// happen throws std::runtime_error after a million messages.
+// Actors that send messages without end, and without any time passing, can't hold up a run: every function that runs them
+// throws std::runtime_error after a million messages.
 //
-// An actor that reads a clock by itself reads the real one; `self->clock().now()` and delayed messages are in virtual
-// time. Actors that block, and `serve_options::detached`, don't fit in here.
+// An actor that reads a clock directly reads the real one; `self->clock().now()` and delayed messages use virtual time. Actors
+// that block, and `serve_options::detached`, are not supported here.
 //
 // One thread.
 #pragma once
@@ -42,9 +42,9 @@
 namespace nuncio::testing {
 
 struct simulation_options {
-  std::uint64_t seed = 1;  ///< of everything that is left to chance: the same seed, the same run
-  /// Cuts connections, loses acks, and has commands come twice and out of order, by chance. Nothing of it costs a
-  /// request its answer, or an actor its state.
+  std::uint64_t seed = 1;  ///< of all random choices: the same seed gives the same run
+  /// Randomly cuts connections, loses acks, and delivers commands twice and out of order. None of it costs a request its
+  /// response or an actor its state.
   bool faults = false;
   engine_limits limits{};
   bool streaming = false;  ///< the streaming gateway instead of the buffered one
@@ -58,7 +58,7 @@ public:
   simulated_host(const simulated_host&) = delete;
   simulated_host& operator=(const simulated_host&) = delete;
 
-  /// As host::serve(). The host starts when it is first asked something; what is served later, the next one serves.
+  /// As host::serve(). The host starts with the first call that needs it; actors served later are served by the next host.
   template <std::convertible_to<std::string> Name, class F, class... Args>
   void serve(Name name, F f, Args... args) {
     serve(serve_options{.name = std::move(name)}, std::move(f), std::move(args)...);
@@ -79,39 +79,39 @@ public:
     add(std::move(how), internal::class_factory<T>(std::move(args)...));
   }
 
-  /// Creates, calls and ends actors. What it waits for, it waits for in virtual time. Valid as long as this object.
+  /// Creates, calls and ends actors. It waits in virtual time. Valid as long as this object.
   [[nodiscard]] testing::client client();
 
-  /// Lets time pass, and all happen that it brings.
+  /// Advances time and runs everything that becomes due.
   void pass(std::chrono::milliseconds time);
 
-  /// The connection to the engine is lost now; the next one is there after `gone_for`. After 15 s the engine gives the
-  /// host's actors to somebody else, and the host has ended them before.
+  /// Cuts the connection to the engine now; the next one comes after `gone_for`. After 15 s the engine gives the host's actors
+  /// to another host, and this host has ended them before.
   void cut(std::chrono::milliseconds gone_for = std::chrono::milliseconds{100});
 
-  /// The host ends without a word, as by kill -9, and another one starts. The engine brings its actors up there, once it
-  /// has noticed.
+  /// Kills the host without notice, as by kill -9, and starts another one. The engine starts its actors there once it has
+  /// noticed.
   void kill();
 
-  /// The actor ends as if one of its handlers had thrown. False if it does not run here.
+  /// Ends the actor as if one of its handlers had thrown. False if it does not run here.
   bool crash(const std::string& id);
 
-  /// The engine misbehaves: docs/dev_engine.md.
+  /// Injects a fault into the engine: docs/dev_engine.md.
   void inject(const fault& f);
   void clear_faults();
 
-  /// What the actor has put into `self->kv()`, as the engine has it once all that is under way has been done; none if there
+  /// The value that the actor has put into `self->kv()`, as stored by the engine once all work under way is done; none if there
   /// is no such key.
   [[nodiscard]] std::optional<bytes> stored(const std::string& id, std::string_view key);
 
-  /// What the host and the engine count.
+  /// The counters of the host and the engine.
   [[nodiscard]] host_stats stats() const;
   [[nodiscard]] dev_engine_stats engine_stats() const;
 
-  /// As in the options. Under `for_each_seed`, `CAPTURE(host.seed())` has doctest name it beside each failed check.
+  /// The seed of the options. Under `for_each_seed`, doctest's `CAPTURE(host.seed())` prints it beside each failed check.
   [[nodiscard]] std::uint64_t seed() const;
 
-  /// Since this object was made.
+  /// Virtual time since this object was made.
   [[nodiscard]] std::chrono::milliseconds time() const;
 
   /// For actors of the application. They run with the others, on this thread.
@@ -124,8 +124,8 @@ private:
   std::shared_ptr<implementation> implementation_;
 };
 
-/// Runs `scenario` under faults, once for each of `n` seeds. When one of them throws (a failed REQUIRE does, and `expect`),
-/// says on standard error which it was, and throws on. NUNCIO_SEED in the environment: that seed alone.
+/// Runs `scenario` under faults, once for each of `n` seeds. If one throws (a failed REQUIRE does, and `expect`), writes its
+/// seed to standard error and rethrows. With NUNCIO_SEED in the environment, runs that seed only.
 void for_each_seed(unsigned n, const std::function<void(simulated_host&)>& scenario);
 
 }  // namespace nuncio::testing

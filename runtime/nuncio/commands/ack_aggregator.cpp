@@ -6,7 +6,7 @@ namespace nuncio {
 
 void ack_aggregator::handle_link_up(epoch connection) {
   if (connection < connection_) return;
-  // What ingress processed on this connection may have come before the word that it is up.
+  // Ingress may have processed commands of this connection before the notice that it is up.
   if (connection != connection_) pending_.clear();
   connection_ = connection;
   up_ = true;
@@ -46,7 +46,7 @@ std::optional<protocol::to_rivet_ack_commands> ack_aggregator::poll_transmit() {
     frame.last_command_checkpoints.push_back({it->first.actor, it->first.generation, it->second});
     it = pending_.erase(it);
   }
-  // The buckets of a burst are given back.
+  // After a burst the buckets are freed.
   if (pending_.empty() && pending_.bucket_count() > options_.checkpoints_max) pending_ = {};
   in_flight_ = true;
   return frame;

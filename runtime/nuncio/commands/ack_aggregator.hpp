@@ -1,6 +1,5 @@
-// Folds processed checkpoints into the highest index for each (actor, generation) until a frame
-// takes them. Pure; owned by the ack actor. Decides nothing, and loses all with the connection: the
-// replay says what to ack again (I8).
+// Merges processed checkpoints into the highest index for each (actor, generation) until they go into a frame. Pure; owned by
+// the ack actor. Decides nothing, and drops everything with the connection: the replay shows what to ack again (I8).
 #pragma once
 
 #include <nuncio/detail/clock.hpp>
@@ -13,32 +12,31 @@
 namespace nuncio {
 
 struct ack_options {
-  /// Most checkpoints in one frame: about 45 bytes each, so that a frame stays below 64 KiB.
+  /// The most checkpoints in one frame: about 45 bytes each, so that a frame stays below 64 KiB.
   std::size_t checkpoints_max = 1400;
-  /// What may wait for the link. Above it those of further generations are left out: their commands come again with the
-  /// next connection, and are acked then.
+  /// The limit for what waits for the link. Above it, checkpoints of further generations are left out: their commands come
+  /// again with the next connection, and are acked then.
   std::size_t pending_bytes_max = 64UL << 20U;
 };
 
 class ack_aggregator {
 public:
-  /// What one takes: a node of the table with the actor's id in it, and its share of the buckets.
+  /// The size of one entry: a node of the table with the actor's id in it, and its share of the buckets.
   static constexpr std::size_t entry_bytes = 112;
 
   explicit ack_aggregator(ack_options options = {}) : options_(options) {}
 
-  /// A connection opened: what was pending belonged to the last one.
+  /// A connection opened: pending checkpoints belonged to the last one.
   void handle_link_up(epoch connection);
   void handle_link_down();
 
-  /// Checkpoints that the ledger recorded while `connection` was open; ignored if it no longer is.
+  /// Checkpoints that the ledger recorded while `connection` was open; ignored if it is no longer open.
   void handle_processed(epoch connection, std::span<const protocol::actor_checkpoint> checkpoints);
 
   /// The frame of the last poll_transmit has been handed to the kernel.
   void handle_written(epoch connection);
 
-  /// The next frame, or none: one frame is in flight at a time, so that acks coalesce while the
-  /// link is busy.
+  /// The next frame, or none. Only one frame is in flight at a time, so acks are merged while the link is busy.
   [[nodiscard]] std::optional<protocol::to_rivet_ack_commands> poll_transmit();
 
   [[nodiscard]] std::size_t pending() const { return pending_.size(); }

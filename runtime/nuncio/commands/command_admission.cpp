@@ -14,7 +14,7 @@ void command_admission::handle_up(epoch connection) {
 
 void command_admission::handle_commands(protocol::to_envoy_commands& frame) {
   const auto engine_now = clock_.at(core_.now);
-  // The first replay of a process may hold Starts whose age can't be told before the first Ping, which follows at once.
+  // The first replay of a process may hold Starts whose age is unknown before the first Ping, which follows at once.
   if (!engine_now) {
     held_.push_back(std::move(frame));
     return;
@@ -43,13 +43,13 @@ void command_admission::handle_command(protocol::command_wrapper& command, engin
   if (std::exchange(further_starts_seen_, counted.further_starts) != counted.further_starts)
     log_odd(
         log_level::warning,
-        "the engine started a generation again, which is not run",
+        "the engine started a generation twice; the second Start is not run",
         who,
         at.index);
   if (judged == verdict::duplicate || judged == verdict::superseded) return;
   if (known && *known < who.generation) to_.handle_newer(who);  // I11
   if (std::exchange(gaps_seen_, counted.gaps) != counted.gaps)
-    log_odd(log_level::info, "the engine left out an index", who, at.index);
+    log_odd(log_level::info, "the engine skipped an index", who, at.index);
   if (judged == verdict::expired) return log_refused(who, created, engine_now);
   ++core_.stats.dispatched;
   if (start != nullptr)
@@ -74,14 +74,14 @@ void command_admission::log_refused(
   if (!created) return;
   const auto age = static_cast<double>(engine_now) / 1e3 - static_cast<double>(*created) / 1e3;
   const auto limit = std::chrono::duration<double>{core_.limits.ledger.start_limit}.count();
-  // Young, and yet not later than what is forgotten: whoever reads this can do something about it.
+  // Young, yet not created after the forgotten ones: the reader of this line can do something about it.
   const auto set_back = std::abs(age) < limit;
   core_.limiter.log(
       core_.now,
       log_level::warning,
-      set_back ? "a Start is not run: the engine's clock was set back, and it may be one that is "
-                 "forgotten; a restart of the host helps at once"
-               : "a Start is not run: the engine has given it up by now",
+      set_back ? "a Start is not run: the engine's clock was set back, and this Start may be a "
+                 "forgotten one; restarting the host helps at once"
+               : "a Start is not run: the engine has already given it up",
       {{"actor", who.actor.str()},
        {"generation", fmt::to_string(who.generation)},
        {"age_s", fmt::format("{:.1f}", age)}});
@@ -95,7 +95,7 @@ void command_admission::flush() {
     log_to(
         core_.log,
         log_level::warning,
-        "the command ledger is above its bound, and nothing in it may be forgotten yet",
+        "the command ledger is over its limit, and none of it may be forgotten yet",
         {{"entries", fmt::to_string(ledger_.stats().entries)},
          {"bytes", fmt::to_string(ledger_.stats().bytes)}});
   }

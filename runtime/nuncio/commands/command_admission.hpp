@@ -1,5 +1,5 @@
-// Which commands are carried out: each once, in the order of its generation, and none that the engine has given up. Owns
-// the command ledger and the engine's clock; whatever it judges is acked. Pure; part of host_machine.
+// Decides which commands are carried out: each once, in the order of its generation, and none that the engine has given up.
+// Owns the command ledger and the engine's clock; every judged command is acked. Pure; part of host_machine.
 #pragma once
 
 #include <cstdint>
@@ -13,34 +13,34 @@ namespace nuncio {
 
 class instance_table;
 
-/// What was decided on a command.
+/// The decision on a command.
 struct judged_command {
   const protocol::actor_checkpoint& at;
   const protocol::command_start_actor* start;  ///< null: a Stop
   verdict what;
-  std::optional<std::uint32_t> known;  ///< the newest generation that the ledger knew before
+  std::optional<std::uint32_t> known;  ///< the newest generation in the ledger before
 };
 
-/// For a trace: called for each command once it is recorded, and before it is carried out.
+/// For a trace: called for each command after it is recorded and before it is carried out.
 using command_observer = std::function<void(const judged_command&)>;
 
 class command_admission {
 public:
-  /// @param to  carries out what is fresh; outlives this
+  /// @param to  carries out fresh commands; outlives this
   command_admission(host_core& core, instance_table& to, command_observer observer)
       : core_(core), to_(to), observer_(std::move(observer)), ledger_(core.limits.ledger) {}
 
-  /// A connection is up: what was judged on the last one is not acked on this one.
+  /// A connection is up: commands judged on the last one are not acked on this one.
   void handle_up(epoch connection);
 
-  /// What is held comes again on the next connection.
+  /// Held commands come again on the next connection.
   void handle_down() { held_.clear(); }
 
   void handle_commands(protocol::to_envoy_commands& frame);
-  /// The engine's clock; what was held until it was known is judged now.
+  /// The engine's clock. Commands that were held until it is known are judged now.
   void handle_ping(engine_ms ts);
 
-  /// An instance lives, or has gone.
+  /// An instance lives, or has ended.
   void handle_live(const actor_ref& who) { ledger_.handle_live(who); }
 
   void handle_gone(const actor_ref& who) { ledger_.handle_gone(who, core_.now); }
@@ -49,7 +49,7 @@ public:
 
   [[nodiscard]] std::optional<time_point> poll_timeout() { return ledger_.poll_timeout(); }
 
-  /// Hands on what is to be acked.
+  /// Passes on the checkpoints to ack.
   void flush();
 
   [[nodiscard]] epoch connection() const { return connection_; }
@@ -69,7 +69,7 @@ private:
   epoch connection_ = 0;
   std::vector<protocol::to_envoy_commands> held_;  ///< until the engine's clock is known
   std::vector<protocol::actor_checkpoint> processed_;
-  /// Of what the ledger counts, logged.
+  /// The ledger's counters as last logged.
   std::uint64_t gaps_seen_ = 0, over_cap_seen_ = 0, further_starts_seen_ = 0;
 };
 

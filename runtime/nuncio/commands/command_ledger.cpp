@@ -1,6 +1,5 @@
-// The ledger's memory: a chained hash table of one entry for each actor, whose entries of gone
-// actors also stand in a list, oldest touch first. Own table, because an entry must stay below 128
-// bytes, all included.
+// The ledger's memory: a chained hash table of one entry for each actor. Entries of gone actors are also in a list, oldest
+// touch first. It is our own table because an entry must stay below 128 bytes, all included.
 #include <algorithm>
 #include <cassert>
 #include <limits>
@@ -13,7 +12,7 @@ namespace {
 
 struct by_age;
 
-// create_ts may be any number; within these bounds nothing overflows.
+// create_ts may be any number; within these limits nothing overflows.
 constexpr engine_ms created_max = engine_ms{1} << 61, created_min = -created_max;
 
 struct entry : list_hook<by_age> {
@@ -26,11 +25,11 @@ struct entry : list_hook<by_age> {
   engine_ms created = created_min;  // the newest create_ts of its Starts
   std::uint32_t generation = 0;
   bool live = false;
-  bool over = false;  // `generation` was over when it was first heard of
-  bool gone = false;  // what it had here has ended
+  bool over = false;  // `generation` was over when it was first seen
+  bool gone = false;  // its instance here has ended
 };
 
-// What malloc takes for `n` bytes: a header word, in steps of 16.
+// Bytes that malloc uses for `n` bytes: a header word, in steps of 16.
 constexpr std::size_t chunk(std::size_t n) {
   return std::max<std::size_t>(32, (n + 8 + 15) & ~std::size_t{15});
 }
@@ -105,7 +104,7 @@ struct command_ledger::impl {
       }
   }
 
-  // -- the list of the gone
+  // -- the list of gone entries
 
   void leave_list(entry& e) {
     if (!e.linked()) return;
@@ -121,12 +120,12 @@ struct command_ledger::impl {
   void touch(entry& e, std::optional<engine_ms> created, engine_ms engine_now, time_point now) {
     leave_list(e);
     e.touched = now;
-    // One from the future is refused again whenever it comes, and must not make others look old.
+    // A Start from the future is refused again whenever it comes, and must not make others look old.
     if (created && *created <= engine_now + limit) e.created = std::max(e.created, *created);
     if (!e.live) join_list(e);
   }
 
-  // -- what may go
+  // -- what may be forgotten
 
   void forget(entry& e) {
     forgotten_until = std::max(forgotten_until, e.created);
@@ -147,8 +146,7 @@ struct command_ledger::impl {
     over = false;
   }
 
-  // Whether a Start created then is not to be run: the engine has given it up, its age can't be
-  // told, or it may be one that was forgotten.
+  // Whether a Start created then must not run: the engine has given it up, its age is unknown, or it may be a forgotten one.
   [[nodiscard]] bool is_over(engine_ms created, engine_ms engine_now) const {
     return created < engine_now - limit || created > engine_now + limit ||
            created <= forgotten_until;
@@ -159,11 +157,11 @@ struct command_ledger::impl {
   }
 
   ledger_options options;
-  engine_ms limit;                     // how old, or how far ahead, a Start may be
+  engine_ms limit;                     // maximum age, or lead, of a Start
   std::vector<entry*> buckets;         // a power of two
   intrusive_list<entry, by_age> gone;  // oldest touch first
   std::size_t entry_bytes = 0;
-  engine_ms forgotten_until = created_min;  // no Start that was forgotten was created later
+  engine_ms forgotten_until = created_min;  // no forgotten Start was created later
   time_point latest{};
   bool over = false;
   mutable ledger_stats stats;
@@ -198,8 +196,8 @@ verdict command_ledger::admit(
     return verdict::duplicate;
   }
   if (known && (created || e->gone)) {
-    // A generation lives once, and its Start comes before all else: it lives, or its life is over. Of
-    // one whose end was said a further Stop needs no answer.
+    // A generation lives once, and its Start comes first: so it is living, or its life is over. If its end was reported,
+    // another Stop needs no answer.
     e->last = at.index;
     x.touch(*e, created, engine_now, now);
     ++x.stats.duplicates;
@@ -219,12 +217,12 @@ verdict command_ledger::admit(
     }
     e->generation = at.generation;
   }
-  e->last = at.index;  // I2: recorded before anybody can see the command
+  e->last = at.index;  // I2: recorded before anything sees the command
   if (created) {
     e->over = x.is_over(*created, engine_now);
   } else if (!known) {
-    // Its Start was acked: here and forgotten, or by the process that had the key before. Or it never
-    // came, which of an actor that is still known can't be told.
+    // Its Start was acked: here and then forgotten, or by the earlier process with this key. Or it never came, which can't be
+    // told for an actor that is still known.
     e->over = !x.options.key_had_a_past && !had_a_life;
     e->created = std::max(e->created, engine_now);
   }

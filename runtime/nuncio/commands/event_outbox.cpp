@@ -1,7 +1,6 @@
-// The outbox's memory: records by actor, and all kept events in one list in the order of their
-// creation. A cursor in that list is all the sending state: what lies before it was sent on this
-// connection, so nothing goes twice. A Stopped also stands in the list of its stage: unsent, in a
-// frame, written, under a fence, fenced.
+// The outbox's memory: records by actor, and all kept events in one list in order of creation. A cursor in that list is the
+// whole sending state: events before it were sent on this connection, so nothing is sent twice. A Stopped is also in the list
+// of its stage: unsent, in a frame, written, under a fence, fenced.
 #include <algorithm>
 #include <array>
 #include <cassert>
@@ -33,8 +32,8 @@ struct kept_event : list_hook<by_creation>, list_hook<by_stage> {
   protocol::event what;
 };
 
-// Remembered as long as the instance may speak, for its counter; `kept` by slot. An ask is a
-// Running that only asks for an ack which was lost: one for each connection, last in line.
+// Remembered as long as the instance may send, for its counter; `kept` by slot. An ask is a Running that is only sent to get a
+// lost ack again: one for each connection, last in order.
 struct record {
   actor_ref who;
   std::int64_t next_index = event_index_first;
@@ -45,7 +44,7 @@ using records = std::unordered_multimap<actor_id, record>;
 
 constexpr std::size_t record_bytes = sizeof(record) + sizeof(actor_id) + 5 * sizeof(void*);
 
-// Exceptions say anything; the wire takes UTF-8 of a sensible size.
+// Exceptions may contain anything; the wire accepts UTF-8 of limited size.
 std::string clean(std::string x, std::size_t bytes_max) {
   if (x.size() > bytes_max) {
     x.resize(bytes_max);
@@ -78,7 +77,7 @@ struct event_outbox::impl {
     return at == last ? map.end() : at;
   }
 
-  // The record of `who`, made if need be; null when `who` is superseded.
+  // The record of `who`, created if needed; null if `who` is superseded.
   record* open(const actor_ref& who) {
     const auto [first, last] = map.equal_range(who.actor);
     record* found = nullptr;
@@ -153,7 +152,7 @@ struct event_outbox::impl {
     e.reset();
   }
 
-  // Everything that was sent on the last connection is unsent on the next.
+  // All events sent on the last connection count as unsent on the next.
   void reset() {
     auto& first = at_stage[unsent];
     intrusive_list<kept_event, by_stage> all;
@@ -165,8 +164,7 @@ struct event_outbox::impl {
     cursor = order.front();
   }
 
-  // Only what lies at or above an index far enough beyond the last acked one is acked: a lost ack
-  // never comes again.
+  // The engine acks only at an index far enough beyond the last acked one: a lost ack never comes again.
   void ask_again() {
     for (auto* e = order.front(); e;) {
       auto& r = *e->of;
@@ -222,7 +220,7 @@ struct event_outbox::impl {
     return record_bytes + 2 * r.who.actor.heap_bytes() + r.kept[stopped]->bytes;
   }
 
-  // What lives is as much as there are instances, and must not push out what the engine waits for.
+  // Live instances are bounded anyway, and must not push out what the engine waits for.
   void keep_to_cap() {
     while (stopped_bytes > options.bytes_max) {
       kept_event* oldest = nullptr;
@@ -238,7 +236,7 @@ struct event_outbox::impl {
   records map;
   intrusive_list<kept_event, by_creation> order;
   std::array<intrusive_list<kept_event, by_stage>, stages> at_stage;
-  kept_event* cursor = nullptr;   // next to send; null when all was sent
+  kept_event* cursor = nullptr;   // next to send; null if all were sent
   std::size_t stopped_bytes = 0;  // of instances that are over
   epoch connection = 0;
   std::uint64_t outstanding = 0, last_fence = 0;

@@ -1,6 +1,5 @@
-// Numbers the events of every actor, keeps them as long as they may be needed, and says what to
-// send on which connection. Pure; owned by the outbox actor. No event goes twice on one connection;
-// a generation gets one Stopped.
+// Numbers the events of every actor, keeps them as long as they may be needed, and decides what to send on which connection.
+// Pure; owned by the outbox actor. No event is sent twice on one connection; a generation gets one Stopped.
 //
 // Indexes start at 250 and go up by 251: the engine acks events only once an index exceeds the last
 // acked one by more than 250, so every event but Stopped is acked at once if it was accepted
@@ -21,21 +20,19 @@
 namespace nuncio {
 
 struct outbox_options {
-  /// Events in one frame at most.
+  /// The most events in one frame.
   std::size_t events_max = 512;
-  /// Connected time after the fence in which a Stopped is still kept: a read frame need not be a
-  /// committed one.
+  /// Connected time after the fence during which a Stopped is still kept: a frame that was read may not be committed.
   duration stopped_grace = std::chrono::minutes{5};
-  /// Heap for instances that are over. Over the bound the oldest fenced Stopped goes, then the oldest
-  /// written one, then the oldest unsent one: the engine waits for it until it gives the instance up
-  /// by itself. There is room for more than 100,000 that it has not read.
+  /// Heap for instances that are over. Above the limit the oldest fenced Stopped is dropped, then the oldest written one, then
+  /// the oldest unsent one: the engine waits for it until it gives up the instance by itself. There is room for more than
+  /// 100,000 that it has not read.
   std::size_t bytes_max = 64UL << 20U;
-  /// A longer message of a Stopped is cut.
+  /// A longer message of a Stopped is truncated.
   std::size_t message_bytes_max = 4096;
 };
 
-/// First and step of event indexes; the index of a Stopped for a generation of which nothing is
-/// remembered.
+/// First value and step of event indexes; the index of a Stopped for an unknown generation.
 inline constexpr std::int64_t event_index_first = 250;
 inline constexpr std::int64_t event_index_step = 251;
 inline constexpr std::int64_t orphan_event_index = std::int64_t{1} << 53;
@@ -51,18 +48,16 @@ public:
   void handle_running(const actor_ref& who);
   void handle_intent(const actor_ref& who, protocol::actor_intent intent);
   void handle_alarm(const actor_ref& who, std::optional<std::int64_t> alarm_ms);
-  /// Ends the generation; a second Stopped for it is ignored. Events that Stopped makes pointless
-  /// are dropped.
+  /// Ends the generation; a second Stopped for it is ignored. Events that Stopped makes pointless are dropped.
   void handle_stopped(
       const actor_ref& who, protocol::stop_code code, std::optional<std::string> message);
-  /// A Stop for a generation of which nothing is known here: Stopped(OK) at orphan_event_index,
-  /// unless one is kept.
+  /// A Stop for an unknown generation: Stopped(OK) at orphan_event_index, unless one is kept.
   void handle_orphan_stop(const actor_ref& who);
-  /// A newer generation than all up to `newest - 1` exists: their events no longer matter.
-  /// What an older generation says once a newer one has said something is ignored.
+  /// A newer generation than all up to `newest - 1` exists: their events no longer matter. Events of an older generation are
+  /// ignored once a newer one has sent any.
   void handle_superseded(const actor_id& actor, std::uint32_t newest);
 
-  /// Whichever of these it is.
+  /// Any of these inputs.
   void handle(const internal::outbox_input& what);
 
   // -- inputs from the link
@@ -75,16 +70,14 @@ public:
   void handle_fence(epoch connection, std::uint64_t id, time_point now);
   void expire(time_point now);
 
-  // -- outputs: after every input poll all three until they have nothing
-  /// The next frame, or none; one is in flight at a time. On a new connection what is kept goes
-  /// first, in order.
+  // -- outputs: after every input, poll all three until they return nothing
+  /// The next frame, or none; one is in flight at a time. On a new connection kept events are sent first, in order.
   [[nodiscard]] std::optional<protocol::to_rivet_events> poll_transmit();
-  /// The id of a fence to send behind what was written, or none.
+  /// The id of a fence to send after what was written, or none.
   [[nodiscard]] std::optional<std::uint64_t> poll_fence();
   [[nodiscard]] std::optional<time_point> poll_timeout() const;
 
-  /// Whether the engine has acked any event since the process started: what the Running rule rests
-  /// on.
+  /// Whether the engine has acked any event since the process started: the condition for the Running rule.
   [[nodiscard]] bool engine_acks() const;
   [[nodiscard]] const outbox_stats& stats() const;
   [[nodiscard]] epoch connection() const;

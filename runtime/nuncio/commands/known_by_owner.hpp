@@ -1,5 +1,5 @@
-// What is known for a time of ids that somebody owns, as known_for keeps it of others; no owner's crowd costs another's. Pure.
-// An owner may keep as much as it leaves free to the others; what it has no room for is missing of that owner alone.
+// Like known_for, for ids that belong to owners: a crowd of one owner does not cost another owner's entries. Pure. An owner may
+// use as much room as it leaves free for the others; what does not fit is missing for that owner only.
 #pragma once
 
 #include <cstddef>
@@ -15,16 +15,16 @@ namespace nuncio {
 template <class Owner, class Id, class Value>
 class known_by_owner {
 public:
-  /// What one takes: a node of the list and one of the table, with their share of its buckets.
+  /// The size of one entry: a node of the list and one of the table, with their share of its buckets.
   static constexpr std::size_t entry_bytes = 2 * sizeof(Id) + sizeof(Value) + 112;
-  /// What its owner takes besides, and that something is missing of it.
+  /// The size of an owner, with the note that something of it is missing.
   static constexpr std::size_t owner_bytes = 2 * sizeof(Owner) + 104;
 
-  /// @param worth  how long anything is worth knowing
+  /// @param worth  how long an entry is worth keeping
   known_by_owner(duration worth, std::size_t bytes_max) : worth_(worth), bytes_max_(bytes_max) {}
 
-  /// `id`, which is `owner`'s, is known from now on, or anew.
-  /// @returns false without room for it: the others are worth no less
+  /// `id` of `owner` is known from now on, or again.
+  /// @returns false if there is no room: the other entries are worth as much
   bool add(const Owner& owner, const Id& id, Value value, time_point now) {
     expire(now);
     static_cast<void>(take(id));
@@ -42,7 +42,7 @@ public:
     return true;
   }
 
-  /// Null if nothing is known of `id`.
+  /// Null if `id` is not known.
   [[nodiscard]] Value* find(const Id& id) {
     const auto at = entries_.find(id);
     return at == entries_.end() ? nullptr : &at->second.value;
@@ -77,7 +77,7 @@ public:
     if (incomplete_until_ && *incomplete_until_ <= now) incomplete_until_.reset();
   }
 
-  /// Whether there was no room for one of `owner`'s that may still be spoken of.
+  /// Whether there was no room for an entry of `owner` that may still be needed.
   [[nodiscard]] bool incomplete(const Owner& owner, time_point now) const {
     if (incomplete_until_ && *incomplete_until_ > now) return true;
     const auto of = owners_.find(owner);
@@ -88,7 +88,7 @@ public:
 
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
 
-  /// Counted for all that is kept.
+  /// The bytes of everything kept.
   [[nodiscard]] std::size_t bytes() const {
     return entries_.size() * entry_bytes + owners_.size() * owner_bytes;
   }
@@ -113,7 +113,7 @@ private:
 
   static std::size_t bytes_of(const owned& x) { return owner_bytes + x.entries * entry_bytes; }
 
-  // Where there is no room to know it of that owner, it may be anybody's.
+  // Without room to note this for its owner, it may be any owner's.
   void miss(node& of, time_point until) {
     if (bytes() > bytes_max_) {
       incomplete_until_ = until;
@@ -137,9 +137,9 @@ private:
   duration worth_;
   std::size_t bytes_max_;
   owner_map owners_;
-  places order_;  ///< that is worth knowing for the shortest time first
+  places order_;  ///< the one worth keeping for the shortest time first
   entry_map entries_;
-  std::deque<std::pair<time_point, node*>> missing_;  ///< each that is incomplete, once
+  std::deque<std::pair<time_point, node*>> missing_;  ///< each incomplete owner, once
   std::optional<time_point> incomplete_until_;
 };
 

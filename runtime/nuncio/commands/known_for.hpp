@@ -1,5 +1,5 @@
-// What is known of ids that may still be spoken of, for as long as somebody may: bounded by that time, and by a number.
-// Pure. When there is no room for one, that is known, too.
+// Remembers ids that may still be mentioned, as long as that can happen, up to a limit. Pure. If there is no room for an id,
+// that is remembered, too.
 #pragma once
 
 #include <cstddef>
@@ -14,15 +14,15 @@ namespace nuncio {
 template <class Id, class Value>
 class known_for {
 public:
-  /// What one takes, a node of the list and one of the table, with their share of its buckets.
+  /// The size of one entry: a node of the list and one of the table, with their share of its buckets.
   static constexpr std::size_t entry_bytes = 2 * sizeof(Id) + sizeof(Value) + 96;
 
-  /// @param worth  how long anything is worth knowing; duration::max(): until it is forgotten by name
+  /// @param worth  how long an entry is worth keeping; duration::max(): until it is forgotten explicitly
   known_for(duration worth, std::size_t bytes_max)
       : worth_(worth), entries_max_(bytes_max / entry_bytes) {}
 
-  /// `id` is known from now on, or anew.
-  /// @returns false without room for it: the others are worth no less
+  /// `id` is known from now on, or again.
+  /// @returns false if there is no room: the other entries are worth as much
   bool add(const Id& id, Value value, time_point now) {
     expire(now);
     static_cast<void>(take(id));
@@ -36,7 +36,7 @@ public:
     return true;
   }
 
-  /// Null if nothing is known of `id`.
+  /// Null if `id` is not known.
   [[nodiscard]] Value* find(const Id& id) {
     const auto at = entries_.find(id);
     return at == entries_.end() ? nullptr : &at->second.value;
@@ -60,7 +60,7 @@ public:
     if (incomplete_until_ && *incomplete_until_ <= now) incomplete_until_.reset();
   }
 
-  /// Whether there was no room for one that may still be spoken of.
+  /// Whether there was no room for an entry that may still be needed.
   [[nodiscard]] bool incomplete(time_point now) const {
     return incomplete_until_ && *incomplete_until_ > now;
   }
@@ -85,7 +85,7 @@ private:
 
   duration worth_;
   std::size_t entries_max_;
-  places order_;  ///< that is worth knowing for the shortest time first
+  places order_;  ///< the one worth keeping for the shortest time first
   std::unordered_map<Id, entry> entries_;
   std::optional<time_point> incomplete_until_;
 };

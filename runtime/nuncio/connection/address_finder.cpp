@@ -1,4 +1,4 @@
-// See address_finder.hpp. The thread owns its sockets and holds `shared`, whose mutex guards all the rest.
+// See address_finder.hpp. The thread owns its sockets and holds `shared`, whose mutex guards everything else.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -22,7 +22,7 @@
 namespace nuncio {
 namespace {
 
-// How soon a race that nobody waits for any longer is noticed.
+// How soon an abandoned race is noticed.
 constexpr int race_look_ms = 100;
 
 class attempt {
@@ -58,7 +58,7 @@ public:
 
   [[nodiscard]] int error() const { return error_; }
 
-  /// After poll() has named it. @returns whether it stands
+  /// After poll() has reported it. @returns whether it is connected
   bool settle() {
     int error = 0;
     socklen_t size = sizeof error;
@@ -167,7 +167,7 @@ struct address_finder::shared {
     return failure{
         errc::unreachable,
         "none of the " + std::to_string(addresses.size()) + " addresses of " + what.name +
-            " takes a connection (" + last_error + ")"};
+            " accepts a connection (" + last_error + ")"};
   }
 
   void run() {
@@ -191,7 +191,7 @@ struct address_finder::shared {
   }
 
   std::mutex mutex;
-  name_resolver resolver;  // not changed any more
+  name_resolver resolver;  // constant after construction
   std::function<void()> wake;
   std::optional<request> wanted;
   std::optional<outcome<std::string>> answer;
@@ -212,7 +212,7 @@ void address_finder::begin(
   const std::lock_guard guard{x.mutex};
   x.wanted = shared::request{name, port, limit};
   x.answer.reset();
-  if (std::exchange(x.running, true)) return;  // it sees what is wanted when the resolver is done
+  if (std::exchange(x.running, true)) return;  // it sees the new request when the resolver is done
   // Signals belong to the program's own threads; the new thread inherits the mask.
   sigset_t all;
   sigset_t before;
@@ -226,7 +226,7 @@ void address_finder::begin(
   } catch (const std::system_error& e) {
     x.running = false;
     x.wanted.reset();
-    x.answer = failure{errc::unreachable, std::string{"no thread to look for a name: "} + e.what()};
+    x.answer = failure{errc::unreachable, std::string{"no thread to resolve a name: "} + e.what()};
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }

@@ -1,5 +1,5 @@
-// Finds the address of a name that takes a connection, on a thread of its own: what resolves names may hang, and nobody
-// waits for it. At most one such thread for each object; it outlives the object only while the resolver does not answer.
+// Finds an address of a name that accepts a connection, on its own thread: a resolver may hang, and nothing may wait for it. At
+// most one such thread for each object; it outlives the object only while the resolver does not answer.
 #pragma once
 
 #include <chrono>
@@ -14,10 +14,11 @@
 
 namespace nuncio {
 
-/// What the system knows. `localhost` and what ends in it is this machine, also where nobody says so (RFC 6761 6.3).
+/// Resolves by the system. `localhost` and names below it are this machine, even if the system does not know them (RFC 6761
+/// 6.3).
 outcome<std::vector<std::string>> resolve_by_system(const std::string& name);
 
-/// Whether `host` is an IP address: strictly, as anything else is a name (for TLS too).
+/// Whether `host` is an IP address in the strict sense; anything else is a name (for TLS too).
 bool is_ip_address(const std::string& host);
 
 class address_finder {
@@ -29,13 +30,13 @@ public:
   address_finder(const address_finder&) = delete;
   address_finder& operator=(const address_finder&) = delete;
 
-  /// Begins to look for an address of `name` that answers at `port` within `limit`, and forgets what was begun before.
+  /// Starts to look for an address of `name` that answers at `port` within `limit`, and drops an earlier search.
   void begin(const std::string& name, std::uint16_t port, std::chrono::milliseconds limit);
-  /// Forgets it.
+  /// Drops the search.
   void abandon();
-  /// The answer, once. An only address is not tried. @returns errc::not_found: no such name; unreachable: no address answers
+  /// The answer, once. A single address is not tried. @returns errc::not_found: no such name; unreachable: no address answers
   std::optional<outcome<std::string>> poll();
-  /// Nobody is woken from here on.
+  /// `wake` is not called after this.
   void close();
 
 private:

@@ -6,7 +6,7 @@ namespace nuncio {
 
 address_race::address_race(const std::vector<bool>& is_v6, address_race_options options)
     : options_(options) {
-  // By turns, beginning with the family that the resolver prefers.
+  // Alternating, beginning with the family that the resolver prefers.
   std::vector<std::size_t> first, second;
   for (std::size_t i = 0; i < is_v6.size(); ++i)
     (is_v6[i] == is_v6.front() ? first : second).push_back(i);

@@ -1,4 +1,4 @@
-// See connection_policy.hpp: the delays, and what each way to end means (docs/protocol.md C.2).
+// See connection_policy.hpp: the delays, and the meaning of each kind of end (docs/protocol.md C.2).
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -19,10 +19,10 @@ struct refusal {
 constexpr std::array refusals{
     refusal{
         "guard.websocket_not_supported",
-        "the engine takes no WebSocket at that path: check the path of host_options::endpoint"},
+        "the engine accepts no WebSocket at that path: check the path of host_options::endpoint"},
 };
 
-// The engine's word for a protocol version that it does not speak, and for the other parameters.
+// The engine's code for an unsupported protocol version, and for other bad parameters.
 constexpr std::string_view bad_parameters = "ws.invalid_request";
 
 std::string bad_parameters_advice() {
@@ -96,7 +96,7 @@ outcome<void> connection_policy::handle_message(std::size_t bytes, time_point no
   if (replay_bytes_ <= options_.replay_bytes_max) return {};
   return failure{
       errc::too_large,
-      "made what came before the first Ping more than the " +
+      "exceeded the limit for messages before the first Ping, the " +
           std::to_string(options_.replay_bytes_max) + " bytes of replay_bytes_max"};
 }
 
@@ -164,8 +164,7 @@ reconnect_decision connection_policy::handle_end(const connection_end& why, time
         const bool passing = why.http_status >= 500 || why.http_status == 408 ||
                              why.http_status == 425 || why.http_status == 429 ||
                              why.http_status == 0;
-        // An endpoint that has worked is right: what stands in front of the engine is being
-        // changed.
+        // An endpoint that has worked is right: something in front of the engine is being changed.
         if (passing || was_live_) return retry(status + " instead of a WebSocket" + quoted(why));
         return refused(
             status + " instead of a WebSocket: check host and path of host_options::endpoint");
@@ -178,7 +177,7 @@ reconnect_decision connection_policy::handle_end(const connection_end& why, time
       case end::protocol:
         return retry("the engine broke the protocol" + quoted(why));
       case end::silent:
-        return retry("the engine took the connection and says nothing" + quoted(why));
+        return retry("the engine accepted the connection but sends nothing" + quoted(why));
       case end::lease:
         return retry("the lease ended");
       case end::closed:
@@ -195,12 +194,12 @@ reconnect_decision connection_policy::handle_end(const connection_end& why, time
       return ask(refused_term::parameters, bad_parameters_advice() + quoted(why));
     for (const auto& x : refusals)
       if (code == x.reason) return refused(std::string{x.advice} + quoted(why));
-    // What somebody may still create: an engine in its first second has no namespace at all.
+    // Somebody may still create it: in its first second an engine has no namespace at all.
     if (code == "namespace.not_found")
       return retry_slowly(
-          "the engine knows no such namespace: create it or check host_options::namespace_name" +
+          "the engine has no such namespace: create it or check host_options::namespace_name" +
           quoted(why));
-    // An engine that has begun anew: whoever answers `ask` creates the pool.
+    // The engine was restarted: the handler of `ask` creates the pool.
     if (code == "ws.no_runner_config")
       return ask(
           refused_term::pool,
@@ -229,19 +228,22 @@ reconnect_decision connection_policy::handle_end(const connection_end& why, time
 reconnect_decision connection_policy::handle_terms(bool changed, bool renewable) {
   if (changed)
     return {
-        decision::retry, next_delay(), refusal_ + "; trying again with what is known now", news_};
+        decision::retry,
+        next_delay(),
+        refusal_ + "; trying again with the current settings",
+        news_};
   if (refused_ == refused_term::pool)
     return {
         decision::retry,
         failures_ <= 2 ? next_delay() : jittered(options_.slow_delay),
-        refusal_ + "; trying again, now that it was asked to create it",
+        refusal_ + "; trying again after the request to create it",
         news_};
-  // A token that has worked may be renewed where it came from; one that never did is a wrong setting.
+  // A token that has worked may be renewed at its source; one that never did is a wrong setting.
   if (refused_ == refused_term::token && renewable && was_live_)
     return {
         decision::retry,
         jittered(options_.slow_delay),
-        refusal_ + "; waiting for another one",
+        refusal_ + "; waiting for another token",
         news_};
   return {decision::refused, {}, refusal_};
 }

@@ -1,5 +1,4 @@
-// What a connection to the engine is dialled with that may change while a host lives: the protocol
-// version and the token. Pure.
+// The terms for dialling the engine that may change during a host's life: the protocol version and the token. Pure.
 #pragma once
 
 #include <cstdint>
@@ -15,15 +14,15 @@ struct dial_terms {
   bool operator==(const dial_terms&) const = default;
 };
 
-/// Whether this library speaks the version: 3 to 8, but not 7, whose layout engines disagree on.
+/// Whether this library supports the version: 3 to 8, but not 7, whose layout differs between engines.
 bool speaks_protocol_version(int version);
 
-/// Those versions for a person: "3, 4, 5, 6 or 8".
+/// The supported versions for a person: "3, 4, 5, 6 or 8".
 std::string spoken_protocol_versions();
 
-/// The newest version that both sides speak.
-/// @param engine_speaks  the newest that the engine speaks; 0: it did not say
-/// @returns errc::refused when there is none
+/// The newest version that both sides support.
+/// @param engine_speaks  the newest that the engine supports; 0: it did not say
+/// @returns errc::refused if there is none
 outcome<std::uint16_t> choose_protocol_version(int engine_speaks);
 
 }  // namespace nuncio

@@ -19,8 +19,7 @@ duration since_unix_epoch(engine_ms ts) {
 bool engine_clock::handle_ping(engine_ms ts, time_point now) {
   const duration offset = now.time_since_epoch() - since_unix_epoch(ts);
   if (newest_ && ts < *newest_ && !(stepped_ && ts >= stepped_->ts)) {
-    // One Ping from the past may be anything; a second one that goes on from it is a clock that was
-    // set back.
+    // A single Ping from the past may be anything; if a second one continues from it, the clock was set back.
     stepped_ = step{ts, offset};
     return false;
   }
@@ -66,8 +65,7 @@ void lease::handle_init(duration lost_threshold) { lost_threshold_ = lost_thresh
 
 void lease::handle_ping(engine_ms ts, time_point now) {
   if (!clock_.handle_ping(ts, now)) return;
-  // A threshold too short for the margins still leaves a quarter of itself, or no actor could ever
-  // run.
+  // A threshold too short for the margins still leaves a quarter of itself, or no actor could ever run.
   const auto length =
       std::max(lost_threshold_ - options_.margin - options_.end_limit, lost_threshold_ / 4);
   end_ = *clock_.to_local(ts) + length;

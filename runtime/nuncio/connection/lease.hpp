@@ -1,6 +1,6 @@
-// What the engine's Pings tell: its clock mapped to ours, and how long we may act for its actors
-// without hearing from it. Pure; the link thread owns the lease (it checks it before each write),
-// ingress owns a clock of its own. What the engine says is in range (wire_limits.hpp).
+// What follows from the engine's Pings: its clock mapped to ours, and how long we may act for its actors without hearing from
+// it. Pure. The link thread owns the lease (and checks it before each write), ingress owns its own clock. The engine's numbers
+// are in range (wire_limits.hpp).
 #pragma once
 
 #include <nuncio/detail/clock.hpp>
@@ -9,18 +9,17 @@
 
 namespace nuncio {
 
-/// Maps the engine's wall clock to the local clock by the smallest delay seen in the last five to
-/// ten minutes. Follows a clock that was set forward at once, one that was set back with the second
-/// Ping after.
+/// Maps the engine's wall clock to the local clock by the smallest delay seen in the last five to ten minutes. A clock that was
+/// set forward is followed at once, one that was set back with the second Ping after that.
 class engine_clock {
 public:
-  /// @returns false when `ts` lies before that of an earlier Ping, so that it says nothing (yet)
+  /// @returns false if `ts` lies before that of an earlier Ping, so that it means nothing (yet)
   bool handle_ping(engine_ms ts, time_point now);
-  /// When `ts` was, on the local clock; none before the first Ping.
+  /// The local time of `ts`; none before the first Ping.
   [[nodiscard]] std::optional<time_point> to_local(engine_ms ts) const;
-  /// What the engine's clock says at `now`; none before the first Ping.
+  /// The engine's clock at `now`; none before the first Ping.
   [[nodiscard]] std::optional<engine_ms> at(time_point now) const;
-  /// How long ago `ts` was by the engine's clock; none before the first Ping. Never negative.
+  /// The age of `ts` by the engine's clock; none before the first Ping. Never negative.
   [[nodiscard]] std::optional<duration> age(engine_ms ts, time_point now) const;
 
 private:
@@ -29,10 +28,10 @@ private:
     duration offset;
   };
 
-  // Local less engine, the smaller of the two below.
+  // Local minus engine, the smaller of the two below.
   [[nodiscard]] std::optional<duration> offset() const;
 
-  // local - engine, smallest of the current and of the last window of five minutes
+  // Local minus engine: the smallest of the current and of the last window of five minutes.
   std::optional<duration> current_, last_;
   time_point window_end_{};
   std::optional<engine_ms> newest_;
@@ -52,7 +51,7 @@ public:
 
   [[nodiscard]] bool ended(time_point now) const { return end_ && now >= *end_; }
 
-  /// The lease was found ended and acted upon; it starts anew with the next Ping.
+  /// The end of the lease was noticed and acted upon; a new one starts with the next Ping.
   void handle_ended();
 
   [[nodiscard]] const engine_clock& clock() const { return clock_; }

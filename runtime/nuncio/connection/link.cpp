@@ -1,4 +1,4 @@
-// The link's thread: a thin shell around websocket and link_machine, which decides.
+// The link's thread: a thin shell around websocket and link_machine, which makes the decisions.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -114,7 +114,7 @@ struct link::impl final : websocket_handler {
     carry_out();
   }
 
-  // Commands are taken at any length.
+  // Commands are accepted at any length.
   long_message on_long_message(std::span<const std::uint8_t> first, bool is_text) override {
     if (is_text || !machine.listens()) return long_message::skip;
     const auto version = machine.terms().protocol_version;
@@ -190,12 +190,12 @@ struct link::impl final : websocket_handler {
     carry_out();
   }
 
-  // Said by another thread: it goes before whatever the socket or the clock brings.
+  // Requested by another thread: handled before events of the socket or the clock.
   void take_close() {
     if (closing.load()) machine.handle_close();
   }
 
-  // -- what the machine decided ---------------------------------------------------
+  // -- the machine's decisions ----------------------------------------------------
 
   void carry_out() {
     while (auto next = machine.poll_output()) std::visit([this](auto& x) { act(x); }, *next);
@@ -217,12 +217,12 @@ struct link::impl final : websocket_handler {
     deliver(x, listener);
   }
 
-  // A time that moved further away is looked at when the earlier one has come.
+  // If the time has moved further away, it is checked when the earlier one has come.
   void arm_timer() {
     const auto next = machine.poll_timeout();
     if (!next) return;
     const auto now = boot_clock::now();
-    // The socket's timer stands still while the machine is suspended, so that one can be long overdue.
+    // The socket's timer stands still while the machine is suspended, so it can be long overdue.
     if (armed && *armed > now && *armed <= *next) return;
     const auto left = std::max<duration>(*next - now, 1ms);
     armed = now + left;
@@ -238,7 +238,7 @@ struct link::impl final : websocket_handler {
 
   // service thread
   std::optional<dial_terms> first_terms;             // until the thread has begun
-  std::optional<protocol::command_stream> commands;  // of a message that is too long to be kept
+  std::optional<protocol::command_stream> commands;  // of a message that is too long to keep
   std::optional<time_point> armed;
 
   // shared

@@ -1,6 +1,5 @@
-// The link to the engine: one thread that owns the WebSocket, decodes what comes in, writes what is queued, answers
-// Pings, keeps the lease and dials again, all as its link_machine decides. It knows nothing of actors. Everything is handed
-// over by value.
+// The link to the engine: one thread that owns the WebSocket, decodes inbound frames, writes queued ones, answers Pings, keeps
+// the lease and dials again, all as its link_machine decides. It knows nothing about actors. Everything is passed by value.
 #pragma once
 
 #include <cstdint>
@@ -20,14 +19,14 @@
 
 namespace nuncio {
 
-/// Where the engine is and who we are towards it.
+/// Where the engine is, and how we identify ourselves.
 struct link_target {
   engine_endpoint endpoint;
   std::string namespace_name = "default";
   std::string pool = "default";
   std::string envoy_key;  ///< 3 to 128 of [A-Za-z0-9_-]
   std::uint32_t actors_version = 1;
-  bool token_renewable = false;  ///< the token's source may give another one some day
+  bool token_renewable = false;  ///< the token's source may return another one later
 };
 
 struct link_options {
@@ -35,16 +34,16 @@ struct link_options {
   websocket_options socket;
   connection_policy_options policy;
   lease_options lease;
-  /// Bodies and headers of messages for clients that are queued or not yet confirmed, in bytes. Parts of bodies that are
-  /// streamed, and other long messages, may together take an eighth of it: they wait for room, and what others say waits
-  /// behind no more. Anything else is refused above it; what is longer than all of it goes alone.
+  /// Bodies and headers of messages for clients that are queued or not yet confirmed, in bytes. Parts of streaming bodies, and
+  /// other long messages, may together take an eighth of it: they wait for room, so that other messages never wait behind more
+  /// than that. Anything else is refused above the limit; a message longer than the whole limit is sent alone.
   std::size_t outbound_bytes_max = 64UL << 20U;
-  /// The same of storage requests, which have room of their own however much clients are told.
+  /// The same for storage requests, which have their own room however much is sent to clients.
   std::size_t outbound_storage_bytes_max = 32UL << 20U;
-  /// Inbound messages handed over and not granted back: over either bound the socket is not read.
+  /// Inbound messages handed over and not granted back: above either limit the socket is not read.
   std::size_t inbound_messages_max = 16384;
   std::size_t inbound_bytes_max = 64UL << 20U;
-  /// A longer encoded message is refused: the engine answers it by dropping the connection (docs/protocol.md C.2).
+  /// A longer encoded message is refused: the engine would answer it by dropping the connection (docs/protocol.md C.2).
   std::size_t outbound_message_bytes_max = 32UL << 20U;
   log_sink log;
 };
@@ -57,9 +56,9 @@ public:
 
   /// Starts the thread and the first dial.
   outcome<void> start(dial_terms terms);
-  /// The answer to on_ask, from any thread. errc::refused ends the link; after another failure it dials again and asks again.
+  /// The answer to on_ask, from any thread. errc::refused ends the link; after any other failure it dials and asks again.
   void renew(outcome<dial_terms> terms);
-  /// Ends the thread; what is queued is lost. Idempotent. Not from the link's thread.
+  /// Ends the thread; queued messages are lost. Idempotent. Not from the link's thread.
   void stop();
   [[nodiscard]] link_stats stats() const;
 

@@ -14,7 +14,7 @@
 namespace nuncio {
 namespace {
 
-// What a message takes while it waits: commands share the memory of their frame.
+// The size of a message while it waits: commands share the memory of their frame.
 std::size_t kept_bytes(const protocol::to_envoy& message, std::size_t encoded) {
   const auto* commands = std::get_if<protocol::to_envoy_commands>(&message);
   return encoded + (commands != nullptr
@@ -78,7 +78,7 @@ void link_machine::handle_gone(connection_end why, time_point now) {
   const auto old = policy_.connection();
   queue_.handle_gone();
   if (end_reason_) why = *std::exchange(end_reason_, std::nullopt);
-  // Whoever closes may repeat what he was sent.
+  // The peer's close reason may repeat what was sent to it.
   why.said = without_token(why.reason, terms_.token);
   paused_ = false;
   if (closing_) return finish({errc::cancelled, "closed"});
@@ -104,7 +104,7 @@ void link_machine::handle_renewed(outcome<dial_terms> terms, time_point now) {
   apply(policy_.handle_terms(changed, options_.token_renewable), now);
 }
 
-// At once, and then now and then: an engine may refuse us, or break what it has taken, for hours.
+// Logged at once, and then only now and then: an engine may refuse us, or break accepted connections, for hours.
 void link_machine::apply(const reconnect_decision& decision, time_point now) {
   if (decision.what == reconnect_decision::kind::evicted)
     return finish(
@@ -137,14 +137,14 @@ void link_machine::finish(failure why) {
   emit(link_output::over{std::move(why)});
 }
 
-// What waits holds the gates of instances, which hold the link.
+// Waiting messages hold the gates of instances, which hold the link.
 void link_machine::handle_end() { queue_.handle_end(); }
 
 void link_machine::log_reached(std::string_view what) {
   if (policy_.reached_is_news()) log_connection(log_level::info, what);
 }
 
-// Who speaks with whom, and `more`.
+// Logs both ends of the connection, and `more`.
 void link_machine::log_connection(
     log_level level, std::string_view what, std::initializer_list<log_field> more) {
   if (!options_.log) return;
@@ -157,7 +157,7 @@ void link_machine::log_connection(
   options_.log(level, what, fields);
 }
 
-// -- what comes in ----------------------------------------------------------------
+// -- inbound ----------------------------------------------------------------------
 
 void link_machine::handle_message(protocol::to_envoy message, arrival at) {
   if (end_reason_) return;
@@ -186,7 +186,7 @@ void link_machine::handle_message(protocol::to_envoy message, arrival at) {
 
 bool link_machine::handle_long_message(outcome<protocol::to_envoy> known, arrival at) {
   if (end_reason_) return false;
-  const std::string name{known ? protocol::name_of(*known) : "a message of no known kind"};
+  const std::string name{known ? protocol::name_of(*known) : "a message of an unknown kind"};
   const auto refuse = [&](std::string_view why) {
     handle_bad_frame(fmt::format("{} {}", name, why), at.bytes);
     return false;
@@ -205,7 +205,7 @@ bool link_machine::handle_long_message(outcome<protocol::to_envoy> known, arriva
         log_level::warning,
         "a message of the engine is too long and was skipped",
         {{"message", name}, {"bytes_max", fmt::to_string(options_.inbound_message_bytes_max)}});
-  handle_batch_end(at.now);  // what came before it
+  handle_batch_end(at.now);  // the messages that came before it
   batch_.too_long = std::move(head);
   return false;
 }
@@ -236,7 +236,7 @@ void link_machine::refuse_frame(std::string_view why, std::size_t bytes) {
   log_to(
       options_.log,
       log_level::error,
-      "the engine sent a frame that is no message; renewing the connection",
+      "the engine sent a frame that is not a message; renewing the connection",
       {{"reason", std::string{why}}, {"bytes", fmt::to_string(bytes)}});
   end_connection({connection_end::kind::protocol, 0, 0, std::string{why}});
 }
@@ -266,7 +266,7 @@ void link_machine::handle_pong(std::uint64_t number) {
   emit(link_output::request_write{});
 }
 
-// -- what leaves ------------------------------------------------------------------
+// -- outbound ---------------------------------------------------------------------
 
 std::optional<outbound_frame> link_machine::poll_frame(time_point now) {
   if (!check_lease(now) || end_reason_) return std::nullopt;
@@ -286,7 +286,7 @@ void link_machine::handle_wake() {
   if (up() && !over_) emit(link_output::request_write{});
 }
 
-// I14: nothing leaves once the lease has ended, however long this process was frozen.
+// I14: nothing is sent once the lease has ended, however long this process was frozen.
 bool link_machine::check_lease(time_point now) {
   if (!lease_.ended(now)) return true;
   lease_.handle_ended();
@@ -316,13 +316,13 @@ void link_machine::expire(time_point now, std::uint64_t received) {
 void link_machine::check_first_words(time_point now, std::uint64_t received) {
   const auto due = policy_.poll_timeout();
   if (!due || now < *due || end_reason_) return;
-  // A long replay may be on its way, or wait for us.
+  // A long replay may be under way, or wait for us.
   if (std::exchange(received_before_, received) != received || paused_)
     return policy_.handle_progress(now);
   log_to(
       options_.log,
       log_level::error,
-      "the engine says nothing; renewing the connection",
+      "the engine is silent; renewing the connection",
       {{"reason", policy_.awaited()}});
   end_connection({connection_end::kind::silent, 0, 0, policy_.awaited()});
 }

@@ -1,8 +1,8 @@
-// What a link decides: when to dial and when to stop, what to do with a message that came in, when the engine is silent for
-// too long, when the lease ends and what that costs, and what leaves next. Pure: no clock, no socket.
+// The decisions of a link: when to dial and when to stop, what to do with an inbound message, when the engine has been silent
+// for too long, when the lease ends and what follows, and what is sent next. Pure: no clock, no socket.
 //
-// Inputs: handle_*, on the thread of whoever owns the connection. After each of them, and after poll_frame(), take
-// poll_output() until there is none. expire() at poll_timeout().
+// Inputs: handle_*, on the thread that owns the connection. After each of them, and after poll_frame(), call poll_output()
+// until there is none. Call expire() at poll_timeout().
 #pragma once
 
 #include <atomic>
@@ -35,14 +35,14 @@ struct link_machine_options {
   lease_options lease;
   outbound_intake_options outbound;
   inbound_bounds inbound;
-  std::size_t inbound_message_bytes_max = 0;  ///< for the words about one that is longer
-  bool token_renewable = false;               ///< the token's source may give another one some day
-  // Who speaks with whom, for the log.
+  std::size_t inbound_message_bytes_max = 0;  ///< for the log line about a longer one
+  bool token_renewable = false;               ///< the token's source may return another one later
+  // Both ends of the connection, for the log.
   std::string endpoint, pool, envoy_key;
   log_sink log;
 };
 
-/// What has come: its length as it was encoded, and how much has come on all connections so far.
+/// An arrival: its encoded length, and how much has arrived on all connections so far.
 struct arrival {
   std::size_t bytes = 0;
   std::uint64_t received = 0;
@@ -51,54 +51,54 @@ struct arrival {
 
 class link_machine {
 public:
-  /// @param wake  see outbound_intake: handle_wake() is to be called soon
+  /// @param wake  see outbound_intake: handle_wake() must be called soon
   link_machine(link_machine_options options, std::function<void()> wake);
 
   // -- any thread
 
-  /// Its functions for any thread; the others are this machine's to call.
+  /// Its functions for any thread; the others are called by this machine only.
   [[nodiscard]] outbound_intake& intake() { return intake_; }
 
   [[nodiscard]] inbound_credit& credit() { return credit_; }
 
   [[nodiscard]] link_stats stats() const;
 
-  // -- the owner: how the connection begins and ends
+  // -- the owner: beginning and end of a connection
 
   /// Dials for the first time.
   void handle_start(dial_terms terms);
   void handle_open(time_point now);
   void handle_gone(connection_end why, time_point now);
-  /// The answer to `ask`. errc::refused ends the link; after another failure it dials again and asks again.
+  /// The answer to `ask`. errc::refused ends the link; after any other failure it dials and asks again.
   void handle_renewed(outcome<dial_terms> terms, time_point now);
-  /// Sends what is queued, then closes the socket; `over` follows when it is gone. While it dials the attempt is reset; while it
-  /// waits to dial, or for handle_renewed(), it is over at once.
+  /// Sends what is queued, then closes the socket; `over` follows when it is gone. A dial under way is reset. While waiting to
+  /// dial, or for handle_renewed(), it is over at once.
   void handle_close();
-  /// The owner is gone, or it is over: drops all that is queued, and refuses the rest.
+  /// The owner is gone, or the link is over: drops everything that is queued, and refuses the rest.
   void handle_end();
 
-  // -- what comes in
+  // -- inbound
 
   void handle_message(protocol::to_envoy message, arrival at);
-  /// Commands of a message that comes in parts, for its length: those that are whole after `at.bytes` more of it.
+  /// Commands of a message that comes in parts because of its length: those that are complete after `at.bytes` more bytes.
   void handle_part(protocol::to_envoy_commands some, bool last, arrival at);
-  /// Of a message that is longer than what is kept, what protocol::decode_head says. It costs that one its message, and
-  /// nobody the connection unless it is of a kind that has no business to be long, or of none. @returns whether its parts are
-  /// to be read: then handle_part() follows
+  /// The result of protocol::decode_head for a message that is longer than what is kept. It costs only that message, and the
+  /// connection survives unless the message is of a kind that should never be long, or of an unknown kind. @returns whether its
+  /// parts are to be read: then handle_part() follows
   bool handle_long_message(outcome<protocol::to_envoy> head, arrival at);
   void handle_bad_frame(std::string_view why, std::size_t bytes);
-  /// All that one turn of the socket brought has been said: it is handed on.
+  /// Everything from one turn of the socket was passed in: hands it on.
   void handle_batch_end(time_point now);
   void handle_pong(std::uint64_t number);
 
-  // -- what leaves
+  // -- outbound
 
   std::optional<outbound_frame> poll_frame(time_point now);
   void handle_written(std::optional<frame_class> reported, std::size_t bytes);
 
   // -- time, and other threads
 
-  /// Something was said, or granted.
+  /// Something was queued, or granted.
   void handle_wake();
   /// @param received  as in arrival
   void expire(time_point now, std::uint64_t received);
@@ -109,7 +109,7 @@ public:
   /// Of the newest dial.
   [[nodiscard]] const dial_terms& terms() const { return terms_; }
 
-  /// False once this machine has decided to end the connection: what comes on it is ignored.
+  /// False once this machine has decided to end the connection: further input on it is ignored.
   [[nodiscard]] bool listens() const { return !end_reason_; }
 
   [[nodiscard]] bool up() const { return intake_.up(); }
@@ -146,7 +146,7 @@ private:
   dial_terms terms_;
   std::optional<connection_end> end_reason_;
   std::optional<time_point> dial_at_;
-  std::uint64_t received_before_ = 0;  // when the engine's first words were last due
+  std::uint64_t received_before_ = 0;  // when the engine's first messages were last due
   bool paused_ = false, asking_ = false, closing_ = false, over_ = false;
 
   struct {  // written by the owner only, and read by any thread

@@ -1,4 +1,4 @@
-// What is to be done for a link_machine: with the socket, by whoever drives it, and for its listener.
+// Outputs of a link_machine: for the socket, carried out by its driver, and for the listener.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +13,10 @@
 
 namespace nuncio {
 
-/// What is to be done for a link_machine, in order.
+/// Outputs of a link_machine, in order.
 namespace link_output {
 
-// -- with the socket
+// -- for the socket
 
 /// handle_open() or handle_gone() follows.
 struct dial {
@@ -28,7 +28,7 @@ struct reset {
   std::string why;
 };
 
-/// Sends what poll_frame() still yields, then a close frame; handle_gone() follows.
+/// Sends what poll_frame() still returns, then a close frame; handle_gone() follows.
 struct close_socket {};
 
 struct set_reading {
@@ -93,7 +93,7 @@ using any = std::variant<
     over,
     room>;
 
-// Each of the second kind is one call.
+// Each output of the second kind is one call.
 
 inline void deliver(up& x, link_listener& to) { to.on_up(x.connection); }
 

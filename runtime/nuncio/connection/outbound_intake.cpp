@@ -31,7 +31,7 @@ bool outbound_intake::is_over(epoch connection) const {
   return !up() || connection != this->connection();
 }
 
-// The owner is woken for the first message of a burst only.
+// The owner is woken only for the first message of a burst.
 outcome<void> outbound_intake::push(outbound_message&& x) {
   bool first = false, ended = false;
   {
@@ -55,7 +55,7 @@ void outbound_intake::give_back(const outbound_message& x) {
   room_.give_back_of_client(x.charge, x.bulk);
 }
 
-// Who was refused just when the last of it was freed would hear of nothing else.
+// A sender that was refused just when the last room was freed would get no other notice.
 failure outbound_intake::refused(failure why) {
   if (room_.due()) wake_();
   return why;
@@ -77,7 +77,7 @@ outcome<void> outbound_intake::send_frame(
 outcome<void> outbound_intake::send_for_connection(
     std::shared_ptr<const output_gate> gate, epoch connection, const protocol::to_rivet& request) {
   if (is_over(connection)) return failure{errc::link_lost, "the connection is over"};
-  if (!gate->open.load()) return failure{errc::cancelled, "the instance has no outputs any more"};
+  if (!gate->open.load()) return failure{errc::cancelled, "the instance's outputs are closed"};
   outbound_message x;
   x.what = outbound_message::kind::storage;
   x.connection = connection;
@@ -93,8 +93,7 @@ outcome<void> outbound_intake::send_for_connection(
 
 outcome<void> outbound_intake::send_across_connections(
     tunnel_source from, protocol::to_rivet_tunnel_message&& message) {
-  if (!from.gate->open.load())
-    return failure{errc::cancelled, "the instance has no outputs any more"};
+  if (!from.gate->open.load()) return failure{errc::cancelled, "the instance's outputs are closed"};
   outbound_message x;
   x.what = outbound_message::kind::tunnel;
   x.version = version();
@@ -131,7 +130,7 @@ void outbound_intake::fence(epoch connection, std::uint64_t id) {
   x.what = outbound_message::kind::fence;
   x.connection = connection;
   x.fence = id;
-  static_cast<void>(push(std::move(x)));  // a link that is over passes none
+  static_cast<void>(push(std::move(x)));  // if the link is over, this fence never passes
 }
 
 void outbound_intake::greet(std::vector<protocol::to_rivet> first, bool now) {

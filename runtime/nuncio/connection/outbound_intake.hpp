@@ -1,5 +1,5 @@
-// What a host has to say, between those who say it, on any thread, and the owner of the connection: it is encoded, given
-// room or refused, and waits to be taken. Pure: no clock, no I/O.
+// The intake for outbound messages, between the senders on any thread and the owner of the connection: a message is encoded,
+// gets room or is refused, and waits to be taken. Pure: no clock, no I/O.
 #pragma once
 
 #include <atomic>
@@ -22,24 +22,24 @@ namespace nuncio {
 
 struct outbound_intake_options {
   outbound_bounds room;
-  /// A longer encoded message is refused: the engine answers it by dropping the connection (docs/protocol.md C.2).
+  /// A longer encoded message is refused: the engine would answer it by dropping the connection (docs/protocol.md C.2).
   std::size_t message_bytes_max = 32UL << 20U;
-  /// Spare bytes in front of each encoded message, for whoever frames it.
+  /// Spare bytes in front of each encoded message, for its framing.
   std::size_t headroom = 0;
 };
 
-/// What waits for the connection.
+/// A message that waits for the connection.
 struct outbound_message {
   enum class kind : std::uint8_t { frame, storage, tunnel, fence };
 
   kind what = kind::frame;
   frame_class frames = frame_class::ack;  // frame
-  epoch connection = 0;                   // all but tunnel: what it was said for
+  epoch connection = 0;                   // all but tunnel: the connection it was sent for
   std::uint64_t fence = 0;                // fence: its id
-  std::uint16_t version = 0;              // that `encoded` is in; 0 when it was spent
+  std::uint16_t version = 0;              // of `encoded`; 0 once that was used
   std::vector<std::uint8_t> encoded;
-  std::size_t charge = 0;                     // bytes of room that it has
-  bool bulk = false;                          // and whether that is room of what is_bulk()
+  std::size_t charge = 0;                     // bytes of room that it takes
+  bool bulk = false;                          // whether that is room for is_bulk()
   protocol::to_rivet_tunnel_message message;  // tunnel: to encode again
   std::shared_ptr<const output_gate> gate;
   std::shared_ptr<output_meter> meter;
@@ -47,7 +47,7 @@ struct outbound_message {
 
 class outbound_intake {
 public:
-  /// @param wake  called on any thread, must not block: the owner is to poll() soon, and to tell who waits for room
+  /// @param wake  called on any thread, must not block: the owner must poll() soon, and notify those that wait for room
   outbound_intake(outbound_intake_options options, std::function<void()> wake);
 
   // -- any thread: see link_port
@@ -72,23 +72,23 @@ public:
   /// Of the newest dial.
   [[nodiscard]] epoch connection() const { return connection_.load(); }
 
-  /// As well: the protocol's.
+  /// Likewise: the protocol version.
   [[nodiscard]] std::uint16_t version() const { return version_.load(); }
 
   [[nodiscard]] bool up() const { return up_.load(); }
 
-  // -- outbound_queue, on the thread of the connection's owner
+  // -- for outbound_queue, on the thread of the connection's owner
 
   void handle_dial(epoch connection, std::uint16_t version);
   void handle_open();
-  /// The connection is over: all that is said for it is refused from now on.
+  /// The connection is over: messages for it are refused from now on.
   void handle_gone();
-  /// Nobody will take anything any more: all is refused.
+  /// Nothing will be taken any more: everything is refused.
   void handle_end();
-  /// Moves what was said to the end of `to`, unless something is to be said first on this connection. @returns that
+  /// Moves queued messages to the end of `to`, unless this connection must begin with another message. @returns that message
   std::optional<protocol::to_rivet> poll(std::deque<outbound_message>& to);
 
-  /// The room that `x` has had.
+  /// Gives back the room of `x`.
   void give_back(const outbound_message& x);
 
 private:
@@ -103,14 +103,14 @@ private:
   std::atomic<std::uint16_t> version_ = 0;
   std::atomic<bool> up_ = false;
 
-  std::mutex mutex_;  // of what follows
+  std::mutex mutex_;  // for the following
   std::vector<outbound_message> waiting_;
   bool ended_ = false;
   std::vector<protocol::to_rivet> greeting_;
   std::size_t greeting_at_ = 0;
 };
 
-/// A link_port that sends by an intake.
+/// A link_port that sends through an intake.
 class intake_port : public link_port {
 public:
   outcome<void> send_frame(

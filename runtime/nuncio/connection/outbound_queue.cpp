@@ -10,7 +10,7 @@ using namespace std::chrono_literals;
 
 // How long written tunnel messages wait for others before a ping asks whether the engine has read them.
 constexpr duration confirm_interval = 100ms;
-// And after so many bytes, or a queue that never empties would be held here up to its bound.
+// A ping is also sent after this many bytes, or a queue that never empties would keep messages up to its limit.
 constexpr std::size_t confirm_bytes = 1UL << 20U;
 
 }  // namespace
@@ -25,7 +25,7 @@ void outbound_queue::handle_dial(epoch connection, std::uint16_t version) {
 }
 
 void outbound_queue::handle_open() {
-  from_.poll(queue_);  // before there is a greeting in its way
+  from_.poll(queue_);  // before a greeting blocks it
   from_.handle_open();
   std::deque<outbound_message> all;
   for (auto& [number, x] : unconfirmed_) all.push_back(std::move(x));
@@ -81,7 +81,7 @@ void outbound_queue::drop_all() {
   queue_.clear();
 }
 
-// -- what leaves ------------------------------------------------------------------
+// -- outbound ---------------------------------------------------------------------
 
 std::optional<outbound_frame> outbound_queue::poll_frame(time_point now) {
   if (pong_due_) {
@@ -126,9 +126,9 @@ std::optional<outbound_frame> outbound_queue::poll_message(outbound_message x, t
   out.buffer = x.version == from_.version() ? std::move(x.encoded) : encoded(x.message);
   x.version = 0;
   x.encoded = {};
-  // The gateway passes on a client's WebSocket messages without a look at their index: one that may have been delivered
-  // would arrive twice, so it goes once. Of all else a second copy does at most what a missing one does: it ends
-  // its exchange (docs/protocol.md M).
+  // The gateway forwards a client's WebSocket messages without checking their index: a message that may have been delivered
+  // would arrive twice, so it is sent once. For everything else a second copy does no more than a missing one: it ends its
+  // exchange (docs/protocol.md M).
   const auto goes_once =
       std::holds_alternative<protocol::to_rivet_web_socket_message>(x.message.message_kind);
   if (out.buffer.empty() || goes_once) from_.give_back(x);
@@ -145,7 +145,7 @@ std::optional<time_point> outbound_queue::poll_timeout() const {
   return confirm_at_;
 }
 
-// True once, or a socket that takes nothing would make the timer fire again and again.
+// True once; otherwise a socket that takes nothing would make the timer fire again and again.
 bool outbound_queue::expire(time_point now) {
   const auto at = poll_timeout();
   if (!at || now < *at) return false;

@@ -1,9 +1,9 @@
-// What leaves on the connection, in which order, and what is said again on the next one. Pure; the owner of the connection
-// drives it, one thread.
+// Decides what leaves on the connection, in which order, and what is sent again on the next one. Pure; driven by the owner of
+// the connection, one thread.
 //
-// A message belongs to the connection that it was said for and dies with it. Tunnel messages are kept until the engine is
-// known to have read them, and move to the next connection; a WebSocket ping behind them asks whether it has. Nothing leaves
-// through a gate that is closed or of an earlier lease.
+// A message belongs to the connection for which it was queued and dies with it. Tunnel messages are kept until the engine is
+// known to have read them, and move to the next connection; a WebSocket ping after them asks whether it has. Nothing leaves
+// through a gate that is closed or belongs to an earlier lease.
 #pragma once
 
 #include <atomic>
@@ -21,13 +21,13 @@
 
 namespace nuncio {
 
-/// What is written next.
+/// The next frame to write.
 struct outbound_frame {
-  /// The intake's headroom, then the payload: a message or, of a ping, its number (outbound_queue::ping_number_of).
+  /// The intake's headroom, then the payload: a message or, for a ping, its number (outbound_queue::ping_number_of).
   std::vector<std::uint8_t> buffer;
   bool is_ping = false;
-  std::optional<frame_class> reported{};      ///< its sender is told once it is written
-  std::shared_ptr<const output_gate> gate{};  ///< through which it leaves, if through one
+  std::optional<frame_class> reported{};      ///< its sender is notified once it is written
+  std::shared_ptr<const output_gate> gate{};  ///< the gate through which it leaves, if any
 };
 
 class outbound_queue {
@@ -37,36 +37,36 @@ public:
     std::atomic<std::uint64_t> pongs = 0, discarded = 0, moved = 0;
   };
 
-  /// @param from  whence it takes what leaves; must outlive this
+  /// @param from  the source of outbound messages; must outlive this
   outbound_queue(outbound_intake& from, std::size_t headroom, log_sink log);
 
   void handle_dial(epoch connection, std::uint16_t version);
-  /// What the last connection may not have delivered comes first on the new one, in its order.
+  /// Messages that the last connection may not have delivered come first on the new one, in order.
   void handle_open();
 
-  /// The engine's Ping, to be answered with the same `ts`, before all else.
+  /// The engine's Ping, to be answered with the same `ts`, before everything else.
   void handle_ping(engine_ms ts) { pong_due_ = ts; }
 
-  /// @returns the fence that has been passed, if one has
+  /// @returns the fence that was passed, if any
   std::optional<std::uint64_t> handle_pong(std::uint64_t number);
   void handle_gone();
-  /// Nobody takes anything any more.
+  /// Nothing is taken any more.
   void handle_end();
-  /// What leaves from now on is of the next term.
+  /// Everything that leaves from now on belongs to the next term.
   void handle_lease_ended();
 
-  /// How many leases there have been: that of what leaves now.
+  /// The number of leases so far: the term of what leaves now.
   [[nodiscard]] std::uint64_t term() const { return term_; }
 
   std::optional<outbound_frame> poll_frame(time_point now);
-  /// @returns whether poll_frame() has something by now though nothing new is said
+  /// @returns whether poll_frame() has something now even without new messages
   bool expire(time_point now);
-  /// When to call expire(); none: not.
+  /// When to call expire(); none: not needed.
   [[nodiscard]] std::optional<time_point> poll_timeout() const;
 
   [[nodiscard]] const tally& stats() const { return tally_; }
 
-  /// Of a ping's payload or a pong's; none: it is none of ours.
+  /// The number in a ping's or pong's payload; none: it is not ours.
   static std::optional<std::uint64_t> ping_number_of(std::span<const std::uint8_t> payload);
 
 private:

@@ -8,21 +8,20 @@
 namespace nuncio {
 namespace {
 
-// What somebody who is told of room for bodies is thought to take: a part of one.
+// The size that a sender with room for bodies is expected to take: one part.
 constexpr std::size_t body_bytes = 64UL << 10U;
 
-// What is longer than the queue goes alone: it would wait for ever, and all behind it.
+// A message longer than the queue goes alone: otherwise it would wait for ever, and everything behind it.
 bool fits(std::size_t used, std::size_t n, std::size_t most) {
   return used == 0 || used + n <= most;
 }
 
-// Never more than is kept, not even for a moment: somebody else would be refused on account of nothing.
+// The limit is never exceeded, not even for a moment: another sender would be refused for no reason.
 outcome<void> take(std::atomic<std::size_t>& used, std::size_t n, std::size_t most) {
   auto before = used.load();
   while (fits(before, n, most))
     if (used.compare_exchange_weak(before, before + n)) return {};
-  return failure{
-      errc::queue_full, fmt::format("the outbound queue holds its most: {} bytes", most)};
+  return failure{errc::queue_full, fmt::format("the outbound queue is full: {} bytes", most)};
 }
 
 bool has_ended(const room_waiter& who) {
@@ -39,8 +38,8 @@ std::size_t outbound_room::bodies_max() const {
 
 // -- any thread ---------------------------------------------------------------------
 //
-// Who is refused says that it waits, and then looks once more; who frees looks whether somebody waits after it has freed. One of
-// the two sees the other.
+// A refused sender registers as waiting and then checks again; a thread that frees room checks for waiters after freeing. One
+// of the two sees the other.
 
 outcome<void> outbound_room::take_for_client(std::size_t n, bool bulk, const room_waiter& who) {
   auto taken = take(clients_, n, bounds_.clients);
@@ -84,7 +83,7 @@ outbound_room::place& outbound_room::place_for(const room_waiter& who) {
   const key of{who.what, who.instance.lock().get()};
   const auto [at, made] = place_of_.try_emplace(of);
   if (made) at->second = places_.insert(places_.end(), place{{}, of});
-  at->second->who = who;  // one that has ended may have stood at the same address
+  at->second->who = who;  // an ended one may have had the same address
   somebody_waits_.store(true);
   return *at->second;
 }
@@ -124,7 +123,7 @@ void outbound_room::handle_connection_lost() {
   due_.store(true);
 }
 
-// -- who is told ----------------------------------------------------------------------
+// -- notices --------------------------------------------------------------------------
 
 std::vector<room_waiter> outbound_room::poll_told() {
   std::vector<room_waiter> out;
@@ -140,7 +139,7 @@ std::vector<room_waiter> outbound_room::poll_told() {
   return out;
 }
 
-// Nobody passes who waits for the same: else what is long would never find its room.
+// A waiter never passes another one that waits for the same: otherwise a long message would never find room.
 void outbound_room::poll_clients(std::vector<room_waiter>& out) {
   const auto clients = clients_.load(), bulk = bulk_.load();
   std::size_t offered = 0, bulk_offered = 0;

@@ -1,4 +1,4 @@
-// The room in the link's outbound queue: how much of it is taken, who waits for some, and who is told that there is some. Pure:
+// The room in the link's outbound queue: how much is taken, who waits for some, and who is notified when there is some. Pure:
 // no clock, no I/O; any thread.
 #pragma once
 
@@ -15,15 +15,15 @@
 
 namespace nuncio {
 
-/// In bytes, as they are kept; what is longer than a whole part goes alone.
+/// In bytes, as stored; a message longer than a whole part goes alone.
 struct outbound_bounds {
   std::size_t clients = 64UL << 20U;  ///< tunnel messages; bulk may take an eighth of it
   std::size_t storage = 32UL << 20U;  ///< storage requests
 };
 
-/// Whoever is refused waits, and is told once: when that for which it was refused would fit. What was freed is offered in
-/// the order in which they began to wait, as much to each as it wants, so that few are told in vain. Once nothing is left that
-/// could be freed, all are told: none depends on what another one makes of its turn.
+/// A refused sender waits, and is notified once: when what it was refused would fit. Freed room is offered in the order in
+/// which they began to wait, as much to each as it wants, so that few are notified in vain. Once nothing is left that could be
+/// freed, all are notified: none depends on what another does with its turn.
 class outbound_room {
 public:
   explicit outbound_room(outbound_bounds bounds) : bounds_(bounds) {}
@@ -41,16 +41,16 @@ public:
   void give_back_of_client(std::size_t n, bool bulk);
   void give_back_of_storage(std::size_t n);
 
-  /// Whoever waits is told: what it waits with may have died with the connection.
+  /// All waiters are notified: what they wait with may have died with the connection.
   void handle_connection_lost();
 
-  /// Whether poll_told() is worth a call: to be asked after each give_back, handle_connection_lost and refusal. Cheap.
+  /// Whether poll_told() is worth a call: check after each give_back, handle_connection_lost and refusal. Cheap.
   [[nodiscard]] bool due() const { return due_.load(); }
 
-  /// Who is to be told now; none of them waits any longer.
+  /// The waiters to notify now; none of them waits any longer.
   [[nodiscard]] std::vector<room_waiter> poll_told();
 
-  /// Bytes that are taken.
+  /// Bytes taken.
   [[nodiscard]] std::size_t used() const { return clients_.load() + storage_.load(); }
 
 private:
@@ -59,8 +59,8 @@ private:
   struct place {
     room_waiter who;
     key of;
-    std::size_t bytes = 0;  ///< the least that was refused; 0: nothing was
-    bool bodies = false;    ///< has_room_for_bodies() said no
+    std::size_t bytes = 0;  ///< the smallest refused size; 0: none
+    bool bodies = false;    ///< has_room_for_bodies() returned false
   };
 
   using place_list = std::list<place>;
@@ -78,12 +78,12 @@ private:
   std::atomic<bool> somebody_waits_ = false;
   std::atomic<bool> due_ = false;
 
-  std::mutex mutex_;  ///< of what follows: taken by who was refused, and while somebody waits
+  std::mutex mutex_;  ///< for the following: locked by refused senders, and while any waits
   place_list places_;
   std::map<key, place_list::iterator> place_of_;
   std::size_t for_bytes_ = 0, for_bodies_ = 0;  ///< places that wait for one or the other
-  std::size_t storage_waits_ = 0;               ///< bytes of the request that was refused, or 0
-  std::size_t drop_at_ = 64;  ///< places, at which those of instances that have ended are dropped
+  std::size_t storage_waits_ = 0;               ///< bytes of the refused request, or 0
+  std::size_t drop_at_ = 64;  ///< number of places at which those of ended instances are dropped
   bool lost_ = false;
 };
 

@@ -1,4 +1,4 @@
-// See websocket.hpp: the service thread, how a connection ends, timers, and what the owner calls.
+// See websocket.hpp: the service thread, the end of a connection, timers, and the owner's calls.
 #include <pthread.h>
 #include <sys/socket.h>
 
@@ -14,7 +14,7 @@ namespace {
 // libwebsockets opens one socket and one event descriptor; its tables need not grow with the process's file limit.
 constexpr unsigned fds_max = 16;
 
-// The cause of a failed TLS handshake stands only in a log line of the same thread.
+// The cause of a failed TLS handshake is only in a log line of the same thread.
 thread_local std::string last_log_line;
 
 void on_log(int, const char* line) {
@@ -66,7 +66,7 @@ void websocket::impl::run() {
     end(gone_kind::closed_by_us, "stopped", true);
     finish();
   }
-  wanted.reset();  // a connect() from that last on_gone: nobody is left to hear of it
+  wanted.reset();  // from a connect() in that last on_gone: nothing is left to notify
   lws_sul_cancel(&owner_timer.sul);
 }
 
@@ -186,7 +186,7 @@ void websocket::impl::on_liveness(lws_sorted_usec_list_t* sul) {
   self.arm_liveness();
 }
 
-// -- what the owner calls
+// -- called by the owner
 
 websocket::websocket(websocket_handler& handler, websocket_options options)
     : impl_(std::make_unique<impl>(handler, std::move(options))) {}
@@ -194,7 +194,7 @@ websocket::websocket(websocket_handler& handler, websocket_options options)
 websocket::~websocket() {
   stop();
   impl_->finder.close();
-  // Not before: wake() may be under way on another thread until now.
+  // Only now: wake() may have been running on another thread.
   if (impl_->context != nullptr) lws_context_destroy(impl_->context);
 }
 
@@ -219,7 +219,7 @@ outcome<void> websocket::start() {
   info.fd_limit_per_thread = fds_max;
   info.http_proxy_address = "none:0";
   info.retry_and_idle_policy = &x.no_validity;
-  // Ours come first; these are whole seconds and start again at each step.
+  // Ours come first; these are in whole seconds and start again at each step.
   const auto limit = static_cast<unsigned>(x.options.connect_limit.count() / 1000 + 5);
   info.timeout_secs = limit;
   info.connect_timeout_secs = limit;
@@ -270,7 +270,7 @@ void websocket::close(std::uint16_t code, std::string_view reason) {
   c.close_code = code;
   c.close_reason = reason;
   x.begin_close(c);
-  if (c.paused) pause_reading(false);  // or the peer's answer would not be seen
+  if (c.paused) pause_reading(false);  // otherwise the peer's close frame would not be seen
   lws_callback_on_writable(c.wsi);
 }
 

@@ -1,4 +1,4 @@
-// How a WebSocket's connection begins: its target, a proxy, an address, what TLS verifies.
+// How a WebSocket connection begins: its target, a proxy, an address, and TLS verification.
 #include <openssl/x509v3.h>
 
 #include <nuncio/connection/websocket_impl.hpp>
@@ -7,7 +7,7 @@ namespace nuncio {
 
 namespace {
 
-// libwebsockets keeps them encoded in 128 bytes, and drops longer ones in silence.
+// libwebsockets keeps them encoded in 128 bytes, and silently drops longer ones.
 constexpr std::size_t proxy_credentials_max = 90;
 
 std::string joined(const std::vector<std::string>& xs) {
@@ -124,14 +124,14 @@ void websocket::impl::connect_to(outcome<std::string> address) {
   info.opaque_user_data = &c;
   info.pwsi = &c.wsi;
   clear_log();
-  // A failure may be told by callback, by NULL, or by both; the callback knows more, so it comes first.
+  // A failure may be reported by callback, by NULL, or by both; the callback knows more, so it comes first.
   if (lws_client_connect_via_info(&info) == nullptr) {
     c.wsi = nullptr;
     if (!c.ending) end(gone_kind::connect_failed, with_log("cannot connect"), false);
   }
 }
 
-// The environment's own choice, made when the context was created, knows no exceptions: it is always replaced.
+// The context's own choice from the environment, made when it was created, knows no exceptions: it is always replaced.
 outcome<void> websocket::impl::set_proxy(const connection& c, const std::string& address) {
   std::string via = "none:0";
   if (const auto& p = c.proxy) {
@@ -140,14 +140,13 @@ outcome<void> websocket::impl::set_proxy(const connection& c, const std::string&
     if (!p->user.empty()) via = p->user + ":" + p->password + "@" + via;
   }
   if (lws_set_proxy(lws_get_vhost_by_name(context, "default"), via.c_str()) != 0)
-    return failure{
-        errc::invalid_argument, "libwebsockets does not take the proxy of the environment"};
+    return failure{errc::invalid_argument, "libwebsockets rejects the proxy of the environment"};
   return {};
 }
 
-// libwebsockets takes the Host header up to its first colon for the name to ask for and to verify: "[" for an IPv6 address.
-// So what is verified is set here: what is strictly an address as one, without being asked for by name, and anything else as
-// a name. Where that can't be set, nobody is believed.
+// libwebsockets uses the Host header up to its first colon as the name for SNI and verification: "[" for an IPv6 address. So
+// verification is set here: a strict address is verified as an address, without SNI, and anything else as a name. If that can't
+// be set, no certificate is accepted.
 void websocket::impl::on_tls(const SSL* ssl, int where, int) {
   if ((where & SSL_CB_HANDSHAKE_START) == 0) return;
   auto* self = static_cast<impl*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
@@ -166,7 +165,7 @@ void websocket::impl::on_tls(const SSL* ssl, int where, int) {
       X509_VERIFY_PARAM_set1_host(verify, name, name == nullptr ? 0 : host.size()) == 1 &&
       (!is_address || X509_VERIFY_PARAM_set1_ip_asc(verify, host.c_str()) == 1);
   if (!named || !set)
-    self->end(gone_kind::tls_failed, "TLS can't be told to verify the name " + host, true);
+    self->end(gone_kind::tls_failed, "TLS can't be set up to verify the name " + host, true);
 }
 
 }  // namespace nuncio

@@ -1,8 +1,8 @@
 // The one connection of a websocket and its service thread. Private to websocket.cpp, websocket_dial.cpp and websocket_io.cpp,
-// the only files that know libwebsockets 4.1.6. Everything but start, stop and wake runs on the service thread.
-// Callbacks of libwebsockets only record what happened; connections are begun, ended and reported in settle(), between
-// two service turns, so that the handler may call anything from anywhere and no callback sees its own socket freed.
-// A socket that is given up loses its pointer to its connection first: what it still says reaches nobody.
+// the only files that know libwebsockets 4.1.6. Everything but start, stop and wake runs on the service thread. Callbacks of
+// libwebsockets only record what happened; connections are begun, ended and reported in settle(), between two service turns, so
+// that the handler may call anything from anywhere and no callback sees its own socket freed. An abandoned socket first loses
+// its pointer to its connection, so its later callbacks reach nothing.
 #pragma once
 
 #include <libwebsockets.h>
@@ -32,7 +32,7 @@ struct websocket::impl {
   static constexpr std::size_t io_bytes = std::size_t{64} << 10;
   using gone_kind = websocket_gone::kind;
 
-  // One connect() to its on_gone.
+  // From one connect() to its on_gone.
   struct connection {
     impl* owner = nullptr;
     websocket_target target;
@@ -44,13 +44,13 @@ struct websocket::impl {
     int http_status = 0;
     std::string chosen;
     bool opened = false;
-    bool closing = false;  // a close frame goes out once the frames before it are written
+    bool closing = false;  // a close frame is sent once the frames before it are written
     bool close_sent = false;
     std::uint16_t close_code = 0;
     std::string close_reason;
     bool paused = false;
     std::vector<std::uint8_t> inbound;
-    std::optional<long_message> beyond;  // of the message that comes, once it is known to be long
+    std::optional<long_message> beyond;  // of the current message, once it is known to be long
     // The frame that is being written, and how much of its payload is.
     websocket_frame outbound;
     std::size_t outbound_done = 0;
@@ -64,31 +64,31 @@ struct websocket::impl {
 
   impl(websocket_handler& h, websocket_options o) : handler(h), options(std::move(o)) {}
 
-  // -- the service thread, and the end (websocket.cpp)
+  // -- the service thread and the end (websocket.cpp)
 
   void run();
   /// Everything that must not happen inside a callback of libwebsockets.
   void settle();
-  /// Records the end; the first reason counts. The socket itself goes in finish().
+  /// Records the end; the first reason counts. The socket itself is removed in finish().
   void end(gone_kind what, std::string reason, bool hard);
   void finish();
-  /// A connect() that is taken back before it was tried still gets its on_gone.
+  /// A connect() that is cancelled before it was tried still gets its on_gone.
   void give_up_wanted();
-  /// With what libwebsockets has logged last, on this thread, since clear_log().
+  /// With the last log line of libwebsockets on this thread since clear_log().
   static std::string with_log(std::string reason);
   static void clear_log();
 
   // -- from a target to a handshake (websocket_dial.cpp)
 
   void begin(websocket_target target);
-  /// Goes on with an address, or with why there is none.
+  /// Continues with an address, or with the reason why there is none.
   void connect_to(outcome<std::string> address);
   outcome<void> choose_proxy(connection& c) const;
   outcome<void> set_proxy(const connection& c, const std::string& address);
   static std::string refusal(const connection& c);
   static void on_tls(const SSL* ssl, int where, int);
 
-  // -- what libwebsockets calls, what comes and what is written (websocket_io.cpp)
+  // -- callbacks of libwebsockets, reading and writing (websocket_io.cpp)
 
   static int on_event(lws* wsi, lws_callback_reasons why, void* user, void* in, std::size_t size);
   int handle(connection& c, lws* wsi, lws_callback_reasons why, const char* in, std::size_t size);
@@ -96,15 +96,15 @@ struct websocket::impl {
   void handle_closed(connection& c);
   void handle_open(connection& c, lws* wsi);
   int handle_data(connection& c, lws* wsi, const char* in, std::size_t size);
-  /// Of a message that is too long to be collected.
+  /// Part of a message that is too long to collect.
   void hand_on(connection& c, std::span<const std::uint8_t> part, bool last);
   int write(connection& c, lws* wsi);
   bool next(connection& c);
   std::ptrdiff_t write_piece(connection& c, lws* wsi);
   void written(connection& c);
-  /// From here on it has so long to end. The frame goes out when it is writable.
+  /// Its time limit to end starts here. The frame is sent when the socket is writable.
   void begin_close(connection& c);
-  /// The caller returns this from its callback: libwebsockets then sends the frame and awaits the answer.
+  /// The caller returns this from its callback: libwebsockets then sends the frame and awaits the peer's.
   int send_close(connection& c, lws* wsi);
 
   // -- timers (websocket.cpp)
@@ -145,7 +145,7 @@ struct websocket::impl {
   lws_protocols protocols[2] = {
       {"nuncio", &on_event, 0, io_bytes, 0, nullptr, io_bytes},
       {nullptr, nullptr, 0, 0, 0, nullptr, 0}};
-  // Liveness is our own: libwebsockets' counts in seconds, and cuts a connection whose reading the owner has paused.
+  // Liveness is our own: libwebsockets counts in seconds, and cuts a connection while its owner has paused reading.
   lws_retry_bo_t no_validity{};
 };
 

@@ -1,4 +1,4 @@
-// What libwebsockets says of a connection, what comes on it, and what is written.
+// Callbacks of libwebsockets for a connection, reading and writing.
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -13,7 +13,7 @@ namespace {
 constexpr int frames_per_turn_max = 16;
 constexpr std::size_t bytes_per_turn_max = std::size_t{256} << 10;
 
-// Writes the next fragment. A fragment's header overwrites the tail of the one before, which has left by then.
+// Writes the next fragment. Its header overwrites the tail of the previous fragment, which was already sent.
 std::ptrdiff_t write_fragment(lws* wsi, std::uint8_t* data, std::size_t size, int how) {
   return lws_write(wsi, data, size, static_cast<lws_write_protocol>(how)) < static_cast<int>(size)
              ? -1
@@ -39,7 +39,7 @@ int websocket::impl::handle(
     connection& c, lws* wsi, lws_callback_reasons why, const char* in, std::size_t size) {
   switch (why) {
     case LWS_CALLBACK_CLIENT_FILTER_PRE_ESTABLISH: {
-      // Later the headers are gone.
+      // The headers are gone later.
       c.http_status = static_cast<int>(lws_http_client_http_response(wsi));
       std::string value(
           static_cast<std::size_t>(lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL)) + 1, '\0');
@@ -95,9 +95,9 @@ int websocket::impl::handle(
 
 void websocket::impl::handle_failure(connection& c, lws* wsi, std::string text) {
   if (c.ending) return;
-  // What libwebsockets makes of all that is no 200; it does not keep what the proxy has said.
+  // libwebsockets' text for any status but 200; it does not keep the proxy's response.
   if (text == "proxy not h1")
-    text = std::string{"the proxy does not connect us: check "} +
+    text = std::string{"the proxy refuses to connect: check "} +
            (c.target.tls ? "https_proxy" : "http_proxy") + ", its user name and password";
   if (c.http_status == 0) c.http_status = static_cast<int>(lws_http_client_http_response(wsi));
   const bool tls_words = text.find("SSL") != std::string::npos ||
@@ -137,7 +137,7 @@ int websocket::impl::handle_data(connection& c, lws* wsi, const char* in, std::s
   bytes_received += size;
   const auto rest = lws_remaining_packet_payload(wsi);
   const auto last = lws_is_final_fragment(wsi) != 0 && rest == 0;
-  if (rest > 0) c.last_pong = clock::now();  // no PONG can come within a frame
+  if (rest > 0) c.last_pong = clock::now();  // no PONG can arrive within a frame
   const std::span<const std::uint8_t> part{reinterpret_cast<const std::uint8_t*>(in), size};
   if (c.beyond) {
     hand_on(c, part, last);
@@ -145,8 +145,8 @@ int websocket::impl::handle_data(connection& c, lws* wsi, const char* in, std::s
   }
   const auto known = c.inbound.size() + size;
   const auto is_long = known + rest > options.message_bytes_max;
-  // The peer's word on a frame's length is believed only as far as io_bytes ahead, then the vector doubles, but never
-  // beyond that length: its memory is kept as long as anything that is cut from it.
+  // The peer's frame length is trusted only io_bytes ahead; then the vector doubles, but never beyond that length, since its
+  // memory lives as long as anything cut from it.
   if (c.inbound.capacity() < known)
     c.inbound.reserve(std::min(known + rest, std::max(known + io_bytes, 2 * known)));
   c.inbound.insert(c.inbound.end(), part.begin(), part.end());

@@ -32,7 +32,7 @@ void keep_numbers(protocol::to_envoy_kv_response& x) {
     for (auto& each : listed->metadata) keep_time(each.update_ts);
 }
 
-// Whatever their value, the others' numbers are only compared, handed on or clamped where they mean something.
+// The numbers of other messages are only compared, passed on, or clamped where they are used, whatever their value.
 template <class T>
 void keep_numbers(T&) {}
 

@@ -41,7 +41,7 @@ actor_key key_from_text(std::string_view text) {
     if (text[i] == separator) {
       end_element();
     } else if (text[i] != escape || i + 1 == text.size()) {
-      element += text[i];  // the last character escapes nothing
+      element += text[i];  // a trailing escape character escapes nothing
     } else if (text[++i] == empty_mark) {
       marked_empty = true;
     } else {
@@ -56,7 +56,7 @@ outcome<void> check(const actor_key& key) {
   for (const auto& element : key) {
     if (element.size() > element_bytes_max)
       return failure{errc::too_large, "an element of a key has at most 128 bytes"};
-    // JSON takes nothing else: replaced bytes would make one key of two.
+    // JSON allows nothing else: replaced bytes would turn two keys into one.
     if (!is_utf8(element)) return failure{errc::invalid_argument, "a key is UTF-8 text"};
   }
   if (to_text(key).size() > text_bytes_max)

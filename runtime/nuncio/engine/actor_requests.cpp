@@ -49,7 +49,7 @@ outcome<void> check_id(std::string_view id) {
   };
   if (!id.empty() && id.size() <= id_bytes_max && std::all_of(id.begin(), id.end(), good))
     return {};
-  return failure{errc::invalid_argument, "that is no actor's id"};
+  return failure{errc::invalid_argument, "that is not an actor id"};
 }
 
 template <class T>
@@ -66,10 +66,10 @@ outcome<http_call> make_call(
       {"name", what.name},
       {"key", nullptr},
       {"runner_name_selector", what.pool.empty() ? std::string{pool} : what.pool},
-      {"crash_policy", "sleep"}};  // it must be there, and has no effect (docs/protocol.md F.2)
+      {"crash_policy", "sleep"}};  // required, but without effect (docs/protocol.md F.2)
   if (key != nullptr) body["key"] = to_text(*key);
   if (!what.input.empty()) body["input"] = base64(what.input);
-  // The name of a pool need not be UTF-8; the engine takes nothing else.
+  // A pool's name need not be UTF-8 here; the engine accepts nothing else.
   return call(
       at,
       std::move(method),
@@ -94,7 +94,7 @@ engine_failure failed(const failure& why) { return {.code = why.code, .message =
 engine_failure unreadable(const http_reply& reply) {
   return {
       .code = errc::malformed,
-      .message = "the answer is none of a Rivet engine; check `endpoint`",
+      .message = "the response is not from a Rivet engine; check `endpoint`",
       .status = reply.status};
 }
 
@@ -192,17 +192,17 @@ outcome<http_call> to_call(const call_actor& what, const engine_access& at) {
   if (auto good = check_id(what.id); !good) return good.error();
   const auto bad = [](std::string why) { return failure{errc::invalid_argument, std::move(why)}; };
   const auto visible = [](unsigned char c) { return c > ' ' && c < 127 && c != '#'; };
-  if (!is_token(what.method)) return bad("the method is none");
+  if (!is_token(what.method)) return bad("the method is not a valid token");
   if (!what.path.starts_with('/') || !std::all_of(what.path.begin(), what.path.end(), visible))
     return bad("the path must begin with / and be percent-encoded, and has no fragment");
-  // Behind the actor's own path lies the engine's API, and the call carries this host's token.
+  // Outside the actor's own path lies the engine's API, and the call carries this host's token.
   if (has_dot_segment(what.path))
     return bad("the path has a segment that is . or .., plain or percent-encoded");
   if (what.body.size() > body_bytes_max)
     return failure{errc::too_large, "the engine takes bodies of at most 20 MiB"};
   http_call out;
   out.method = what.method;
-  // The gateway reads what follows an @ in the id as a token.
+  // The gateway reads whatever follows an @ in the id as a token.
   out.url = at.endpoint.base_url() + "/gateway/" + what.id;
   if (!at.token.empty()) out.url += "@" + percent_encoded(at.token);
   out.url += what.path;
@@ -210,7 +210,7 @@ outcome<http_call> to_call(const call_actor& what, const engine_access& at) {
   for (const auto& [name, value] : what.headers) {
     if (!is_token(name) || !is_field_value(value))
       return bad("the header '" + std::string{name} + "' is not valid HTTP");
-    // What a handler passes on from its own client is about that client's connection, not this one.
+    // A handler may forward its own client's headers, which are about that client's connection, not this one.
     auto lower = lowered(name);
     if (is_hop_by_hop(lower) || lower == "content-length" || lower == "host" || lower == "expect")
       continue;
@@ -218,7 +218,7 @@ outcome<http_call> to_call(const call_actor& what, const engine_access& at) {
     out.headers.emplace_back(std::move(lower), value);
   }
   if (head > head_bytes_max)
-    return failure{errc::too_large, "path and headers have more than 64 KiB"};
+    return failure{errc::too_large, "path and headers are longer than 64 KiB"};
   out.body = what.body.view();
   out.timeout = what.timeout;
   return out;

@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-// Without what may be a secret: a user name, a password, a query.
+// The URL without what may be secret: user name, password, query.
 std::string shown(std::string_view url) {
   const auto mark = url.find("://");
   const auto from = mark == std::string_view::npos ? 0 : mark + 3;
@@ -32,7 +32,7 @@ failure bad_endpoint(std::string_view url, std::string_view why) {
           "; set `endpoint` to a URL such as http://127.0.0.1:6420"};
 }
 
-// Schemes and hosts are the same in capitals (RFC 3986 6.2.2.1).
+// Schemes and hosts are case-insensitive (RFC 3986 6.2.2.1).
 std::string lower_case(std::string_view x) {
   std::string out{x};
   for (auto& c : out)
@@ -45,7 +45,7 @@ std::string text_of(const json& object, const char* key) {
   return it != object.end() && it->is_string() ? it->get<std::string>() : std::string{};
 }
 
-// What to change, for the errors that a setting causes.
+// What to change, for errors that a setting causes.
 failure explain(const http_reply& reply, const engine_access& access, std::string_view what) {
   const auto body = json::parse(reply.body, nullptr, false);
   std::string code;
@@ -67,7 +67,7 @@ failure explain(const http_reply& reply, const engine_access& access, std::strin
     return {
         errc::refused,
         std::string{
-            access.token.empty() ? "the engine wants a token"
+            access.token.empty() ? "the engine requires a token"
                                  : "the engine does not accept the token"} +
             "; set `token`" + said};
   if (reply.status >= 500)

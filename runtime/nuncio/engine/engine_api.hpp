@@ -1,5 +1,5 @@
-// The part of an engine's HTTP API that a host needs, with errors that name the setting to change. Asynchronous, on
-// an http_client whose rules of threads apply; knows URLs and JSON, and nothing of the envoy protocol.
+// The part of an engine's HTTP API that a host needs, with errors that name the setting to change. Asynchronous, on an
+// http_client whose threading rules apply; knows URLs and JSON, and nothing about the envoy protocol.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct engine_endpoint {
   bool tls = false;
   std::string host;  ///< IPv6 without brackets
   std::uint16_t port = 0;
-  std::string path_prefix;  ///< empty, or "/..." without a slash at its end
+  std::string path_prefix;  ///< empty, or "/..." without a trailing slash
 
   /// "http://host:port/prefix", to which a path is appended.
   [[nodiscard]] std::string base_url() const;
@@ -28,13 +28,13 @@ struct engine_endpoint {
 /// @returns errc::invalid_argument with a message that names the `endpoint` setting
 outcome<engine_endpoint> parse_endpoint(std::string_view url);
 
-/// What `GET /metadata` says.
+/// The result of `GET /metadata`.
 struct engine_metadata {
   std::string version;
-  int envoy_protocol_version = 0;  ///< the newest that it speaks; 0: it did not say
+  int envoy_protocol_version = 0;  ///< the newest that it supports; 0: it did not say
 };
 
-/// Which engine, and as whom.
+/// Which engine, and with which identity.
 struct engine_access {
   engine_endpoint endpoint;
   std::string namespace_name = "default";
@@ -51,7 +51,7 @@ public:
 
   void get_metadata(callback<engine_metadata> done) const;
 
-  /// Configures the pool for plain hosts if the namespace does not have it yet. An existing one is left alone.
+  /// Configures the pool for plain hosts if the namespace does not have it yet. An existing pool is left unchanged.
   /// @returns whether it was created
   void ensure_pool(std::string pool, callback<bool> done) const;
 

@@ -1,4 +1,4 @@
-// The only file that knows libcurl. `mutex` guards the inbox alone; all else belongs to the thread.
+// The only file that knows libcurl. `mutex` guards the inbox only; everything else belongs to the thread.
 #include <curl/curl.h>
 #include <pthread.h>
 
@@ -23,7 +23,7 @@ struct transfer {
   http_reply reply;
   std::size_t body_bytes_max = 0;
   bool too_large = false;
-  const char* proxy_variable = nullptr;  // that named the proxy; null: there is none
+  const char* proxy_variable = nullptr;  // the variable that named the proxy; null: there is none
   curl_slist* headers = nullptr;
   curl_slist* connect_to = nullptr;
   char error[CURL_ERROR_SIZE] = {};
@@ -51,7 +51,7 @@ std::size_t on_body(char* data, std::size_t, std::size_t size, void* user) {
 std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
   auto& t = *static_cast<transfer*>(user);
   std::string_view line{data, size};
-  if (line.starts_with("HTTP/")) t.reply.headers.clear();  // after 100 Continue or a proxy's answer
+  if (line.starts_with("HTTP/")) t.reply.headers.clear();  // after 100 Continue or from a proxy
   const auto colon = line.find(':');
   if (colon == std::string_view::npos || t.reply.headers.size() >= 256) return size;
   auto name = lowered(line.substr(0, colon));
@@ -66,7 +66,7 @@ struct url_address {
   std::string scheme, host, port;
 };
 
-// @returns nothing for what is no URL, of which libcurl itself will tell
+// @returns nothing if it is not a URL, which libcurl itself will report
 std::optional<url_address> address_of(const std::string& url) {
   const std::unique_ptr<CURLU, void (*)(CURLU*)> parts{curl_url(), &curl_url_cleanup};
   if (!parts ||
@@ -83,7 +83,7 @@ std::optional<url_address> address_of(const std::string& url) {
   return url_address{part(CURLUPART_SCHEME), part(CURLUPART_HOST), part(CURLUPART_PORT)};
 }
 
-// The URL that asks `name` instead of the host in `url`.
+// The URL with `name` in place of its host.
 std::string with_host(const std::string& url, const std::string& name) {
   const std::unique_ptr<CURLU, void (*)(CURLU*)> parts{curl_url(), &curl_url_cleanup};
   char* text = nullptr;
@@ -97,15 +97,16 @@ std::string with_host(const std::string& url, const std::string& name) {
   return out;
 }
 
-// For messages: the rest of a URL may hold a token and what a client wrote.
+// For messages: the rest of a URL may hold a token and a client's text.
 std::string origin_of(const std::string& url) {
   const auto mark = url.find("://");
   return mark == std::string::npos ? "the URL" : url.substr(0, url.find_first_of("/?#", mark + 3));
 }
 
-// Whether the call is one request whatever its texts say: a line end in one of them would begin another header.
+// Checks that the call is a single request whatever its texts contain: a line end in one of them would begin another header.
 outcome<void> check(const http_call& call) {
-  if (!is_token(call.method)) return failure{errc::invalid_argument, "the method is none"};
+  if (!is_token(call.method))
+    return failure{errc::invalid_argument, "the method is not a valid token"};
   const auto in_url = [](char c) { return c > ' ' && c < 127; };
   if (!std::all_of(call.url.begin(), call.url.end(), in_url))
     return failure{errc::invalid_argument, "a URL has a character that must be percent-encoded"};
@@ -122,7 +123,7 @@ outcome<void> check(const http_client_options& o) {
        count_range("body_bytes_max", o.body_bytes_max, 1, many)});
 }
 
-// Told as an error, for it is no answer of who was asked. A server may say 407 too, but not with this header.
+// Reported as an error, since the response is not from the server. A server may send 407 too, but not with this header.
 bool refused_by_proxy(CURL* easy, int status, const transfer& t) {
   if (t.proxy_variable == nullptr) return false;
   long connect_status = 0;
@@ -130,7 +131,7 @@ bool refused_by_proxy(CURL* easy, int status, const transfer& t) {
   return connect_status == 407 || (status == 407 && !t.reply.header("proxy-authenticate").empty());
 }
 
-// TLS 1.3 tells a client that has shown no certificate only when it reads.
+// With TLS 1.3 a client that has shown no certificate learns this only when it reads.
 bool wants_certificate(const transfer& t) {
   return std::string_view{t.error}.find("alert certificate required") != std::string_view::npos;
 }
@@ -165,7 +166,7 @@ failure failure_of(CURLcode code, const transfer& t) {
   }
 }
 
-// What the thread works on; it holds on to this itself, so that the client may go in one of its callbacks.
+// The thread's state. The thread itself holds it, so that the client may be destroyed in one of its callbacks.
 struct worker {
   explicit worker(http_client_options o) : options(std::move(o)) {
     curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -228,8 +229,8 @@ struct worker {
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error);
     const auto limit = static_cast<long>(t->call.timeout.count());
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, limit);
-    // Of a name's addresses libcurl tries the families side by side, and within one gives each half of what is left: so
-    // that several silent ones leave time for the next, and for the call.
+    // libcurl tries a name's address families in parallel, and within one gives each address half of the remaining time. So
+    // several silent addresses leave time for the next one, and for the call.
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, std::max(limit / 2, 1L));
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
     if (t->call.method == "HEAD")
@@ -244,7 +245,7 @@ struct worker {
     }
     std::string line;
     for (const auto& [name, value] : t->call.headers) {
-      // What has a colon and no value would take a header away instead.
+      // A name with a colon and no value would remove a header instead.
       line.assign(name).append(value.empty() ? ";" : ": ").append(value);
       t->headers = curl_slist_append(t->headers, line.c_str());
     }
@@ -260,7 +261,7 @@ struct worker {
     }
     if (curl_multi_add_handle(multi, easy) != CURLM_OK) {
       curl_easy_cleanup(easy);
-      finish(std::move(t), failure{errc::internal, "libcurl did not take the call"});
+      finish(std::move(t), failure{errc::internal, "libcurl rejected the call"});
       return;
     }
     active.emplace(easy, std::move(t));
@@ -268,8 +269,7 @@ struct worker {
 
   // Proxy and TLS.
   outcome<void> set_route(CURL* easy, transfer& t) {
-    curl_easy_setopt(
-        easy, CURLOPT_PROXY, "");  // what libcurl reads in the environment is not asked
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");  // libcurl must not read the environment
     const auto to = address_of(t.call.url);
     if (!to) return {};
     const bool tls = to->scheme == "https";
@@ -297,7 +297,7 @@ struct worker {
       curl_easy_setopt(easy, CURLOPT_CONNECT_TO, t.connect_to);
       curl_easy_setopt(easy, CURLOPT_URL, with_host(t.call.url, o.server_name).c_str());
     }
-    // The folder of the system's authorities stays what it is, so that these come on top.
+    // The system's certificate folder stays set, so these authorities are additional.
     if (!o.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, o.ca_file.c_str());
     if (!o.cert_file.empty()) curl_easy_setopt(easy, CURLOPT_SSLCERT, o.cert_file.c_str());
     if (!o.key_file.empty()) curl_easy_setopt(easy, CURLOPT_SSLKEY, o.key_file.c_str());
@@ -383,7 +383,7 @@ struct http_client::impl {
 
   ~impl() {
     to->stop();
-    // Who lets go of the last reference to a client's owner can be one of its callbacks: the thread then ends behind it.
+    // The last reference may be dropped by a callback on this thread: then the thread ends by itself afterwards.
     if (thread.get_id() == std::this_thread::get_id())
       thread.detach();
     else

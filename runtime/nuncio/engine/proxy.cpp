@@ -13,7 +13,7 @@ namespace nuncio {
 
 namespace {
 
-// Without brackets, in lower case, without the dot that ends an absolute name.
+// Without brackets, in lower case, without the trailing dot of an absolute name.
 std::string plain_host(std::string_view host) {
   if (host.size() >= 2 && host.front() == '[' && host.back() == ']')
     host = host.substr(1, host.size() - 2);

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t token_bytes_max = 4096;
 
-// What is shorter is no secret, and may stand in any word.
+// Shorter texts are not secret, and may occur in any word.
 constexpr std::size_t hidden_bytes_min = 4;
 
 outcome<std::string> read_token_file(const std::string& path) {

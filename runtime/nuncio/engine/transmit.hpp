@@ -1,4 +1,4 @@
-// How what an exchange has to say gets onto the link.
+// Sends an exchange's messages to the link.
 #pragma once
 
 #include <nuncio/connection/link_port.hpp>
@@ -8,12 +8,12 @@
 namespace nuncio {
 
 struct transmitted {
-  bool waits = false;  ///< the rest waits for room in the link: `from`'s waiter will be told
+  bool waits = false;  ///< the rest waits for room in the link: `from`'s waiter will be notified
   std::optional<failure>
-      refused{};  ///< why a message could not go at all: the client gets 500 or a cut
+      refused{};  ///< why a message could not be sent at all: the client gets 500 or a cut
 };
 
-/// Sends what `exchange` has to say, as far as `link` has room.
+/// Sends what `exchange` has to send, as far as `link` has room.
 transmitted transmit(http_exchange& exchange, link_port& link, const tunnel_source& from);
 
 }  // namespace nuncio

@@ -1,4 +1,4 @@
-// Parts of URLs and base64: of what goes into them, and of what comes from a client. Pure; any thread.
+// Parts of URLs and base64, in both directions. Pure; any thread.
 #pragma once
 
 #include <optional>
@@ -7,16 +7,16 @@
 
 namespace nuncio {
 
-/// All but letters, digits, `-`, `.`, `_` and `~` as %XX.
+/// Everything but letters, digits, `-`, `.`, `_` and `~` as %XX.
 std::string percent_encoded(std::string_view raw);
 
-/// What stands behind a '%' that no two hexadecimal digits follow stays as it is.
+/// A '%' without two hexadecimal digits after it is left unchanged.
 std::string percent_decoded(std::string_view x, bool plus_is_space);
 
-/// With padding, in the plain alphabet.
+/// With padding, in the standard alphabet.
 std::string base64(std::string_view raw);
 
-/// Of the plain or the URL alphabet, padded or not; none if `x` is neither.
+/// From the standard or the URL alphabet, padded or not; none if `x` is neither.
 std::optional<std::string> base64_decoded(std::string_view x);
 
 }  // namespace nuncio

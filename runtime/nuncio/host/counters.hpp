@@ -1,5 +1,4 @@
-// What a host counts. `counters` is written by its actors, each number by one of them; `host_stats` is the plain value
-// that users read.
+// A host's counters. Its actors write `counters`, each number from one actor; users read `host_stats`, the plain value.
 #pragma once
 
 #include <array>
@@ -12,7 +11,7 @@
 
 namespace nuncio {
 
-/// Adds a struct that is nothing but std::uint64_t numbers, each to its own.
+/// Adds a struct of std::uint64_t numbers, member by member.
 template <class T>
 void add(T& sum, const T& more) {
   static_assert(
@@ -24,7 +23,7 @@ void add(T& sum, const T& more) {
   sum = std::bit_cast<T>(all);
 }
 
-/// Snapshots that each actor publishes after it has dealt with a message; readers copy under a short lock.
+/// Snapshots that each actor publishes after handling a message; readers copy under a short lock.
 template <class T>
 class published {
 public:

@@ -21,7 +21,11 @@ void host_core::send_owed() {
 }
 
 void host_core::log_lost(const failure& why) {
-  limiter.log(now, log_level::warning, "an answer of the host was lost", {{"reason", why.message}});
+  limiter.log(
+      now,
+      log_level::warning,
+      "a message of the host to a client was lost",
+      {{"reason", why.message}});
 }
 
 }  // namespace nuncio

@@ -1,4 +1,4 @@
-// What the parts of host_machine share: its bounds, the time of the input in hand, and what it has to say. One thread.
+// What the parts of host_machine share: limits, the time of the current input, and the outputs. One thread.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,7 @@
 
 namespace nuncio {
 
-/// What is remembered of requests that were aborted before they came, of messages that found no room, and of WebSockets
-/// that were closed here, in bytes.
+/// Memory, in bytes, for each of: requests aborted before they came, messages that found no room, and WebSockets closed here.
 inline constexpr std::size_t early_bytes_max = 4UL << 20U;
 
 class host_core {
@@ -34,13 +33,13 @@ public:
 
   // -- outputs
 
-  /// For an instance that is reachable; for any other it is dropped.
+  /// For a reachable instance; dropped for any other.
   template <class T>
   void tell(const instance& x, T what) {
     if (x.reachable) out.push_back(host_output::message{x.number, false, {std::move(what)}});
   }
 
-  /// Before what waits for it.
+  /// Ahead of other messages in its mailbox.
   template <class T>
   void tell_first(const instance& x, T what) {
     if (x.reachable) out.push_back(host_output::message{x.number, true, {std::move(what)}});
@@ -49,23 +48,23 @@ public:
   /// To the outbox, with the next flush.
   void say(internal::outbox_input what) { said.push_back(std::move(what)); }
 
-  /// A short message of an exchange that has no route (any more). A client that hears nothing waits for minutes: what finds no
-  /// room in the link is said later, in its order.
+  /// A short message of an exchange that has no route (any more). A client that hears nothing would wait for minutes, so what
+  /// finds no room in the link is sent later, in order.
   void send_answer(
       protocol::to_rivet_tunnel_message message, const std::shared_ptr<const output_gate>& gate);
-  /// There may be room in the link.
+  /// The link may have room.
   void send_owed();
 
-  /// What the host says itself through `gate`.
+  /// The source of the host's own messages through `gate`.
   [[nodiscard]] static tunnel_source source(std::shared_ptr<const output_gate> gate) {
     return {std::move(gate), {}};
   }
 
   void log_lost(const failure& why);
 
-  // -- what is known of clients
+  // -- what is known about clients
 
-  /// Whether the client of which that is doubted may be there all the same: for stall_limit after a reconnect. Null: not doubted.
+  /// Whether the doubted client may still be there: for stall_limit after a reconnect. Null: not doubted.
   [[nodiscard]] bool may_be_there(const client_doubt* x) const {
     return x == nullptr || !x->since() || now < later(*x->since(), limits.stall_limit);
   }
@@ -75,19 +74,19 @@ public:
   log_sink log;
   log_limiter limiter;
   ingress_stats stats;
-  time_point now{};  ///< of the input in hand
+  time_point now{};  ///< of the current input
   gateway_watch gateways;
   std::shared_ptr<const output_gate> own_gate =
-      std::make_shared<const output_gate>(0);  ///< for answers that are no instance's
+      std::make_shared<const output_gate>(0);  ///< for messages that belong to no instance
   std::uint64_t term = 0;
   std::uint64_t next_ticket = internal::ticket_first;
   bool draining = false;
-  bool streaming_gateway = false;  ///< a request has come from one
+  bool streaming_gateway = false;  ///< a request has come from a streaming gateway
   std::deque<host_output::any> out;
   std::vector<internal::outbox_input> said;
 
 private:
-  /// Of exchanges that have no route.
+  /// Of exchanges without a route.
   std::deque<std::pair<protocol::to_rivet_tunnel_message, std::shared_ptr<const output_gate>>>
       owed_;
 };

@@ -1,4 +1,4 @@
-// The bounds and times of a host. Value.
+// The limits and times of a host. Value.
 #pragma once
 
 #include <cstddef>
@@ -11,10 +11,10 @@ namespace nuncio {
 
 struct host_limits {
   ledger_options ledger;
-  /// From the engine's allocation of a generation to Running: 30 s less 2 s (docs/protocol.md F.3).
+  /// From the engine's allocation of a generation to Running: 30 s minus 2 s (docs/protocol.md F.3).
   duration start_limit = std::chrono::seconds{28};
-  /// A streaming gateway does not ask again: what it had sent when the engine told an actor to stop is still answered by it. So
-  /// the actor hears of its Stop only when no request has come for stop_linger, or after stop_linger_max.
+  /// A streaming gateway does not repeat requests: those it had sent when the engine told an actor to stop are still answered.
+  /// So the actor is told of its Stop only after no request has come for stop_linger, or after stop_linger_max.
   duration stop_linger = std::chrono::milliseconds{100};
   duration stop_linger_max = std::chrono::seconds{1};
   /// From stop_command to exit.
@@ -31,34 +31,34 @@ struct host_limits {
   /// The same for all instances of the host together.
   std::size_t host_requests_max = 16384;
   std::size_t host_request_bytes_max = 512UL << 20U;
-  /// How long a client must have sent nothing of a request that is not whole for this to be ended with 408 where another one
-  /// finds no room; and how long one that was open through a reconnect must not have been heard of to be ended likewise.
+  /// How long the client of an incomplete request must have been silent for the request to be ended with 408 when another one
+  /// finds no room; and how long a client that was open through a reconnect must have been silent to be ended likewise.
   duration upload_patience = std::chrono::seconds{10};
   http_exchange_options http;
-  /// What instances keep of their Starts for as long as they live: input, key, preloaded values; at least 4 KiB for each. A
-  /// Start above it is answered with Stopped(Error).
+  /// What instances keep of their Starts as long as they live: input, key, preloaded values; at least 4 KiB each. A Start above
+  /// the limit is answered with Stopped(Error).
   std::size_t host_start_bytes_max = 4UL << 30U;
-  /// WebSockets of one instance and of the host; above it they are closed with 1013.
+  /// WebSockets of one instance and of the host; further ones are closed with 1013.
   std::size_t sockets_max = 32768;
   std::size_t host_sockets_max = 65536;
-  /// Paths and headers that they were opened with, and 512 bytes each, which stay for as long as they are open, or wait in
-  /// the mailbox of an instance that has not heard of them.
+  /// Paths and headers of WebSockets, plus 512 bytes each, kept as long as they are open or wait in the mailbox of an instance
+  /// that has not handled them.
   std::size_t socket_head_bytes_max = 64UL << 20U;
   std::size_t host_socket_head_bytes_max = 256UL << 20U;
-  /// What clients may have said before their instances hear it: who has more waiting than its own bound is closed with
-  /// 1008, who has more than is left for others with 1013.
+  /// Messages of clients that wait for their instances: a client above its own limit is closed with 1008, one that uses more
+  /// than what is left for others with 1013.
   waiting_limits waiting;
   /// From WebSocketOpen to the actor's accept: less than the gateway's 15 s (docs/protocol.md G.6).
   duration accept_limit = std::chrono::seconds{10};
-  /// How long a hibernating WebSocket that is gone may still be listed: the engine's 90 s since it last saw it, and the
-  /// age of the oldest Start that is run (docs/protocol.md G.7).
+  /// How long a hibernating WebSocket that is gone may still be listed: the engine's 90 s since it last saw it, and the age of
+  /// the oldest Start that is run (docs/protocol.md G.7).
   duration listed_limit = std::chrono::minutes{2};
-  /// What may be remembered of such, of one actor no more than it leaves free; and of the actors that had them.
+  /// Memory for such WebSockets, for one actor no more than it leaves free; and for the actors that had them.
   std::size_t left_bytes_max = 16UL << 20U;
-  /// How long a client may neither send of its request nor read of its response: as long as the gateway waits for the
-  /// beginning of a response (docs/protocol.md G.3).
+  /// How long a client may neither send its request nor read its response: as long as the gateway waits for the beginning of a
+  /// response (docs/protocol.md G.3).
   duration stall_limit = std::chrono::minutes{5};
-  /// How long an actor that is down counts as alive because responses of it still wait for credit: within stop_grace.
+  /// How long an actor that is down counts as alive because its responses still wait for credit: within stop_grace.
   duration response_grace = std::chrono::seconds{10};
 };
 

@@ -29,7 +29,7 @@ host_machine::host_machine(host_machine_options options)
 }
 
 host_machine::~host_machine() {
-  requests_.clear();  // first: they count in their instances
+  requests_.clear();  // first: they are counted in their instances
   instances_.clear();
   sockets_.clear();
 }
@@ -74,7 +74,7 @@ void host_machine::handle_tunnel(protocol::to_envoy_tunnel_message& message) {
   sockets_.handle_absent(id, kind);  // over, or never ours
 }
 
-// A message that the link could not take: its head says who is told so. What ends something ends it all the same.
+// A message that the link could not accept: its head tells whom to inform. If it ends something, that still ends.
 void host_machine::handle_too_long(const protocol::to_envoy& head) {
   const auto* tunnel = std::get_if<protocol::to_envoy_tunnel_message>(&head);
   if (tunnel == nullptr) return;
@@ -85,7 +85,7 @@ void host_machine::handle_too_long(const protocol::to_envoy& head) {
   core_.limiter.log(
       core_.now,
       log_level::warning,
-      "a message for an actor is longer than this host takes",
+      "a message for an actor is longer than this host accepts",
       {{"gateway", to_hex(exchange.gateway.value)}, {"request", to_hex(exchange.request.value)}});
   std::visit(
       overloaded{
@@ -116,13 +116,13 @@ void host_machine::handle_ping(engine_ms ts) {
   commands_.handle_ping(ts);
   if (std::exchange(barrier_passed_, true)) return;
   ++core_.stats.barriers;
-  // I14: not before, or what an instance has queued that the replay ends would still be written.
+  // I14: not earlier, or queued writes of an instance that the replay ends would still be sent.
   core_.out.push_back(host_output::storage_up{commands_.connection()});
   if (!std::exchange(ready_, true)) core_.out.push_back(host_output::ready{});
 }
 
 void host_machine::handle_link_up(epoch connection, time_point now) {
-  flush(now);  // what was processed on the last connection is not acked on this one
+  flush(now);  // commands processed on the last connection are not acked on this one
   commands_.handle_up(connection);
   barrier_passed_ = false;
   core_.gateways.handle_up(now);
@@ -144,7 +144,7 @@ void host_machine::handle_room(time_point now) {
 void host_machine::handle_lease_ended(time_point now) {
   core_.now = now;
   given_up_ = true;
-  instances_.apply_to_all(input::lease_ended, "the engine was not heard of for too long");
+  instances_.apply_to_all(input::lease_ended, "the engine was silent for too long");
 }
 
 void host_machine::handle_link_over(const failure& why, time_point now) {
@@ -157,7 +157,7 @@ void host_machine::handle_link_over(const failure& why, time_point now) {
   if (outbox_asked) core_.out.push_back(host_output::done{});
 }
 
-// -- from whoever runs the instances ----------------------------------------------
+// -- from the driver of the instances ---------------------------------------------
 
 spawn_verdict host_machine::handle_spawned(const actor_ref& who, time_point now) {
   core_.now = now;
@@ -254,7 +254,7 @@ void host_machine::handle_drain(time_point deadline, time_point now) {
 
 void host_machine::check_drained() {
   if (!core_.draining || instances_.actors() != 0) return;
-  // An engine that has given this host up has ended by itself whatever it could still be told of.
+  // An engine that has given up this host has already ended everything that it could be told about.
   if (given_up_ && !over_) core_.link->close();
   if (std::exchange(drain_asked_, true)) return;
   const auto& ended = instances_.drained();
@@ -265,7 +265,7 @@ void host_machine::check_drained() {
       {{"slept", fmt::to_string(ended.slept)},
        {"moved", fmt::to_string(ended.moved)},
        {"cut", fmt::to_string(ended.cut)}});
-  if (over_)  // nobody to tell
+  if (over_)  // nothing to inform
     core_.out.push_back(host_output::done{});
   else
     core_.out.push_back(host_output::drain_outbox{});
@@ -305,7 +305,7 @@ void host_machine::expire(time_point now) {
   log_drain();
   if (now >= drain_deadline_)
     instances_.apply_to_all(input::deadline, "the host's drain deadline has passed");
-  // What outbox could not hand over by now, with the engine away, is not waited for.
+  // Events that the outbox could not send by now, because the engine is away, are not waited for.
   if (drain_asked_ && !over_ && now >= later(drain_deadline_, core_.limits.end_limit))
     core_.link->close();
 }
@@ -340,7 +340,7 @@ void host_machine::set_timeout() {
   timeout_ = next;
 }
 
-// -- what is here -----------------------------------------------------------------
+// -- lookups ----------------------------------------------------------------------
 
 std::optional<instance_number> host_machine::find_keyed(
     std::string_view name, const actor_key& key) const {

@@ -1,9 +1,9 @@
-// Everything that a host decides about its actors: which commands are carried out, what becomes of instances, which client
-// talks to which, and what is due when. Pure: no thread, no clock, no I/O but the link_port that it is given, and a log. The
-// ingress actor owns one and turns messages into calls, outputs into messages; the simulation drives the same.
+// All decisions of a host about its actors: which commands are carried out, what happens to instances, which client talks to
+// which, and what is due when. Pure: no thread, no clock, no I/O except the link_port that it is given, and a log. The ingress
+// actor owns one and turns messages into calls, outputs into messages; the simulation drives the same class.
 //
-// Inputs: handle_*, expire. Outputs: after each input poll_output() until there is none; flush() once all that waited has been
-// dealt with, then expire() at poll_timeout().
+// Inputs: handle_*, expire. Outputs: after each input call poll_output() until there is none; flush() once all waiting inputs
+// were handled, then expire() at poll_timeout().
 #pragma once
 
 #include <memory>
@@ -21,8 +21,8 @@ namespace nuncio {
 
 struct host_machine_options {
   host_limits limits;
-  host_roster roster;                        ///< what is served, and what instances are made with
-  std::vector<protocol::to_rivet> greeting;  ///< what every connection begins with
+  host_roster roster;                        ///< what is served, and how instances are made
+  std::vector<protocol::to_rivet> greeting;  ///< the first messages on every connection
   std::shared_ptr<link_port> link;
   log_sink log;
   command_observer on_judged;
@@ -41,15 +41,15 @@ public:
   void handle_inbound(inbound_batch& batch, time_point now);
   void handle_link_up(epoch connection, time_point now);
   void handle_link_down(time_point now);
-  /// The engine may have given this host up.
-  /// What found no room in the link may find some now.
+  /// The engine may have given up this host.
+  /// Messages that found no room in the link may find some now.
   void handle_room(time_point now);
   void handle_lease_ended(time_point now);
   void handle_link_over(const failure& why, time_point now);
 
-  // -- from whoever runs the instances
+  // -- from the driver of the instances
 
-  /// Its factory has made its actor.
+  /// The factory has made its actor.
   spawn_verdict handle_spawned(const actor_ref& who, time_point now);
   void handle(const internal::instance_started& what, time_point now);
   void handle(const internal::sleep_called& what, time_point now);
@@ -68,25 +68,25 @@ public:
 
   // -- from the host
 
-  /// Every instance ends, at `deadline` at the latest. An earlier deadline replaces the one before.
+  /// Every instance ends, at `deadline` at the latest. An earlier deadline replaces a later one.
   void handle_drain(time_point deadline, time_point now);
-  /// All that the outbox had kept is with the kernel.
+  /// Everything in the outbox is with the kernel.
   void handle_outbox_drained();
 
   // -- outputs
 
   [[nodiscard]] std::optional<host_output::any> poll_output();
-  /// Hands on to ack and outbox what inputs have produced.
+  /// Passes on outputs to ack and outbox.
   void flush(time_point now);
 
-  /// When expire() has something to do; as of the last flush().
+  /// When expire() has work; as of the last flush().
   [[nodiscard]] std::optional<time_point> poll_timeout() const { return timeout_; }
 
   void expire(time_point now);
 
-  // -- what is here
+  // -- lookups
 
-  /// That runs under this name with this key, or has this id, and can be talked to.
+  /// The instance that runs under this name with this key, or has this id, and can be reached.
   [[nodiscard]] std::optional<instance_number> find_keyed(
       std::string_view name, const actor_key& key) const;
   [[nodiscard]] std::optional<instance_number> find_id(const actor_id& id);
@@ -97,7 +97,7 @@ public:
   /// The newest instance of this actor, if there is one.
   [[nodiscard]] const instance* newest(const actor_id& id) { return instances_.newest(id); }
 
-  /// The one that lives, or ends, while the newest waits.
+  /// The one that lives, or is ending, while the newest waits.
   [[nodiscard]] const instance* oldest(const actor_id& id) { return instances_.oldest(id); }
 
   [[nodiscard]] std::size_t actors() const { return instances_.actors(); }

@@ -1,5 +1,5 @@
-// What host_machine and the instances of its host say to each other, and what it says to ack, outbox and storage. Values
-// without behaviour; never leave the process. What of it is a message of its own has a type of its own in the actors' room.
+// The messages between host_machine and the instances of its host, and from it to ack, outbox and storage. Values without
+// behaviour; never leave the process. Those that are CAF messages of their own have their types in the actors' room.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,8 @@
 
 namespace nuncio::internal {
 
-/// Where the tickets of attempts and WebSockets start: as CAF request ids they can't meet those of an actor's own requests.
+/// Where the tickets of attempts and WebSockets start: as CAF request ids they can't collide with those of an actor's own
+/// requests.
 inline constexpr std::uint64_t ticket_first = std::uint64_t{1} << 56U;
 
 // -- from an instance ---------------------------------------------------------------
@@ -35,33 +36,33 @@ struct destroy_called {
   actor_ref who;
 };
 
-/// The actor wants to be woken then; nothing: not any more.
+/// The actor wants to be woken at this time; none: not any more.
 struct alarm_called {
   actor_ref who;
   std::optional<std::int64_t> at_ms;  ///< unix time
 };
 
-/// What idle_probe asked for: busy until now with what the host does not see.
+/// The answer to idle_probe: busy until now with something that the host does not see.
 struct instance_active {
   actor_ref who;
   time_point at{};
 };
 
-/// An attempt was answered, or needs no answer any more: it takes no place in the instance any longer.
+/// An attempt was answered, or needs no response any more: it takes no place in the instance any longer.
 struct attempt_done {
   actor_ref who;
   exchange_id exchange;
   std::uint64_t ticket = 0;
 };
 
-/// An attempt was answered with more than the engine takes at once: the host sends it as credit comes.
+/// An attempt was answered with more than the engine accepts at once: the host sends it as credit comes.
 struct response_waits {
   actor_ref who;
   std::uint64_t ticket = 0;
   http_exchange exchange{exchange_position{}};
 };
 
-/// A response that is written bit by bit has begun.
+/// A streaming response has begun.
 struct response_begun {
   actor_ref who;
   exchange_id exchange;
@@ -76,7 +77,7 @@ struct upload_over {
   std::string_view why;      ///< of static storage
 };
 
-/// What an instance says to that when no handler has had the upload yet: it has said nothing in it.
+/// The instance's answer if no handler has had the upload yet: nothing was sent in it.
 struct upload_untouched {
   upload_over what;
 };
@@ -95,39 +96,38 @@ struct socket_over {
   std::uint64_t ticket = 0;
 };
 
-/// The instance knows which of the sockets that were listed for it go on: their messages may come.
+/// The instance knows which of its listed sockets continue: their messages may come.
 struct sockets_restored {
   actor_ref who;
-  /// With which it goes on as well: too young for the engine to have listed them.
+  /// Sockets that continue as well: too young to be in the engine's list.
   std::vector<socket_ptr> unlisted;
 };
 
-/// The CAF actor is down. All attempts that its handlers had begun are answered; `error` is empty
-/// when it quit.
+/// The CAF actor is down. All attempts that its handlers had begun are answered; `error` is empty if it quit.
 struct instance_down {
   actor_ref who;
   std::string error;
   std::vector<attempt_done> answered;
-  bool storing = false;  ///< storage_done follows: what it has written is not answered yet
+  bool storing = false;  ///< storage_done follows: its writes are not all answered yet
 };
 
 /// From storage: the last write of an instance that is down was answered or given up.
 struct storage_done {
   actor_ref who;
-  std::string lost;  ///< why what it had to leave behind is not known to be stored; empty if it is
+  std::string lost;  ///< why a required write may not be stored; empty if all are stored
 };
 
 // -- to an instance -------------------------------------------------------------------
-/// The host sees nothing that keeps the instance awake: it goes to sleep unless it knows better.
+/// The host sees nothing that keeps the instance awake: the instance sleeps unless it knows better.
 struct idle_probe {};
 
-/// The attempt was replaced or aborted: whatever the handler says is dropped.
+/// The attempt was replaced or aborted: the handler's response is dropped.
 struct attempt_cancelled {
   std::uint64_t ticket = 0;
   text why{};
 };
 
-/// What the engine says in an exchange that goes bit by bit.
+/// An engine message in a streaming exchange.
 struct exchange_input {
   std::uint64_t ticket = 0;
   std::uint16_t index = 0;
@@ -138,35 +138,35 @@ struct exchange_input {
       kind;
 };
 
-/// The client of a response that goes bit by bit has read more of it.
+/// The client of a streaming response has read more of it.
 struct response_credited {
   std::uint64_t ticket = 0;
   std::shared_ptr<response_credit> credit;
 };
 
-/// To an instance: the engine has said nothing of this stream for long.
+/// To an instance: the engine has been silent about this stream for too long.
 struct stream_quiet {
   std::uint64_t ticket = 0;
 };
 
-/// Hibernating sockets that the engine holds for this actor, for the instance to go on with.
+/// Hibernating sockets that the engine holds for this actor, for the instance to continue.
 struct sockets_listed {
   std::vector<socket_ptr> all;
 };
 
-/// A message of the client came again: its ack was lost.
+/// A message of the client was repeated: its ack was lost.
 struct socket_repeated {
   socket_ptr socket;
 };
 
-/// The host has no route for the socket any more; it is to be closed with this.
+/// The host has no route for the socket any more; it must be closed with these values.
 struct socket_failed {
   socket_ptr socket;
   std::uint16_t code = 0;
   std::string why;
 };
 
-/// What the client of a 504 reads, and its handlers hear.
+/// The text of a 504 for the client, and for the handlers.
 inline constexpr std::string_view answered_too_late = "the actor did not answer in time";
 
 // -- to ack and outbox ------------------------------------------------------------------

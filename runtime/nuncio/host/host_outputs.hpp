@@ -1,4 +1,4 @@
-// What host_machine wants done, in this order. Values; whoever drives the machine carries them out.
+// Outputs of host_machine, in order. Values; the machine's driver carries them out.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace nuncio {
 
-/// A small number that an instance has from its Start to its end, for whoever keeps its handle; used again afterwards.
+/// A small number that an instance has from its Start to its end, for the holder of its handle; reused afterwards.
 using instance_number = std::uint32_t;
 
 namespace host_output {
@@ -21,12 +21,12 @@ struct spawn {
   std::shared_ptr<instance_base> instance;
 };
 
-/// It is over, or has ended by itself: its handle is not needed any more, and the number may come again.
+/// The instance is over, or has ended by itself: its handle is not needed any more, and the number may be reused.
 struct forget {
   instance_number number = 0;
 };
 
-/// End it, before it hears of anything that waits for it.
+/// End it, ahead of everything that waits in its mailbox.
 struct kill {
   instance_number number = 0;
 };
@@ -36,12 +36,12 @@ struct stop {
   protocol::stop_actor_reason reason{};
 };
 
-/// A client asks for a WebSocket.
+/// A client wants to open a WebSocket.
 struct socket_opening {
   internal::socket_ptr socket;
 };
 
-/// A client has said something.
+/// A client has sent a message.
 struct socket_said {
   internal::socket_ptr socket;
   bytes data;
@@ -57,10 +57,10 @@ struct socket_left {
   text reason;
 };
 
-/// A message for an instance that was spawned. Those for one instance keep their order.
+/// A message for a spawned instance. Messages for one instance keep their order.
 struct message {
   instance_number to = 0;
-  bool first = false;  ///< before what waits for it
+  bool first = false;  ///< ahead of other messages in its mailbox
   std::variant<
       http_request,
       internal::exchange_input,
@@ -84,12 +84,12 @@ struct outputs_closed {
   actor_ref who;
 };
 
-/// To storage: what was replayed on this connection has been dealt with, so that requests may go there.
+/// To storage: everything replayed on this connection was handled, so requests may be sent there.
 struct storage_up {
   epoch connection = 0;
 };
 
-/// To outbox: tell host_machine::handle_outbox_drained once all that is kept is with the kernel.
+/// To outbox: call host_machine::handle_outbox_drained once everything kept is with the kernel.
 struct drain_outbox {};
 
 /// The first replay barrier has passed.
@@ -103,7 +103,7 @@ struct link_over {
 /// The host is done.
 struct done {};
 
-/// Much has been freed: give back what the allocator keeps of it.
+/// Much memory was freed: return the allocator's unused memory.
 struct release_memory {};
 
 using any = std::variant<

@@ -7,7 +7,7 @@
 namespace nuncio::internal {
 namespace {
 
-// Empty if `said` hides none.
+// Empty if `said` hides no error.
 std::string_view error_id_in(std::string_view said) {
   const auto at = said.find(hidden_error_text);
   if (at == std::string_view::npos) return {};

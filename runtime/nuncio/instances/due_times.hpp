@@ -1,4 +1,4 @@
-// When something of an owner is due: one queue for all owners, in the order of its times. Pure: time is passed in; one thread.
+// When something is due for an owner: one queue for all owners, ordered by time. Pure: time is passed in; one thread.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace nuncio {
 
-/// `Kind` says what is due; an owner may have several of one kind.
+/// `Kind` says what is due; an owner may have several entries of one kind.
 template <class Owner, class Kind>
 class due_times {
   struct entry {
@@ -21,18 +21,18 @@ class due_times {
   using queue = std::multimap<time_point, entry>;
 
 public:
-  /// Those of one owner, which keeps it, and drops them all before it goes.
+  /// The entries of one owner, which keeps this, and drops them all before it is destroyed.
   class own {
     friend due_times;
     std::vector<typename queue::iterator> all_;
   };
 
   void add(Owner& of, own& to, Kind kind, time_point at) {
-    // Most are equally far away, so that the latest belongs at the end.
+    // Most are equally far away, so the latest belongs at the end.
     to.all_.push_back(queue_.emplace_hint(queue_.end(), at, entry{&of, kind}));
   }
 
-  /// The first of that kind, if there is one.
+  /// Drops the first of that kind, if any.
   void drop(own& from, Kind kind) {
     const auto at = std::find_if(from.all_.begin(), from.all_.end(), [&](const auto& each) {
       return each->second.kind == kind;
@@ -42,7 +42,7 @@ public:
     from.all_.erase(at);
   }
 
-  /// Whether one of that kind is due some time.
+  /// Whether there is an entry of that kind.
   [[nodiscard]] static bool has(const own& of, Kind kind) {
     return std::any_of(of.all_.begin(), of.all_.end(), [&](const auto& each) {
       return each->second.kind == kind;
@@ -54,8 +54,8 @@ public:
     from.all_.clear();
   }
 
-  /// The next one that is due, which is no longer in the queue.
-  /// @param own_of  where an owner keeps its own
+  /// The next due entry, which is removed from the queue.
+  /// @param own_of  where an owner keeps its entries
   template <class OwnOf>
   std::optional<std::pair<Owner*, Kind>> poll(time_point now, OwnOf own_of) {
     if (queue_.empty() || queue_.begin()->first > now) return std::nullopt;
@@ -66,7 +66,7 @@ public:
     return std::pair{of, kind};
   }
 
-  /// When the next one is due.
+  /// When the next entry is due.
   [[nodiscard]] std::optional<time_point> poll_timeout() const {
     if (queue_.empty()) return std::nullopt;
     return queue_.begin()->first;

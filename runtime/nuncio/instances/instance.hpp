@@ -1,4 +1,4 @@
-// One generation of an actor on this host, as host_machine keeps it, and what its requests and WebSockets hold there. Values
+// One generation of an actor on this host, as host_machine keeps it, with what its requests and WebSockets hold there. Values
 // of host_machine's parts, on its thread.
 #pragma once
 
@@ -18,16 +18,16 @@
 
 namespace nuncio {
 
-/// What is due of an instance.
+/// What can be due for an instance.
 enum class instance_due : std::uint8_t {
   start_after_failures,  ///< its factory may run
   start_limit,           ///< its factory must have returned
   acceptance,            ///< the engine must have accepted Running
   idle_check,            ///< it may be idle
   drain,                 ///< the engine has had its time to stop it
-  end_of_linger,         ///< it hears of its Stop, unless a request has come
+  end_of_linger,         ///< it is told of its Stop, unless a request has come
   stop_grace,            ///< it must have ended after stop_command
-  end_limit,             ///< and after exit
+  end_limit,             ///< it must have ended after exit
   intent_limit,          ///< the engine must have answered its intent
   response_grace,        ///< it counts as down, whatever still waits for its clients
 };
@@ -43,32 +43,32 @@ struct instance {
   lifecycle::state state = lifecycle::state::queued;
   std::shared_ptr<instance_base> context;
   bool reachable = false;  ///< it was spawned, and is not known to have ended: messages go there
-  bool handed = false;     ///< whoever spawns it has been given it, and not been told to forget it
+  bool handed = false;     ///< it was given to the driver, which was not told to forget it yet
   std::string why;         ///< for Stopped(Error)
   std::size_t start_bytes = 0;
-  /// By when the engine must have accepted Running: from then on it may run the next generation elsewhere (I14).
+  /// The deadline for the engine to accept Running: after it, the engine may run the next generation elsewhere (I14).
   time_point limit{};
   protocol::stop_actor_reason reason{};
   std::unordered_map<exchange_id, std::uint64_t> attempts;  ///< exchange -> ticket
   request_share requests;
-  /// By ticket those of attempts that were replaced or aborted, but are still in the instance's mailbox.
+  /// By ticket: replaced or aborted attempts that are still in the instance's mailbox.
   std::unordered_map<std::uint64_t, request_place> cancelled;
   std::unordered_set<exchange_id> sockets;
   doubted_clients<doubted_of_actor> doubted_sockets;
-  std::shared_ptr<waiting_pool> heads;       ///< of its WebSockets; none before the first
-  std::shared_ptr<waiting_pool> waiting;     ///< of what its clients say; none before the first
-  std::vector<internal::socket_ptr> listed;  ///< to tell the instance of, once it is there
-  bool lists = false;                        ///< and whether it must be told
-  bool restoring = false;                    ///< it has not said yet with which it goes on
+  std::shared_ptr<waiting_pool> heads;       ///< of its WebSockets; null before the first
+  std::shared_ptr<waiting_pool> waiting;     ///< of its clients' messages; null before the first
+  std::vector<internal::socket_ptr> listed;  ///< to tell the instance once it exists
+  bool lists = false;                        ///< whether it must be told
+  bool restoring = false;                    ///< it has not said yet which sockets continue
   std::size_t responses = 0;                 ///< attempts that are answered and wait for credit
-  /// The CAF actor has ended, with this error, and is not counted as down while `responses` are going out.
+  /// The CAF actor has ended with this error, and does not count as down while `responses` are being sent.
   std::optional<std::string> down;
-  bool storing = false;  ///< nor while what it has written is not answered
+  bool storing = false;  ///< nor while its writes are not answered
   due_of_instances::own times;
   time_point busy_at{};   ///< when something that keeps it awake was last seen
   time_point asked_at{};  ///< when its last request came
-  bool used = false;      ///< a client has asked something of it
-  /// The engine has told it to stop, and until when at most it is not told: requests are on their way.
+  bool used = false;      ///< a client has sent it a request
+  /// The engine has told it to stop, but it is not told before this time at the latest: requests are on their way.
   std::optional<time_point> lingers;
 
   [[nodiscard]] std::shared_ptr<const output_gate> gate() const {
@@ -86,7 +86,7 @@ struct instance {
     return state == lifecycle::state::running || state == lifecycle::state::accepted;
   }
 
-  /// What starts, was told to stop or is down has no handle to give.
+  /// An instance that is starting, was told to stop or is down has no handle to give.
   [[nodiscard]] bool can_be_found() const { return reachable && !down && runs(); }
 };
 

@@ -17,12 +17,12 @@ using lifecycle::state;
 
 namespace {
 
-// What a Start takes from the heap of ingress's thread, roughly (docs/benchmarks.md), and for how many it is extended.
+// The heap that a Start takes from ingress's thread, roughly (docs/benchmarks.md), and for how many Starts it is extended.
 constexpr std::size_t start_heap_bytes = 3072;
 constexpr std::size_t starts_at_once = 16;
 
-// glibc extends the heap of any thread but the first by the page, with a system call each. Taken and given back at once,
-// a larger piece is there for what comes next.
+// Except for the first thread, glibc extends a thread's heap page by page, with a system call each. Allocating and freeing a
+// larger piece once makes room for what follows.
 void extend_heap(std::size_t size) { ::operator delete(::operator new(size)); }
 
 std::string_view reason_name(protocol::stop_actor_reason x) {
@@ -78,9 +78,9 @@ void instance_table::handle_start(
   if (!place.next) begin(x);
 }
 
-// Nothing older lives: the factory runs, unless the actor's last starts have failed. While it waits, it is queued.
+// Nothing older lives: the factory runs now, or later if the actor's last starts have failed. While it waits, it is queued.
 void instance_table::begin(instance& x) {
-  // A Start that came late is not lost over it.
+  // A late Start is not lost because of the delay.
   const auto delay = std::min(starts_.delay(x.who.actor, core_.now), until(core_.now, x.limit) / 2);
   if (delay <= duration::zero()) return apply(x, input::older_down);
   if (core_.draining) return apply(x, input::deadline, std::string{ends_before_start});
@@ -98,7 +98,7 @@ void instance_table::handle_stop(const actor_ref& who, protocol::stop_actor_reas
   }
   x->reason = reason;
   if (x->state != state::queued)
-    apply(who, input::accepted);  // the engine only stops what it accepted
+    apply(who, input::accepted);  // the engine only stops what it has accepted
   if (reason == protocol::stop_actor_reason::lost)
     return apply(
         who, input::lost_command, fmt::format("the engine ended it: {}", reason_name(reason)));
@@ -108,7 +108,7 @@ void instance_table::handle_stop(const actor_ref& who, protocol::stop_actor_reas
   set_due(*x, instance_due::end_of_linger, core_.limits.stop_linger);
 }
 
-// Whether requests that a streaming gateway sent before the engine's Stop may still come: those are answered now, or 503.
+// Whether requests that a streaming gateway sent before the engine's Stop may still come: those are answered now, or with 503.
 bool instance_table::may_be_asked(const instance& x, protocol::stop_actor_reason reason) const {
   return core_.streaming_gateway && x.takes_requests() && x.state != state::starting &&
          x.state != state::stopping && reason != protocol::stop_actor_reason::destroy;
@@ -143,14 +143,14 @@ void instance_table::apply(instance& x, input what, std::string why) {
     core_.limiter.log(
         core_.now,
         log_level::error,
-        "an actor's lifecycle met what can't happen",
+        "an actor's lifecycle got an input that can't happen",
         {{"actor", x.who.actor.str()},
          {"state", std::string{to_string(x.state)}},
          {"input", std::string{to_string(what)}}});
     return;
   }
   x.state = step->to;
-  // The first reason of those that change anything is what the engine is told.
+  // The engine is told the first reason that changes anything.
   if (step->to != step->from && !why.empty() && x.why.empty()) x.why = std::move(why);
   act(x, *step);
   if (what == input::quit || what == input::failed) handle_ended(x, *step);
@@ -164,7 +164,7 @@ void instance_table::apply(instance& x, input what, std::string why) {
   if (x.down) count_as_down(x);
 }
 
-// What a step asks for, but for its last word and what may leave no instance behind.
+// Carries out a step, except for its final event and anything after which the instance may be gone.
 void instance_table::act(instance& x, const lifecycle::transition& step) {
   const auto does = [&](lifecycle::action a) { return (step.actions & a) != 0; };
   if (does(lifecycle::cut)) {
@@ -287,7 +287,7 @@ instance* instance_table::asked(const actor_id& actor, std::optional<std::uint32
 }
 
 void instance_table::handle_asked(instance& x) {
-  apply(x, input::accepted);  // clients come only for what the engine accepted
+  apply(x, input::accepted);  // clients come only for what the engine has accepted
   note_use(x);
 }
 
@@ -295,7 +295,8 @@ void instance_table::note_use(instance& x) {
   if (!std::exchange(x.used, true)) starts_.handle_useful(x.who.actor);
 }
 
-// What fails before it was asked anything would fail again: the next start waits. What a client has made fail does not count.
+// An instance that fails before its first request would fail again: the next start waits. A failure that a client caused does
+// not count.
 void instance_table::count_failure(instance& x, state from) {
   if (from != state::starting && from != state::running && from != state::accepted) return;
   if (!x.used) starts_.handle_failed(x.who.actor, core_.now);
@@ -304,7 +305,7 @@ void instance_table::count_failure(instance& x, state from) {
 // `x` may be gone afterwards.
 void instance_table::supersede(instance& x, std::uint32_t newer) {
   const auto who = x.who;
-  // Or its events are kept until the newer one's Start comes.
+  // Otherwise its events are kept until the newer generation's Start comes.
   core_.say(internal::superseded{who.actor, newer});
   apply(who, input::superseded, "a newer generation exists");
 }
@@ -341,7 +342,7 @@ void instance_table::count_drained(const instance& over) {
     ++drained_.slept;
 }
 
-// An actor that sleeps or stops must not cut a download that it has begun: it is down once its responses have gone out.
+// An actor that sleeps or stops must not cut a download that it has begun: it is down once its responses were sent.
 void instance_table::handle_down(const internal::instance_down& what) {
   for (const auto& each : what.answered) requests_.handle(each);
   auto* x = find(what.who);
@@ -365,14 +366,14 @@ void instance_table::handle_stored(const internal::storage_done& what) {
 void instance_table::count_as_down(instance& x) {
   if (!x.down || x.responses != 0 || x.storing) return;
   if (x.lingers) {
-    // Counts as down behind it.
+    // It counts as down afterwards.
     return end_linger(x);
   }
   const auto error = *std::exchange(x.down, std::nullopt);
   apply(x, error.empty() ? input::quit : input::failed, error);
 }
 
-// -- finding them -----------------------------------------------------------------------
+// -- lookups --------------------------------------------------------------------------
 
 instance* instance_table::find(const actor_ref& who) {
   const auto at = slots_.find(who.actor);

@@ -1,5 +1,5 @@
-// The instances of a host: of each actor the one that lives, and the newer one that waits for its end. Carries out Starts and
-// Stops, drives each instance's lifecycle and its times, and puts the idle to sleep. Pure; part of host_machine.
+// The instances of a host: for each actor the one that lives, and the newer one that waits for its end. Carries out Starts and
+// Stops, drives each instance's lifecycle and deadlines, and puts idle instances to sleep. Pure; part of host_machine.
 #pragma once
 
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -18,31 +18,31 @@ class command_admission;
 class request_routes;
 class socket_routes;
 
-/// What a host serves, and what its instances are made with.
+/// What a host serves, and how its instances are made.
 struct host_roster {
-  /// How each name is served; null where it is not.
+  /// The options of a name; null if it is not served.
   std::function<std::shared_ptr<const serve_options>(std::string_view name)> find;
-  /// Makes what this instance shares with its host, for this lease term; whoever drives the machine adds what it needs.
+  /// Makes what this instance shares with its host, for this lease term; the machine's driver adds what it needs.
   std::function<std::shared_ptr<instance_base>(const actor_ref& who, std::uint64_t term)> make;
 };
 
-/// What has become of the instances that ended while the host drained.
+/// What happened to the instances that ended while the host drained.
 struct drain_counts {
   std::size_t slept = 0;
   std::size_t moved = 0;  ///< the engine placed them elsewhere
   std::size_t cut = 0;    ///< ended with an error, at the deadline or before
 };
 
-/// What to do with an actor that was spawned.
+/// What to do with a spawned actor.
 enum class spawned : std::uint8_t {
-  lives,     ///< it is the one that was asked for
-  late,      ///< its instance is down already
+  lives,     ///< it is the expected one
+  late,      ///< its instance is already down
   unwanted,  ///< its instance is over: end it
 };
 
 struct spawn_verdict {
   spawned what{};
-  instance_number number = 0;  ///< where the handle of one that lives belongs
+  instance_number number = 0;  ///< where a living instance's handle belongs
 };
 
 class instance_table {
@@ -67,12 +67,12 @@ public:
   void handle_start(
       const actor_ref& who, protocol::command_start_actor& start, time_point allocated);
   void handle_stop(const actor_ref& who, protocol::stop_actor_reason reason);
-  /// The engine speaks of this generation, and older ones are here (I11).
+  /// The engine has mentioned this generation, and older ones are here (I11).
   void handle_newer(const actor_ref& who);
 
-  // -- what becomes of instances
+  // -- what happens to instances
 
-  /// Its factory has made its actor.
+  /// The factory has made its actor.
   spawn_verdict handle_spawned(const actor_ref& who);
   void handle_down(const internal::instance_down& what);
   void handle_stored(const internal::storage_done& what);
@@ -86,33 +86,33 @@ public:
   /// `x` may be gone afterwards.
   void apply(instance& x, lifecycle::input input, std::string why = {});
   void apply_to_all(lifecycle::input input, const std::string& why);
-  /// If it has ended, and nothing of it is on its way any more. `x` may be gone afterwards.
+  /// Counts it as down if it has ended, and nothing of it is under way any more. `x` may be gone afterwards.
   void count_as_down(instance& x);
-  /// A client asks something of this actor, if given of this generation of it: an older one ends (I11). Null if it is not here.
+  /// A request for this actor, perhaps for a given generation: an older one ends (I11). Null if it is not here.
   [[nodiscard]] instance* asked(const actor_id& actor, std::optional<std::uint32_t> generation);
-  /// It takes what was asked: the engine has accepted it.
+  /// The instance gets a request: so the engine has accepted it.
   void handle_asked(instance& x);
   void note_use(instance& x);
 
-  /// What is due by now.
+  /// Handles everything that is due.
   void expire();
 
   [[nodiscard]] std::optional<time_point> poll_timeout() const { return due_times_.poll_timeout(); }
 
-  // -- finding them
+  // -- lookups
 
   [[nodiscard]] instance* find(const actor_ref& who);
   [[nodiscard]] instance* newest(const actor_id& actor);
   [[nodiscard]] instance* oldest(const actor_id& actor);
 
-  /// That runs under this name with this key.
+  /// The instance that runs under this name with this key.
   [[nodiscard]] const instance* find_keyed(std::string_view name, const actor_key& key) const {
     return keyed_.find(name, key);
   }
 
   [[nodiscard]] std::size_t actors() const { return slots_.size(); }
 
-  /// What their Starts keep.
+  /// Bytes kept of their Starts.
   [[nodiscard]] std::size_t start_bytes() const { return start_bytes_; }
 
   [[nodiscard]] const drain_counts& drained() const { return drained_; }
@@ -152,16 +152,15 @@ private:
   command_admission& commands_;
   request_routes& requests_;
   socket_routes& sockets_;
-  std::shared_ptr<waiting_pool> written_;  ///< of responses that are written bit by bit
-  std::shared_ptr<waiting_pool>
-      outgoing_;  ///< of what is said to clients while the link has no room
+  std::shared_ptr<waiting_pool> written_;   ///< of streaming responses
+  std::shared_ptr<waiting_pool> outgoing_;  ///< of messages to clients while the link has no room
   start_backoff starts_;
-  /// Flat: a fresh Start spends most of its time in misses of the cache, and std::unordered_map takes two for a look.
+  /// Flat: a fresh Start spends most of its time on cache misses, and std::unordered_map has two for each lookup.
   boost::unordered_flat_map<actor_id, actor_slot, std::hash<actor_id>> slots_;
   keyed_instances keyed_;
   due_of_instances due_times_;
   std::size_t start_bytes_ = 0;
-  instance_number numbers_ = 0;  ///< ever given out
+  instance_number numbers_ = 0;  ///< handed out so far
   std::vector<instance_number> free_numbers_;
   bool engine_acks_ = false;
   drain_counts drained_;

@@ -1,4 +1,4 @@
-// What is due of instances, and when: limits, alarms, the idle.
+// What is due for instances, and when: limits, alarms, idleness.
 #include <algorithm>
 #include <nuncio/instances/instance_table.hpp>
 #include <nuncio/support/time_range.hpp>
@@ -18,7 +18,7 @@ void instance_table::set_due(instance& x, instance_due what, time_point at) {
   due_times_.add(x, x.times, what, at);
 }
 
-// What is said of an instance that is over would begin its events anew.
+// Events for an instance that is over would start its numbering again.
 void instance_table::handle_alarm(const internal::alarm_called& what) {
   const auto* const x = find(what.who);
   if (x != nullptr && x->context->gate.open) core_.say(internal::say_alarm{what.who, what.at_ms});
@@ -40,7 +40,7 @@ bool instance_table::is_busy(const instance& x) const {
   return x.responses != 0 || requests_.keeps_awake(x) || sockets_.keeps_awake(x);
 }
 
-// The instance has the last word: it knows what is not seen here.
+// The instance decides: it knows what is not seen here.
 void instance_table::check_idle(instance& x) {
   if (!lifecycle::has_actor(x.state) || x.down) return;
   const auto timeout = x.context->serving->idle_timeout;
@@ -48,9 +48,9 @@ void instance_table::check_idle(instance& x) {
   const auto due = later(x.busy_at, timeout);
   if (due > core_.now) return watch_idle(x, due);
   if (!x.reachable) return watch_idle(x, later(core_.now, timeout));
-  // What is still open are requests of clients that are not there any more; its instance would wait for their answers.
-  requests_.cancel_all(x, "its client was not heard of after a reconnect");
-  core_.tell(x, internal::idle_probe{});  // it sleeps, or answers when to look again
+  // What is still open are requests of clients that have gone; the instance would wait for their responses.
+  requests_.cancel_all(x, "its client was silent after a reconnect");
+  core_.tell(x, internal::idle_probe{});  // it sleeps, or answers when to check again
 }
 
 void instance_table::expire() {
@@ -69,10 +69,10 @@ void instance_table::handle_due(instance& x, instance_due what) {
       handle_start_limit(x);
       break;
     case instance_due::acceptance:
-      // In force only towards an engine that has acked an event of ours.
+      // Only applies to an engine that has acked an event of ours.
       if (engine_acks_)
         apply(x, input::given_up, "the engine did not accept Running in time");
-      else  // the rule may come into force yet
+      else  // the rule may begin to apply later
         set_due(x, what, core_.limits.start_limit);
       break;
     case instance_due::idle_check:

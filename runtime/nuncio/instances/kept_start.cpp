@@ -38,11 +38,11 @@ void keep_start(
   if (start.preloaded_kv) to.preloaded = copy_of(*start.preloaded_kv);
 }
 
-// An instance takes instance_bytes besides (docs/benchmarks.md).
+// An instance takes instance_bytes in addition (docs/benchmarks.md).
 std::size_t kept_bytes(const actor_ref& who, const protocol::command_start_actor& start) {
   constexpr std::size_t instance_bytes = 4096;
-  constexpr std::size_t slice_bytes = 64;  // the slice and its memory's head
-  constexpr std::size_t id_copies = 16;    // with each thing that names its actor
+  constexpr std::size_t slice_bytes = 64;  // the slice and the header of its memory
+  constexpr std::size_t id_copies = 16;    // one for each thing that names its actor
   const auto id = who.actor.view().size();
   auto out = instance_bytes + start.config.name.size();
   if (id > actor_id::inline_bytes_max) out += id_copies * id;

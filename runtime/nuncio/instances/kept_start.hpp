@@ -1,4 +1,4 @@
-// What an instance keeps of its Start for as long as it lives, in memory of its own: a slice would keep the frame, which may
+// What an instance keeps of its Start as long as it lives, in its own memory: a slice would keep the frame alive, which may
 // hold the Starts of a thousand other actors. Pure.
 #pragma once
 
@@ -9,12 +9,12 @@
 
 namespace nuncio {
 
-/// Fills in `to` what its handlers are told of the Start.
-/// @param to  with `serving`, in whose memory the name is kept if it is the same
+/// Fills in the part of the Start that its handlers can see.
+/// @param to  with `serving`, whose memory holds the name if it is the same
 void keep_start(
     instance_base& to, const actor_ref& who, const protocol::command_start_actor& start);
 
-/// What is kept of it in bytes, and what the instance takes besides.
+/// The bytes that are kept of it, and that the instance takes in addition.
 [[nodiscard]] std::size_t kept_bytes(
     const actor_ref& who, const protocol::command_start_actor& start);
 

@@ -27,7 +27,7 @@ public:
     if (at != end) all_.erase(at);
   }
 
-  /// The one that runs; null if none does.
+  /// The running one; null if there is none.
   [[nodiscard]] const instance* find(std::string_view name, const actor_key& key) const {
     const auto [from, to] = all_.equal_range(hash_of(name, key));
     for (auto at = from; at != to; ++at) {
@@ -42,7 +42,7 @@ public:
   void clear() { all_.clear(); }
 
 private:
-  // Of the key's elements, so that each way to write it finds it.
+  // A hash of the key's elements, so that every spelling of the key finds it.
   static std::size_t hash_of(std::string_view name, const actor_key& key) {
     auto out = std::hash<std::string_view>{}(name);
     for (const auto& element : key) out = out * 31 + std::hash<std::string_view>{}(element);

@@ -9,7 +9,7 @@ namespace {
 
 using enum state;
 
-// `in::started` reads better than input::started in a table, and keeps state's names free.
+// `in::started` reads better than input::started in a table, and does not collide with state's names.
 using in = input;
 
 constexpr transition rows[] = {
@@ -29,7 +29,7 @@ constexpr transition rows[] = {
     {starting, in::quit, quit_wanted, say_running},  // the factory worked and wants sleep at once
     {starting, in::failed, stopped, stopped_error},
     {starting, in::stop_command, stopping, tell_stop},  // Stop overtakes a slow factory
-    // Who asks for its end has started, whatever the factory still does.
+    // sleep() and destroy() imply that the actor has started, even if the factory is still running.
     {starting, in::sleep_called, sleep_wanted, say_running},
     {starting, in::destroy_called, destroy_wanted, say_running},
     {starting, in::start_limit, ending, cut | exit},
@@ -98,7 +98,7 @@ std::vector<transition> build() {
     add({s, in::evicted, ending_silently, cut | exit});
     add({s, in::lease_ended, ending, cut | exit});
     add({s, in::deadline, ending, cut | exit});
-    // Said twice, too late, or of no more interest.
+    // Repeated, too late, or no longer relevant.
     for (const auto x :
          {in::started,
           in::accepted,
@@ -143,7 +143,7 @@ std::span<const transition> table() {
 }
 
 std::optional<transition> step(state from, input what) {
-  // A matrix of indexes into table(), so that a step costs one look-up.
+  // A matrix of indexes into table(), so that a step is one lookup.
   constexpr std::size_t states = static_cast<std::size_t>(stopped) + 1;
   constexpr std::size_t inputs = static_cast<std::size_t>(in::end_limit) + 1;
   static const auto matrix = [] {

@@ -1,10 +1,8 @@
-// The life of one instance (actor, generation) on this host as a table: state x input -> next state
-// and what to do. Pure; ingress drives it. "Down" states have no CAF actor any more and wait for
-// the engine's word.
+// The life of one instance (actor, generation) on this host as a table: state x input -> next state and actions. Pure; ingress
+// drives it. "Down" states have no CAF actor any more and wait for the engine.
 //
-// An actor that ends without having been told to is never reported Stopped(OK), which would destroy
-// it: quitting means sleep, so the intent goes first, and only once Running was accepted;
-// Stopped(OK) only answers a Stop command.
+// An actor that ends without having been told to is never reported as Stopped(OK), which would destroy it. Quitting means
+// sleep, so the intent is sent first, and only once Running was accepted; Stopped(OK) only answers a Stop command.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +27,7 @@ enum class state : std::uint8_t {
   destroyed_intent,  ///< down after destroy(), Stop(STOP_INTENT) expected
   stopping,          ///< told to stop by the engine
   ending,            ///< being ended by us; Stopped(Error) follows
-  ending_silently,   ///< being ended by us; the engine wants to hear nothing of it
+  ending_silently,   ///< being ended by us; the engine must not be told
   stopped,           ///< over
 };
 
@@ -39,10 +37,10 @@ enum class input : std::uint8_t {
   accepted,        ///< the engine accepted Running
   sleep_called,    ///< the actor called sleep()
   destroy_called,  ///< the actor called destroy()
-  quit,            ///< the CAF actor ended on its own accord, without an error
+  quit,            ///< the CAF actor ended of its own accord, without an error
   failed,          ///< the factory or a handler failed, or the actor quit with an error
   stop_command,    ///< Stop(SLEEP_INTENT | STOP_INTENT | DESTROY | GOING_AWAY)
-  lost_command,    ///< Stop(LOST): the engine has given this generation up
+  lost_command,    ///< Stop(LOST): the engine has given up this generation
   superseded,      ///< a newer generation exists
   lease_ended,     ///< the engine may have given up this host
   evicted,         ///< another host took over the envoy key
@@ -54,14 +52,14 @@ enum class input : std::uint8_t {
   end_limit,       ///< the actor did not end in time after exit
 };
 
-/// What to do on a transition; several are done in this order.
+/// Actions of a transition; several are carried out in this order.
 enum action : std::uint16_t {
   none = 0,
   spawn = 1U << 0U,          ///< run the factory
   tell_stop = 1U << 1U,      ///< send stop_command to the CAF actor
   cut = 1U << 2U,            ///< close the instance's outputs
   exit = 1U << 3U,           ///< send exit to the CAF actor
-  abandon = 1U << 4U,        ///< it ignores exit: log its name and go on without it
+  abandon = 1U << 4U,        ///< it ignores exit: log its name and continue without it
   say_running = 1U << 5U,    ///< event Running
   say_sleep = 1U << 6U,      ///< event IntentSleep
   say_destroy = 1U << 7U,    ///< event IntentStop
@@ -76,10 +74,10 @@ struct transition {
   std::uint16_t actions;
 };
 
-/// Every legal transition, those that change nothing included.
+/// Every legal transition, including those that change nothing.
 std::span<const transition> table();
 
-/// The transition of `in` at `from`; none means that it can't happen, which is a bug of the caller.
+/// The transition of `in` at `from`; none means that it can't happen, which is the caller's bug.
 std::optional<transition> step(state from, input in);
 
 /// Whether a CAF actor belongs to an instance in this state.

@@ -1,4 +1,4 @@
-// How long the next start of an actor waits that fails again and again as soon as it starts. Pure; owned by ingress.
+// How long the next start of an actor waits if it keeps failing as soon as it starts. Pure; owned by ingress.
 //
 // The engine may start such an actor again at once; each start costs a factory, storage requests and a line in the log.
 #pragma once
@@ -11,13 +11,13 @@
 namespace nuncio {
 
 struct start_backoff_options {
-  /// After the first failure; doubled with each further one.
+  /// After the first failure; doubles with each further one.
   duration first = std::chrono::milliseconds{100};
-  /// A gateway wakes an actor eight times for one request (docs/protocol.md F.3), which waits for all of it.
+  /// A gateway wakes an actor eight times for one request (docs/protocol.md F.3), and the request waits for all of it.
   duration longest = std::chrono::seconds{2};
-  /// An actor that has not failed for so long begins anew.
+  /// After this long without a failure, an actor starts from the beginning.
   duration forget_after = std::chrono::minutes{1};
-  /// Actors remembered at most; above it the one that has failed longest ago is forgotten.
+  /// The most actors to remember; above it the one whose last failure is oldest is forgotten.
   std::size_t actors_max = 4096;
 };
 
@@ -25,13 +25,13 @@ class start_backoff {
 public:
   explicit start_backoff(start_backoff_options options = {}) : options_(options) {}
 
-  /// An instance of `actor` has failed before it was of any use.
+  /// An instance of `actor` has failed before it was useful.
   /// @returns how often in a row
   std::uint32_t handle_failed(const actor_id& actor, time_point now);
-  /// One was of use, or ended otherwise.
+  /// An instance was useful, or ended otherwise.
   void handle_useful(const actor_id& actor);
 
-  /// How long a start that comes now waits.
+  /// How long a start waits now.
   [[nodiscard]] duration delay(const actor_id& actor, time_point now) const;
 
   [[nodiscard]] std::size_t size() const { return failing_.size(); }
@@ -50,7 +50,7 @@ private:
   [[nodiscard]] duration wait_of(const record& x) const;
 
   start_backoff_options options_;
-  list failing_;  ///< the one that has failed last is at the end
+  list failing_;  ///< the one that failed last is at the end
   std::unordered_map<actor_id, list::iterator> index_;
 };
 

@@ -6,11 +6,11 @@
 namespace nuncio {
 namespace {
 
-// Eight values of KV as long as there are.
+// Eight KV values of maximum size.
 constexpr std::size_t bounded_max = 1UL << 20U;
 
-// One of an actor that was never answered such is expected to take this part of its longest at least: so what comes by
-// surprise is no more than so many windows.
+// An actor without such an answer yet is expected to take at least this fraction of the longest one: so a surprise takes at
+// most this many windows.
 constexpr std::size_t surprise_max = 32;
 
 bool is_bounded(std::size_t longest) { return longest <= bounded_max; }
@@ -57,7 +57,7 @@ void answer_flow::handle_answer(
   for (auto* each : {&of_actor, &of_all_}) each->learn(is_bounded(longest), bytes);
   const auto took = now - asked_at;
   if (took > limits_.slow) {
-    // All that was asked for before waited in the same line.
+    // All earlier requests waited in the same line.
     if (asked_at < halved_at_) return;
     halved_at_ = now;
     window_ = std::max(window_ / 2, limits_.window_min);

@@ -1,13 +1,13 @@
-// How much storage is asked for at a time, so that its answers never stand for long before everything else that the engine
-// says on the same link: its Pings above all, without which it gives the host up (docs/protocol.md C.4). What answers may take in
-// memory is bounded elsewhere (storage_requests). Pure.
+// How much is requested from storage at a time, so that its answers never delay other messages of the engine on the same link
+// for long: above all its Pings, without which it gives up the host (docs/protocol.md C.4). The memory for answers is limited
+// elsewhere (storage_requests). Pure.
 //
-// The rule: what is under way is expected to take no more than a window. An answer is expected to be as long as its actor's last
-// ones were, or those of all where the actor had none yet. The window grows while answers come quickly and it is what holds requests
-// back, and is halved when one comes late; what it grew to holds for as long as it is needed. So a fast link is filled, and a
-// slow one never has much more before it than it carries within `slow`.
+// The rule: requests under way are expected to take no more than a window. An answer is expected to be as long as its actor's
+// last ones, or as the last ones of all actors if the actor had none yet. The window grows while answers come quickly and the
+// window is what holds requests back. It is halved when an answer comes late. Its size is kept as long as it is needed. So a
+// fast link is filled, and a slow one never has much more queued than it carries within `slow`.
 //
-// Requests wait in three lanes, each with the window to itself, so that nobody whose answer is short waits behind long ones.
+// Requests wait in three lanes, each with its own window, so that short answers never wait behind long ones.
 #pragma once
 
 #include <array>
@@ -22,23 +22,24 @@ struct answer_flow_limits {
   std::size_t window_first = 4UL << 20U;
   std::size_t window_min = 1UL << 20U;
   std::size_t window_max = 256UL << 20U;
-  /// Up to here the window grows by what was expected, above it by what came: what was never carried proves little.
+  /// Up to here the window grows by expected bytes, above it by received ones: what was never carried proves little.
   std::size_t unproven_max = 32UL << 20U;
-  /// From asking to the answer: the window may grow. More than a far engine takes for a short answer.
+  /// From request to answer, for the window to grow. More than a distant engine takes for a short answer.
   duration quick = std::chrono::seconds{1};
-  /// Above it the window is halved. A small part of the 15 s for which the engine waits for a Pong, and of the lease.
+  /// Above it the window is halved. A small part of the lease, and of the 15 s that the engine waits for a Pong.
   duration slow = std::chrono::seconds{2};
   duration known_for = std::chrono::seconds{10};
 };
 
-/// How long the last answers were: the longest, the less the longer ago. Of what has a short bound, and of all else.
+/// Sizes of the last answers: the longest, with less weight the older it is. One for answers with a short limit, one for all
+/// others.
 class answer_sizes {
 public:
   explicit answer_sizes(std::size_t first = 0) : recent_{first, first} {}
 
   void learn(bool bounded, std::size_t bytes);
 
-  /// 0: nothing was learned.
+  /// 0: nothing known.
   [[nodiscard]] std::size_t recent(bool bounded) const { return recent_[bounded ? 1 : 0]; }
 
   [[nodiscard]] bool empty() const { return recent_[0] == 0 && recent_[1] == 0; }
@@ -51,30 +52,30 @@ class answer_flow {
 public:
   enum class lane : std::uint8_t {
     bounded,  ///< its answer can't be long
-    brief,    ///< it could, and is not expected to
+    brief,    ///< it could, but is not expected to
     lengthy,
   };
   static constexpr std::size_t lanes = 3;
 
   struct plan {
     lane in = lane::bounded;
-    std::size_t bytes = 0;  ///< expected; 0 for an answer of a word, which needs no room
+    std::size_t bytes = 0;  ///< expected; 0 for an empty answer, which needs no room
   };
 
   explicit answer_flow(answer_flow_limits limits = {});
 
-  /// @param longest   bytes that the answer may take
-  /// @param of_actor  what its actor was answered so far
+  /// @param longest   bytes that the answer may have
+  /// @param of_actor  the sizes of the actor's answers so far
   [[nodiscard]] plan plan_for(std::size_t longest, const answer_sizes& of_actor) const;
 
-  /// One answer may be under way in each lane, however long it is. @returns false, and takes nothing, without room
+  /// One answer may be under way in each lane, however long it is. @returns false, and takes nothing, if there is no room
   bool take(const plan& x, time_point now);
   void give_back(const plan& x);
 
-  /// Of a new connection nothing is known.
+  /// Nothing is known about a new connection.
   void handle_link_up() { window_ = limits_.window_first; }
 
-  /// An answer of `bytes` has come; its plan is given back afterwards.
+  /// An answer of `bytes` has arrived; its plan is given back afterwards.
   void handle_answer(
       const plan& x,
       std::size_t longest,

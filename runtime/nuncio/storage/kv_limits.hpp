@@ -1,5 +1,5 @@
-// What the engine takes of keys and values, checked here because it answers violations with
-// "transaction failed" (docs/protocol.md H.1). Pure; any thread.
+// The engine's limits for keys and values, checked here because it answers violations with "transaction failed"
+// (docs/protocol.md H.1). Pure; any thread.
 #pragma once
 
 #include <cstddef>
@@ -11,15 +11,15 @@ namespace nuncio::kv_limits {
 inline constexpr std::size_t key_bytes_max = 2046;
 inline constexpr std::size_t value_bytes_max = 131'072;
 inline constexpr std::size_t batch_keys_max = 128;
-/// What the engine counts for each key of a put beyond its bytes.
+/// What the engine adds for each key of a put.
 inline constexpr std::size_t key_overhead_bytes = 2;
-/// Keys and values of one put together.
+/// Keys and values of one put in total.
 inline constexpr std::size_t put_bytes_max = std::size_t{976} * 1024;
 
-/// @returns errc::invalid_argument or too_large, naming what, how much and the limit
+/// @returns errc::invalid_argument or too_large, naming what, its size and the limit
 outcome<void> check(const protocol::kv_request_data& request);
 
-/// Bytes that `key` with `value` takes of put_bytes_max.
+/// The share of `key` with `value` in put_bytes_max.
 std::size_t cost(const bytes& key, const bytes& value);
 
 }  // namespace nuncio::kv_limits

@@ -1,5 +1,6 @@
-// A range of KV read page by page: where the next page begins, and how many entries it may have. Every answer comes in one
-// frame, so a page that was longer than the host takes is asked for again with half as many. Pure; owned by who reads.
+// Reads a range of KV page by page: where the next page begins, and how many entries it may have. Every answer comes in one
+// frame, so a page that is longer than the host accepts is requested again with half as many entries. Pure; owned by the
+// reader.
 #pragma once
 
 #include <cstddef>
@@ -13,11 +14,11 @@ namespace nuncio {
 
 class kv_pages {
 public:
-  /// Entries of a page to begin with: one round trip for most actors, while entries as large as they may be
-  /// (kv_limits::value_bytes_max) have shrunk below 32 MiB after two halvings.
+  /// Entries of the first page: one round trip for most actors, while pages with entries of maximum size
+  /// (kv_limits::value_bytes_max) are below 32 MiB after two halvings.
   static constexpr std::size_t entries_max = 512;
 
-  /// From `first` to before `last`.
+  /// From `first` up to but not including `last`.
   kv_pages(bytes first, bytes last, std::size_t entries = entries_max)
       : first_(std::move(first)), last_(std::move(last)), limit_(entries) {}
 
@@ -27,7 +28,7 @@ public:
 
   [[nodiscard]] std::size_t limit() const { return limit_; }
 
-  /// A page of so many entries has come, the last of them under `key`. @returns whether to ask for another
+  /// A page has arrived, with this number of entries, the last of them under `key`. @returns whether to request another
   bool handle_page(std::size_t entries, const bytes& key) {
     if (entries < limit_) return false;
     std::string next{key.view()};  // becomes the smallest key above it
@@ -42,7 +43,7 @@ public:
     return true;
   }
 
-  /// The page was longer than the host takes. @returns whether to ask for less of it
+  /// The page was longer than the host accepts. @returns whether to request less of it
   bool handle_too_long() {
     if (limit_ == 1) return false;
     limit_ /= 2;

@@ -1,9 +1,8 @@
-// Values that a Start brought along, for the first reads of an instance: they hold until it writes.
+// Values that came with a Start, for an instance's first reads: valid until it writes.
 //
-// Only what is there counts. The engine preloads within bounds that it does not tell, and marks nothing as cut short: it
-// may name a prefix of which it sent a part (whoever registers the actor's name can ask for that), and some versions name a
-// key whose value did not fit. So a list, and a get of a key without a value, ask the engine.
-// Pure; owned by one instance.
+// Only existing values count. The engine preloads within limits that it does not report, and does not mark what it cut: it may
+// name a prefix of which it sent a part (anyone who registers the actor's name can request that), and some versions name a key
+// whose value did not fit. So a list, and a get of a key without a value, ask the engine. Pure; owned by one instance.
 #pragma once
 
 #include <nuncio/messages_kv.hpp>
@@ -22,7 +21,7 @@ public:
       known_.insert_or_assign(x.key.view(), found{x.key, x.value, x.metadata});
   }
 
-  /// Answers a get if everything that it asks for is known.
+  /// Answers a get if everything that it requests is known.
   [[nodiscard]] std::optional<protocol::kv_get_response> find(
       const protocol::kv_get_request& get) const {
     if (known_.empty()) return std::nullopt;
@@ -37,12 +36,12 @@ public:
     return out;
   }
 
-  /// The instance writes something: from here on the engine is asked.
+  /// The instance writes something: from now on the engine is asked.
   void handle_write() { known_.clear(); }
 
 private:
   struct found {
-    bytes key;  ///< keeps what the map's own key points to
+    bytes key;  ///< owns the memory of the map's key
     bytes value;
     protocol::kv_metadata metadata;
   };

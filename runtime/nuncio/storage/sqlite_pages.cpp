@@ -13,10 +13,10 @@ using namespace protocol;
 constexpr std::string_view no_database = "depot/database_not_found";
 constexpr std::string_view head_moved = "depot/head_fence_mismatch";
 constexpr std::string_view changed_by_another =
-    "somebody else has changed this database: this instance can't use it any more";
+    "someone else has changed this database; this instance can't use it any more";
 
-// Size in pages by the header on page 1 (SQLite's file format, offset 28): whoever commits through
-// an engine keeps it.
+// The size in pages according to the header on page 1 (SQLite's file format, offset 28): every writer that commits through an
+// engine maintains it.
 std::uint32_t size_in_header(const std::vector<std::uint8_t>& page) {
   return (std::uint32_t{page[28]} << 24U) | (std::uint32_t{page[29]} << 16U) |
          (std::uint32_t{page[30]} << 8U) | std::uint32_t{page[31]};
@@ -53,7 +53,7 @@ sqlite_pages::page sqlite_pages::find(std::uint32_t pgno) {
 
 void sqlite_pages::begin_fetch(std::uint32_t pgno) {
   if (broken_) return fail(*broken_);
-  // More than half of the clean pages at once would push out what they are read beside.
+  // More than half of the clean pages at once would evict the pages that are read along with them.
   const auto most = std::max<std::size_t>(
       1, std::min<std::size_t>(options_.sequence_pages_max, clean_pages_max() / 2));
   const auto up = pgno == next_up_;
@@ -73,13 +73,12 @@ void sqlite_pages::begin_fetch(std::uint32_t pgno) {
 
 void sqlite_pages::handle_pages(const sqlite_get_pages_ok& got) {
   if (step_ == step::open) head_ = got.head_txid;
-  // Backwards, so that the page that is wanted now is the youngest.
+  // Backwards, so that the page wanted now is the most recent.
   for (auto x = got.pages.rbegin(); x != got.pages.rend(); ++x) {
     if (x->bytes && x->bytes->size() != page_bytes)
       return break_with(
           {errc::malformed, fmt::format("page {} came with {} bytes", x->pgno, x->bytes->size())});
-    // Copied: a page must not keep the frame alive that it came in. What the store leaves out is
-    // zero.
+    // Copied: a page must not keep the frame alive in which it arrived. Omitted pages are zero.
     if (x->bytes)
       keep_clean(
           x->pgno,
@@ -135,8 +134,7 @@ void sqlite_pages::begin_commit(std::int64_t now_ms) {
   if (broken_) return fail(*broken_);
   drop_unchanged();
   if (!dirty()) return;
-  // SQLite cuts the file after the commit that makes it smaller; that commit's page 1 knows the
-  // size already.
+  // SQLite truncates the file after the commit that makes it smaller; that commit's page 1 already has the size.
   const auto first = find(1);
   const auto stated = first ? size_in_header(*first) : 0;
   commit_size_ = stated != 0 ? std::min(stated, size_) : size_;
@@ -158,7 +156,7 @@ void sqlite_pages::begin_commit(std::int64_t now_ms) {
       segments_.push_back(pgno / shard_pages * shard_pages);
 }
 
-// A transaction that was rolled back after it had spilled writes back what was there.
+// Drops unchanged pages: a transaction that was rolled back after a spill writes back the old content.
 void sqlite_pages::drop_unchanged() {
   std::erase_if(dirty_, [&](const auto& x) {
     const auto at = clean_.find(x.first);
@@ -233,14 +231,13 @@ void sqlite_pages::handle_result(const storage_result& x) {
 }
 
 void sqlite_pages::committed(std::optional<std::uint64_t> head) {
-  // An engine that tells no head (before version 5) fences by the generation alone.
+  // An engine without a head (before version 5) fences by the generation only.
   if (head || head_) head_ = head.value_or(next_head());
   ++stats_.commits;
   if (!segments_.empty()) ++stats_.staged;
   stats_.committed_pages += dirty_.size();
   for (auto& [pgno, content] : std::exchange(dirty_, {})) keep_clean(pgno, std::move(content));
-  for (auto at = ages_.begin();
-       at != ages_.end();) {  // a page that was cut off may come back, empty
+  for (auto at = ages_.begin(); at != ages_.end();) {  // a truncated page may come back, empty
     const auto pgno = *at++;
     if (pgno <= commit_size_) continue;
     ages_.erase(clean_.at(pgno).age);
@@ -254,7 +251,7 @@ void sqlite_pages::handle_failure(const storage_failure& why) {
   if (step_ == step::idle) return;
   if (step_ == step::open && why.engine_code == no_database) {
     step_ = step::idle;
-    return;  // no head, no pages: the first commit makes it
+    return;  // no head, no pages: the first commit creates it
   }
   if (step_ == step::open || step_ == step::fetch) {
     if (why.engine_code == head_moved) return break_with(moved(why));
@@ -262,9 +259,9 @@ void sqlite_pages::handle_failure(const storage_failure& why) {
   }
   if (step_ == step::probe) {
     if (why.engine_code == no_database) return handle_probe(std::nullopt);
-    return break_with({why.code, "whether the last commit happened can't be told: " + why.message});
+    return break_with({why.code, "it is unknown whether the last commit happened: " + why.message});
   }
-  // The engine has judged and said no, or nothing left this process.
+  // The engine has refused, or nothing left this process.
   const auto judged =
       why.engine_code.starts_with("depot/") || why.engine_code.starts_with("sqlite/");
   const auto lost = why.may_have_happened || (why.code == errc::refused && !judged);
@@ -278,15 +275,15 @@ void sqlite_pages::handle_failure(const storage_failure& why) {
   if (++attempts_ > options_.attempts_max) {
     if (in_doubt_ || why.engine_code == head_moved)
       return break_with(
-          {why.code, "whether the last commit happened can't be told: " + why.message});
-    // Each attempt was answered, with an error: none is under way, and the head tells for the last time.
+          {why.code, "it is unknown whether the last commit happened: " + why.message});
+    // Each attempt was answered with an error: none is under way, and the head is final.
     if (step_ != step::commit && step_ != step::finalize) return fail(not_committed(why));
     last_refusal_ = not_committed(why);
   }
   if (step_ == step::commit || step_ == step::finalize) {
     probed_ = step_;
     step_ = step::probe;
-  } else {  // a segment that is there already would be refused: staging begins anew, which forgets it
+  } else {  // a segment that already exists would be refused: staging starts again, which discards it
     step_ = step::stage_begin;
     segment_ = 0;
   }

@@ -1,13 +1,12 @@
-// A SQLite database as pages in the engine's store: what is known of it here, which pages to fetch,
-// what a transaction has changed, and the requests that commit it. Pure, knows no SQLite; owned by
-// one open database.
+// A SQLite database as pages in the engine's store: the cached pages, which ones to fetch, what a transaction has changed, and
+// the requests that commit it. Pure; knows nothing about SQLite; owned by one open database.
 //
-// It never says that a commit failed which may have happened: after an answer that was lost it asks
-// the engine for the head, which only this instance can have moved. When that can't be told, or
-// another has moved it, the database is broken for good.
+// It never reports a commit as failed if it may have been applied: after a lost answer it asks the engine for the head, which
+// only this instance can have moved. If the outcome stays unknown, or another instance has moved the head, the database is
+// broken for good.
 //
-// Inputs: write, truncate, begin_*, handle_result. Output: poll_transmit, one request at a time
-// until none is left; then take_outcome.
+// Inputs: write, truncate, begin_*, handle_result. Output: poll_transmit, one request at a time until none is left; then
+// take_outcome.
 #pragma once
 
 #include <algorithm>
@@ -35,33 +34,33 @@ public:
 
   explicit sqlite_pages(sqlite_pages_options options = {}) : options_(options) {}
 
-  /// Learns whether there is a database, its head and its size.
+  /// Finds out whether there is a database, its head and its size.
   void begin_open();
 
   /// Pages numbered from 1 to size().
   [[nodiscard]] std::uint32_t size() const { return size_; }
 
-  /// The page as the open transaction sees it, or null: begin_fetch.
+  /// The page as the open transaction sees it; null: call begin_fetch.
   [[nodiscard]] page find(std::uint32_t pgno);
   void begin_fetch(std::uint32_t pgno);
 
-  /// @param content  page_bytes of them  @returns errc::too_large at dirty_bytes_max
+  /// @param content  exactly page_bytes  @returns errc::too_large at dirty_bytes_max
   outcome<void> write(std::uint32_t pgno, std::span<const std::uint8_t> content);
   void truncate(std::uint32_t pages);
 
-  /// Whether there is something to commit.
+  /// Whether there is anything to commit.
   [[nodiscard]] bool dirty() const { return !dirty_.empty() || size_ != committed_size_; }
 
-  /// Sends what has been written since the last commit; it stays written here whatever comes of it.
+  /// Sends what was written since the last commit; it stays written here whatever the result.
   void begin_commit(std::int64_t now_ms);
 
   [[nodiscard]] std::optional<storage_call> poll_transmit();
   void handle_result(const storage_result& x);
 
-  /// What came of the last begin_*.
+  /// The result of the last begin_*.
   outcome<void> take_outcome() { return std::exchange(outcome_, outcome<void>{}); }
 
-  /// Why nothing can be done with it any more.
+  /// Why it can't be used any more.
   [[nodiscard]] const std::optional<failure>& broken() const { return broken_; }
 
   [[nodiscard]] std::optional<std::uint64_t> head() const { return head_; }
@@ -112,14 +111,14 @@ private:
   std::map<std::uint32_t, page> dirty_;
 
   step step_ = step::idle;
-  step probed_ = step::idle;  ///< whose fate is being asked for
+  step probed_ = step::idle;  ///< whose outcome is being asked for
   bool sent_ = false;         ///< the request of `step_` was polled
   unsigned attempts_ = 0;
-  bool in_doubt_ = false;                ///< an attempt of this commit has had no answer
-  std::optional<failure> last_refusal_;  ///< what to say if the last probe finds the old head
+  bool in_doubt_ = false;                ///< an attempt of this commit was not answered
+  std::optional<failure> last_refusal_;  ///< to report if the last probe finds the old head
   std::vector<std::uint32_t> wanted_;    ///< pages of this fetch
   std::size_t window_ = 0;
-  std::uint32_t next_up_ = 0;    ///< the page at which reading upwards goes on; 0: none
+  std::uint32_t next_up_ = 0;  ///< the page at which sequential reading continues upwards; 0: none
   std::uint32_t next_down_ = 0;  ///< the same downwards
   std::int64_t now_ms_ = 0;
   std::uint32_t commit_size_ = 0;  ///< of the database once this commit is done

@@ -7,7 +7,7 @@
 namespace nuncio {
 namespace {
 
-// Of the first part: version, form, number of parts.
+// The first part's header: version, form, number of parts.
 constexpr std::size_t header_bytes = 3;
 constexpr std::uint8_t record_version = 1;
 constexpr std::size_t parts_limit = 255;
@@ -38,12 +38,12 @@ outcome<std::vector<bytes>> split(
 
 outcome<std::size_t> parts_of(const bytes& first) {
   if (first.size() < header_bytes || first.span()[0] != record_version)
-    return failure{errc::malformed, "what is stored is no state of a version that is known here"};
+    return failure{errc::malformed, "the stored state has an unknown version"};
   const auto as = static_cast<state_record::form>(first.span()[1]);
   if (as != state_record::form::json && as != state_record::form::caf)
-    return failure{errc::malformed, "what is stored is a state of a form that is not known here"};
+    return failure{errc::malformed, "the stored state has an unknown form"};
   const std::size_t count = first.span()[2];
-  if (count == 0) return failure{errc::malformed, "what is stored is a state without parts"};
+  if (count == 0) return failure{errc::malformed, "the stored state has no parts"};
   return count;
 }
 
@@ -54,7 +54,7 @@ outcome<state_record> join(const std::vector<bytes>& parts) {
   if (parts.size() < *count)
     return failure{
         errc::malformed,
-        fmt::format("of {} parts of the state {} are stored", *count, parts.size())};
+        fmt::format("of {} parts of the state, {} are stored", *count, parts.size())};
   std::vector<std::uint8_t> content;
   for (std::size_t i = 0; i < *count; ++i) {
     const auto part = parts[i].span().subspan(i == 0 ? header_bytes : 0);

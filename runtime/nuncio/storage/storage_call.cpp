@@ -52,7 +52,7 @@ bool statement_reads(std::string_view sql) {
   return begins_with_one_of(skip_blanks_and_comments(sql), words);
 }
 
-// Wherever it stands, if only within a name: who finds too much only waits longer.
+// Anywhere, even within a name: a false positive only means waiting longer.
 bool says_returning(std::string_view sql) {
   constexpr std::string_view word = "RETURNING";
   return std::search(sql.begin(), sql.end(), word.begin(), word.end(), [](char s, char u) {
@@ -78,7 +78,7 @@ bool statement_is_silent(std::string_view sql) {
   return begins_with_one_of(skip_blanks_and_comments(sql), words) && !says_returning(sql);
 }
 
-// Of a key and its value in an answer, beside their bytes.
+// For a key and its value in an answer, beyond their bytes.
 constexpr std::size_t entry_overhead = 2 * sizeof(bytes) + sizeof(kv_metadata);
 
 constexpr std::size_t page_bytes = 4096 + sizeof(sqlite_fetched_page);

@@ -1,4 +1,4 @@
-// What an instance asks of the engine's storage, and what comes back. Values; any thread.
+// An instance's requests to the engine's storage, and the answers. Values; any thread.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace nuncio {
 
-/// The body of one request. Actor id, generation and namespace in it are filled in when it is sent.
+/// The body of one request. Its actor id, generation and namespace are filled in when it is sent.
 struct storage_call : std::variant<
                           protocol::kv_request_data,
                           protocol::sqlite_get_pages_request,
@@ -25,7 +25,7 @@ struct storage_call : std::variant<
   using variant::variant;
 };
 
-/// What the engine answers when it has done what was asked, of the same index as its storage_call.
+/// The engine's answer to a successful request, with the same index as its storage_call.
 struct storage_answer : std::variant<
                             protocol::kv_response_data,
                             protocol::sqlite_get_pages_ok,
@@ -41,8 +41,8 @@ struct storage_answer : std::variant<
 
 using storage_result = std::variant<storage_answer, storage_failure>;
 
-/// Whether `call` changes nothing, so that it can be sent again. A statement is a read when it
-/// begins with SELECT, VALUES or EXPLAIN.
+/// Whether `call` changes nothing, so that it can be sent again. A statement is a read if it begins with SELECT, VALUES or
+/// EXPLAIN.
 bool is_read(const storage_call& call);
 
 /// Whether `x` is the engine's answer to a storage request.
@@ -51,23 +51,23 @@ bool answers_storage(const protocol::to_envoy& x);
 /// "KvPut", "SqliteExecute", ...: for messages.
 std::string_view name_of(const storage_call& call);
 
-/// Estimated bytes of keys, values, pages and texts in it.
+/// The estimated bytes of its keys, values, pages and texts.
 std::size_t size_of(const storage_call& call);
 
-/// The longest answer that there is: what one frame of the engine holds (websocket_options::message_bytes_max).
+/// The longest possible answer: the size of one frame of the engine (websocket_options::message_bytes_max).
 inline constexpr std::size_t answer_bytes_longest = 32UL << 20U;
 
-/// The most that an answer may take as it is kept. Short keys, and columns of NULL, take many times what their frame does.
+/// The most that a stored answer may take. Short keys, and columns of NULL, take many times the size of their frame.
 inline constexpr std::size_t answer_bytes_kept_max = 2 * answer_bytes_longest;
 
-/// What an answer takes beyond its values: its message to whoever asked, and what hangs on it.
+/// What an answer takes beyond its values: its message to the requester, and what belongs to that.
 inline constexpr std::size_t answer_overhead = 512;
 
-/// The most that its answer takes, as size_of(storage_result) counts it. Of a list without a limit, and of SQL that may return
-/// rows, nobody knows: answer_bytes_longest.
+/// The most that its answer takes, as size_of(storage_result) counts it. For a list without a limit, and for SQL that may
+/// return rows, that is unknown: answer_bytes_longest.
 std::size_t answer_bytes_max(const storage_call& call);
 
-/// Bytes as they are kept while whoever asked has not dealt with it: values and what holds them, a message's text, and
+/// The bytes that it takes until the requester has handled it: values and their containers, a message's text, and
 /// answer_overhead.
 std::size_t size_of(const storage_result& x);
 

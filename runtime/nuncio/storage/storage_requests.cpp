@@ -1,4 +1,4 @@
-// What becomes of storage requests, from the actor's call to its answer. What is sent next: storage_requests_sending.cpp.
+// The life of storage requests, from the actor's call to its answer. For what is sent next see storage_requests_sending.cpp.
 #include <fmt/format.h>
 
 #include <nuncio/storage/storage_requests.hpp>
@@ -30,7 +30,7 @@ constexpr std::size_t answers<to_envoy_sqlite_execute_response> = 7;
 template <>
 constexpr std::size_t answers<to_envoy_sqlite_execute_batch_response> = 8;
 
-// What an answer holds: the wire's record itself, or for statements their result.
+// The contents of an answer: the wire's record itself, or for statements their result.
 storage_answer content_of(sqlite_exec_ok&& x) { return std::move(x.result); }
 
 storage_answer content_of(sqlite_execute_ok&& x) { return std::move(x.result); }
@@ -58,8 +58,8 @@ bool answers_kv(const kv_request_data& asked, const kv_response_data& given) {
   }
 }
 
-// A KV error's text is no stable code (docs/protocol.md H.1), and a script stops where it fails:
-// what came before may stay. Everything else is all or nothing, and an error means nothing.
+// A KV error's text is not a stable code (docs/protocol.md H.1), and a script stops where it fails: what came before may
+// remain. Everything else is all or nothing, so an error means that nothing happened.
 bool error_leaves_doubt(const storage_call& call) {
   return !is_read(call) && (call.index() == 0 || std::holds_alternative<sqlite_exec_request>(call));
 }
@@ -86,13 +86,13 @@ void storage_requests::handle_request(request what, time_point now) {
     finish_if_idle(what.who);
   };
   if (over_) return turned_away(over_->code, over_->message);
-  if (!what.gate->open.load()) return turned_away(errc::cancelled, "this instance has been ended");
+  if (!what.gate->open.load()) return turned_away(errc::cancelled, "this instance was ended");
   const auto full = [&](std::string_view whose, std::size_t requests, std::size_t size) {
     ++stats_.rejected;
     turned_away(
         errc::queue_full,
         fmt::format(
-            "{} storage requests without an answer reach their bound, {} or {} bytes",
+            "{} storage requests without an answer are at their limit, {} or {} bytes",
             whose,
             requests,
             size));
@@ -127,7 +127,7 @@ void storage_requests::handle_link_up(epoch connection) {
 
 void storage_requests::handle_link_down() {
   connection_ = 0;
-  // Taken by order, so that what each actor is told comes in the order in which it asked.
+  // In order, so that each actor gets its results in the order of its requests.
   std::map<std::uint64_t, entry*> cut;
   for (const auto& [id, x] : in_flight_) cut.emplace(x->order, x);
   in_flight_.clear();
@@ -211,7 +211,7 @@ void storage_requests::handle_too_long(const to_envoy& head, time_point now) {
             fail(
                 *asked,
                 errc::too_large,
-                "the engine's answer is longer than this host takes: ask for less at a time");
+                "the engine's answer is longer than this host accepts: ask for less at a time");
           } else {
             ++stats_.strays;
           }
@@ -226,7 +226,7 @@ void storage_requests::handle_gate_closed(const actor_ref& who) {
   for (auto* x = at->second.open.front(); x != nullptr;) {
     auto* next = at->second.open.after(*x);
     const auto last = next == nullptr;
-    fail(*x, errc::cancelled, "this instance has been ended");
+    fail(*x, errc::cancelled, "this instance was ended");
     if (last) return;  // the usage may be gone
     x = next;
   }
@@ -298,7 +298,7 @@ storage_requests::usage& storage_requests::usage_of(const actor_ref& who) {
   return at->second;
 }
 
-// `x` is gone afterwards, and with it perhaps the usage of its actor.
+// `x` is gone afterwards, and perhaps its actor's usage.
 void storage_requests::end(entry& x, storage_result with, std::size_t kept) {
   const auto who = x.what.who;
   auto& of = actors_[who];
@@ -306,7 +306,7 @@ void storage_requests::end(entry& x, storage_result with, std::size_t kept) {
     const auto* const why = std::get_if<storage_failure>(&with);
     of.lost = why == nullptr ? std::string{} : why->message;
   }
-  if (of.give_up) kept = 0;  // nobody gets it
+  if (of.give_up) kept = 0;  // nothing receives it
   results_.push_back({x.what.ticket, std::move(with), kept});
   of.answers.add(kept);
   of.kept += kept;
@@ -341,7 +341,7 @@ void storage_requests::finish_if_idle(const actor_ref& who) {
   const auto at = actors_.find(who);
   if (at == actors_.end() || at->second.requests != 0) return;
   if (!at->second.give_up && (at->second.kept != 0 || !at->second.sizes.empty())) return;
-  if (!at->second.give_up && !at->second.lost.empty()) return;  // told when it is down
+  if (!at->second.give_up && !at->second.lost.empty()) return;  // reported when it is down
   if (at->second.give_up) {
     finished_.push_back({who, at->second.lost});
     for (auto [i, last] = give_ups_.equal_range(*at->second.give_up); i != last; ++i)
@@ -381,7 +381,7 @@ void storage_requests::answer(
   const auto* given = std::get_if<storage_answer>(&with);
   const auto fits = call.index() == index && (given == nullptr || index != 0 ||
                                               answers_kv(std::get<0>(call), std::get<0>(*given)));
-  if (!fits) return fail(*x, errc::malformed, "the engine gave an answer of another kind");
+  if (!fits) return fail(*x, errc::malformed, "the engine's answer is of the wrong kind");
   const auto kept = size_of(with);
   learn(*x, kept, now);
   if (kept > answer_bytes_kept_max) {

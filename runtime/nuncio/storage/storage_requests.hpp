@@ -1,18 +1,17 @@
-// The storage requests of one host: their ids, what waits and what is in flight, order within each
-// actor, deadlines, and what becomes of them when a connection or an instance ends. Pure; owned by
-// the storage actor. Must never let anything leave for an instance whose output gate is closed, and
-// never call a write undone that the link was given.
+// The storage requests of one host: their ids, which ones wait or are in flight, the order within each actor, deadlines, and
+// what happens to them when a connection or an instance ends. Pure; owned by the storage actor. It must never send anything for
+// an instance whose output gate is closed, and never report a write as undone that the link was given.
 //
-// What actors have been answered and have not dealt with is bounded, of each and of the host (waiting_room.hpp). So a request
-// is not sent before there is room for the longest answer that it may have; it waits, and what its actor has asked for later
-// waits behind it. From its coming to handle_consumed() an answer takes what it is long. Nor is it sent before the link is
-// expected to carry its answer soon (answer_flow.hpp). Where there is no room actors take turns, a request each.
+// Answers that actors have not handled are limited, for each actor and for the host (waiting_room.hpp). So a request is not
+// sent before there is room for its longest possible answer. It waits, and the later requests of its actor wait behind it. From
+// its arrival to handle_consumed() an answer takes its actual size. A request is also not sent before the link is expected to
+// carry its answer soon (answer_flow.hpp). If there is no room, actors take turns, one request each.
 //
-// An actor that awaits an answer deals with nothing before it, so what it keeps makes no room. Then what is only answered with
-// a word goes in any case, and what has no room beside what is kept fails at once: neither holds up what is awaited.
+// An actor that awaits an answer handles nothing before it, so the answers that it holds make no room. In that case a request
+// with an empty answer is always sent, and one that has no room beside those answers fails at once: neither delays the awaited
+// one.
 //
-// Inputs: handle_*, expire. Outputs, until they return none: poll_transmit, then poll_result and
-// poll_finished; poll_timeout.
+// Inputs: handle_*, expire. Outputs, until they return none: poll_transmit, then poll_result and poll_finished; poll_timeout.
 #pragma once
 
 #include <cstdint>
@@ -33,18 +32,18 @@
 
 namespace nuncio {
 
-/// What an actor has dealt with may stay untold so long as it is no more than this: see storage_requests::handle_consumed.
+/// Handled answers need not be reported up to this many bytes: see storage_requests::handle_consumed.
 inline constexpr std::size_t answer_bytes_untold_max = 64UL << 10U;
 
 class storage_requests {
 public:
   struct request {
-    std::uint64_t ticket = 0;  ///< the caller's, handed back with the result
+    std::uint64_t ticket = 0;  ///< the caller's, returned with the result
     actor_ref who;
     std::shared_ptr<const output_gate> gate;
     storage_call call;
     write_mode mode = write_mode::once;
-    /// Its actor deals with nothing before this is answered: it need not wait for what others of its answers take.
+    /// Its actor handles nothing before this is answered: it need not wait for the room of its actor's other answers.
     bool awaited = false;
   };
 
@@ -61,39 +60,38 @@ public:
     std::size_t bytes = 0;  ///< that it takes until handle_consumed()
   };
 
-  /// The writes of an instance that is down are answered or given up.
+  /// The writes of an instance that is down were answered or given up.
   struct finished {
     actor_ref who;
-    std::string lost;  ///< why the last required write is not known to be there; empty if it is
+    std::string lost;  ///< why the last required write may not be stored; empty if it is
   };
 
-  /// @param namespace_name  of the engine, as its SQL requests want it
+  /// @param namespace_name  the engine's, for its SQL requests
   explicit storage_requests(
       std::string namespace_name, storage_limits limits = {}, answer_flow_limits flow = {});
 
   void handle_request(request what, time_point now);
   void handle_link_up(epoch connection);
   void handle_link_down();
-  /// The link will not come back: everything fails, now and from now on.
+  /// The link will not come back: everything fails, now and later.
   void handle_link_over(const failure& why);
-  /// The link did not take frame `id`: nothing of it was sent. After queue_full it waits, and so do all behind it.
+  /// The link did not accept frame `id`: nothing of it was sent. After queue_full it waits, and everything behind it.
   void handle_not_sent(std::uint32_t id, const failure& why);
 
   /// The link may have room again.
   void handle_room() { full_ = false; }
 
-  /// `who` has dealt with answers that took so many bytes together.
+  /// `who` has handled answers of this many bytes in total.
   void handle_consumed(const actor_ref& who, std::size_t bytes);
   /// Any message of the engine; those that answer no storage request are ignored.
   void handle_message(protocol::to_envoy message, time_point now);
-  /// The head of an answer that is longer than the link takes: its request fails, and is not sent again.
+  /// The head of an answer that is longer than the link accepts: its request fails, and is not sent again.
   void handle_too_long(const protocol::to_envoy& head, time_point now);
-  /// The output gate of `who` is closed: what is open of it fails.
+  /// The output gate of `who` is closed: its open requests fail.
   void handle_gate_closed(const actor_ref& who);
-  /// The instance is down and asks for nothing more: poll_finished tells when its last write is
-  /// answered or given up.
+  /// The instance is down and sends no more requests: poll_finished reports when its last write was answered or given up.
   void handle_down(const actor_ref& who, time_point now);
-  /// Ends what is due.
+  /// Ends requests that are due.
   void expire(time_point now);
 
   [[nodiscard]] std::optional<frame> poll_transmit(time_point now);
@@ -114,13 +112,13 @@ private:
     request what;
     std::uint64_t order = 0;
     std::size_t bytes = 0;
-    std::size_t answer_max = 0;  ///< bytes of the longest answer that it may have
+    std::size_t answer_max = 0;  ///< the most bytes that its answer may have
     bool reads = false;
     bool sent_before = false;  ///< on an earlier connection
     std::uint32_t id = 0;      ///< 0: waits
     time_point deadline{};
-    std::uint64_t turn = 0;  ///< in which it waits for room; 0: it found some
-    answer_flow::plan plan;  ///< of its answer, while it is in flight
+    std::uint64_t turn = 0;  ///< the turn in which it waits for room; 0: it found some
+    answer_flow::plan plan;  ///< for its answer, while in flight
     time_point sent_at{};
   };
 
@@ -131,14 +129,14 @@ private:
     std::size_t requests = 0;
     std::size_t bytes = 0;
     intrusive_list<entry, by_actor> open;
-    std::map<std::uint64_t, entry*> waiting;  ///< by order: what to send next
-    std::size_t awaited = 0;                  ///< of `waiting`: what the actor awaits
-    usages* list = nullptr;                   ///< in which it stands: ready_, one of crowded_, none
-    std::uint64_t listed = 0;                 ///< and under what
+    std::map<std::uint64_t, entry*> waiting;  ///< by order: the next to send
+    std::size_t awaited = 0;                  ///< of `waiting`: requests that the actor awaits
+    usages* list = nullptr;                   ///< the list it is in: ready_, one of crowded_, none
+    std::uint64_t listed = 0;                 ///< and its key there
     answer_sizes sizes;
     waiting_share answers;
-    std::size_t kept = 0;               ///< of `answers`: what has come and was not dealt with
-    std::optional<time_point> give_up;  ///< of an instance that is down
+    std::size_t kept = 0;               ///< of `answers`: arrived, but not handled
+    std::optional<time_point> give_up;  ///< for an instance that is down
     std::string lost;                   ///< see finished
   };
 
@@ -150,7 +148,7 @@ private:
   void release(usage& of, std::size_t bytes);
   waiting_share::verdict take_memory(usage& of, const entry& x);
   void give_memory_back(usage& of, std::size_t bytes);
-  /// It awaits something, and the answer to `x` is a word.
+  /// It awaits something, and the answer to `x` is empty.
   static bool goes_in_any_case(const usage& of, const entry& x);
   bool holds_itself_up(const usage& of, const entry& x, waiting_share::verdict said) const;
   void leave_waiting(usage& of, const entry& x);
@@ -159,8 +157,8 @@ private:
     sent,
     failed,
     moved,      ///< it waits for its own actor, or in another lane
-    no_memory,  ///< it waits in its lane for what others keep
-    no_window,  ///< it waits in its lane for what the link carries
+    no_memory,  ///< it waits in its lane for memory that others hold
+    no_window,  ///< it waits in its lane for the link's window
   };
   attempt try_next(usage& of, time_point now, bool in_turn, std::optional<frame>& out);
   frame send(usage& of, time_point now);
@@ -182,8 +180,8 @@ private:
   storage_limits limits_;
   storage_stats stats_;
   std::unordered_map<std::uint64_t, entry> entries_;  ///< by order
-  std::map<std::uint64_t, usage*> ready_;             ///< by order of what is next: may be sent
-  /// Of each lane, by turn: there was no room for its answer.
+  std::map<std::uint64_t, usage*> ready_;             ///< by order of the next request: may be sent
+  /// For each lane, by turn: no room for the answer.
   std::vector<usages> crowded_ = std::vector<usages>(answer_flow::lanes);
   std::unordered_map<std::uint32_t, entry*> in_flight_;  ///< by id
   intrusive_list<entry, by_deadline> deadlines_;

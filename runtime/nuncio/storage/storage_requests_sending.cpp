@@ -42,12 +42,12 @@ std::optional<storage_requests::frame> storage_requests::poll_transmit(time_poin
   return out;
 }
 
-// @param in_turn  whoever is before it in its lane was tried
+// @param in_turn  everything before it in its lane was tried
 storage_requests::attempt storage_requests::try_next(
     usage& of, time_point now, bool in_turn, std::optional<frame>& out) {
   auto& x = *of.waiting.begin()->second;
-  if (!x.what.gate->open.load()) {  // ingress has closed it and says so later
-    fail(x, errc::cancelled, "this instance has been ended");
+  if (!x.what.gate->open.load()) {  // ingress has closed it, and will report that
+    fail(x, errc::cancelled, "this instance was ended");
     return attempt::failed;
   }
   x.plan = flow_.plan_for(x.answer_max, of.sizes);
@@ -68,8 +68,8 @@ storage_requests::attempt storage_requests::try_next(
         x,
         errc::queue_full,
         fmt::format(
-            "this actor awaits a later answer, and the {} bytes of answers that it has not dealt "
-            "with leave no room for this one",
+            "this actor awaits a later answer, and the {} bytes of answers that it has not handled "
+            "leave no room for this one",
             of.kept));
     return attempt::failed;
   } else if (memory == waiting_share::verdict::socket_full) {
@@ -98,19 +98,19 @@ std::optional<storage_requests::frame> storage_requests::send_of(usages& lane, t
     auto& of = *(at++)->second;
     const auto did = try_next(of, now, true, out);
     if (did == attempt::no_window) break;
-    // One that keeps nothing is next. Who keeps something lets others go before it, and so does what takes little.
+    // An actor that holds nothing is next. One that holds something lets others pass, and so do small requests.
     if (did == attempt::no_memory && of.answers.used() == 0 && &lane != &crowded_.front()) break;
   }
   return out;
 }
 
-// -- who waits, and where
+// -- waiting requests, and where they wait
 
 void storage_requests::wait(entry& x) {
   auto& of = actors_[x.what.who];
   of.waiting.emplace(x.order, &x);
   if (x.what.awaited) ++of.awaited;
-  // What is awaited changes what becomes of all before it.
+  // An awaited request changes the treatment of everything before it.
   if (x.what.awaited || of.waiting.begin()->second == &x) look_at(of);
 }
 
@@ -119,7 +119,7 @@ void storage_requests::leave_waiting(usage& of, const entry& x) {
   if (x.what.awaited) --of.awaited;
 }
 
-// Something has changed of what it may send next.
+// Something has changed about what it may send next.
 void storage_requests::look_at(usage& of) {
   unlist(of);
   if (!of.waiting.empty()) list(of, ready_, of.waiting.begin()->first);
@@ -147,7 +147,7 @@ void storage_requests::give_memory_back(usage& of, std::size_t bytes) {
   stats_.answer_bytes -= bytes;
 }
 
-// @returns socket_full if it must wait for what its actor keeps, crowded if for what others do
+// @returns socket_full if it must wait for its own actor, crowded if for other actors
 waiting_share::verdict storage_requests::take_memory(usage& of, const entry& x) {
   auto said = waiting_share::verdict::taken;
   if (goes_in_any_case(of, x))
@@ -164,8 +164,8 @@ bool storage_requests::goes_in_any_case(const usage& of, const entry& x) {
   return of.awaited != 0 && x.answer_max <= answer_overhead;
 }
 
-// Whether nothing makes room for it before its actor is told what it awaits, which comes after it. What is in flight may yet
-// turn out to be short, and others go on: only what its own actor keeps stays.
+// Whether nothing makes room for it before its actor gets the awaited answer, which comes later. Answers in flight may still be
+// short, and other actors go on: only what its own actor holds stays.
 bool storage_requests::holds_itself_up(
     const usage& of, const entry& x, waiting_share::verdict said) const {
   if (of.awaited == 0 || x.what.awaited || of.kept == 0) return false;

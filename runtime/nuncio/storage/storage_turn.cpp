@@ -28,7 +28,7 @@ void storage_turn::add(storage_call call, std::uint64_t ticket, write_mode mode)
   put_bytes_ = 0;
   if (put == nullptr) {
     requests_.push_back({std::move(call), {ticket}, mode});
-  } else {  // joined with nothing, so that a key is in it once
+  } else {  // not joined, so that it has each key once
     requests_.push_back({kv_request_data{kv_put_request{}}, {ticket}, mode});
     join_put(*put);
   }
@@ -53,8 +53,7 @@ bool storage_turn::join_put(const kv_put_request& more) {
     }
     last->keys.push_back(more.keys[i]);
     last->values.push_back(more.values[i]);
-    places_.emplace(
-        last->keys.back().view(), last->keys.size() - 1);  // a key's bytes stay where they are
+    places_.emplace(last->keys.back().view(), last->keys.size() - 1);  // a key's bytes do not move
   }
   return true;
 }

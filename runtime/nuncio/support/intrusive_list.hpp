@@ -1,12 +1,12 @@
-// A doubly linked list through hooks inside its elements: any element leaves in constant time,
-// without knowing the list it is in, and costs no allocation. One thread. Never owns what it links.
+// A doubly linked list through hooks inside its elements: any element can be removed in constant time, without knowing its
+// list, and no allocation is needed. One thread. Never owns its elements.
 #pragma once
 
 #include <utility>
 
 namespace nuncio {
 
-/// Base of elements that can stand in one list for each `Tag`.
+/// Base of elements that can be in one list for each `Tag`.
 template <class Tag>
 class list_hook {
 public:
@@ -53,12 +53,12 @@ public:
   /// Last element, or null.
   [[nodiscard]] T* back() const { return at(head_.prev_); }
 
-  /// The element behind `x`, or null.
+  /// The element after `x`, or null.
   [[nodiscard]] T* after(const T& x) const { return at(hook_of(x).next_); }
 
   void push_back(T& x) { insert(head_, x); }
 
-  /// Moves everything of `other` to the end of this list, in constant time.
+  /// Moves all elements of `other` to the end of this list, in constant time.
   void take_all(intrusive_list& other) {
     if (other.empty()) return;
     auto* first = std::exchange(other.head_.next_, &other.head_);

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t value_bytes_max = 4096;
 
-// A well-formed code point at the beginning of `x`, or one byte that is none.
+// A well-formed code point at the beginning of `x`, or one byte that is not part of one.
 struct decoded {
   std::size_t size = 1;
   std::uint32_t point = 0;
@@ -28,7 +28,7 @@ decoded first_of(std::string_view x) {
   return {size, point, true};
 }
 
-// What ends a line, moves a terminal's cursor, or changes the order in which text is shown.
+// False for what ends a line, moves a terminal's cursor, or changes the order of displayed text.
 bool is_safe(std::uint32_t x) {
   const auto within = [x](std::uint32_t low, std::uint32_t high) { return x >= low && x <= high; };
   return !(

@@ -1,5 +1,5 @@
-// Keeps a log readable when the same thing happens again and again: ten lines of a kind a second, then one that says
-// how many were left out. Pure but for the sink that it calls; owned by one actor.
+// Keeps a log readable if the same thing happens again and again: ten lines of a kind per second, then one with the number of
+// those left out. Pure except for the sink that it calls; owned by one actor.
 #pragma once
 
 #include <fmt/format.h>

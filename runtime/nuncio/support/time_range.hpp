@@ -1,5 +1,5 @@
-// Sums and differences of times that end at the ends of their range instead of overflowing: for every time and duration
-// that comes from a user or an engine, of which all of chrono's range is legal. Pure; any thread.
+// Sums and differences of times that saturate instead of overflowing: for every time and duration that comes from a user or an
+// engine, since all of chrono's range is legal. Pure; any thread.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 
 namespace nuncio {
 
-/// `x` as a `To`, or the nearest that there is. Both count in 64-bit integers; what `To` can't hold is cut off.
+/// `x` as a `To`, or the nearest possible value. Both count in 64-bit integers; what `To` can't hold is truncated.
 template <class To, class Rep, class Period>
 constexpr To saturated(std::chrono::duration<Rep, Period> x) {
   static_assert(std::is_integral_v<Rep> && sizeof(Rep) == 8);
@@ -24,7 +24,7 @@ constexpr To saturated(std::chrono::duration<Rep, Period> x) {
   return std::chrono::duration_cast<To>(x);
 }
 
-/// `at` and `wait` later; max() is never.
+/// `at` plus `wait`; max() means never.
 template <class Clock, class D, class Rep, class Period>
 constexpr std::chrono::time_point<Clock, D> later(
     std::chrono::time_point<Clock, D> at, std::chrono::duration<Rep, Period> wait) {
@@ -35,7 +35,7 @@ constexpr std::chrono::time_point<Clock, D> later(
   return std::chrono::time_point<Clock, D>{D{sum}};
 }
 
-/// How long it is from `now` until `then`; negative if that has passed.
+/// The time from `now` until `then`; negative if that has passed.
 template <class Clock, class D>
 constexpr D until(std::chrono::time_point<Clock, D> now, std::chrono::time_point<Clock, D> then) {
   typename D::rep out{};
@@ -44,21 +44,20 @@ constexpr D until(std::chrono::time_point<Clock, D> now, std::chrono::time_point
   return D{out};
 }
 
-/// For how long a timer for `then` is set: at least a millisecond, and at most an hour, after which whoever set it looks
-/// again.
+/// The duration of a timer for `then`: at least a millisecond, and at most an hour, after which its owner checks again.
 constexpr duration timer_until(time_point now, time_point then) {
   return std::clamp<duration>(
       until(now, then), std::chrono::milliseconds{1}, std::chrono::hours{1});
 }
 
-/// The earlier of two that may be none.
+/// The earlier of two times, either of which may be none.
 constexpr std::optional<time_point> earlier(
     std::optional<time_point> a, std::optional<time_point> b) {
   if (!a || !b) return a ? a : b;
   return std::min(*a, *b);
 }
 
-/// What a thread may be told to wait, of what a user has asked for: a century, which no clock's range ends before.
+/// The longest wait for a thread at a user's request: a century, which fits into any clock's range.
 template <class Rep, class Period>
 constexpr std::chrono::milliseconds waitable(std::chrono::duration<Rep, Period> x) {
   return std::clamp<std::chrono::milliseconds>(

@@ -39,8 +39,8 @@ absent_sockets::fate absent_sockets::take_left(
   return left_.incomplete(of, now) ? fate::unknown : fate::open;
 }
 
-// One that was closed while its actor slept is not in the list of its next instance alone: what is known of it stays, since its
-// record may be young enough for the instance to look for it all the same.
+// A WebSocket that was closed while its actor slept may be missing from its next instance's list only: what is known about it
+// stays, since its record may be young enough for the instance to look for it nevertheless.
 absent_sockets::fate absent_sockets::take_listed(
     const actor_id& of, const exchange_id& id, time_point now) {
   if (const auto* const known = left_.find(id); known != nullptr && *known == fate::closed)
@@ -66,8 +66,8 @@ bool absent_sockets::may_come_back(const exchange_id& id) {
   return restoring_ != 0 && ended_.find(id) == nullptr;
 }
 
-// Of one that its last instance has left; or of one that is not listed, for an instance that has not said yet whose it
-// is. Any other is the end of what was closed here.
+// For one that its last instance has left; or for one that is not listed, while an instance has not said yet whose it is. Any
+// other close ends a WebSocket that was closed here.
 void absent_sockets::handle_close(const exchange_id& id, time_point now) {
   if (auto* const known = left_.find(id))
     *known = fate::closed;
@@ -75,7 +75,7 @@ void absent_sockets::handle_close(const exchange_id& id, time_point now) {
     static_cast<void>(closed_.add(id, {}, now));
 }
 
-// Without room the first ones stay, so that what is missing can be told by its index, or here.
+// If there is no room, the first messages stay, so that a gap shows in the index, or here.
 void absent_sockets::handle_message(
     const exchange_id& id,
     std::uint16_t index,

@@ -16,7 +16,7 @@ using header_list = std::vector<std::pair<text, text>>;
 constexpr std::string_view cookie_name = "set-cookie";
 constexpr std::string_view length_name = "content-length";
 
-// Which spellings of `set-cookie` differ: each of its nine letters in either case.
+// The number of different spellings of `set-cookie`: each of its nine letters in either case.
 constexpr std::size_t cookies_max = 512;
 
 failure fault(std::string_view name, std::string_view what) {
@@ -80,24 +80,24 @@ header_list::iterator find(header_list& in, std::string_view name) {
   return std::find_if(in.begin(), in.end(), [&](const auto& x) { return x.first.view() == name; });
 }
 
-// In lower case, without those about one connection, each name once but for cookies. In one pass, however many there are: a
-// handler may make one of each thing that its client has sent.
+// Lower-case names, without those about one connection, each name once except for cookies. In one pass, however many there are:
+// a handler may create a header for everything that its client has sent.
 outcome<header_list> tidied(header_list all) {
   header_list out;
   out.reserve(all.size());
   std::unordered_map<std::string_view, std::size_t> places;  // of names in `out`, whose texts stay
-  std::unordered_map<std::size_t, std::string> joined;       // values of names that came again
+  std::unordered_map<std::size_t, std::string> joined;       // values of repeated names
   std::unordered_set<std::string> connection;                // names
   std::size_t cookies = 0;
   for (auto& [name, value] : all) {
-    if (!is_token(name)) return fault(name, "is not valid HTTP: its name is no token");
+    if (!is_token(name)) return fault(name, "is not valid HTTP: its name is not a token");
     if (!is_field_value(value))
       return fault(name, "is not valid HTTP: its value is not visible ASCII");
     if (auto lower = lowered(name); lower != name.view()) name = text{lower};
     if (name.view() == "connection") add_names(value, connection);
     if (is_hop_by_hop(name)) continue;
     if (name.view() == cookie_name) {
-      if (cookies == cookies_max) return fault(name, "is there more than 512 times");
+      if (cookies == cookies_max) return fault(name, "occurs more than 512 times");
       out.emplace_back(cookie_spelling(cookies++), std::move(value));
       continue;
     }
@@ -105,7 +105,7 @@ outcome<header_list> tidied(header_list all) {
     if (is_new) {
       out.emplace_back(std::move(name), std::move(value));
     } else if (has_one_value(name)) {
-      return fault(name, "is there twice; it has one value");
+      return fault(name, "occurs twice; it may have one value only");
     } else {
       auto& values = joined.try_emplace(at->second, out[at->second].second.str()).first->second;
       values += ", ";
@@ -127,7 +127,7 @@ outcome<checked_response> check_response(
     return failure{
         errc::invalid_argument,
         "the handler answered with status " + std::to_string(status) +
-            ", which is not one of 200 to 999"};
+            ", which is not within 200 to 999"};
   const auto size = response.body ? response.body->size() : 0;
   if (size > rules.body_bytes_max)
     return failure{
@@ -143,7 +143,7 @@ outcome<checked_response> check_response(
   const bool counts = !has_no_body(status) && (rules.to_head ? size == 0 : rules.streamed);
   if (says_length && counts) {
     const auto n = number_in(length->second);
-    if (!n) return fault(length_name, "is no number");
+    if (!n) return fault(length_name, "is not a number");
     if (out.has_body) out.length = *n;
   } else if (says_length) {
     headers->erase(length);

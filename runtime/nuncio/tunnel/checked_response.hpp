@@ -1,5 +1,5 @@
-// What a response must be before it leaves, whoever made it: the one place that knows what gateways and clients make of
-// status, headers and body (docs/protocol.md G.3). Pure.
+// Checks a response before it is sent, whatever its source: the only place that knows how gateways and clients treat status,
+// headers and body (docs/protocol.md G.3). Pure.
 #pragma once
 
 #include <cstddef>
@@ -17,28 +17,28 @@ struct response_rules {
   bool streamed = false;  ///< the body is written after the head
 };
 
-/// A response as it may leave.
+/// A response that may be sent.
 struct checked_response {
   protocol::to_rivet_response_start start;
-  bool has_body = true;  ///< false: to a HEAD, or with status 204, 205 or 304: nothing may follow
-  /// How many bytes its handler says that a streamed body has.
+  bool has_body = true;  ///< false: for a HEAD, or with status 204, 205 or 304: nothing may follow
+  /// The length of a streamed body, if its handler declared it.
   std::optional<std::uint64_t> length{};
 };
 
-/// Corrects what has one right form, and refuses what is a mistake of the handler:
+/// Corrects harmless deviations, and refuses a handler's mistakes:
 ///
-/// | what | becomes |
-/// | status below 200 or above 999 | a failure: 100 to 199 are no answers, and a client goes on waiting |
-/// | a name that is no token, a value that is not visible ASCII | a failure |
+/// | what | result |
+/// | status below 200 or above 999 | a failure: 100 to 199 are not final responses, and a client would go on waiting |
+/// | a name that is not a token, a value that is not visible ASCII | a failure |
 /// | names | lower case |
-/// | `connection`, what it names, and whatever else is about one connection (is_hop_by_hop) | left out |
-/// | `content-length` of a body that is there | left out: the gateway counts |
-/// | `content-length` to a HEAD without a body, or of a streamed body | kept; a failure if it is no number |
-/// | a body to a HEAD | left out; its length stays as `content-length` |
+/// | `connection`, the headers that it names, and others about one connection (is_hop_by_hop) | left out |
+/// | `content-length` of a body that is present | left out: the gateway counts |
+/// | `content-length` for a HEAD without a body, or of a streamed body | kept; a failure if it is not a number |
+/// | a body for a HEAD | left out; its length stays as `content-length` |
 /// | a body with 204, 205 or 304, and `content-length` with them | left out |
-/// | `set-cookie` more than once | kept, each under another spelling of the name, since the wire's map has one value for each |
-/// | a list (`vary`, `link`, ...) more than once | joined by ", ", which HTTP calls the same |
-/// | what has one value (`content-type`, `location`, ...) more than once | a failure |
+/// | repeated `set-cookie` | kept, each under another spelling of the name, since the wire's map has one value for each |
+/// | a repeated list (`vary`, `link`, ...) | joined by ", ", which HTTP considers equal |
+/// | a repeated header with one value (`content-type`, `location`, ...) | a failure |
 /// | a body above `body_bytes_max` | a failure |
 ///
 /// @returns errc::invalid_argument or too_large with a message that names the mistake

@@ -1,5 +1,5 @@
-// What stands behind a `connection`. Made by the host, or by an instance that goes on with it; the instance's handlers own it
-// from then on: other threads read what is const, and post the rest. Pure.
+// The object behind a `connection`. Made by the host, or by an instance that continues with it; the instance's handlers own it
+// from then on. Other threads read the const members, and post everything else. Pure.
 #pragma once
 
 #include <atomic>
@@ -13,7 +13,7 @@
 
 namespace nuncio::internal {
 
-/// What a WebSocket takes beside the text of its head: itself, its opening and its close in a mailbox. Rounded up.
+/// What a WebSocket takes besides the text of its head: itself, its opening and its close in a mailbox. Rounded up.
 inline constexpr std::size_t socket_bytes = 512;
 
 struct socket : std::enable_shared_from_this<socket> {
@@ -28,32 +28,33 @@ struct socket : std::enable_shared_from_this<socket> {
   socket(const socket&) = delete;
   socket& operator=(const socket&) = delete;
 
-  /// What this takes while it is there, whoever keeps it: in a mailbox, too, until the instance has passed over it.
+  /// What this takes as long as it exists, whoever keeps it: also in a mailbox, until the instance has passed over it.
   [[nodiscard]] std::size_t head_cost() const { return head.size() + socket_bytes; }
 
-  /// The instance accepts an opening, or the host refuses it once its time is over: who comes first, in whatever thread, speaks.
-  /// @returns false if the other one has
+  /// Called by the instance to accept an opening, or by the host to refuse it after its time limit: the first call, on
+  /// whichever thread, wins.
+  /// @returns false if the other one was first
   bool claim_opening() { return !answered.exchange(true); }
 
   // -- the instance's handlers only
   socket_session session;
-  bytes state;  ///< a copy of its own: what it was given may be a small part of a frame
+  bytes state;  ///< a copy of its own: the original may be a small part of a frame
   std::uint64_t accepted_ms = 0;  ///< wall clock, Unix time
-  output_meter unsent = 0;        ///< the link takes away, too
+  output_meter unsent = 0;        ///< the link subtracts, too
 
-  // -- const once a handler has seen it
+  // -- constant once a handler has seen it
   std::uint64_t ticket;
   std::shared_ptr<const instance_base> context;
   socket_head head;
 
   // -- the host
-  std::shared_ptr<waiting_pool> heads;  ///< where head_cost() is counted; null while it is not
+  std::shared_ptr<waiting_pool> heads;  ///< counts head_cost(); null while nothing does
 
   // -- shared: the host adds, the instance takes away
   waiting_share waiting;  ///< of messages that no handler has had yet
   std::atomic<bool> answered =
-      false;  ///< somebody's word on its opening goes out; see claim_opening()
-  std::atomic<bool> repeated = false;  ///< the instance is to hear that a message has come again
+      false;  ///< the answer to its opening is being sent; see claim_opening()
+  std::atomic<bool> repeated = false;  ///< the instance must be told that a message was repeated
 };
 
 using socket_ptr = std::shared_ptr<socket>;

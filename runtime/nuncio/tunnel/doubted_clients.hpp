@@ -1,5 +1,5 @@
-// Clients that may have left without a word: whoever is open through a reconnect is doubted until it is heard of. Where a
-// newcomer finds no room, a doubted one makes some, once it has had its time; at once where its gateway seems to be gone, as
+// Clients that may have left without notice: every client that is open through a reconnect is doubted until it sends something.
+// If a newcomer finds no room, a doubted client makes some after a time limit; or at once if its gateway seems to be gone, like
 // all gateways of an engine that has crashed. Pure. One thread.
 #pragma once
 
@@ -22,17 +22,17 @@ struct doubted_of_host;
 template <class Tag>
 class doubted_clients;
 
-/// What is doubted of one open exchange, for as long as this is there.
+/// The doubt about one open exchange, as long as this exists.
 class client_doubt : list_hook<doubted_of_actor>, list_hook<doubted_of_host> {
 public:
   explicit client_doubt(const exchange_id& of) : of_(of) {}
 
   [[nodiscard]] const exchange_id& of() const { return of_; }
 
-  /// The reconnect from which on nothing has been heard; none if it is not doubted.
+  /// The reconnect since which nothing has been heard; none if it is not doubted.
   [[nodiscard]] std::optional<time_point> since() const { return since_; }
 
-  /// It was heard of, or is being ended.
+  /// Something was heard from it, or it is being ended.
   void end() {
     since_.reset();
     list_hook<doubted_of_actor>::unlink();
@@ -49,15 +49,15 @@ private:
   std::optional<time_point> since_;
 };
 
-/// Which gateways have been heard since a reconnect. Of one that ends with its engine nobody tells, and its successor has
-/// another id: so once a gateway speaks that had nothing open at the last reconnect, those that had and have been silent
-/// since seem to be gone. One that is not is believed again with its next word.
+/// Which gateways have been heard since a reconnect. Nobody reports a gateway that ends with its engine, and its successor has
+/// another id. So once a gateway sends something that had nothing open at the last reconnect, those that had, and have been
+/// silent since, seem to be gone. A wrong guess is corrected by the gateway's next message.
 class gateway_watch {
 public:
   /// @param patience  how long a client must have been doubted to make room, if its gateway is there
   explicit gateway_watch(duration patience) : patience_(patience) {}
 
-  /// A connection is up; handle_open() follows for whatever is open.
+  /// A connection is up; handle_open() follows for everything that is open.
   void handle_up(time_point now) {
     ++connection_;
     up_at_ = now;
@@ -69,7 +69,7 @@ public:
     known_.try_emplace(word(x), at == before_.end() ? connection_ - 1 : at->second);
   }
 
-  /// Something has come of it.
+  /// The gateway has sent something.
   void handle_heard(const gateway_id& x) {
     if (known_.empty()) return;
     if (const auto at = known_.find(word(x)); at != known_.end())
@@ -83,7 +83,7 @@ public:
     return at != known_.end() && at->second < stranger_;
   }
 
-  /// Whether a newcomer may have its place.
+  /// Whether a newcomer may take its place.
   [[nodiscard]] bool makes_room(const client_doubt& x, time_point now) const {
     return had_its_time(x, now) || seems_gone(x.of().gateway);
   }
@@ -92,7 +92,7 @@ public:
     return x.since() && later(std::max(*x.since(), up_at_), patience_) <= now;
   }
 
-  /// Changes when some may seem gone that have not before.
+  /// Changes when more gateways may seem gone than before.
   [[nodiscard]] std::uint64_t version() const { return stranger_; }
 
 private:
@@ -105,18 +105,18 @@ private:
   duration patience_;
   time_point up_at_{};
   std::uint64_t connection_ = 0;
-  std::uint64_t stranger_ = 0;  ///< the last connection on which a gateway spoke that was not known
-  /// Of whatever was open at the last reconnect: the connection on which it was heard last.
+  std::uint64_t stranger_ = 0;  ///< the last connection on which an unknown gateway sent something
+  /// For gateways with something open at the last reconnect: the connection on which each was last heard.
   std::unordered_map<std::uint32_t, std::uint64_t> known_;
-  std::unordered_map<std::uint32_t, std::uint64_t> before_;  ///< of the reconnect before
+  std::unordered_map<std::uint32_t, std::uint64_t> before_;  ///< as of the previous reconnect
 };
 
-/// Those that are doubted of one actor, or of one host: `Tag` says which. Each is looked at once for each reconnect, however
-/// often room is asked for.
+/// The doubted exchanges of one actor, or of one host: `Tag` says which. Each is checked once for each reconnect, however often
+/// room is needed.
 template <class Tag>
 class doubted_clients {
 public:
-  /// Nothing has been heard of `x` since `now`, or since it was doubted first.
+  /// Nothing has been heard of `x` since `now`, or since it was first doubted.
   void add(client_doubt& x, time_point now) {
     if (!x.since_) x.since_ = now;
     if (!static_cast<list_hook<Tag>&>(x).linked()) fresh_.push_back(x);
@@ -138,7 +138,7 @@ public:
 
 private:
   std::uint64_t version_ = 0;
-  /// In the order of their doubt: those that had to be left their time when they were looked at last, and the rest.
+  /// In order of their doubt: those that still had time left at the last check, and the rest.
   intrusive_list<client_doubt, Tag> passed_;
   intrusive_list<client_doubt, Tag> fresh_;
 };

@@ -9,7 +9,7 @@
 namespace nuncio {
 namespace {
 
-// Writes below it are joined up to it: each would take an allocation or two, several times what it is long.
+// Writes below this size are joined up to it: each would need an allocation or two, several times its own length.
 constexpr std::size_t join_bytes = 4096;
 
 protocol::to_rivet_response_start plain(std::uint16_t status, std::string_view why) {
@@ -52,7 +52,7 @@ void http_exchange::handle_request_chunk(
   if (ahead > 0)
     return abort(
         protocol::http_stream_abort_reason_kind::internal_error,
-        "a part of the request's body was lost");
+        "a part of the request body was lost");
   ++inbound_;
   received_ += chunk.body.size();
   if (streams_ && received_ - credited_ > http_window_bytes)
@@ -77,9 +77,9 @@ void http_exchange::handle_body_cancel() {
   if (!uploading()) return;
   body_state_ = body::given;  // there is nothing left to stop
   if (options_.parts)
-    parts_.push_back({{}, false, true, text{"the client gave up its upload"}});
+    parts_.push_back({{}, false, true, text{"the client aborted its upload"}});
   else
-    refuse(400, "the request's body ended early");
+    refuse(400, "the request body ended early");
 }
 
 void http_exchange::too_large() {
@@ -138,7 +138,7 @@ void http_exchange::refuse(std::uint16_t status, std::string_view why) {
 
 void http_exchange::send(protocol::to_rivet_response_start response) {
   answered_ = true;
-  // More than the window would have to wait for credit, so it goes in parts.
+  // More than the window would have to wait for credit, so it is sent in parts.
   streaming_ = streams_ && response.body && response.body->size() > http_window_bytes;
   response.stream = streaming_;
   if (streaming_) {
@@ -184,13 +184,13 @@ outcome<void> http_exchange::write(bytes data) {
   if (!streams_ && held_ + data.size() > options_.response_bytes_max) {
     const auto why = "the response body is longer than " +
                      std::to_string(options_.response_bytes_max) +
-                     " bytes, and this gateway takes no stream";
+                     " bytes, and this gateway does not stream";
     fail(why);
     return failure{errc::too_large, why};
   }
   if (declared_ && data.size() > *declared_ - written_) {
     const auto why = "the handler wrote more than the " + std::to_string(*declared_) +
-                     " bytes that its content-length says";
+                     " bytes of its content-length";
     fail(why);
     return failure{errc::invalid_argument, why};
   }
@@ -227,7 +227,7 @@ outcome<void> http_exchange::finish() {
   if (!writing_) return {};
   if (declared_ && written_ != *declared_) {
     const auto why = "the handler wrote " + std::to_string(written_) + " of the " +
-                     std::to_string(*declared_) + " bytes that its content-length says";
+                     std::to_string(*declared_) + " bytes of its content-length";
     fail(why);
     return failure{errc::invalid_argument, why};
   }
@@ -254,7 +254,7 @@ void http_exchange::drop_response() {
   held_ = 0;
 }
 
-// Nothing that was to come or to go is wanted any more, but for a last word.
+// Drops everything pending, inbound and outbound, except for a final message.
 void http_exchange::drop_all() {
   answered_ = true;
   drop_request();
@@ -269,15 +269,14 @@ void http_exchange::abort(protocol::http_stream_abort_reason_kind kind, std::str
 }
 
 void http_exchange::handle_window_update(std::uint64_t total, std::optional<std::uint16_t> index) {
-  // All messages of the gateway share one count, so this is the place of one between two chunks. Where one before it is
-  // missing, the next chunk finds out.
+  // All messages of the gateway share one count, so this takes the place of one between two chunks. If an earlier one is
+  // missing, the next chunk detects that.
   if (index == inbound_) ++inbound_;
-  // Totals, so that one that is lost or comes late does no harm. Credit for what was never sent is
-  // none.
+  // Totals, so a lost or late update does no harm. Credit for bytes that were never sent does not count.
   acknowledged_ = std::clamp(total, acknowledged_, std::max(sent_, acknowledged_));
 }
 
-// If only the engine can go on: how much has passed, either way.
+// How much has passed in either direction, if only the engine can make progress.
 std::optional<std::uint64_t> http_exchange::waits_at() const {
   const bool for_body = uploading() && consumed_ == received_;
   const bool for_credit =
@@ -294,10 +293,10 @@ void http_exchange::give_up_client() {
   if (answered_)
     abort(protocol::http_stream_abort_reason_kind::cancelled, "the client has stopped reading");
   else
-    refuse(408, "the request's body has stopped coming");
+    refuse(408, "the request body stopped arriving");
 }
 
-// The next `size` bytes of the response: cut from what was written, or joined from several writes.
+// The next `size` bytes of the response: cut from one write, or joined from several.
 bytes http_exchange::next_chunk(std::size_t size) {
   held_ -= size;
   close_tail();
@@ -334,7 +333,7 @@ std::optional<protocol::to_rivet_tunnel_message> http_exchange::poll_transmit() 
   if (std::exchange(cancel_body_, false)) return message(protocol::to_rivet_request_body_cancel{});
   if (abort_)
     return message(protocol::to_rivet_response_abort{*std::exchange(abort_, std::nullopt)});
-  // Half a window is often enough that the sender need not stall, and spares messages.
+  // Half a window is often enough that the sender need not stall, and saves messages.
   if (streams_ && body_state_ == body::coming && consumed_ - credited_ >= http_window_bytes / 2) {
     credited_before_ = std::exchange(credited_, consumed_);
     return message(protocol::to_rivet_request_body_window_update{credited_});
@@ -377,7 +376,7 @@ void http_exchange::put_back(protocol::to_rivet_tunnel_message_kind kind) {
       kind);
 }
 
-// No text of ours is refused, but nothing here may go on for ever.
+// Our own texts are never refused, but this must not loop.
 void http_exchange::replace(
     const protocol::to_rivet_tunnel_message_kind& kind, std::string_view why) {
   const auto* cut = std::get_if<protocol::to_rivet_response_abort>(&kind);

@@ -1,4 +1,4 @@
-// See request_routes.hpp. How requests end here: for want of room, of an answer or of their clients.
+// See request_routes.hpp. How requests end here: because there is no room, no response, or no client any more.
 #include <algorithm>
 #include <nuncio/engine/transmit.hpp>
 #include <nuncio/instances/instance_table.hpp>
@@ -11,18 +11,18 @@ namespace {
 using abort_kind = protocol::http_stream_abort_reason_kind;
 
 constexpr std::string_view stopped_coming =
-    "the request's body has stopped coming, and others need its place";
+    "the request body stopped arriving, and others need its place";
 constexpr std::string_view not_heard_of =
-    "the client was not heard of after a reconnect, and others need its place";
+    "the client was silent after a reconnect, and others need its place";
 
 }  // namespace
 
-// At a bound the requests go whose clients may have gone, and those whose clients have been silent for long, one by one until
-// there is room. These are at fault if they have all that they need to go on: what is held up by its handler, or by the link,
-// is not.
-// @returns the bound that has no room all the same
+// At a limit, requests whose clients may have gone are ended first, then those whose clients have been silent for too long, one
+// by one until there is room. A silent client is at fault only if it has everything it needs to go on: a request held up by its
+// handler, or by the link, is not ended.
+// @returns the limit that still has no room
 request_bound request_routes::make_room(instance& to, std::size_t requests, std::size_t bytes) {
-  std::size_t leaving = 0;  // bytes that their actors let go once they have heard
+  std::size_t leaving = 0;  // bytes that their actors release once they are notified
   for (;;) {
     const auto full = to.requests.full(requests, bytes);
     if (full == request_bound::none || (leaving != 0 && leaving >= bytes)) return full;
@@ -44,7 +44,7 @@ request_bound request_routes::make_room(instance& to, std::size_t requests, std:
   }
 }
 
-// It may be there all the same, and listen: it hears that this is the end.
+// The client may be there after all, and listening: it is told that this is the end.
 void request_routes::end_doubted(route_map::iterator at) {
   auto& r = at->second;
   auto& x = *r.of;
@@ -68,7 +68,8 @@ void request_routes::end_silent(route_map::iterator at) {
   erase(at);
 }
 
-// Its instance says the last word. It is not waited for if it has all that came: that takes no place in its mailbox.
+// Its instance sends the final message. It is not waited for if it has received everything: then it takes no place in its
+// mailbox.
 void request_routes::tell_over(route_map::iterator at, std::uint16_t status, std::string_view why) {
   auto& r = at->second;
   if (status == 0) r.uploading = false;
@@ -115,7 +116,7 @@ void request_routes::end_stalled() {
   }
 }
 
-// An answer that comes after this one finds its exchange gone.
+// Ends late requests. A response that comes afterwards finds its exchange gone.
 void request_routes::end_late() {
   if (!sweep_at_ || *sweep_at_ > core_.now) return;
   sweep_at_.reset();
@@ -132,8 +133,8 @@ void request_routes::end_late() {
   }
 }
 
-// In its instance's place.
-// @returns false if that has just answered: its word is on the way here
+// Answers instead of the instance.
+// @returns false if the instance has just answered: its message is on the way here
 bool request_routes::end_unanswered(
     route_map::iterator at, std::uint16_t status, std::string_view why) {
   if (!at->second.claim->take()) return false;
@@ -141,7 +142,7 @@ bool request_routes::end_unanswered(
   return true;
 }
 
-// No handler has had it, so that nothing has been said in it.
+// No handler has had it, so nothing was sent in it.
 void request_routes::handle(const internal::upload_over& what) {
   const auto at = routes_.find(what.exchange);
   if (at == routes_.end() || at->second.ticket != what.ticket) return;

@@ -1,9 +1,9 @@
-// Room for HTTP requests: how many an actor and its host may have open, and what these keep (heads, bodies, responses that
-// wait), in bytes as they are kept. Pure. One thread.
+// Room for HTTP requests: how many an actor and its host may have open, and how much these keep (heads, bodies, waiting
+// responses), in bytes as stored. Pure. One thread.
 //
-// The rule for bytes: an actor may keep as much as is left free of its host's room, and no more than its own bound. So a few
-// that keep much leave room to all that keep little. And at a bound whose clients may have gone, or have stopped sending, is in
-// the way of others: one that is doubted makes room, else the one that has been silent longest, if for long enough.
+// The rule for bytes: an actor may keep as much as it leaves free of its host's room, and no more than its own limit. So a few
+// that keep much leave room for all that keep little. At a limit, requests whose clients may have gone, or have stopped
+// sending, make room for others: first a doubted one, otherwise the one that has been silent longest, if for long enough.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@
 
 namespace nuncio {
 
-/// Whose bound has no room.
+/// Whose limit is reached.
 enum class request_bound : std::uint8_t { none, actor, host };
 
 struct request_limits {
@@ -33,16 +33,16 @@ class request_place;
 struct of_actor;
 struct of_host;
 
-/// Of all actors of a host.
+/// For all actors of a host.
 class request_room {
 public:
-  /// @param patience  how long the client of an unfinished request must have been silent to be in the way of others
+  /// @param patience  how long the client of an incomplete request must have been silent before it makes room for others
   request_room(request_limits limits, duration patience) : limits_(limits), patience_(patience) {}
 
-  /// From now on clients can be heard.
+  /// Clients can be heard from now on.
   void handle_up(time_point now) { up_since_ = now; }
 
-  /// None is silent while none can be heard.
+  /// No client counts as silent while none can be heard.
   void handle_down() { up_since_.reset(); }
 
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
@@ -62,13 +62,13 @@ private:
   request_limits limits_;
   duration patience_;
   std::size_t requests_ = 0, bytes_ = 0;
-  std::size_t vacated_ = 0;  ///< places that are there, and do not count as requests
+  std::size_t vacated_ = 0;  ///< places that still exist, and do not count as requests
   std::optional<time_point> up_since_;
-  intrusive_list<request_place, of_host> unfinished_;  ///< who has been silent longest first
+  intrusive_list<request_place, of_host> unfinished_;  ///< the longest silent first
   doubted_clients<doubted_of_host> doubted_;
 };
 
-/// Of one actor, within the room of its host, which outlives it.
+/// For one actor, within the room of its host, which outlives it.
 class request_share {
 public:
   request_share(request_room& of, request_limits limits) : of_(&of), limits_(limits) {}
@@ -76,7 +76,7 @@ public:
   request_share(const request_share&) = delete;
   request_share& operator=(const request_share&) = delete;
 
-  /// Whose bound has no room for so many requests more, and so many bytes.
+  /// Whose limit has no room for this many more requests and bytes.
   [[nodiscard]] request_bound full(std::size_t requests, std::size_t bytes) const {
     if (requests_ + requests > limits_.requests_max || bytes_ + bytes > limits_.bytes_max)
       return request_bound::actor;
@@ -86,13 +86,13 @@ public:
                                                                              : request_bound::none;
   }
 
-  /// The unfinished request to be ended where `bound` has no room: of those that it counts the one whose client has been
-  /// silent longest. Of other actors' none is for one that keeps much: more than half of what is left. Null if none has been
-  /// silent for long enough.
+  /// The incomplete request to end if `bound` has no room: among those that it counts, the one whose client has been silent
+  /// longest. An actor that keeps much, more than half of what is left, displaces no request of other actors. Null if none has
+  /// been silent for long enough.
   [[nodiscard]] request_place* longest_silent(request_bound bound, time_point now) const;
 
-  /// As longest_silent, of those whose clients may have gone; see doubted_clients. Null as well while as many are on their way
-  /// out as there may be: each may stand in a mailbox yet.
+  /// Like longest_silent, among requests whose clients may have gone; see doubted_clients. Also null while the maximum number
+  /// is already ending: each of them may still be in a mailbox.
   [[nodiscard]] client_doubt* doubted(
       request_bound bound, const gateway_watch& gateways, time_point now);
 
@@ -110,14 +110,14 @@ private:
   doubted_clients<doubted_of_actor> doubted_;
 };
 
-/// What one request takes, for as long as this is there. Within its actor's share, which outlives it.
+/// What one request takes, as long as this exists. Within its actor's share, which outlives it.
 class request_place : list_hook<of_actor>, list_hook<of_host> {
 public:
   request_place(request_share& of, const exchange_id& id) : of_(&of), id_(id), doubt_(id) {
     count(1);
   }
 
-  /// Counts in place of `x`, and is neither unfinished nor doubted.
+  /// Counts in place of `x`, and is neither incomplete nor doubted.
   request_place(request_place&& x) noexcept
       : list_hook<of_actor>(),
         list_hook<of_host>(),
@@ -144,14 +144,14 @@ public:
 
   [[nodiscard]] const exchange_id& id() const { return id_; }
 
-  /// It keeps so many bytes now.
+  /// It keeps this many bytes now.
   void resize(std::size_t bytes) {
     for (auto* sum : {&of_->bytes_, &of_->of_->bytes_}) *sum += bytes - bytes_;
     bytes_ = bytes;
   }
 
   /// The rest of its body is still to come.
-  /// @param on_way  what of it goes on as it comes; null: it is joined first
+  /// @param on_way  the part that is passed on as it arrives; null: the body is joined first
   void handle_unfinished(time_point now, std::shared_ptr<const upload_on_way> on_way = nullptr) {
     on_way_ = std::move(on_way);
     of_->unfinished_.push_back(*this);
@@ -159,13 +159,13 @@ public:
     heard_ = now;
   }
 
-  /// Nothing more is to come of its client.
+  /// Nothing more will come from its client.
   void handle_whole() {
     list_hook<of_actor>::unlink();
     list_hook<of_host>::unlink();
   }
 
-  /// Its client has been heard, or could not say more.
+  /// Its client was heard, or could not say more.
   void handle_heard(time_point now) {
     heard_ = now;
     if (!list_hook<of_actor>::linked()) return;
@@ -222,7 +222,7 @@ request_place* request_room::longest_silent(
   while (auto* x = all.front()) {
     if (!up_since_ || later(std::max(x->heard_, *up_since_), patience_) >= now) return nullptr;
     if (!x->on_way_ || x->on_way_->all_taken()) return x;
-    x->handle_heard(now);  // it is its handler that holds it up
+    x->handle_heard(now);  // its handler holds it up
   }
   return nullptr;
 }

@@ -14,7 +14,7 @@ using abort_kind = protocol::http_stream_abort_reason_kind;
 
 namespace {
 
-// How exactly the time of a request is kept.
+// How precisely a request's time limit is kept.
 constexpr duration sweep_interval = std::chrono::seconds{1};
 
 std::string_view no_room(request_bound of) {
@@ -22,7 +22,7 @@ std::string_view no_room(request_bound of) {
                                     : "this host has too many requests waiting";
 }
 
-// As it is kept until the response: two slices and their text for each header.
+// As stored until the response: two slices and their text for each header.
 std::size_t head_bytes(const protocol::to_envoy_request_start& start) {
   auto out = start.method.size() + start.path.size();
   for (const auto& [name, value] : start.headers.entries)
@@ -46,7 +46,7 @@ void keep_apart(protocol::to_envoy_request_start& x) {
 }
 
 text described(const protocol::http_stream_abort_reason& reason) {
-  // What an older engine aborts is about the client; and so is most else.
+  // An older engine aborts because of the client, and so do most other cases.
   const std::string_view kind = reason.kind == abort_kind::internal_error  ? "the engine cut it"
                                 : reason.kind == abort_kind::handler_error ? "its handler failed"
                                                                            : "the client gave up";
@@ -63,7 +63,7 @@ request_routes::request_routes(host_core& core, instance_table& instances)
           core.limits.upload_patience),
       aborted_early_(core.limits.start_limit, early_bytes_max) {}
 
-// Nobody has heard of it yet, and nobody will.
+// Nothing knows it yet, and nothing will.
 void request_routes::handle_long_start(const protocol::message_id& id) {
   const exchange_id exchange{id.gateway_id, id.request_id};
   if (aborted_early_.take(exchange)) return;
@@ -72,7 +72,7 @@ void request_routes::handle_long_start(const protocol::message_id& id) {
   http_exchange begun{exchange, core_.limits.http};
   protocol::to_envoy_request_start unread;
   begun.handle_request_start(id.message_index, unread);
-  begun.refuse(413, "the request is longer than this host takes");
+  begun.refuse(413, "the request is longer than this host accepts");
   say_last(begun, core_.own_gate);
 }
 
@@ -80,8 +80,8 @@ void request_routes::handle_long_chunk(const exchange_id& id) {
   const auto at = routes_.find(id);
   if (at == routes_.end() || at->second.responding) return;
   auto& r = at->second;
-  constexpr std::string_view why = "a part of the request is longer than this host takes";
-  // An answer that its handler may have begun is cut: which message of it was the last, the handler alone knows.
+  constexpr std::string_view why = "a part of the request is longer than this host accepts";
+  // If its handler may have begun a response, that is cut: only the handler knows the index of its last message.
   if (r.partial)
     r.exchange.refuse(413, why);
   else
@@ -95,7 +95,7 @@ void request_routes::replace(const exchange_id& id) {
   const auto old = routes_.find(id);
   if (old == routes_.end()) return;
   ++core_.stats.requests_replaced;
-  cancel(old, text{"the gateway sent the request again"});
+  cancel(old, text{"the gateway repeated the request"});
 }
 
 void request_routes::handle_start(
@@ -147,7 +147,7 @@ void request_routes::handle_start(
   advance(at);
 }
 
-// The parts go where the request goes; what may wait there is the gateway's window.
+// The parts go where the request goes; at most the gateway's window may wait there.
 void request_routes::upload(instance& to, route_map::iterator at, http_request request) {
   auto& r = at->second;
   r.passes = std::make_shared<upload_on_way>();
@@ -185,7 +185,7 @@ bool request_routes::handle(
   return true;
 }
 
-// What belongs to an exchange that goes bit by bit is for its instance.
+// Messages of a streaming exchange are for its instance.
 bool request_routes::pass_on(
     route_map::iterator at, std::uint16_t index, protocol::to_envoy_tunnel_message_kind& kind) {
   auto& r = at->second;
@@ -217,13 +217,13 @@ bool request_routes::pass_on(
   return true;
 }
 
-// No more of its body comes, or goes on.
+// No more of its body arrives, or is passed on.
 void request_routes::handle_uploaded(route& r) {
   r.uploading = false;
   r.place.handle_whole();
 }
 
-// @returns false if the upload is over, for what its instance has not taken: nothing more of it goes on
+// @returns false if the upload is over, because of what its instance has not taken: nothing more of it is passed on
 bool request_routes::take_part(route_map::iterator at, std::size_t size, bool last) {
   auto& r = at->second;
   auto& to = *r.of;
@@ -247,7 +247,7 @@ bool request_routes::take_part(route_map::iterator at, std::size_t size, bool la
   return true;
 }
 
-// The route of an attempt that `who` was given; none if there is no such, or it is another's.
+// The route of an attempt that `who` was given; end() if there is none, or it belongs to another instance.
 request_routes::route_map::iterator request_routes::find_attempt(
     const actor_ref& who, const exchange_id& exchange, std::uint64_t ticket) {
   const auto at = routes_.find(exchange);
@@ -270,7 +270,7 @@ void request_routes::deliver(instance& to, route_map::iterator at, http_request 
   if (const auto limit = to.context->serving->request_timeout; limit.count() > 0)
     at->second.due = later(core_.now, limit);
   if (to.reachable) return core_.tell(to, std::move(request));
-  // Not spawned yet: the engine sends no requests before Running, so this is an engine that does not keep its word.
+  // Not spawned yet: the engine sends no requests before Running, so this engine violates the protocol.
   at->second.exchange.abort();
   advance(at);
 }
@@ -299,7 +299,7 @@ void request_routes::handle_chunk(
 void request_routes::handle_abort(
     const exchange_id& id, const protocol::http_stream_abort_reason& reason) {
   if (const auto at = routes_.find(id); at != routes_.end()) return cancel(at, described(reason));
-  // One that finds no room is carried out for nobody.
+  // A request that finds no room here is carried out although nobody waits for it.
   static_cast<void>(aborted_early_.add(id, {}, core_.now));
 }
 
@@ -323,7 +323,7 @@ void request_routes::respond(instance& to, route_map::iterator at, internal::res
   if (doubted) r.place.handle_doubted(*doubted);
   if (full == request_bound::none) {
     r.exchange = std::move(what.exchange);
-    // Its word may have been on its way to the instance.
+    // A credit notice may have been on its way to the instance.
     if (r.credit) r.exchange.handle_window_update(r.credit->total());
     r.place.resize(r.exchange.held());
     r.responding = true;
@@ -344,7 +344,7 @@ void request_routes::respond(instance& to, route_map::iterator at, internal::res
 
 // -- routes -------------------------------------------------------------------------
 
-// Sends what the exchange has to say; an exchange that is over goes.
+// Sends what the exchange has to send, and removes an exchange that is over.
 void request_routes::advance(route_map::iterator at) {
   const auto sent = transmit(at->second.exchange, *core_.link, core_.source(at->second.of->gate()));
   if (sent.refused) core_.log_lost(*sent.refused);
@@ -356,19 +356,19 @@ void request_routes::wait_for_room(route& r) {
   if (!r.linked()) crowded_.push_back(r);
 }
 
-// The last words of an exchange that has no route any more.
+// Sends the final messages of an exchange that has no route any more.
 void request_routes::say_last(
     http_exchange& exchange, const std::shared_ptr<const output_gate>& gate) {
   while (auto message = exchange.poll_transmit()) core_.send_answer(std::move(*message), gate);
 }
 
-// Whoever has waited longest tries first, and goes to the end of the line if that has helped it on.
+// The longest waiting response tries first, and goes to the end of the line if it made progress.
 void request_routes::handle_room() {
   core_.send_owed();
-  // Their clients can't go on with what has not been sent.
+  // Their clients can't go on with what was not sent.
   for (auto* r = crowded_.front(); r != nullptr; r = crowded_.after(*r))
     r->place.handle_heard(core_.now);
-  // Where something short finds no room nothing else does.
+  // If a short message finds no room, nothing else does.
   for (auto full = false; !full && !crowded_.empty();) {
     auto& r = *crowded_.front();
     r.unlink();
@@ -390,7 +390,7 @@ void request_routes::handle_room() {
 
 void request_routes::handle(const internal::attempt_done& what) {
   auto* const x = instances_.find(what.who);
-  if (x == nullptr) return;  // with the instance its attempts are gone
+  if (x == nullptr) return;  // its attempts are gone with the instance
   if (x->cancelled.erase(what.ticket) != 0) return;
   const auto at = find_attempt(what.who, what.exchange, what.ticket);
   if (at != routes_.end()) erase(at);
@@ -406,8 +406,8 @@ void request_routes::erase(route_map::iterator at) {
   routes_.erase(at);
 }
 
-// The attempt is over without an answer: what its handler says is dropped. It counts against the bounds until the
-// instance has dropped it, else starts and aborts in turn would fill the mailbox of a slow actor.
+// The attempt is over without a response: the handler's response is dropped. It counts against the limits until the instance
+// has dropped it; otherwise alternating starts and aborts would fill the mailbox of a slow actor.
 void request_routes::cancel(route_map::iterator at, text why) {
   auto& r = at->second;
   auto& x = *r.of;
@@ -420,8 +420,8 @@ void request_routes::cancel(route_map::iterator at, text why) {
   instances_.count_as_down(x);
 }
 
-// What no handler has answered goes back to the gateway, which asks the next generation; what it has not answered to the
-// end is cut.
+// Requests that no handler has answered go back to the gateway, which asks the next generation; responses that are not complete
+// are cut.
 void request_routes::abort(instance& x, bool with_responses) {
   for (auto next = x.attempts.begin(); next != x.attempts.end();) {
     const auto at = routes_.find((next++)->first);
@@ -472,7 +472,7 @@ std::optional<time_point> request_routes::poll_timeout() {
 }
 
 void request_routes::clear() {
-  routes_.clear();  // first: they count in their instances
+  routes_.clear();  // first: they are counted in their instances
   stalls_.clear();
 }
 

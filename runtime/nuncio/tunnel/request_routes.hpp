@@ -1,5 +1,5 @@
-// Which HTTP exchange belongs to which instance, and the bounds on them. What is said in an exchange the exchange decides.
-// Pure; part of host_machine.
+// Which HTTP exchange belongs to which instance, and the limits for them. The exchange itself decides what is sent in it. Pure;
+// part of host_machine.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,7 @@ public:
   void handle_abort(const exchange_id& id, const protocol::http_stream_abort_reason& reason);
   /// Any other message. @returns false if no such exchange is open
   bool handle(const protocol::message_id& id, protocol::to_envoy_tunnel_message_kind& kind);
-  /// The head alone of a message that is longer than this host takes.
+  /// Only the head of a message that is longer than this host accepts.
   void handle_long_start(const protocol::message_id& id);
   void handle_long_chunk(const exchange_id& id);
 
@@ -47,21 +47,21 @@ public:
 
   void handle(const internal::response_begun& what);
   void handle(internal::response_waits& what);
-  /// No handler has had it, so that nothing has been said in it.
+  /// No handler has had it, so nothing was sent in it.
   void handle(const internal::upload_over& what);
   void handle(const internal::attempt_done& what);
 
   // -- from instance_table
 
-  /// What no handler has answered goes back to the gateway, which asks the next generation; what it has not answered to the
-  /// end is cut.
+  /// Requests that no handler has answered go back to the gateway, which asks the next generation; responses that are not
+  /// complete are cut.
   void abort(instance& x, bool with_responses = true);
-  /// Nobody waits for what is open.
+  /// Nobody waits for open requests any more.
   void cancel_all(instance& x, std::string_view why);
-  /// Whether a client that may be there waits for an answer.
+  /// Whether a client that may be there waits for a response.
   [[nodiscard]] bool keeps_awake(const instance& x) const;
 
-  /// Of all instances.
+  /// The room of all instances.
   [[nodiscard]] request_room& room() { return room_; }
 
   // -- time
@@ -91,18 +91,17 @@ private:
     request_place place;
     std::shared_ptr<answer_claim> claim = std::make_shared<answer_claim>();
     std::size_t head_bytes = 0;
-    /// The head of a request whose body comes in chunks and is not whole yet.
+    /// The head of a request whose body arrives in chunks and is not complete yet.
     std::unique_ptr<http_request> partial;
     time_point due = time_point::max();  ///< when its response must have begun
-    /// Of a request whose parts go to the instance as they come, what that has not taken; else null.
+    /// The untaken parts of a request that is passed to the instance as it arrives; otherwise null.
     std::shared_ptr<upload_on_way> passes;
-    bool uploading = false;  ///< more of these parts may come, and go on
-    /// Of a response that its instance writes; null until its client has read some of it.
+    bool uploading = false;  ///< more of these parts may come, and are passed on
+    /// For a response that its instance writes; null until its client has read some of it.
     std::shared_ptr<response_credit> credit;
-    bool begun = false;       ///< the instance has begun a response that it writes bit by bit
-    bool responding = false;  ///< answered; the response waits for credit
-    std::optional<stall_map::iterator>
-        stall;  ///< while the next word is the engine's: when to look
+    bool begun = false;                        ///< the instance has begun a streaming response
+    bool responding = false;                   ///< answered; the response waits for credit
+    std::optional<stall_map::iterator> stall;  ///< while the engine has to send next: when to check
   };
 
   using route_map = std::unordered_map<exchange_id, route>;
@@ -141,10 +140,10 @@ private:
   request_room room_;
   route_map routes_;
   stall_map stalls_;
-  crowded_routes crowded_;              ///< whose response found no room in the link
+  crowded_routes crowded_;              ///< their responses found no room in the link
   crowded_routes tried_, helped_;       ///< of these, while handle_room() runs
-  std::optional<time_point> sweep_at_;  ///< when to look for requests that are late
-  /// Aborts that overtook their start: not executed when it comes.
+  std::optional<time_point> sweep_at_;  ///< when to look for late requests
+  /// Aborts that overtook their start: the start is not executed when it comes.
   known_for<exchange_id, std::monostate> aborted_early_;
 };
 

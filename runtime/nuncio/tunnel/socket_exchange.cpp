@@ -9,8 +9,8 @@ namespace {
 
 constexpr std::size_t close_reason_bytes_max = 123;
 
-// So much unacked is acked at once: a small part of the 128 MiB that the engine keeps for a socket
-// (docs/protocol.md G.7), and few enough frames.
+// This many unacked bytes are acked at once: a small part of the 128 MiB that the engine keeps for a socket (docs/protocol.md
+// G.7), and few enough frames.
 constexpr std::size_t unacked_bytes_max = 256UL << 10U;
 constexpr std::uint32_t unacked_max = 64;
 

@@ -1,7 +1,6 @@
-// One client WebSocket behind the engine, as two small machines: what comes from the client
-// (socket_intake, owned by ingress) and what is said to it (socket_session, owned by the instance
-// that serves it). Pure. Message indexes count modulo 2^16, each side its own; a repeated
-// WebSocketOpen gets new objects.
+// One client WebSocket behind the engine, as two small machines: the client's messages (socket_intake, owned by ingress) and
+// the messages to it (socket_session, owned by the instance that serves it). Pure. Message indexes count modulo 2^16,
+// separately in each direction; a repeated WebSocketOpen gets new objects.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +15,7 @@ namespace nuncio {
 
 /// Close codes that the host itself uses, all from RFC 6455's registry.
 inline constexpr std::uint16_t close_normal = 1000;
-inline constexpr std::uint16_t close_left = 1006;  ///< never sent: the client went without a word
+inline constexpr std::uint16_t close_left = 1006;  ///< never sent: no close frame from the client
 inline constexpr std::uint16_t close_bad_text = 1007;
 inline constexpr std::uint16_t close_policy = 1008;
 inline constexpr std::uint16_t close_too_large = 1009;
@@ -24,28 +23,27 @@ inline constexpr std::uint16_t close_failed = 1011;
 inline constexpr std::uint16_t close_restart = 1012;
 inline constexpr std::uint16_t close_later = 1013;
 
-/// Longest message to a client: what the engine takes as a response. Above 32 MiB it would drop the
-/// whole connection of the host (docs/protocol.md C.2, G.3).
+/// The longest message to a client: what the engine accepts as a response. Above 32 MiB it would drop the whole connection of
+/// the host (docs/protocol.md C.2, G.3).
 inline constexpr std::size_t socket_message_bytes_max = 20'971'520;
 
-/// Whether a WebSocket may be closed with this: 1000, 1003, 1007 to 1014 but not 1010, or 3000 to
-/// 4999, and a reason of at most 123 bytes of UTF-8 (RFC 6455 7.4 and 5.5).
+/// Whether a WebSocket may be closed with this: 1000, 1003, 1007 to 1014 but not 1010, or 3000 to 4999, and a reason of at most
+/// 123 bytes of UTF-8 (RFC 6455 7.4 and 5.5).
 outcome<void> check_close(std::uint16_t code, std::string_view reason);
 
-/// Judges what comes from the client: in order, each once.
+/// Checks the client's messages: in order, each once.
 class socket_intake {
 public:
   enum class verdict : std::uint8_t {
     fresh,
     duplicate,  ///< it came before: its ack was lost
-    lost,       ///< one before it is missing, so that the order can't be kept any more
+    lost,       ///< an earlier one is missing, so the order can't be kept
   };
 
   explicit socket_intake(std::uint16_t open_index)
       : next_(static_cast<std::uint16_t>(open_index + 1)) {}
 
-  /// Of a socket that another instance served: wherever its count stands, it goes on there, since
-  /// the engine has dropped exactly what was acked.
+  /// For a socket that another instance served: it continues at any index, since the engine has dropped exactly what was acked.
   static socket_intake restored() { return socket_intake{}; }
 
   verdict handle_message(std::uint16_t index);
@@ -56,7 +54,7 @@ private:
   std::optional<std::uint16_t> next_;
 };
 
-/// What the host says to the client, and which of the client's messages it acks.
+/// The messages from the host to the client, and the acks for the client's messages.
 class socket_session {
 public:
   enum class state : std::uint8_t { opening, open, closed };
@@ -64,8 +62,8 @@ public:
 
   explicit socket_session(exchange_id id) : id_(id) {}
 
-  /// A hibernating socket that another instance served, where its record says; `exact` when that one consumed nothing
-  /// after it was written.
+  /// A hibernating socket that another instance served, at its record's position; `exact` if that instance consumed nothing
+  /// after the record was written.
   socket_session(
       exchange_id id,
       std::uint16_t next_index,
@@ -78,30 +76,27 @@ public:
         hibernates_(true),
         exact_(exact && consumed) {}
 
-  // -- inputs of the actor; what they return is for the engine, in this order
+  // -- inputs from the actor; their results are for the engine, in this order
 
   outcome<message> accept(bool hibernates);
-  /// @returns errc::invalid_argument before accept, or for text that is no UTF-8; too_large; cancelled
-  /// when it is closed
+  /// @returns errc::invalid_argument before accept, or for text that is not UTF-8; too_large; cancelled if it is closed
   outcome<message> send(bytes data, bool binary);
-  /// A socket that was not accepted yet is to be accepted first: the gateway repeats an open that
-  /// is refused (docs/protocol.md G.6).
+  /// Accept a socket before closing it: the gateway repeats an open that is refused (docs/protocol.md G.6).
   outcome<message> close(std::uint16_t code, std::string_view reason);
 
-  /// The actor is done with the client's message `index`.
+  /// The actor has handled the client's message `index`.
   void handle_consumed(std::uint16_t index, std::size_t size);
 
   // -- inputs from the engine
   void handle_closed() { state_ = state::closed; }
 
-  /// The client's message came again, so its ack was lost.
+  /// The client's message was repeated, so its ack was lost.
   void handle_duplicate() { ack_due_ = ack_due_ || consumed_.has_value(); }
 
   // -- outputs
 
-  /// The ack of all that was consumed, if one is due. Without `now` only if much is unacked:
-  /// somebody must ask with it within seconds (the engine drops a client of which it holds
-  /// something unacked for 30 s, docs/protocol.md G.7).
+  /// The ack for everything that was consumed, if one is due. Without `now` only if much is unacked; so call it with `now`
+  /// within seconds (the engine drops a client with messages unacked for 30 s, docs/protocol.md G.7).
   std::optional<message> poll_ack(bool now);
 
   // -- getters
@@ -115,16 +110,16 @@ public:
 
   [[nodiscard]] std::uint16_t next_index() const { return index_; }
 
-  /// The client's last message that the actor is done with.
+  /// The client's last message that the actor has handled.
   [[nodiscard]] std::optional<std::uint16_t> consumed() const { return consumed_; }
 
   /// Whether `index` was consumed by the instance that wrote the record.
   [[nodiscard]] bool consumed_before(std::uint16_t index) const;
 
-  /// The record still says what was consumed last: this instance has consumed nothing.
+  /// The record is still up to date: this instance has consumed nothing.
   [[nodiscard]] bool exact() const { return exact_; }
 
-  /// Whether a message before `index`, the first of the client that comes, is missing, as far as the record can tell.
+  /// Whether a message before `index`, the first to arrive, is missing, as far as the record shows.
   [[nodiscard]] bool skips_to(std::uint16_t index) const;
 
 private:

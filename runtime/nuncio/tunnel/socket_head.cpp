@@ -1,4 +1,4 @@
-// See socket_head.hpp. Sizes are written seven bits to a byte, the lowest first: most take one byte.
+// See socket_head.hpp. Sizes are written with seven bits per byte, lowest first: most take one byte.
 #include <cstring>
 #include <nuncio/tunnel/socket_head.hpp>
 
@@ -11,7 +11,7 @@ std::size_t bytes_of_size(std::size_t n) {
   return out;
 }
 
-// Of a text behind its size.
+// Bytes of a text with its size in front.
 std::size_t bytes_of(std::string_view x) { return bytes_of_size(x.size()) + x.size(); }
 
 char* put_size(char* to, std::size_t n) {

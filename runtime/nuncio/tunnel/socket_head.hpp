@@ -1,5 +1,5 @@
-// What a client opened its WebSocket with, path and headers, in one piece of memory of its own: cut from the frame that they
-// came in they would keep all of it for as long as the WebSocket lives. Value; any thread may read.
+// The path and headers with which a client opened its WebSocket, in their own memory: slices would keep the whole frame alive
+// as long as the WebSocket. Value; any thread may read.
 #pragma once
 
 #include <cstdint>
@@ -17,12 +17,12 @@ public:
 
   [[nodiscard]] std::string_view path() const { return {all_.get(), path_size_}; }
 
-  /// What it takes, in bytes.
+  /// Its size in bytes.
   [[nodiscard]] std::size_t size() const;
 
-  /// The first of that name.
+  /// The first header with that name.
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const;
-  /// All, in their order; they point into this, which must outlive them.
+  /// All headers, in order; they point into this, which must outlive them.
   [[nodiscard]] http_headers headers() const;
 
 private:
@@ -30,7 +30,7 @@ private:
   void for_each(F f) const;
 
   std::unique_ptr<const char[]>
-      all_;  ///< the path; then the name and the value of each header, each behind its size
+      all_;  ///< the path; then the name and the value of each header, each after its size
   std::uint32_t path_size_ = 0;
   std::uint32_t count_ = 0;
 };

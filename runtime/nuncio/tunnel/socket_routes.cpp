@@ -12,9 +12,9 @@ using fate = absent_sockets::fate;
 namespace {
 
 constexpr std::string_view not_restored = "the connection could not be restored";
-constexpr std::string_view no_socket_room = "there are too many WebSockets here";
+constexpr std::string_view no_socket_room = "this host has too many WebSockets";
 constexpr std::string_view not_heard_of_socket =
-    "this client was not heard of after a reconnect, and others need its place";
+    "this client was silent after a reconnect, and others need its place";
 constexpr std::string_view opened_again = "the gateway opened this WebSocket again";
 
 }  // namespace
@@ -24,7 +24,7 @@ socket_routes::socket_routes(host_core& core, instance_table& instances)
       instances_(instances),
       heads_(std::make_shared<waiting_pool>(core.limits.host_socket_head_bytes_max)),
       waiting_(std::make_shared<waiting_pool>(core.limits.waiting.host_bytes_max)),
-      // What is said while instances restore is bounded as if all were of one actor.
+      // Messages while instances restore are limited as if all belonged to one actor.
       absent_(
           {core.limits.listed_limit,
            core.limits.start_limit,
@@ -39,7 +39,7 @@ void socket_routes::handle_open(
   if (const auto old = sockets_.find(exchange); old != sockets_.end()) drop(old, opened_again);
   auto* to = instances_.asked(open.actor_id, open.actor_generation);
   if (to == nullptr || !to->takes_requests() || to->told_to_stop()) {
-    // Refused without an accept, it is opened again by the gateway, for the next generation (docs/protocol.md G.6).
+    // If it is refused without an accept, the gateway opens it again, for the next generation (docs/protocol.md G.6).
     ++core_.stats.sockets_refused;
     return close_unaccepted(exchange, close_failed, "actor.ending", core_.own_gate);
   }
@@ -112,13 +112,13 @@ void socket_routes::handle_message(
   auto& r = at->second;
   auto& to = *r.of;
   if (!to.reachable && !r.restoring) return;
-  // What a hibernating client says from now on is for the next generation: the gateway keeps what is not acked.
+  // From now on a hibernating client's messages are for the next generation: the gateway keeps what is not acked.
   if (r.hibernates && to.told_to_stop()) return;
   switch (r.intake.handle_message(index)) {
     case socket_intake::verdict::fresh:
       break;
     case socket_intake::verdict::duplicate:
-      // Once for any number: what it leads to is one ack.
+      // Once for any number: the result is one ack.
       if (to.reachable && !r.socket->repeated.exchange(true))
         core_.tell(to, internal::socket_repeated{r.socket});
       return;
@@ -141,18 +141,18 @@ void socket_routes::handle_message(
   r.held->push_back(std::move(said));
 }
 
-// @returns false without room: the WebSocket has ended
+// @returns false if there is no room: the WebSocket has ended
 bool socket_routes::take(route& r, socket_map::iterator at, std::size_t cost) {
   switch (r.socket->waiting.take(cost)) {
     case waiting_share::verdict::taken:
       return true;
     case waiting_share::verdict::socket_full:
       ++core_.stats.sockets_flooded;
-      end(at, close_policy, "more messages than this actor can take");
+      end(at, close_policy, "more messages than this actor can accept");
       return false;
     case waiting_share::verdict::crowded:
       ++core_.stats.sockets_flooded;
-      end(at, close_later, "too many messages wait here, and many are of this client");
+      end(at, close_later, "too many messages wait here, many of them from this client");
       return false;
   }
   return false;
@@ -165,10 +165,10 @@ void socket_routes::handle_long_message(const protocol::message_id& id) {
   auto& r = at->second;
   r.doubt.reset();
   if (!r.of->reachable && !r.restoring) return;
-  // It comes again, for the next generation.
+  // It will be repeated, for the next generation.
   if (r.hibernates && r.of->told_to_stop()) return;
   if (r.intake.handle_message(id.message_index) == socket_intake::verdict::duplicate) return;
-  end(at, close_too_large, "a message is longer than this host takes");
+  end(at, close_too_large, "a message is longer than this host accepts");
 }
 
 void socket_routes::handle_close(
@@ -180,8 +180,8 @@ void socket_routes::handle_close(
       x,
       host_output::socket_left{
           r.socket, close.code.value_or(close_left), close.reason.value_or(text{})});
-  // Until Stopped has been judged the gateway gives a close to the old instance, and the Start of the next still lists the
-  // WebSocket; nobody says it again.
+  // Until Stopped was processed, the gateway sends a close to the old instance, and the Start of the next one still lists the
+  // WebSocket; the close is not repeated.
   if (r.hibernates && (!told || x.told_to_stop()))
     absent_.handle_closed(x.who.actor, at->first, core_.now);
   if (!told) std::erase(x.listed, r.socket);
@@ -209,7 +209,7 @@ void socket_routes::handle(const internal::socket_over& what) {
   erase(at);
 }
 
-// -- those that hibernated
+// -- hibernating WebSockets
 
 void socket_routes::await(
     instance& x, const instance* older, const std::vector<protocol::hibernating_request>& listed) {
@@ -294,7 +294,7 @@ void socket_routes::route_unlisted(instance& x, const internal::socket_ptr& sock
   }
 }
 
-// At a bound those go whose clients may have gone.
+// At a limit, WebSockets whose clients may have gone are ended.
 bool socket_routes::make_room(instance& x) {
   for (;;) {
     const auto own = x.sockets.size() >= core_.limits.sockets_max;
@@ -305,7 +305,7 @@ bool socket_routes::make_room(instance& x) {
   }
 }
 
-// What they were opened with is let go once their actors have heard: the next newcomer has that room.
+// Heads are released once their actors were notified: the next newcomer gets that room.
 void socket_routes::make_head_room(instance& x, std::size_t bytes) {
   const auto own = x.heads->used() + bytes > core_.limits.socket_head_bytes_max;
   for (std::size_t leaving = 0; leaving < bytes;) {
@@ -322,13 +322,13 @@ client_doubt* socket_routes::doubted(instance& x, bool own) {
              : doubted_.next(core_.gateways, core_.now);
 }
 
-// It may be there all the same, and listen: it hears that this is the end.
+// The client may be there after all, and listening: it is told that this is the end.
 void socket_routes::end_doubted(socket_map::iterator at) {
   ++core_.stats.clients_doubted;
   end(at, close_later, not_heard_of_socket);
 }
 
-// False without room: then it is not counted, and its WebSocket must not stay.
+// @returns false without room: then it is not counted, and its WebSocket must not stay.
 bool socket_routes::charge_head(instance& x, internal::socket& socket) const {
   if (!x.heads)
     x.heads = std::make_shared<waiting_pool>(core_.limits.socket_head_bytes_max, heads_);
@@ -351,7 +351,7 @@ void socket_routes::end_restoring(instance& x) {
   if (std::exchange(x.restoring, false)) absent_.end_restoring();
 }
 
-// The first thing that is said on it here.
+// The first message on it from here.
 void socket_routes::close_unaccepted(
     const exchange_id& id,
     std::uint16_t code,
@@ -361,7 +361,7 @@ void socket_routes::close_unaccepted(
   core_.send_answer({{id.gateway, id.request, 0}, close}, gate);
 }
 
-// Accepted first: what is refused is opened again by the gateway (docs/protocol.md G.6).
+// Accepts it first: if it is refused, the gateway opens it again (docs/protocol.md G.6).
 void socket_routes::refuse(
     const actor_id& of, const exchange_id& id, std::uint16_t code, std::string_view why) {
   absent_.handle_ended(of, id, core_.now);
@@ -376,7 +376,7 @@ bool socket_routes::is_stale(const opening& x) const {
   return at == sockets_.end() || at->second.socket->ticket != x.ticket || at->second.accepted;
 }
 
-// What stays is of WebSockets that are there, so that there are never more than twice as many as of those.
+// The remaining openings belong to existing WebSockets, so there are never more than twice as many.
 void socket_routes::drop_stale_openings() {
   std::erase_if(openings_, [this](const opening& x) { return is_stale(x); });
   openings_.shrink_to_fit();
@@ -388,7 +388,7 @@ void socket_routes::expire() {
     openings_.pop_front();
     if (is_stale(due)) continue;
     const auto at = sockets_.find(due.exchange);
-    if (!at->second.socket->claim_opening()) {  // what its instance has said of it is on its way
+    if (!at->second.socket->claim_opening()) {  // the instance's answer to it is on its way
       openings_.push_back({later(core_.now, core_.limits.accept_limit), due.exchange, due.ticket});
       continue;
     }
@@ -407,8 +407,8 @@ void socket_routes::end(socket_map::iterator at, std::uint16_t code, std::string
   erase(at);
 }
 
-// The engine has no use for it any more: replaced by a repetition, or not accepted in time. Its opening, if it still waits
-// for its handler, is passed over.
+// The engine does not need it any more: replaced by a repetition, or not accepted in time. If its opening still waits for its
+// handler, that is skipped.
 void socket_routes::drop(socket_map::iterator at, std::string_view why) {
   const auto& r = at->second;
   static_cast<void>(r.socket->claim_opening());
@@ -425,7 +425,7 @@ void socket_routes::erase(socket_map::iterator at) {
 
 void socket_routes::forget(instance& x) {
   bool hibernating = false;
-  // With the actor goes what it left; its WebSockets are not listed any more.
+  // What it left goes with the actor; its WebSockets are not listed any more.
   const auto for_good =
       x.state == state::stopped && x.reason == protocol::stop_actor_reason::destroy;
   for (const auto& id : x.sockets) {
@@ -446,13 +446,13 @@ bool socket_routes::keeps_awake(const instance& x) const {
   });
 }
 
-// Of a client that left while the connection was down the engine never tells, and it answers to nothing that is sent there
-// (docs/protocol.md): so whoever was open then and is not heard of keeps its actor awake for stall_limit more, and its place as
+// The engine never reports a client that left while the connection was down, and does not answer messages to it
+// (docs/protocol.md). So a client that was open then and is silent keeps its actor awake for stall_limit more, and its place as
 // long as nobody else needs it.
 void socket_routes::handle_up() {
   for (auto& [id, r] : sockets_) {
     core_.gateways.handle_open(id.gateway);
-    // One that is not restored yet is its Start's, which lists who is there.
+    // One that is not restored yet belongs to its Start, which lists the clients that are there.
     if (r.restoring) continue;
     if (!r.doubt) r.doubt = std::make_unique<client_doubt>(id);
     r.of->doubted_sockets.add(*r.doubt, core_.now);

@@ -1,5 +1,5 @@
-// Which client WebSocket belongs to which instance, the order of what its client says, and the bounds; what is said to the
-// client never passes here. Pure; part of host_machine.
+// Which client WebSocket belongs to which instance, the order of its client's messages, and the limits; messages to the client
+// never pass here. Pure; part of host_machine.
 #pragma once
 
 #include <cstdint>
@@ -26,14 +26,14 @@ public:
 
   // -- from the engine
 
-  /// A connection is up: who is open, and not heard of from now on, is doubted.
+  /// A connection is up: clients that are open are doubted until something is heard from them.
   void handle_up();
   void handle_open(const protocol::message_id& id, protocol::to_envoy_web_socket_open& open);
   /// Any other message. @returns false if no such WebSocket is open
   bool handle(const protocol::message_id& id, protocol::to_envoy_tunnel_message_kind& kind);
-  /// The same of one that is not open, and may come back with the next instance.
+  /// The same for one that is not open, and may come back with the next instance.
   void handle_absent(const protocol::message_id& id, protocol::to_envoy_tunnel_message_kind& kind);
-  /// The head alone of a message that is longer than this host takes.
+  /// Only the head of a message that is longer than this host accepts.
   void handle_long_open(const exchange_id& id, const actor_id& of);
   void handle_long_message(const protocol::message_id& id);
   void handle_close(const exchange_id& id, const protocol::to_envoy_web_socket_close& close);
@@ -46,19 +46,19 @@ public:
 
   // -- from instance_table
 
-  /// A Start has come, with the WebSockets that hibernate: `x` is to go on with those that are still there.
+  /// A Start has come with its hibernating WebSockets: `x` must continue with those that are still there.
   void await(
       instance& x, const instance* older, const std::vector<protocol::hibernating_request>& listed);
-  /// It can be told of them now.
+  /// It can be told about them now.
   void tell_listed(instance& x);
-  /// The gateway closes those of an instance that ends, or keeps those that hibernate.
+  /// The gateway closes the WebSockets of an instance that ends, or keeps those that hibernate.
   void forget(instance& x);
-  /// Whether a client that may be there, and does not hibernate, has one open.
+  /// Whether a client that may be there has one open that does not hibernate.
   [[nodiscard]] bool keeps_awake(const instance& x) const;
 
   // -- time
 
-  /// Those that were not accepted in time are refused.
+  /// Refuses those that were not accepted in time.
   void expire();
 
   [[nodiscard]] std::optional<time_point> poll_timeout() const {
@@ -68,7 +68,7 @@ public:
 
   [[nodiscard]] std::size_t size() const { return sockets_.size(); }
 
-  /// Said by clients and not heard yet, beyond what each may always say.
+  /// Bytes from clients that were not handled yet, beyond what each may always have.
   [[nodiscard]] std::size_t bytes_waiting() const { return waiting_->used(); }
 
   void clear() { sockets_.clear(); }
@@ -84,13 +84,13 @@ private:
     socket_intake intake;
     bool accepted = false;
     bool hibernates = false;
-    bool restoring = false;  ///< its instance has not said yet whether it goes on with it
+    bool restoring = false;  ///< its instance has not said yet whether it continues with it
     std::unique_ptr<std::vector<host_output::socket_said>> held;  ///< until then
   };
 
   using socket_map = std::unordered_map<exchange_id, route>;
 
-  /// Whose time to accept runs out next is the first.
+  /// Ordered by deadline.
   struct opening {
     time_point until;
     exchange_id exchange;
@@ -129,7 +129,7 @@ private:
   instance_table& instances_;
   socket_map sockets_;
   std::shared_ptr<waiting_pool> heads_;    ///< of the WebSockets of all instances
-  std::shared_ptr<waiting_pool> waiting_;  ///< what clients of all instances say
+  std::shared_ptr<waiting_pool> waiting_;  ///< messages from clients of all instances
   doubted_clients<doubted_of_host> doubted_;
   std::deque<opening> openings_;
   absent_sockets absent_;

@@ -1,10 +1,10 @@
-// Room for what clients say while it waits for the actor that is to hear it: what each WebSocket, each actor and the
-// whole host may keep so, in bytes as they are kept. Pure. One thread takes; any thread gives back.
+// Room for clients' messages while they wait for their actors: how much each WebSocket, each actor and the whole host may keep,
+// in bytes as stored. Pure. One thread takes; any thread gives back.
 //
-// The rule: a WebSocket may keep as much as is left free, of its actor's room and of its host's, and no more than
-// its own bound. So whoever keeps much is refused long before the room is full, while for one that keeps little
-// something is left, however many others fill it; a small share is every WebSocket's own in any case. The answers of storage
-// that wait for actors keep to the same rule, with actors in the place of WebSockets (storage_requests).
+// The rule: a WebSocket may keep as much as it leaves free, of its actor's room and of its host's, and no more than its own
+// limit. So a WebSocket that keeps much is refused long before the room is full, while for one that keeps little there is
+// something left, however many others fill it; each WebSocket also has a small reserved share. Answers of storage that wait for
+// actors follow the same rule, with actors in place of WebSockets (storage_requests).
 #pragma once
 
 #include <algorithm>
@@ -20,20 +20,20 @@
 
 namespace nuncio {
 
-/// What a message of a client takes beyond its data: the frame it came in, the mailbox element, and all that hangs on
-/// them. Measured ("a waiting message takes no more than is counted for it"), and rounded up.
+/// What a client's message takes beyond its data: the frame in which it arrived, the mailbox element, and everything attached
+/// to them. Measured ("a waiting message takes no more than is counted for it"), and rounded up.
 inline constexpr std::size_t waiting_message_bytes = 512;
 
-/// What is kept together: of one actor, within the room of its host.
+/// The shared room of one actor, within the room of its host.
 class waiting_pool {
 public:
   explicit waiting_pool(std::size_t bytes_max, std::shared_ptr<waiting_pool> within = nullptr)
       : bytes_max_(bytes_max), within_(std::move(within)) {}
 
-  /// The thread that takes only: for others a number may be missing that is on its way.
+  /// For the taking thread; on other threads a change under way may be missing.
   [[nodiscard]] std::size_t used() const { return used_.load(); }
 
-  /// Takes `cost` bytes, here and of what this is within. @returns false, and takes nothing, without room
+  /// Takes `cost` bytes, here and in the enclosing room. @returns false, and takes nothing, if there is no room
   bool take(std::size_t cost) {
     for (const auto* each = this; each != nullptr; each = each->within_.get())
       if (each->free() < cost) return false;
@@ -65,30 +65,30 @@ private:
   std::atomic<std::size_t> used_ = 0;
 };
 
-/// What one WebSocket keeps.
+/// The share of one WebSocket.
 class waiting_share {
 public:
   enum class verdict : std::uint8_t {
     taken,
-    socket_full,  ///< the WebSocket's own bound
+    socket_full,  ///< the WebSocket's own limit
     crowded,      ///< it keeps more than is left for others, of its actor's room or of its host's
   };
 
-  /// Before the first take(). Both bounds are 4 GiB at most.
+  /// Before the first take(). Both limits are at most 4 GiB.
   void join(std::shared_ptr<waiting_pool> pool, std::size_t reserved, std::size_t bytes_max) {
     pool_ = std::move(pool);
     reserved_ = static_cast<std::uint32_t>(std::min<std::size_t>(reserved, UINT32_MAX));
     bytes_max_ = static_cast<std::uint32_t>(std::min<std::size_t>(bytes_max, UINT32_MAX));
   }
 
-  /// Takes `cost` bytes, unless a bound says no.
+  /// Takes `cost` bytes, within all limits.
   verdict take(std::size_t cost) {
     const auto before = own_.load();
     if (before != 0 && before + cost > bytes_max_) return verdict::socket_full;
     return take_beyond(cost);
   }
 
-  /// Takes `cost` bytes, whatever its own bound says.
+  /// Takes `cost` bytes, regardless of its own limit.
   verdict take_beyond(std::size_t cost) {
     const auto before = own_.load();
     const auto more = shared(before + cost) - shared(before);
@@ -101,18 +101,18 @@ public:
     return verdict::taken;
   }
 
-  /// The most that take() takes now.
+  /// The most that take() accepts now.
   [[nodiscard]] std::size_t room() const {
     const auto own = own_.load();
     const auto up_to = [own](std::size_t most) { return most > own ? most - own : 0; };
     auto out = up_to(bytes_max_);
-    // Of what it has beyond its share there must then be as much free.
+    // The same amount as it has beyond its share must then be free.
     for (const auto* each = pool_.get(); each != nullptr; each = each->within_.get())
       out = std::min(out, up_to((each->free() + shared(own)) / 2 + reserved_));
     return out;
   }
 
-  /// What is here whatever a bound says.
+  /// Adds bytes regardless of any limit.
   void add(std::size_t cost) { move(own_.fetch_add(cost), cost); }
 
   /// Any thread.
@@ -128,7 +128,7 @@ private:
     return own > reserved_ ? own - reserved_ : 0;
   }
 
-  // What a concurrent give_back() saw of `own_` decides what each of both moves in the pool: the sums agree.
+  // The value of `own_` that a concurrent give_back() saw decides how much each of them moves in the pool: the sums agree.
   void move(std::size_t before, std::size_t cost) {
     if (pool_) pool_->add(shared(before + cost) - shared(before));
   }
@@ -139,10 +139,10 @@ private:
   std::atomic<std::size_t> own_ = 0;
 };
 
-/// When memory that was freed is worth giving back to the system: the allocator keeps what many threads have freed.
+/// When freed memory is worth returning to the system: the allocator keeps what many threads have freed.
 class release_watch {
 public:
-  /// `used` bytes are in use. @returns whether much less is than was
+  /// `used` bytes are in use. @returns whether that is much less than before
   bool handle_used(std::size_t used, time_point now) {
     if (used > peak_) peak_ = used;
     if (peak_ < worth_bytes) return false;
@@ -155,7 +155,7 @@ public:
     return true;
   }
 
-  /// When to look again.
+  /// When to check again.
   [[nodiscard]] std::optional<time_point> poll_timeout() const { return due_; }
 
 private:

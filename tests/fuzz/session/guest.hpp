@@ -1,5 +1,5 @@
-// The engine actors that a fuzzed session is played with: whatever an author may do, chosen by the request's path, the
-// WebSocket's path or what it is told.
+// The engine actors of a fuzzed session: everything that an author may do, selected by the request's path, the WebSocket's path
+// or a message.
 #pragma once
 
 #include <array>

@@ -1,4 +1,4 @@
-// What a fuzzed session may ask for: names of actors, paths of requests and of WebSockets. Values; any thread.
+// The names that a fuzzed session may use: of actors, of request paths and of WebSocket paths. Values; any thread.
 #pragma once
 
 #include <array>

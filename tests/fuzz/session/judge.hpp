@@ -1,5 +1,5 @@
-// Watches a fuzzed session from outside: keeps its own record of what was delivered, started, acked and said, and ends the
-// process when an invariant of docs/design.md is broken. It knows nothing of the host's insides. One thread.
+// Watches a fuzzed session from outside: keeps its own record of what was delivered, started, acked and sent, and ends the
+// process if an invariant of docs/design.md is broken. It knows nothing about the host's internals. One thread.
 #pragma once
 
 #include <cstdint>

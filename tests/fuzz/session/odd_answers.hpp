@@ -1,5 +1,4 @@
-// Answers of storage that are not what was asked for: errors, another kind, out of shape. Which, a step's number says. Values;
-// any thread.
+// Wrong answers of storage: errors, another kind, malformed. A step's number selects one. Values; any thread.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
-// Plays a fuzzed session: the engine's side of each step, towards everything of a host that stands behind the link, and the
-// judge that looks at what comes of it. One thread; a world lives for one session, the actor system for all.
+// Plays a fuzzed session: the engine's side of each step against everything behind a host's link, and the judge that checks the
+// results. One thread; a world lives for one session, the actor system for all.
 #pragma once
 
 #include <cstdlib>

@@ -1,6 +1,6 @@
-// A session of the engine with a host as a list of steps of eight bytes, so that a fuzzer can repeat, swap, drop and join
-// them without losing the rest. Whatever the bytes are, each step means something: fields choose among what is likely, what
-// came before, and the ends of a number's range. Values; any thread.
+// A session between the engine and a host as a list of steps of eight bytes, so that a fuzzer can repeat, swap, drop and join
+// them without losing the rest. Every byte sequence is a valid step: fields choose among likely values, earlier ones, and the
+// ends of a number's range. Values; any thread.
 #pragma once
 
 #include <algorithm>

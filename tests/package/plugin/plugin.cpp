@@ -1,2 +1,2 @@
-// What the plugin has of its own: nothing, the link is the test.
+// The plugin's own code: none; linking is the test.
 extern "C" int plugin() { return 0; }
