@@ -104,7 +104,7 @@ struct ledger_options {
 struct storage_limits {
   /// From request to answer. The engine has no limit of its own; half a minute matches its other timeouts.
   duration timeout = std::chrono::seconds{30};
-  /// How long an instance's writes may wait for their answers after it is down: at most ingress_options::response_grace (10 s),
+  /// How long an instance's writes may wait for their answers after it is down: at most host_limits::response_grace (10 s),
   /// after which Stopped is sent.
   duration end_grace = std::chrono::seconds{9};
   /// Requests without an answer, and their bytes; above it errc::queue_full.

@@ -55,7 +55,7 @@ struct http_request {
       false;  ///< the body comes in parts: engine_actor::on_body (serve_options::stream_requests)
   exchange_id exchange;      ///< the same for each repetition: for handlers that deduplicate
   std::uint64_t ticket = 0;  ///< this attempt, unique in the process
-  internal::attempt_origin origin{};
+  internal::attempt_origin origin{};  ///< what nuncio needs to answer it
 
   /// The value of a header; `name` in lower case.
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const {

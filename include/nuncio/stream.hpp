@@ -10,8 +10,8 @@
 //   }
 //
 // Nothing blocks in a handler, and nothing is buffered without limit: at most 960 KiB are on their way to the client and 1 MiB
-// waits here, with small writes joined. If many responses wait for their clients it may be less, but at least 64 KiB: all
-// responses of an actor share 64 MiB beyond that, all of its host 512 MiB, and none takes more than the share leaves. A handler
+// waits here, with small writes joined. If many responses wait for their clients it may be less, but at least 64 KiB: beyond
+// that, all responses of an actor share 64 MiB, all of its host 512 MiB, and no response takes more than it leaves to the others. A handler
 // that writes no more than room() says, or 64 KiB at a time, need not care. A gateway without streaming (docs/protocol.md G.1)
 // gets the whole response at its end.
 #pragma once

@@ -98,7 +98,13 @@ public:
   simulated_connection(std::weak_ptr<simulated_world> in, std::shared_ptr<memory_socket> socket)
       : in_(std::move(in)), socket_(std::move(socket)) {}
 
-  ~simulated_connection() override { drop(); }
+  ~simulated_connection() override {
+    closed_ = true;
+    const auto world = in_.lock();
+    if (!world) return;
+    socket_->tell_end(std::nullopt, "");
+    static_cast<void>(world->settled());  // the next call that settles says what is wrong
+  }
 
   [[nodiscard]] int http_status() const override { return 101; }
 

@@ -16,7 +16,9 @@ public:
   virtual engine::engine_run& engine() = 0;
   /// Advances time to the next event, by `longest` at most, and runs everything that is due then.
   virtual void advance(duration longest) = 0;
-  /// Runs everything that needs no time.
+  /// Runs everything that needs no time. @returns false if there is no end to it
+  virtual bool settled() = 0;
+  /// The same. @throws std::runtime_error if there is no end to it
   virtual void settle() = 0;
   /// Injects a random fault: one in this many calls. Only while no client waits.
   virtual void misbehave(unsigned one_in) = 0;

@@ -11,6 +11,7 @@
 #include <nuncio/host/driven_system.hpp>
 #include <nuncio/host/factory.hpp>
 #include <nuncio/host/host_actors.hpp>
+#include <nuncio/host/kill_now.hpp>
 #include <nuncio/testing/simulated_host.hpp>
 #include <stdexcept>
 
@@ -25,7 +26,7 @@ using namespace std::chrono_literals;
 
 constexpr auto pool = "default";
 
-/// After this many messages between actors without any time passing, something must be wrong.
+/// After this many turns of actors without any time passing, something must be wrong.
 constexpr std::size_t steps_max = 1'000'000;
 
 /// The parts of a host: destroyed and made again by kill().
@@ -137,11 +138,12 @@ struct simulated_host::implementation final : simulated_world {
           steps_max)};
   }
 
-  bool settled() {
-    for (std::size_t steps = 0; steps < steps_max; ++steps) {
+  bool settled() override {
+    for (std::size_t steps = 0; steps < steps_max;) {
       const bool ran = system.run_once();
       const bool moved = host && (!ran || (random() & 3U) == 0) && host->link->step();
       if (!ran && !moved && !system.run_once()) return true;
+      if (ran) ++steps;
     }
     return false;
   }
@@ -224,14 +226,15 @@ bool simulated_host::crash(const std::string& id) {
   me.start();
   caf::actor whom;
   caf::scoped_actor self{*me.system};
-  auto asked = self->request(
+  auto asked = internal::ask(
+      self.ptr(),
       caf::actor_cast<caf::actor>(me.host->actors.ingress_address()),
       caf::infinite,
       find_id{actor_id{id}});
   me.settle();  // the answer is there before it is waited for
   asked.receive([&](caf::actor& x) { whom = std::move(x); }, [](const caf::error&) {});
   if (!whom) return false;
-  self->send_exit(whom, make_error(failure{errc::internal, "crashed by simulated_host::crash"}));
+  internal::crash_now(whom);
   me.settle();
   return true;
 }

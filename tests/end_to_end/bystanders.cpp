@@ -64,7 +64,8 @@ bystanders& bystanders_on(bool is_streaming) {
 host_setup setup_on(const engine_under_test& engine, std::string pool, host_setup more) {
   if (more.endpoint.empty()) more.endpoint = engine.endpoint();
   more.pool = std::move(pool);
-  more.storage_timeout = 2min;  // acts move hundreds of megabytes, on machines of any speed
+  if (more.storage_timeout < 2min)
+    more.storage_timeout = 2min;  // acts move hundreds of megabytes, on machines of any speed
   return more;
 }
 

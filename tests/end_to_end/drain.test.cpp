@@ -64,15 +64,19 @@ TEST_CASE("the last host drains too: its actors come back on the next one") {
 TEST_CASE("stop() lets a request in flight end first") {
   hosted_pool x;
   const auto id = x.client.create_running("probe");
-  int status = 0;
+  std::atomic<int> status = 0;
   std::thread client{[&] {
-    if (const auto reply = x.client.request(id, "GET", "/slow?ms=700")) status = reply->status;
+    if (const auto reply = x.client.request(id, "GET", "/hold")) status = reply->status;
   }};
   REQUIRE(await([&] { return x.host->stats().ingress.requests_open == 1; }));
   // A host for what is repeated, should the drain not wait.
   test_host next{{.endpoint = x.engine.endpoint(), .pool = x.pool}};
   REQUIRE(next.await_ready());
-  x.host->stop();
+  std::thread stops{[&] { x.host->stop(); }};
+  CHECK(await([&] { return x.host->stats().ingress.stops == 1; }));
+  CHECK(status == 0);
+  CHECK(x.host->release(id));
+  stops.join();
   client.join();
   CHECK(status == 200);
   CHECK(x.client.get(id, "/generation").body == "2");

@@ -88,11 +88,14 @@ TEST_CASE_FIXTURE(
 TEST_CASE_FIXTURE(
     life_case, "a request that comes while an actor finishes others is for the next instance") {
   const auto id = client.create_running("probe");
-  auto slow = ask(id, "GET", "/slow?ms=1000");
+  auto slow = ask(id, "GET", "/hold");
   CHECK(client.post(id, "/sleep").status == 200);
   CHECK(await([&] { return host->stats().ingress.stops == 1; }));
   CHECK(slow.wait_for(0s) == std::future_status::timeout);
-  const auto reply = client.get(id, "/generation");
+  auto next = std::async(std::launch::async, [&] { return client.get(id, "/generation"); });
+  CHECK(next.wait_for(300ms) == std::future_status::timeout);
+  CHECK(host->release(id));
+  const auto reply = next.get();
   CHECK(reply.status == 200);
   CHECK(reply.body == "2");
   const auto last = slow.get();

@@ -34,10 +34,11 @@ TEST_CASE("Start replay on a live actor leaves its request in flight alone") {
   hosted_pool x;
   x.proxy->lose_acks(true);
   const auto id = x.client.create_running("probe");
-  auto slow = std::async(std::launch::async, [&] { return x.client.get(id, "/slow?ms=1500"); });
+  auto slow = std::async(std::launch::async, [&] { return x.client.get(id, "/hold"); });
   REQUIRE(await([&] { return x.host->stats().ingress.requests_open == 1; }));
   const auto replay = x.proxy->cut_and_await();
   CHECK(replay.replayed == 1);
+  CHECK(x.host->release(id));
   const auto reply = slow.get();
   CHECK(reply.status == 200);
   CHECK(reply.header("x-generation") == "1");

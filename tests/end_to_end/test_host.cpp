@@ -50,6 +50,23 @@ struct probe_state {
   std::vector<caf::typed_response_promise<http_response>> held{};
 };
 
+// Who holds a request, told to stop or not.
+struct holders {
+  void add(const std::string& id, caf::actor_addr who) {
+    const std::lock_guard guard{mutex};
+    by_id.insert_or_assign(id, std::move(who));
+  }
+
+  caf::actor_addr of(const std::string& id) {
+    const std::lock_guard guard{mutex};
+    const auto at = by_id.find(id);
+    return at == by_id.end() ? caf::actor_addr{} : at->second;
+  }
+
+  std::mutex mutex;
+  std::map<std::string, caf::actor_addr> by_id;
+};
+
 using probe_actor = caf::stateful_actor<probe_state, engine_actor>;
 
 http_response say(const probe_actor* self, std::string body) {
@@ -75,20 +92,25 @@ std::uint64_t digest(const bytes& x) {
 caf::behavior probe(
     probe_actor* self,
     const std::shared_ptr<start_census>& census,
-    const std::shared_ptr<std::atomic<std::uint64_t>>& calls) {
+    const std::shared_ptr<std::atomic<std::uint64_t>>& calls,
+    const std::shared_ptr<holders>& held) {
   census->count(self->start().self);
   state_of(self).instance = fmt::format("{:08x}", std::random_device{}());
   const auto answer = [self](auto& promise) {
     promise.deliver(say(self, std::to_string(state_of(self).n)));
   };
+  const auto quit_if_over = [self] {
+    const auto& x = state_of(self);
+    if (x.told_to_stop && x.slow.empty() && x.held.empty()) self->quit();
+  };
   const auto end_slow = [=](std::uint64_t id) {
     auto waiting = state_of(self).slow.extract(id);
     if (!waiting.empty()) answer(waiting.mapped());
-    if (state_of(self).told_to_stop && state_of(self).slow.empty()) self->quit();
+    quit_if_over();
   };
-  const auto stop = [self](const stop_command&) {
+  const auto stop = [=](const stop_command&) {
     state_of(self).told_to_stop = true;
-    if (state_of(self).slow.empty()) self->quit();
+    quit_if_over();
   };
   const auto handle = [=](const http_request& r) -> caf::result<http_response> {
     const auto path = r.path_only();
@@ -123,13 +145,17 @@ caf::behavior probe(
       self->delayed_send(self, std::chrono::milliseconds{number_in(r)}, id);
       return later;
     }
-    if (path == "/hold")
+    if (path == "/hold") {
+      held->add(self->start().self.actor.str(), self->address());
       return state_of(self).held.emplace_back(self->make_response_promise<http_response>());
+    }
     return say(self, "ok");
   };
   const auto name_itself = [=](const std::string& said) {
-    if (said == "release")
+    if (said == "release") {
       for (auto& x : std::exchange(state_of(self).held, {})) answer(x);
+      quit_if_over();
+    }
     return self->start().self.actor.str();
   };
   return {handle, end_slow, stop, name_itself};
@@ -224,7 +250,7 @@ struct system_config : caf::actor_system_config {
 struct test_host::impl {
   explicit impl(host_setup setup) : system(config), the_host(system, options_of(std::move(setup))) {
     serve_samples(the_host, census);
-    the_host.serve("probe", probe, census, calls);
+    the_host.serve("probe", probe, census, calls, held);
     the_host.serve("thrower", thrower);
     the_host.serve("stopper", stopper, &the_host);
     serve_storage_actors(the_host);
@@ -280,6 +306,7 @@ struct test_host::impl {
 
   std::shared_ptr<shared_log> log = std::make_shared<shared_log>();
   std::shared_ptr<start_census> census = std::make_shared<start_census>();
+  std::shared_ptr<holders> held = std::make_shared<holders>();
   std::shared_ptr<std::atomic<std::uint64_t>> calls =
       std::make_shared<std::atomic<std::uint64_t>>(0);
   std::shared_ptr<turnstile> at = std::make_shared<turnstile>();
@@ -337,18 +364,9 @@ void test_host::stop() { impl_->the_host.stop(); }
 void test_host::abort() { impl_->the_host.abort(); }
 
 bool test_host::release(const std::string& id) {
-  constexpr auto limit = std::chrono::seconds{20};
-  const caf::scoped_actor self{impl_->system};
-  bool released = false;
-  const auto failed = [](const caf::error&) {};
-  self->request(impl_->the_host.directory(), limit, find_id{actor_id{id}})
-      .receive(
-          [&](const caf::actor& whom) {
-            self->request(whom, limit, std::string{"release"})
-                .receive([&](const std::string&) { released = true; }, failed);
-          },
-          failed);
-  return released;
+  const auto whom = caf::actor_cast<caf::actor>(impl_->held->of(id));
+  if (whom) caf::anon_send(whom, std::string{"release"});
+  return static_cast<bool>(whom);
 }
 
 host& test_host::application_host() { return impl_->the_host; }

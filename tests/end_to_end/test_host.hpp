@@ -79,7 +79,7 @@ public:
   void stop();
   void abort();
 
-  /// Has the actor `id`, a probe, answer all that it holds. False if it is not here.
+  /// Has the actor `id`, a probe, answer all that it holds. False if it has held nothing here.
   bool release(const std::string& id);
 
   /// For cases that are CAF applications themselves.

@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include <nuncio/engine/transmit.hpp>
+#include <nuncio/tunnel/transmit.hpp>
 #include <type_traits>
 
 namespace nuncio::simulation {

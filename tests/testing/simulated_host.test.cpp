@@ -27,6 +27,7 @@ caf::behavior counter(persistent_actor<count>* self) {
   return {
       [self](const http_request& r) -> caf::result<http_response> {
         if (r.path_only() == "/throw") throw std::runtime_error{"as told"};
+        if (r.path_only() == "/deaf") self->set_exit_handler([](const caf::exit_msg&) {});
         if (r.path_only() == "/put") self->kv().put("score", "42").then([] {});
         if (r.path_only() == "/alarm") self->set_alarm(std::chrono::system_clock::now() + 24h);
         if (r.method == "POST") {
@@ -103,24 +104,41 @@ TEST_CASE_FIXTURE(world, "crash() ends an actor as if it had thrown, and nobody 
   CHECK(host.crash(id));
   CHECK_FALSE(host.crash(id));  // it is down
   CHECK(get() == "1 in 2");
+  expect(client.request(id, "GET", "/deaf"));
+  CHECK(host.crash(id));
+  CHECK(get() == "1 in 3");
   CHECK(expect(client.request(other, "GET", "/")).body == "0 in 1");
 }
 
 TEST_CASE("actors that talk without end fail the run instead of holding it up") {
   simulated_host host;
   host.serve("talker", [](engine_actor* self) -> caf::behavior {
+    const auto talk = [self](int n) { caf::anon_send(caf::actor_cast<caf::actor>(self), n); };
     return {
-        [self](const http_request&) {
-          caf::anon_send(caf::actor_cast<caf::actor>(self), 1);
+        [talk](const http_request&) {
+          talk(1);
           return http_response::text("");
         },
-        [self](int n) { caf::anon_send(caf::actor_cast<caf::actor>(self), n); }};
+        talk};
   });
   const auto client = host.client();
   const auto id = expect(client.create({.name = "talker"})).id;
   CHECK_THROWS_WITH(
       static_cast<void>(client.request(id, "GET", "/")),
-      doctest::Contains("simulated_host: 1000000 messages were sent and no time has passed"));
+      doctest::Contains("simulated_host: 1000000 messages were handled and no time has passed"));
+  // A client that goes says nothing; the next call does.
+  simulated_host other;
+  other.serve("talker", [](engine_actor* self) -> caf::behavior {
+    const auto talk = [self](int n) { caf::anon_send(caf::actor_cast<caf::actor>(self), n); };
+    return {
+        [](const socket_opened& s) { s.socket.accept(); },
+        [talk](const socket_closed&) { talk(1); },
+        talk};
+  });
+  const auto goes = other.client();
+  const auto talker = expect(goes.create({.name = "talker"})).id;
+  { const auto socket = expect(goes.open_socket(talker, "/")); }
+  CHECK_THROWS_WITH(other.pass(1s), doctest::Contains("no time has passed"));
 }
 
 TEST_CASE_FIXTURE(world, "a killed host's actors continue in the next one") {

@@ -8,17 +8,18 @@
 #include <nuncio/actor/instance_streams.hpp>
 #include <nuncio/detail/exception_text.hpp>
 #include <nuncio/detail/factory.hpp>
-#include <nuncio/engine/transmit.hpp>
 #include <nuncio/engine_actor.hpp>
 #include <nuncio/errors.hpp>
 #include <nuncio/host/counters.hpp>
 #include <nuncio/host/internal_messages.hpp>
+#include <nuncio/host/kill_now.hpp>
 #include <nuncio/kv.hpp>
 #include <nuncio/sql.hpp>
 #include <nuncio/sqlite.hpp>
 #include <nuncio/storage/sqlite_over.hpp>
 #include <nuncio/storage/storage_client.hpp>
 #include <nuncio/tunnel/shared_request.hpp>
+#include <nuncio/tunnel/transmit.hpp>
 
 namespace nuncio {
 namespace {
@@ -245,9 +246,8 @@ caf::invoke_message_result engine_actor::consume(caf::mailbox_element& x) {
   auto& content = x.content();
   // CAF resumes what it skipped during an await only with the next message of the same priority, which may never come for this
   // one.
-  if (content.match_elements<caf::exit_msg>() &&
-      content.get_as<caf::exit_msg>(0).reason == caf::exit_reason::kill) {
-    quit(caf::exit_reason::kill);
+  if (internal::ends_now(x.mid, content)) {
+    quit(content.get_as<caf::exit_msg>(0).reason);
     return invoke_message_result::consumed;
   }
   if (content.match_elements<internal::launch>()) return invoke_message_result::consumed;

@@ -5,9 +5,9 @@
 #include <nuncio/actor/access.hpp>
 #include <nuncio/actor/instance_streams.hpp>
 #include <nuncio/client/error_category.hpp>
-#include <nuncio/engine/transmit.hpp>
 #include <nuncio/host/counters.hpp>
 #include <nuncio/tunnel/shared_request.hpp>
+#include <nuncio/tunnel/transmit.hpp>
 
 namespace nuncio {
 namespace internal {

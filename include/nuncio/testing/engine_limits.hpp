@@ -39,8 +39,8 @@ struct engine_limits {
   std::uint64_t request_bytes_max = 20971520;
   std::uint64_t window_bytes = 1048576;  ///< streaming: body bytes not yet credited
   std::uint64_t chunk_bytes = 65536;
-  /// While more than this waits for an envoy's connection, the connection is not read. Gateway: nor are its actors' WebSockets,
-  /// nor request bodies longer than a chunk.
+  /// While more than this waits for an envoy's connection, the connection is not read. Gateway: nor are its actors' WebSockets;
+  /// requests longer than a chunk are not sent.
   std::uint64_t envoy_unsent_max = 1048576;
   std::uint64_t frame_bytes_max =
       33554432;  ///< a larger message from an envoy closes its connection

@@ -11,10 +11,10 @@
 //   duplicate  write every Commands frame twice
 //   reorder    reverse the commands of a frame, and let the next frame overtake it
 //   lose-acks  ignore acks of commands
-//  garbage    write a frame that can't be decoded
+//   garbage    write a frame that can't be decoded
 //
 // When drop and reset happen; immediately by default:
-//  on=command  after the next command was written, before anything else is read
+//   on=command  after the next command was written, before anything else is read
 //   on=stop     the same after the next Stop
 //   on=ack      when the next ack arrives, which is not applied
 //   on=events   when the next events arrive, which are not applied
@@ -23,8 +23,8 @@
 // Further options:
 //   ms=N          how long mute, stall and delay take; a mute without it lasts until it is cleared
 //   read, write   only this half of mute
-//  count=N       ends after N effects; not for mute and stall. drop, reset and garbage happen once
-//                unless told otherwise, with every= until cleared
+//   fraction=X    lose-acks loses this share of them
+//   count=N       ends after N effects; not for mute and stall. drop, reset and garbage happen once
 //                 unless told otherwise, with every= until cleared
 //   envoy=KEY     only this envoy's connections
 #pragma once

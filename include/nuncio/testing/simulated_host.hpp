@@ -13,8 +13,8 @@
 //
 //   for_each_seed(100, [](simulated_host& host) { host.serve("counter", counter); … });
 //
-// Actors that send messages without end, and without any time passing, can't hold up a run: every function that runs them
-// throws std::runtime_error after a million messages.
+// Hosted actors that send messages without end, and without any time passing, can't hold up a run: every function that runs
+// them throws std::runtime_error after a million messages.
 //
 // An actor that reads a clock directly reads the real one; `self->clock().now()` and delayed messages use virtual time. Actors
 // that block, and `serve_options::detached`, are not supported here.
@@ -93,7 +93,7 @@ public:
   /// noticed.
   void kill();
 
-  /// Ends the actor as if one of its handlers had thrown. False if it does not run here.
+  /// Ends the actor at once, as if one of its handlers had thrown. False if it does not run here, or was told to stop.
   bool crash(const std::string& id);
 
   /// Injects a fault into the engine: docs/dev_engine.md.

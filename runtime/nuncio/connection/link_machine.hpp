@@ -56,7 +56,7 @@ public:
 
   // -- any thread
 
-  /// Its functions for any thread; the others are called by this machine only.
+  /// Its functions for any thread; the others are called by its queue only.
   [[nodiscard]] outbound_intake& intake() { return intake_; }
 
   [[nodiscard]] inbound_credit& credit() { return credit_; }

@@ -1,7 +1,7 @@
 // A WebSocket client on libwebsockets, which is used behind websocket_impl.hpp only. It moves whole messages, or long ones in
 // parts, and knows nothing about their meaning. One object owns one service thread, on which every method of its handler is
-// called, and has at most one connection at a time. It never reconnects by itself, never throws, and never reads or changes the
-// environment.
+// called, and has at most one connection at a time. It never reconnects by itself, never throws, and never changes the
+// environment, which it reads for a proxy only.
 #pragma once
 
 #include <chrono>

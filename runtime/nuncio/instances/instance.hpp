@@ -68,7 +68,7 @@ struct instance {
   time_point busy_at{};   ///< when something that keeps it awake was last seen
   time_point asked_at{};  ///< when its last request came
   bool used = false;      ///< a client has sent it a request
-  /// The engine has told it to stop, but it is not told before this time at the latest: requests are on their way.
+  /// The engine has told it to stop; the actor is told by this time at the latest: requests are on their way.
   std::optional<time_point> lingers;
 
   [[nodiscard]] std::shared_ptr<const output_gate> gate() const {

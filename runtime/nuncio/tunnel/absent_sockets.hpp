@@ -21,7 +21,7 @@
 namespace nuncio {
 
 struct absent_sockets_options {
-  /// How long a WebSocket that is gone may still be listed (ingress_options::listed_limit).
+  /// How long a WebSocket that is gone may still be listed (host_limits::listed_limit).
   duration listed_limit{};
   /// How long messages of a WebSocket that was closed here may still arrive.
   duration closed_limit{};

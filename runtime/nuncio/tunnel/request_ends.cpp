@@ -1,9 +1,9 @@
 // See request_routes.hpp. How requests end here: because there is no room, no response, or no client any more.
 #include <algorithm>
-#include <nuncio/engine/transmit.hpp>
 #include <nuncio/instances/instance_table.hpp>
 #include <nuncio/support/time_range.hpp>
 #include <nuncio/tunnel/request_routes.hpp>
+#include <nuncio/tunnel/transmit.hpp>
 
 namespace nuncio {
 namespace {

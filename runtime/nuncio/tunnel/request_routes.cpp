@@ -1,10 +1,10 @@
 // See request_routes.hpp.
 #include <fmt/format.h>
 
-#include <nuncio/engine/transmit.hpp>
 #include <nuncio/instances/instance_table.hpp>
 #include <nuncio/support/time_range.hpp>
 #include <nuncio/tunnel/request_routes.hpp>
+#include <nuncio/tunnel/transmit.hpp>
 
 namespace nuncio {
 

@@ -1,5 +1,5 @@
 // See transmit.hpp.
-#include <nuncio/engine/transmit.hpp>
+#include <nuncio/tunnel/transmit.hpp>
 
 namespace nuncio {
 
