@@ -91,7 +91,6 @@ TEST_CASE(
       {.endpoint = x.engine.endpoint(), .pool = x.pool, .timeout = 20s}};
   constexpr unsigned clients = 16;
   constexpr int cuts = 6;
-  const auto before = x.host->stats();
   load requests{impatient, ids, 200, clients};
   for (int i = 0; i < cuts; ++i) {
     // Spread over the better part of the minute, and with traffic before each.
@@ -116,13 +115,10 @@ TEST_CASE(
       stats.ingress.requests);
   // An engine loses a request now and then that it forwards in the moment of a cut: its gateway then waits five minutes
   // for an answer to what the host never saw (the real one 4 of 2,984 with this case's load, the dev engine 1 of 9,742 on
-  // a loaded machine). Nothing that a host could do: none of them has reached it. A client asks one thing at a time.
+  // a loaded machine). Nothing that a host could do. A client asks one thing at a time, so no more than one for each client and
+  // cut.
   const auto unexplained = requests.unexplained();
   CHECK(unexplained.size() + requests.refused <= cuts * clients);
-  CHECK(
-      stats.ingress.requests - before.ingress.requests -
-          (stats.ingress.requests_replaced - before.ingress.requests_replaced) <=
-      requests.answered + requests.refused);
   for (const auto& why : unexplained) MESSAGE(why);
   INFO("the host's log:\n" << x.host->log());
   MESSAGE(
