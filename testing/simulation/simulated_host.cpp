@@ -132,9 +132,8 @@ struct simulated_host::implementation final : simulated_world {
   void settle() override {
     if (!settled())
       throw std::runtime_error{fmt::format(
-          "simulated_host: {} messages were sent and no time has passed: an actor sends to itself, "
-          "or "
-          "two to each other, for ever",
+          "simulated_host: {} messages were handled and no time has passed: an actor sends to "
+          "itself, or two to each other, without end",
           steps_max)};
   }
 
