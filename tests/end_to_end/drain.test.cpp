@@ -1,6 +1,8 @@
 // A host that ends in good order hands over its actors without losing them.
 #include <signal.h>
 
+#include <future>
+
 #include "fixture.hpp"
 #include "process.hpp"
 
@@ -64,21 +66,23 @@ TEST_CASE("the last host drains too: its actors come back on the next one") {
 TEST_CASE("stop() lets a request in flight end first") {
   hosted_pool x;
   const auto id = x.client.create_running("probe");
-  std::atomic<int> status = 0;
-  std::thread client{[&] {
-    if (const auto reply = x.client.request(id, "GET", "/hold")) status = reply->status;
-  }};
+  auto reply = std::async(std::launch::async, [&] { return x.client.get(id, "/hold"); });
   REQUIRE(await([&] { return x.host->stats().ingress.requests_open == 1; }));
   // A host for what is repeated, should the drain not wait.
   test_host next{{.endpoint = x.engine.endpoint(), .pool = x.pool}};
   REQUIRE(next.await_ready());
   std::thread stops{[&] { x.host->stop(); }};
   CHECK(await([&] { return x.host->stats().ingress.stops == 1; }));
-  CHECK(status == 0);
+  CHECK(reply.wait_for(0s) == std::future_status::timeout);
   CHECK(x.host->release(id));
   stops.join();
-  client.join();
-  CHECK(status == 200);
+  CHECK(x.host->stats().responses == 1);
+  CHECK(x.host->log().find("drained slept=0 moved=1 cut=0") != std::string::npos);
+  // The real engine's gateway now and then takes the end for earlier than the answer, and asks the next one (docs/protocol.md M).
+  CHECK(await([&] { return reply.wait_for(0s) == std::future_status::ready || next.release(id); }));
+  const auto answer = reply.get();
+  CHECK(answer.status == 200);
+  CHECK(answer.header("x-generation") == (next.stats().ingress.requests == 0 ? "1" : "2"));
   CHECK(x.client.get(id, "/generation").body == "2");
 }
 
