@@ -148,18 +148,7 @@ public:
   std::deque<caf::resumable*>& jobs() { return scheduler().jobs; }
 
   /// Gives the first one a turn of one message. @returns whether there was one
-  bool run_once() {
-    auto& all = jobs();
-    if (all.empty()) return false;
-    const auto* const first = all.front();
-    scheduler().try_run_once();
-    // CAF puts an actor with more messages first again: one that sends to itself would keep all others from their turns.
-    if (all.size() > 1 && all.front() == first) {
-      all.push_back(all.front());
-      all.pop_front();
-    }
-    return true;
-  }
+  bool run_once() { return scheduler().try_run_once(); }
 
   [[nodiscard]] time_point now() {
     return time_point{scheduler().clock().current_time.time_since_epoch()};
