@@ -119,11 +119,13 @@ TEST_CASE(
   // cut.
   const auto unexplained = requests.unexplained();
   CHECK(unexplained.size() + requests.refused <= cuts * clients);
+  CHECK(unexplained.size() <= requests.asked / 100);
   for (const auto& why : unexplained) MESSAGE(why);
   INFO("the host's log:\n" << x.host->log());
   MESSAGE(
       "asked " << requests.asked.load() << ", answered " << requests.answered.load()
                << ", refused with a reason " << requests.refused.load());
+  CHECK(requests.answered >= requests.asked * 99 / 100);
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const auto after = x.client.get(ids[i], "/request/instance");
     CHECK(after.body == instances[i]);
