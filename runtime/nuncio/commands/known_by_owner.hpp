@@ -4,8 +4,8 @@
 
 #include <cstddef>
 #include <deque>
-#include <list>
 #include <nuncio/detail/clock.hpp>
+#include <nuncio/support/expiring_map.hpp>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -37,32 +37,26 @@ public:
       return false;
     }
     ++of.second.entries;
-    order_.push_back({until, id});
-    entries_.try_emplace(id, entry{std::move(value), std::prev(order_.end()), &of});
+    entries_.add(id, {std::move(value), &of}, until);
     return true;
   }
 
   /// Null if `id` is not known.
   [[nodiscard]] Value* find(const Id& id) {
-    const auto at = entries_.find(id);
-    return at == entries_.end() ? nullptr : &at->second.value;
+    auto* known = entries_.find(id);
+    return known == nullptr ? nullptr : &known->value;
   }
 
   /// Forgets `id`. @returns what was known
   std::optional<Value> take(const Id& id) {
-    const auto at = entries_.find(id);
-    if (at == entries_.end()) return std::nullopt;
-    std::optional<Value> out{std::move(at->second.value)};
-    order_.erase(at->second.place);
-    erase(at);
-    return out;
+    auto known = entries_.take(id);
+    if (!known) return std::nullopt;
+    release(*known->of);
+    return std::move(known->value);
   }
 
   void expire(time_point now) {
-    while (!order_.empty() && order_.front().first <= now) {
-      erase(entries_.find(order_.front().second));
-      order_.pop_front();
-    }
+    while (const auto known = entries_.take_expired(now)) release(*known->of);
     while (!missing_.empty() && missing_.front().first <= now) {
       auto& of = *missing_.front().second;
       missing_.pop_front();
@@ -101,15 +95,11 @@ private:
 
   using owner_map = std::unordered_map<Owner, owned>;
   using node = typename owner_map::value_type;
-  using places = std::list<std::pair<time_point, Id>>;
 
   struct entry {
     Value value;
-    typename places::iterator place;
     node* of;
   };
-
-  using entry_map = std::unordered_map<Id, entry>;
 
   static std::size_t bytes_of(const owned& x) { return owner_bytes + x.entries * entry_bytes; }
 
@@ -122,9 +112,8 @@ private:
     if (!std::exchange(of.second.incomplete_until, until)) missing_.emplace_back(until, &of);
   }
 
-  void erase(typename entry_map::iterator at) {
-    auto& of = *at->second.of;
-    entries_.erase(at);
+  // An entry of `of` is gone.
+  void release(node& of) {
     --of.second.entries;
     drop_if_idle(of);
   }
@@ -137,8 +126,7 @@ private:
   duration worth_;
   std::size_t bytes_max_;
   owner_map owners_;
-  places order_;  ///< the one worth keeping for the shortest time first
-  entry_map entries_;
+  expiring_map<Id, entry> entries_;
   std::deque<std::pair<time_point, node*>> missing_;  ///< each incomplete owner, once
   std::optional<time_point> incomplete_until_;
 };

@@ -3,10 +3,9 @@
 #pragma once
 
 #include <cstddef>
-#include <list>
 #include <nuncio/detail/clock.hpp>
+#include <nuncio/support/expiring_map.hpp>
 #include <optional>
-#include <unordered_map>
 #include <utility>
 
 namespace nuncio {
@@ -31,31 +30,18 @@ public:
       incomplete_until_ = until;
       return false;
     }
-    order_.push_back({until, id});
-    entries_.try_emplace(id, entry{std::move(value), std::prev(order_.end())});
+    entries_.add(id, std::move(value), until);
     return true;
   }
 
   /// Null if `id` is not known.
-  [[nodiscard]] Value* find(const Id& id) {
-    const auto at = entries_.find(id);
-    return at == entries_.end() ? nullptr : &at->second.value;
-  }
+  [[nodiscard]] Value* find(const Id& id) { return entries_.find(id); }
 
   /// Forgets `id`. @returns what was known
-  std::optional<Value> take(const Id& id) {
-    const auto at = entries_.find(id);
-    if (at == entries_.end()) return std::nullopt;
-    std::optional<Value> out{std::move(at->second.value)};
-    order_.erase(at->second.place);
-    entries_.erase(at);
-    return out;
-  }
+  std::optional<Value> take(const Id& id) { return entries_.take(id); }
 
   void expire(time_point now) {
-    while (!order_.empty() && order_.front().first <= now) {
-      entries_.erase(order_.front().second);
-      order_.pop_front();
+    while (entries_.take_expired(now)) {
     }
     if (incomplete_until_ && *incomplete_until_ <= now) incomplete_until_.reset();
   }
@@ -66,8 +52,7 @@ public:
   }
 
   void clear() {
-    order_ = {};
-    entries_ = {};
+    entries_.clear();
     incomplete_until_.reset();
   }
 
@@ -76,17 +61,9 @@ public:
   [[nodiscard]] std::size_t size_max() const { return entries_max_; }
 
 private:
-  using places = std::list<std::pair<time_point, Id>>;
-
-  struct entry {
-    Value value;
-    typename places::iterator place;
-  };
-
   duration worth_;
   std::size_t entries_max_;
-  places order_;  ///< the one worth keeping for the shortest time first
-  std::unordered_map<Id, entry> entries_;
+  expiring_map<Id, Value> entries_;
   std::optional<time_point> incomplete_until_;
 };
 
