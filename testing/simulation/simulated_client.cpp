@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <deque>
+#include <stdexcept>
 #include <utility>
 
 #include "socket_connection.hpp"
@@ -99,11 +100,8 @@ public:
       : in_(std::move(in)), socket_(std::move(socket)) {}
 
   ~simulated_connection() override {
-    closed_ = true;
-    const auto world = in_.lock();
-    if (!world) return;
-    socket_->tell_end(std::nullopt, "");
-    static_cast<void>(world->settled());  // the next call that settles says what is wrong
+    // If there is no end to it, the next call that settles says so.
+    if (const auto world = leave()) static_cast<void>(world->settled());
   }
 
   [[nodiscard]] int http_status() const override { return 101; }
@@ -119,14 +117,14 @@ public:
     }
     if (!open()) return lost();
     socket_->on_message(bytes{data}, binary);
-    world->settle();
+    settle(*world);
     return {};
   }
 
   outcome<client_message> receive(std::chrono::milliseconds limit) override {
     const auto world = in_.lock();
     if (!world) return world_is_gone;
-    world->settle();
+    settle(*world);
     auto left = limit;
     while (socket_->got.empty() && open() && left > 0ms) {
       const auto step = std::min<std::chrono::milliseconds>(left, 10ms);
@@ -148,16 +146,12 @@ public:
     if (!open()) return lost();
     closed_ = true;
     socket_->tell_end(code, std::string{reason});
-    world->settle();
+    settle(*world);
     return {};
   }
 
   void drop() override {
-    closed_ = true;
-    if (const auto world = in_.lock()) {
-      socket_->tell_end(std::nullopt, "");
-      world->settle();
-    }
+    if (const auto world = leave()) settle(*world);
   }
 
   [[nodiscard]] bool is_over() const override { return !open(); }
@@ -172,6 +166,14 @@ public:
   }
 
 private:
+  /// Ends it without a word. @returns the world, which has to settle; null if it is gone
+  std::shared_ptr<simulated_world> leave() {
+    closed_ = true;
+    auto world = in_.lock();
+    if (world) socket_->tell_end(std::nullopt, "");
+    return world;
+  }
+
   [[nodiscard]] bool open() const { return !closed_ && !socket_->ended; }
 
   [[nodiscard]] failure lost() const {
@@ -201,7 +203,7 @@ public:
     request.body = what.body;
     const auto responder = std::make_shared<memory_responder>();
     world->engine().on_request(std::move(request), responder);
-    world->settle();
+    settle(*world);
     auto left = what.timeout;
     while (!responder->over() && left > 0ms) {
       responder->take();
@@ -212,7 +214,7 @@ public:
     const auto name = what.method + " " + what.target;
     if (responder->over()) return responder->result(name);
     if (responder->on_gone) responder->on_gone();
-    world->settle();
+    settle(*world);
     return failure{
         errc::timed_out, fmt::format("{}: no answer within {} ms", name, what.timeout.count())};
   }
@@ -226,7 +228,7 @@ public:
     world->engine().on_socket(
         {.method = "GET", .target = target, .headers = {{"sec-websocket-protocol", "rivet"}}},
         socket);
-    world->settle();
+    settle(*world);
     return socket_client{std::make_unique<simulated_connection>(in_, std::move(socket))};
   }
 
@@ -240,6 +242,14 @@ private:
 };
 
 }  // namespace
+
+void settle(simulated_world& world) {
+  if (!world.settled())
+    throw std::runtime_error{fmt::format(
+        "simulated_host: {} messages were handled and no time has passed: an actor sends to "
+        "itself, or two to each other, without end",
+        steps_max)};
+}
 
 std::shared_ptr<client_transport> make_simulated_transport(std::weak_ptr<simulated_world> in) {
   return std::make_shared<simulated_transport>(std::move(in));

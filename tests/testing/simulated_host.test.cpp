@@ -111,16 +111,19 @@ TEST_CASE_FIXTURE(world, "crash() ends an actor as if it had thrown, and nobody 
 }
 
 TEST_CASE("actors that talk without end fail the run instead of holding it up") {
-  simulated_host host;
-  host.serve("talker", [](engine_actor* self) -> caf::behavior {
+  const auto talker = [](engine_actor* self) -> caf::behavior {
     const auto talk = [self](int n) { caf::anon_send(caf::actor_cast<caf::actor>(self), n); };
     return {
         [talk](const http_request&) {
           talk(1);
           return http_response::text("");
         },
+        [](const socket_opened& s) { s.socket.accept(); },
+        [talk](const socket_closed&) { talk(1); },
         talk};
-  });
+  };
+  simulated_host host;
+  host.serve("talker", talker);
   const auto client = host.client();
   const auto id = expect(client.create({.name = "talker"})).id;
   CHECK_THROWS_WITH(
@@ -128,16 +131,10 @@ TEST_CASE("actors that talk without end fail the run instead of holding it up") 
       doctest::Contains("simulated_host: 1000000 messages were handled and no time has passed"));
   // A client that goes says nothing; the next call does.
   simulated_host other;
-  other.serve("talker", [](engine_actor* self) -> caf::behavior {
-    const auto talk = [self](int n) { caf::anon_send(caf::actor_cast<caf::actor>(self), n); };
-    return {
-        [](const socket_opened& s) { s.socket.accept(); },
-        [talk](const socket_closed&) { talk(1); },
-        talk};
-  });
+  other.serve("talker", talker);
   const auto goes = other.client();
-  const auto talker = expect(goes.create({.name = "talker"})).id;
-  { const auto socket = expect(goes.open_socket(talker, "/")); }
+  const auto left = expect(goes.create({.name = "talker"})).id;
+  { const auto socket = expect(goes.open_socket(left, "/")); }
   CHECK_THROWS_WITH(other.pass(1s), doctest::Contains("no time has passed"));
 }
 
