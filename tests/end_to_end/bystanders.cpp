@@ -61,12 +61,12 @@ bystanders& bystanders_on(bool is_streaming) {
   return *x.all;
 }
 
-host_setup setup_on(const engine_under_test& engine, std::string pool, host_setup more) {
-  if (more.endpoint.empty()) more.endpoint = engine.endpoint();
-  more.pool = std::move(pool);
-  if (more.storage_timeout < 2min)
-    more.storage_timeout = 2min;  // acts move hundreds of megabytes, on machines of any speed
-  return more;
+host_setup setup_on(const engine_under_test& engine, std::string pool, host_setup setup) {
+  if (setup.endpoint.empty()) setup.endpoint = engine.endpoint();
+  setup.pool = std::move(pool);
+  if (setup.storage_timeout < 2min)
+    setup.storage_timeout = 2min;  // acts move hundreds of megabytes, on machines of any speed
+  return setup;
 }
 
 // Beside the results of the cases.
@@ -108,11 +108,11 @@ std::string harm_in_words(const traffic_tally& x) {
 
 }  // namespace
 
-bystanders::bystanders(engine_under_test& on, std::string_view gateway, host_setup more)
+bystanders::bystanders(engine_under_test& on, std::string_view gateway, host_setup setup)
     : engine(on),
-      pool(more.pool.empty() ? new_pool() : more.pool),
+      pool(setup.pool.empty() ? new_pool() : setup.pool),
       client(on, pool),
-      host(setup_on(on, pool, std::move(more))),
+      host(setup_on(on, pool, std::move(setup))),
       gateway_(gateway) {
   if (!host.await_ready()) FAIL("the host did not become ready:\n" << host.log());
   for (unsigned i = 0; i < bystander_count; ++i)
@@ -168,7 +168,7 @@ void bystanders::during(
   // Until it has been quiet, what an act does with its end counts as harm.
   spoiled_ = true;
   auto seen = watch(once, limits.lasts);
-  for (int more = 0; more < again_max && seen.harm() == 0 && seen.silence > bound(); ++more) {
+  for (int again = 0; again < again_max && seen.harm() == 0 && seen.silence > bound(); ++again) {
     measure_alone();
     seen = watch(once, limits.lasts);
   }

@@ -33,7 +33,7 @@ struct act_limits {
 
 class bystanders {
 public:
-  bystanders(engine_under_test& on, std::string_view gateway, host_setup more = {});
+  bystanders(engine_under_test& on, std::string_view gateway, host_setup setup = {});
   ~bystanders();
   bystanders(const bystanders&) = delete;
   bystanders& operator=(const bystanders&) = delete;
