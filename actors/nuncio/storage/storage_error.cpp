@@ -22,25 +22,22 @@ std::optional<storage_failure> storage_failure_of(const caf::error& e) {
   return internal::value_in<storage_failure>(e);
 }
 
-std::string describe(const caf::actor_system& system, const caf::error& e) {
-  if (const auto x = storage_failure_of(e)) return x->message;
-  if (const auto x = engine_failure_of(e)) return x->message;
-  if (const auto x = http_error_of(e)) return x->message;
-  if (const auto x = internal::value_in<failure>(e)) return x->message;
-  if (const auto name = internal::value_in<std::string>(e)) return *name;
-  return internal::print(system, e);
-}
-
 namespace internal {
 namespace {
 
-// Of an error of ours, like its value's to_string.
+// The text that `to_text` makes of the value in an error of ours, or the code's name; none for any other error.
+template <class ToText>
+std::optional<std::string> value_text(const caf::error& e, ToText to_text) {
+  if (const auto x = value_in<storage_failure>(e)) return to_text(*x);
+  if (const auto x = value_in<engine_failure>(e)) return to_text(*x);
+  if (const auto x = value_in<http_error>(e)) return to_text(*x);
+  if (const auto x = value_in<failure>(e)) return to_text(*x);
+  return value_in<std::string>(e);
+}
+
+// How CAF prints an error of ours.
 std::string text_of(const caf::error& e) {
-  if (const auto x = value_in<storage_failure>(e)) return to_string(*x);
-  if (const auto x = value_in<engine_failure>(e)) return to_string(*x);
-  if (const auto x = value_in<http_error>(e)) return to_string(*x);
-  if (const auto x = value_in<failure>(e)) return to_string(*x);
-  if (const auto name = value_in<std::string>(e)) return *name;
+  if (auto text = value_text(e, [](const auto& x) { return to_string(x); })) return *text;
   return to_string(e);
 }
 
@@ -90,5 +87,10 @@ void print_errors(caf::actor_system_config& config) {
 #endif
 
 }  // namespace internal
+
+std::string describe(const caf::actor_system& system, const caf::error& e) {
+  if (auto text = internal::value_text(e, [](const auto& x) { return x.message; })) return *text;
+  return internal::print(system, e);
+}
 
 }  // namespace nuncio
