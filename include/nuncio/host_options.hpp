@@ -165,7 +165,7 @@ struct host_options {
   /// If there is no room for a request, another request of the same actor or host ends with 408: the one whose body has been
   /// silent longest, if it has been silent for this long. A request held up by its handler or the link does not count. Clients
   /// that were open through a cut go first.
-  std::chrono::milliseconds upload_patience{std::chrono::seconds{10}};
+  std::chrono::milliseconds upload_patience = std::chrono::seconds{10};
   /// Messages of clients on WebSockets that may wait for their actors.
   waiting_limits waiting{};
   storage_limits storage{};

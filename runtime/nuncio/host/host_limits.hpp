@@ -1,9 +1,10 @@
-// The limits and times of a host. Value.
+// The limits and times of a host; what host_options has too begins with its default. Value.
 #pragma once
 
 #include <cstddef>
 #include <nuncio/commands/command_ledger.hpp>
 #include <nuncio/detail/clock.hpp>
+#include <nuncio/host_options.hpp>
 #include <nuncio/tunnel/http_exchange.hpp>
 #include <nuncio/tunnel/waiting_room.hpp>
 
@@ -18,7 +19,7 @@ struct host_limits {
   duration stop_linger = std::chrono::milliseconds{100};
   duration stop_linger_max = std::chrono::seconds{1};
   /// From stop_command to exit.
-  duration stop_grace = std::chrono::seconds{15};
+  duration stop_grace = host_options{}.stop_grace;
   /// From exit to being abandoned.
   duration end_limit = std::chrono::seconds{2};
   /// How long an intent may wait for the engine's Stop.
@@ -26,14 +27,14 @@ struct host_limits {
   /// After Stopping: how long an actor waits for its Stop before it asks for sleep itself.
   duration drain_patience = std::chrono::seconds{1};
   /// Attempts that one instance may have open or in its mailbox, and their bodies; above it 503.
-  std::size_t requests_max = 256;
+  std::size_t requests_max = host_options{}.requests_max;
   std::size_t request_bytes_max = 64UL << 20U;
   /// The same for all instances of the host together.
   std::size_t host_requests_max = 16384;
   std::size_t host_request_bytes_max = 512UL << 20U;
   /// How long the client of an incomplete request must have been silent for the request to be ended with 408 when another one
   /// finds no room; and how long a client that was open through a reconnect must have been silent to be ended likewise.
-  duration upload_patience = std::chrono::seconds{10};
+  duration upload_patience = host_options{}.upload_patience;
   http_exchange_options http;
   /// What instances keep of their Starts as long as they live: input, key, preloaded values; at least 4 KiB each. A Start above
   /// the limit is answered with Stopped(Error).
@@ -57,7 +58,7 @@ struct host_limits {
   std::size_t left_bytes_max = 16UL << 20U;
   /// How long a client may neither send its request nor read its response: as long as the gateway waits for the beginning of a
   /// response (docs/protocol.md G.3).
-  duration stall_limit = std::chrono::minutes{5};
+  duration stall_limit = host_options{}.stall_limit;
   /// How long an actor that is down counts as alive because its responses still wait for credit: within stop_grace.
   duration response_grace = std::chrono::seconds{10};
 };
