@@ -4,9 +4,10 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
-#include <bit>
 #include <chrono>
 #include <cstring>
+#include <nuncio/storage/prepared_statement.hpp>
+#include <nuncio/storage/sql_wire.hpp>
 
 #include "lossy_text.hpp"
 
@@ -31,98 +32,24 @@ int authorize(void*, int action, const char* name, const char*, const char*, con
   return attaches_file ? SQLITE_DENY : SQLITE_OK;
 }
 
-class statement {
-public:
-  statement(sqlite3* db, std::string_view sql) {
-    code_ = sqlite3_prepare_v2(db, sql.data(), static_cast<int>(sql.size()), &handle_, &tail_);
-  }
+/// Not UTF-8, and empty blobs, as the real engine shows them.
+sqlite_column_value shown(const sql_value& x) {
+  if (const auto string = x.string()) return sqlite_value_text{text{lossy_text(*string)}};
+  if (const auto blob = x.blob(); blob && blob->empty()) return sqlite_value_null{};
+  return internal::to_wire(x);
+}
 
-  statement(const statement&) = delete;
-  statement& operator=(const statement&) = delete;
+std::vector<text> columns_of(const prepared_statement& s) {
+  std::vector<text> out;
+  for (const auto& name : s.columns()) out.emplace_back(lossy_text(name));
+  return out;
+}
 
-  ~statement() { sqlite3_finalize(handle_); }
-
-  [[nodiscard]] bool prepared() const { return code_ == SQLITE_OK; }
-
-  /// Only blanks and comments.
-  [[nodiscard]] bool empty() const { return handle_ == nullptr; }
-
-  [[nodiscard]] const char* tail() const { return tail_; }
-
-  [[nodiscard]] bool writes() const { return sqlite3_stmt_readonly(handle_) == 0; }
-
-  bool bind(int at, const sqlite_bind_param& x) {
-    int code = SQLITE_OK;
-    if (const auto* i = std::get_if<sqlite_value_integer>(&x)) {
-      code = sqlite3_bind_int64(handle_, at, i->value);
-    } else if (const auto* f = std::get_if<sqlite_value_float>(&x)) {
-      std::uint64_t word = 0;
-      for (const auto byte : f->value) word = word << 8U | byte;
-      code = sqlite3_bind_double(handle_, at, std::bit_cast<double>(word));
-    } else if (const auto* t = std::get_if<sqlite_value_text>(&x)) {
-      const auto v = t->value.view();
-      code = sqlite3_bind_text64(
-          handle_, at, v.empty() ? "" : v.data(), v.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
-    } else if (const auto* b = std::get_if<sqlite_value_blob>(&x)) {
-      code = b->value.empty()
-                 ? sqlite3_bind_zeroblob(handle_, at, 0)
-                 : sqlite3_bind_blob64(
-                       handle_, at, b->value.data(), b->value.size(), SQLITE_TRANSIENT);
-    } else {
-      code = sqlite3_bind_null(handle_, at);
-    }
-    return code == SQLITE_OK;
-  }
-
-  int step() { return sqlite3_step(handle_); }
-
-  [[nodiscard]] std::vector<text> columns() const {
-    std::vector<text> out;
-    out.reserve(static_cast<std::size_t>(sqlite3_column_count(handle_)));
-    for (int i = 0; i < sqlite3_column_count(handle_); ++i)
-      out.emplace_back(lossy_text(sqlite3_column_name(handle_, i)));
-    return out;
-  }
-
-  [[nodiscard]] std::vector<sqlite_column_value> row() const {
-    std::vector<sqlite_column_value> out;
-    out.reserve(static_cast<std::size_t>(sqlite3_column_count(handle_)));
-    for (int i = 0; i < sqlite3_column_count(handle_); ++i) out.push_back(value(i));
-    return out;
-  }
-
-private:
-  [[nodiscard]] sqlite_column_value value(int i) const {
-    const auto size = static_cast<std::size_t>(sqlite3_column_bytes(handle_, i));
-    switch (sqlite3_column_type(handle_, i)) {
-      case SQLITE_INTEGER:
-        return sqlite_value_integer{sqlite3_column_int64(handle_, i)};
-      case SQLITE_FLOAT: {
-        auto word = std::bit_cast<std::uint64_t>(sqlite3_column_double(handle_, i));
-        sqlite_value_float out;
-        for (auto at = out.value.rbegin(); at != out.value.rend(); ++at, word >>= 8U)
-          *at = static_cast<std::uint8_t>(word);
-        return out;
-      }
-      case SQLITE_TEXT: {
-        const auto* x = reinterpret_cast<const char*>(sqlite3_column_text(handle_, i));
-        return sqlite_value_text{text{lossy_text({x, size})}};
-      }
-      case SQLITE_BLOB: {
-        // An empty blob reads as NULL on the real engine.
-        if (size == 0) return sqlite_value_null{};
-        const auto* x = static_cast<const std::uint8_t*>(sqlite3_column_blob(handle_, i));
-        return sqlite_value_blob{bytes::copy_of({x, size})};
-      }
-      default:
-        return sqlite_value_null{};
-    }
-  }
-
-  sqlite3_stmt* handle_ = nullptr;
-  const char* tail_ = nullptr;
-  int code_ = SQLITE_OK;
-};
+std::vector<sqlite_column_value> row_of(const prepared_statement& s) {
+  std::vector<sqlite_column_value> out;
+  for (const auto& x : s.row()) out.push_back(shown(x));
+  return out;
+}
 
 failure broken(sqlite3* db, std::string_view what) {
   return {errc::refused, fmt::format("failed to {}: {}", what, lossy_text(sqlite3_errmsg(db)))};
@@ -179,19 +106,17 @@ void sql_session::start_clock() {
 outcome<sqlite_query_result> sql_session::exec(const text& script) {
   start_clock();
   sqlite_query_result out;
-  const std::string all = script.str();
-  const char* at = all.c_str();
-  while (*at != '\0') {
-    statement s{db_, at};
-    if (!s.prepared()) return broken(db_, "prepare sqlite exec statement");
-    at = s.tail();
+  auto rest = script.view();
+  while (!rest.empty()) {
+    prepared_statement s{db_, rest};
+    if (s.failed()) return broken(db_, "prepare sqlite exec statement");
+    rest = s.rest();
     if (s.empty()) continue;
     wrote_ = wrote_ || s.writes();
-    auto columns = s.columns();
+    auto columns = columns_of(s);
     std::vector<std::vector<sqlite_column_value>> rows;
-    int code = 0;
-    while ((code = s.step()) == SQLITE_ROW) rows.push_back(s.row());
-    if (code != SQLITE_DONE) return broken(db_, "step sqlite exec statement");
+    while (s.step()) rows.push_back(row_of(s));
+    if (!s.done()) return broken(db_, "step sqlite exec statement");
     if (!columns.empty()) out = {std::move(columns), std::move(rows)};
   }
   return out;
@@ -201,31 +126,30 @@ outcome<sqlite_execute_result> sql_session::execute(
     const text& sql, const std::optional<std::vector<sqlite_bind_param>>& params) {
   start_clock();
   std::size_t bound = 0;
+  std::vector<sql_value> values;
   for (const auto& p : params.value_or(std::vector<sqlite_bind_param>{})) {
-    if (const auto* t = std::get_if<sqlite_value_text>(&p)) bound += t->value.size();
-    if (const auto* b = std::get_if<sqlite_value_blob>(&p)) bound += b->value.size();
+    const auto& x = values.emplace_back(internal::from_wire(p, 0));
+    if (const auto string = x.string()) bound += string->size();
+    if (const auto blob = x.blob()) bound += blob->size();
   }
   if (bound > bind_bytes_max)
     return failure{
         errc::too_large,
         fmt::format(
             "remote sqlite bind params had {} bytes, exceeding limit {}", bound, bind_bytes_max)};
-  const std::string all = sql.str();
-  statement s{db_, all};
-  if (!s.prepared()) return broken(db_, "prepare sqlite execute statement");
+  // A zero byte ends it.
+  prepared_statement s{db_, sql.view().substr(0, sql.view().find('\0'))};
+  if (s.failed()) return broken(db_, "prepare sqlite execute statement");
   if (s.empty()) return sqlite_execute_result{};
-  if (std::string_view{s.tail()}.find_first_not_of(" \t\r\n\f;") != std::string_view::npos)
+  if (s.rest().find_first_not_of(" \t\r\n\f;") != std::string_view::npos)
     return failure{errc::invalid_argument, "sqlite execute only supports a single statement"};
-  if (params)
-    for (std::size_t i = 0; i < params->size(); ++i)
-      if (!s.bind(static_cast<int>(i + 1), (*params)[i]))
-        return broken(db_, "bind sqlite parameter");
+  s.bind(values);
+  if (s.failed()) return broken(db_, "bind sqlite parameter");
   wrote_ = wrote_ || s.writes();
   sqlite_execute_result out;
-  out.columns = s.columns();
-  int code = 0;
-  while ((code = s.step()) == SQLITE_ROW) out.rows.push_back(s.row());
-  if (code != SQLITE_DONE) return broken(db_, "step sqlite execute statement");
+  out.columns = columns_of(s);
+  while (s.step()) out.rows.push_back(row_of(s));
+  if (!s.done()) return broken(db_, "step sqlite execute statement");
   out.changes = sqlite3_changes64(db_);
   out.last_insert_row_id = sqlite3_last_insert_rowid(db_);
   return out;

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <nuncio/codec.hpp>
+#include <nuncio/storage/prepared_statement.hpp>
 #include <utility>
 
 namespace nuncio::testing::engine {
@@ -30,66 +31,28 @@ constexpr const char* schema =
     "create table if not exists heads(actor text primary key, head integer, size_pages integer) "
     "without rowid;";
 
-/// One prepared statement for one use. The first failure sticks.
-class statement {
-public:
-  statement(sqlite3* db, const char* sql) {
-    ok_ = sqlite3_prepare_v2(db, sql, -1, &handle_, nullptr) == SQLITE_OK;
-  }
+/// Runs a statement that has no rows, with a value for each '?'.
+bool run(sqlite3* db, const char* sql, std::initializer_list<sql_value> params = {}) {
+  prepared_statement s{db, sql};
+  s.bind(params);
+  s.step();
+  return s.done();
+}
 
-  statement(const statement&) = delete;
-  statement& operator=(const statement&) = delete;
+std::string text_at(const prepared_statement& s, int column) {
+  const auto x = s.at(column);
+  return std::string{x.string().value_or("")};
+}
 
-  ~statement() { sqlite3_finalize(handle_); }
-
-  void text(int at, std::string_view x) {
-    ok_ = ok_ && sqlite3_bind_text64(
-                     handle_, at, x.data(), x.size(), SQLITE_TRANSIENT, SQLITE_UTF8) == SQLITE_OK;
-  }
-
-  void blob(int at, std::span<const std::uint8_t> x) {
-    // A null pointer would store NULL instead of an empty blob.
-    static constexpr std::uint8_t nothing = 0;
-    const auto* data = x.empty() ? &nothing : x.data();
-    ok_ = ok_ && sqlite3_bind_blob64(handle_, at, data, x.size(), SQLITE_TRANSIENT) == SQLITE_OK;
-  }
-
-  void number(int at, std::int64_t x) {
-    ok_ = ok_ && sqlite3_bind_int64(handle_, at, x) == SQLITE_OK;
-  }
-
-  bool row() { return ok_ && sqlite3_step(handle_) == SQLITE_ROW; }
-
-  bool run() {
-    ok_ = ok_ && sqlite3_step(handle_) == SQLITE_DONE;
-    return ok_;
-  }
-
-  [[nodiscard]] std::string text_at(int column) const {
-    const auto* x = reinterpret_cast<const char*>(sqlite3_column_text(handle_, column));
-    return x == nullptr
-               ? std::string{}
-               : std::string{x, static_cast<std::size_t>(sqlite3_column_bytes(handle_, column))};
-  }
-
-  [[nodiscard]] std::optional<bytes> blob_at(int column) const {
-    if (sqlite3_column_type(handle_, column) == SQLITE_NULL) return std::nullopt;
-    const auto* x = static_cast<const std::uint8_t*>(sqlite3_column_blob(handle_, column));
-    return bytes::copy_of({x, static_cast<std::size_t>(sqlite3_column_bytes(handle_, column))});
-  }
-
-  [[nodiscard]] std::int64_t number_at(int column) const {
-    return sqlite3_column_int64(handle_, column);
-  }
-
-private:
-  sqlite3_stmt* handle_ = nullptr;
-  bool ok_ = false;
-};
+std::int64_t number_at(const prepared_statement& s, int column) {
+  return s.at(column).integer().value_or(0);
+}
 
 failure broken(sqlite3* db, std::string_view what) {
   return {errc::internal, std::string{what} + ": " + sqlite3_errmsg(db)};
 }
+
+std::string dumped(const json& x) { return x.dump(-1, ' ', false, json::error_handler_t::replace); }
 
 template <class T>
 json optional_json(const std::optional<T>& x) {
@@ -205,24 +168,24 @@ state_store::~state_store() { sqlite3_close(db_); }
 outcome<engine_state> state_store::load() {
   engine_state state;
   try {
-    statement actors{db_, "select id, record, input from actors"};
-    while (actors.row()) {
-      auto a = actor_from(json::parse(actors.text_at(1)));
-      a.id = actor_id{actors.text_at(0)};
-      a.input = actors.blob_at(2);
+    prepared_statement actors{db_, "select id, record, input from actors"};
+    while (actors.step()) {
+      auto a = actor_from(json::parse(text_at(actors, 1)));
+      a.id = actor_id{text_at(actors, 0)};
+      a.input = actors.at(2).blob();
       state.actors[a.id] = std::move(a);
     }
-    statement commands{db_, "select envoy, actor, generation, idx, frame from commands"};
-    while (commands.row()) {
-      const auto frame = protocol::decode_to_envoy(*commands.blob_at(4), wire::version_max);
+    prepared_statement commands{db_, "select envoy, actor, generation, idx, frame from commands"};
+    while (commands.step()) {
+      const auto frame = protocol::decode_to_envoy(*commands.at(4).blob(), wire::version_max);
       if (!frame) return frame.error();
       const auto& stored = std::get<protocol::to_envoy_commands>(*frame).commands.at(0);
       const actor_ref instance{
-          actor_id{commands.text_at(1)}, static_cast<std::uint32_t>(commands.number_at(2))};
-      state.commands[commands.text_at(0)][instance][commands.number_at(3)] = stored.inner;
+          actor_id{text_at(commands, 1)}, static_cast<std::uint32_t>(number_at(commands, 2))};
+      state.commands[text_at(commands, 0)][instance][number_at(commands, 3)] = stored.inner;
     }
-    statement directory{db_, "select content from directory"};
-    while (directory.row()) read_directory(json::parse(directory.text_at(0)), state);
+    prepared_statement directory{db_, "select content from directory"};
+    while (directory.step()) read_directory(json::parse(text_at(directory, 0)), state);
   } catch (const std::exception& e) {
     return failure{errc::malformed, std::string{"the data folder holds other data: "} + e.what()};
   }
@@ -231,19 +194,19 @@ outcome<engine_state> state_store::load() {
 
 outcome<void> state_store::load_storage(storage& into) {
   auto& actors = into.restore();
-  statement kv{db_, "select actor, key, value, update_ts from kv"};
-  while (kv.row())
-    actors[actor_id{kv.text_at(0)}].kv[std::string{kv.blob_at(1)->view()}] = {
-        *kv.blob_at(2), kv.number_at(3)};
-  statement pages{db_, "select actor, pgno, content from pages"};
-  while (pages.row())
-    actors[actor_id{pages.text_at(0)}].db.pages[static_cast<std::uint32_t>(pages.number_at(1))] =
-        *pages.blob_at(2);
-  statement heads{db_, "select actor, head, size_pages from heads"};
-  while (heads.row()) {
-    auto& db = actors[actor_id{heads.text_at(0)}].db;
-    db.head = static_cast<std::uint64_t>(heads.number_at(1));
-    db.size_pages = static_cast<std::uint32_t>(heads.number_at(2));
+  prepared_statement kv{db_, "select actor, key, value, update_ts from kv"};
+  while (kv.step())
+    actors[actor_id{text_at(kv, 0)}].kv[std::string{kv.at(1).blob()->view()}] = {
+        *kv.at(2).blob(), number_at(kv, 3)};
+  prepared_statement pages{db_, "select actor, pgno, content from pages"};
+  while (pages.step())
+    actors[actor_id{text_at(pages, 0)}].db.pages[static_cast<std::uint32_t>(number_at(pages, 1))] =
+        *pages.at(2).blob();
+  prepared_statement heads{db_, "select actor, head, size_pages from heads"};
+  while (heads.step()) {
+    auto& db = actors[actor_id{text_at(heads, 0)}].db;
+    db.head = static_cast<std::uint64_t>(number_at(heads, 1));
+    db.size_pages = static_cast<std::uint32_t>(number_at(heads, 2));
   }
   return {};
 }
@@ -254,45 +217,37 @@ outcome<void> state_store::save_storage(const storage& stored, const storage_cha
     for (const auto* sql :
          {"delete from kv where actor=?",
           "delete from pages where actor=?",
-          "delete from heads where actor=?"}) {
-      statement gone{db_, sql};
-      gone.text(1, actor.view());
-      if (!gone.run()) return failed();
-    }
+          "delete from heads where actor=?"})
+      if (!run(db_, sql, {actor.view()})) return failed();
   for (const auto& [actor, key] : changes.kv) {
     const auto& kv = stored.of(actor).kv;
     const auto at = kv.find(key);
-    statement change{
-        db_,
-        at != kv.end() ? "insert or replace into kv values(?,?,?,?)"
-                       : "delete from kv where actor=? and key=?"};
-    change.text(1, actor.view());
-    change.blob(2, {reinterpret_cast<const std::uint8_t*>(key.data()), key.size()});
-    if (at != kv.end()) {
-      change.blob(3, at->second.value.span());
-      change.number(4, at->second.update_ts);
-    }
-    if (!change.run()) return failed();
+    const bool good =
+        at != kv.end()
+            ? run(db_,
+                  "insert or replace into kv values(?,?,?,?)",
+                  {actor.view(), bytes{key}, at->second.value, at->second.update_ts})
+            : run(db_, "delete from kv where actor=? and key=?", {actor.view(), bytes{key}});
+    if (!good) return failed();
   }
   for (const auto& [actor, pgno] : changes.pages) {
     const auto& pages = stored.of(actor).db.pages;
     const auto at = pages.find(pgno);
-    statement change{
-        db_,
-        at != pages.end() ? "insert or replace into pages values(?,?,?)"
-                          : "delete from pages where actor=? and pgno=?"};
-    change.text(1, actor.view());
-    change.number(2, pgno);
-    if (at != pages.end()) change.blob(3, at->second.span());
-    if (!change.run()) return failed();
+    const bool good =
+        at != pages.end()
+            ? run(db_,
+                  "insert or replace into pages values(?,?,?)",
+                  {actor.view(), pgno, at->second})
+            : run(db_, "delete from pages where actor=? and pgno=?", {actor.view(), pgno});
+    if (!good) return failed();
   }
   for (const auto& actor : changes.heads) {
     const auto& db = stored.of(actor).db;
-    statement put{db_, "insert or replace into heads values(?,?,?)"};
-    put.text(1, actor.view());
-    put.number(2, static_cast<std::int64_t>(db.head));
-    put.number(3, db.size_pages);
-    if (!put.run()) return failed();
+    if (!run(
+            db_,
+            "insert or replace into heads values(?,?,?)",
+            {actor.view(), db.head, db.size_pages}))
+      return failed();
   }
   return {};
 }
@@ -302,14 +257,14 @@ outcome<void> state_store::save(
     const state_changes& changes,
     const storage& stored,
     const storage_changes& stored_changes) {
-  if (!statement{db_, "begin"}.run()) return broken(db_, "can't begin");
+  if (!run(db_, "begin")) return broken(db_, "can't begin");
   for (const auto& id : changes.actors) {
     const auto& a = state.actors.at(id);
-    statement put{db_, "insert or replace into actors values(?,?,?)"};
-    put.text(1, id.view());
-    put.text(2, to_json(a).dump(-1, ' ', false, json::error_handler_t::replace));
-    if (a.input) put.blob(3, a.input->span());
-    if (!put.run()) return broken(db_, "can't store an actor");
+    if (!run(
+            db_,
+            "insert or replace into actors values(?,?,?)",
+            {id.view(), dumped(to_json(a)), a.input}))
+      return broken(db_, "can't store an actor");
   }
   for (const auto& key : changes.commands) {
     const protocol::command* command = nullptr;
@@ -317,32 +272,32 @@ outcome<void> state_store::save(
       if (const auto at = envoy->second.find(key.instance); at != envoy->second.end())
         if (const auto found = at->second.find(key.index); found != at->second.end())
           command = &found->second;
-    statement change{
-        db_,
-        command != nullptr
-            ? "insert or replace into commands values(?,?,?,?,?)"
-            : "delete from commands where envoy=? and actor=? and generation=? and idx=?"};
-    change.text(1, key.envoy);
-    change.text(2, key.instance.actor.view());
-    change.number(3, key.instance.generation);
-    change.number(4, key.index);
-    if (command != nullptr) {
-      const auto frame = protocol::encode(
-          protocol::to_envoy_commands{
-              {{{key.instance.actor, key.instance.generation, key.index}, *command}}},
-          wire::version_max);
-      if (!frame) return frame.error();
-      change.blob(5, *frame);
+    const sql_value actor{key.instance.actor.view()};
+    if (command == nullptr) {
+      if (!run(
+              db_,
+              "delete from commands where envoy=? and actor=? and generation=? and idx=?",
+              {key.envoy, actor, key.instance.generation, key.index}))
+        return broken(db_, "can't delete a command");
+      continue;
     }
-    if (!change.run()) return broken(db_, "can't store a command");
+    auto frame = protocol::encode(
+        protocol::to_envoy_commands{
+            {{{key.instance.actor, key.instance.generation, key.index}, *command}}},
+        wire::version_max);
+    if (!frame) return frame.error();
+    if (!run(
+            db_,
+            "insert or replace into commands values(?,?,?,?,?)",
+            {key.envoy, actor, key.instance.generation, key.index, std::move(*frame)}))
+      return broken(db_, "can't store a command");
   }
   if (changes.directory) {
-    statement put{db_, "insert or replace into directory values(0,?)"};
-    put.text(1, directory_json(state).dump(-1, ' ', false, json::error_handler_t::replace));
-    if (!put.run()) return broken(db_, "can't store the directory");
+    if (!run(db_, "insert or replace into directory values(0,?)", {dumped(directory_json(state))}))
+      return broken(db_, "can't store the directory");
   }
   if (const auto saved = save_storage(stored, stored_changes); !saved) return saved.error();
-  if (!statement{db_, "commit"}.run()) return broken(db_, "can't commit");
+  if (!run(db_, "commit")) return broken(db_, "can't commit");
   return {};
 }
 

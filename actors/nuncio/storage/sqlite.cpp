@@ -6,6 +6,7 @@
 #include <cstring>
 #include <nuncio/errors.hpp>
 #include <nuncio/sqlite.hpp>
+#include <nuncio/storage/prepared_statement.hpp>
 #include <nuncio/storage/sqlite_over.hpp>
 #include <nuncio/storage/sqlite_pages.hpp>
 #include <nuncio/support/number_range.hpp>
@@ -195,51 +196,6 @@ storage_failure sql_failure(sqlite3* db, const std::optional<failure>& last, int
       {}};
 }
 
-int bind(sqlite3_stmt* statement, int at, const sql_value& x) {
-  struct binder {
-    sqlite3_stmt* statement;
-    int at;
-
-    int operator()(std::monostate) const { return sqlite3_bind_null(statement, at); }
-
-    int operator()(std::int64_t v) const { return sqlite3_bind_int64(statement, at, v); }
-
-    int operator()(double v) const { return sqlite3_bind_double(statement, at, v); }
-
-    int operator()(const text& v) const {
-      return sqlite3_bind_text64(
-          statement, at, v.empty() ? "" : v.data(), v.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
-    }
-
-    int operator()(const bytes& v) const {
-      if (v.empty()) return sqlite3_bind_zeroblob(statement, at, 0);
-      return sqlite3_bind_blob64(statement, at, v.data(), v.size(), SQLITE_TRANSIENT);
-    }
-  };
-
-  return std::visit(binder{statement, at}, x.content());
-}
-
-sql_value column(sqlite3_stmt* statement, int at) {
-  const auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement, at));
-  switch (sqlite3_column_type(statement, at)) {
-    case SQLITE_INTEGER:
-      return sqlite3_column_int64(statement, at);
-    case SQLITE_FLOAT:
-      return sqlite3_column_double(statement, at);
-    case SQLITE_TEXT: {
-      const auto* data = reinterpret_cast<const char*>(sqlite3_column_text(statement, at));
-      return std::string_view{data, size};
-    }
-    case SQLITE_BLOB: {
-      const auto* data = static_cast<const std::uint8_t*>(sqlite3_column_blob(statement, at));
-      return std::vector<std::uint8_t>(data, data + size);
-    }
-    default:
-      return {};
-  }
-}
-
 outcome<void> check_numbers(const sqlite_options& o) {
   // The pages of one answer must fit into a frame, and SQLite counts its cache in 31 bits of KiB.
   constexpr double answer_pages_max = 4096, cache_max = 1e12;
@@ -331,17 +287,10 @@ caf::expected<sql_result> sqlite::run(std::string_view sql, const std::vector<sq
 caf::expected<sql_result> sqlite::run_first(
     std::string_view& rest, const std::vector<sql_value>& params, bool alone) {
   auto& db = *database_;
-  sqlite3_stmt* prepared = nullptr;
-  const char* tail = nullptr;
-  const auto failed = [&](int code) { return make_error(sql_failure(db.handle, db.last, code)); };
-  const auto made =
-      sqlite3_prepare_v2(db.handle, rest.data(), static_cast<int>(rest.size()), &prepared, &tail);
-  const std::unique_ptr<sqlite3_stmt, decltype(&sqlite3_finalize)> statement{
-      prepared, sqlite3_finalize};
-  if (made != SQLITE_OK) return failed(made);
-  // SQLite stops reading at a zero byte.
-  rest.remove_prefix(
-      tail == rest.data() ? rest.size() : static_cast<std::size_t>(tail - rest.data()));
+  prepared_statement statement{db.handle, rest};
+  const auto failed = [&] { return make_error(sql_failure(db.handle, db.last, statement.code())); };
+  if (statement.failed()) return failed();
+  rest = statement.rest();
   if (alone && rest.find_first_not_of(" \t\r\n\f;") != std::string_view::npos)
     return make_error(storage_failure{
         errc::invalid_argument,
@@ -349,18 +298,12 @@ caf::expected<sql_result> sqlite::run_first(
         false,
         {}});
   sql_result out;
-  if (!statement) return out;  // only blanks and comments
-  for (std::size_t i = 0; i < params.size(); ++i)
-    if (const auto code = bind(prepared, static_cast<int>(i) + 1, params[i]); code != SQLITE_OK)
-      return failed(code);
-  const auto columns = sqlite3_column_count(prepared);
-  for (int i = 0; i < columns; ++i) out.columns.emplace_back(sqlite3_column_name(prepared, i));
-  auto code = SQLITE_ROW;
-  while ((code = sqlite3_step(prepared)) == SQLITE_ROW) {
-    auto& row = out.rows.emplace_back();
-    for (int i = 0; i < columns; ++i) row.push_back(column(prepared, i));
-  }
-  if (code != SQLITE_DONE) return failed(code);
+  if (statement.empty()) return out;
+  statement.bind(params);
+  if (statement.failed()) return failed();
+  out.columns = statement.columns();
+  while (statement.step()) out.rows.push_back(statement.row());
+  if (!statement.done()) return failed();
   out.changes = sqlite3_changes(db.handle);
   out.last_insert_row_id = sqlite3_last_insert_rowid(db.handle);
   return out;
