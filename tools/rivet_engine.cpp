@@ -2,21 +2,17 @@
 #include "rivet_engine.hpp"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <nuncio/testing/client.hpp>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -88,14 +84,6 @@ bool has_namespace(const testing::client& client) {
   return reply && reply->status == 200 && reply->body.find("\"namespace_id\"") != std::string::npos;
 }
 
-std::vector<char*> pointers(std::vector<std::string>& xs) {
-  std::vector<char*> out;
-  out.reserve(xs.size() + 1);
-  for (auto& x : xs) out.push_back(x.data());
-  out.push_back(nullptr);
-  return out;
-}
-
 }  // namespace
 
 rivet_engine::rivet_engine(rivet_engine_options options) : options_(std::move(options)) {
@@ -159,70 +147,34 @@ outcome<void> rivet_engine::start() {
 outcome<void> rivet_engine::spawn() {
   const auto config = folder_ / "engine.json";
   std::ofstream{config} << settings_of(ports_, folder_ / "data").dump(2) << '\n';
-  const int log = ::open(log_file().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (log < 0 || nothing < 0) return failure{errc::internal, "can't open " + log_file().string()};
-  // Everything is allocated before fork: other threads may hold the allocator's lock.
-  std::vector<std::string> arguments{options_.binary, "--config", config.string(), "start"};
-  auto environment = child_environment(options_);
-  auto argv = pointers(arguments);
-  auto envp = pointers(environment);
-  const auto parent = ::getpid();
-  child_ = ::fork();
-  if (child_ == 0) {
-    ::setpgid(0, 0);
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (::getppid() != parent) ::_exit(127);
-    sigset_t none;
-    sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    ::dup2(nothing, 0);
-    ::dup2(log, 1);
-    ::dup2(log, 2);
-    ::execve(argv[0], argv.data(), envp.data());
-    ::_exit(127);
+  try {
+    child_.emplace(
+        std::vector<std::string>{options_.binary, "--config", config.string(), "start"},
+        process_options{
+            .environment = child_environment(options_), .log_file = log_file().string()});
+  } catch (const std::system_error& e) {
+    return failure{errc::internal, e.what()};
   }
-  const int why = errno;
-  ::close(log);
-  ::close(nothing);
-  if (child_ < 0) return failure{errc::internal, std::string{"fork: "} + std::strerror(why)};
   return {};
 }
 
-bool rivet_engine::reap(std::chrono::milliseconds limit) {
-  const auto end = steady_clock::now() + limit;
-  while (child_ > 0) {
-    int status = 0;
-    const auto seen = ::waitpid(child_, &status, WNOHANG);
-    if (seen == child_ || (seen < 0 && errno == ECHILD)) child_ = -1;
-    if (child_ < 0) break;
-    if (steady_clock::now() >= end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds{5});
-  }
-  return true;
-}
-
-bool rivet_engine::running() { return !reap(std::chrono::milliseconds{0}); }
+bool rivet_engine::running() { return child_ && child_->running(); }
 
 void rivet_engine::stop() {
   if (!running()) return;
-  ::kill(child_, SIGTERM);
-  ::kill(child_, SIGCONT);
-  if (!reap(options_.stop_limit)) kill();
+  child_->signal(SIGTERM);
+  child_->signal(SIGCONT);
+  if (!child_->await_exit(options_.stop_limit)) kill();
 }
 
-void rivet_engine::kill() {
-  if (!running()) return;
-  ::kill(child_, SIGKILL);
-  reap(std::chrono::seconds{10});
-}
+void rivet_engine::kill() { child_.reset(); }
 
 void rivet_engine::freeze() {
-  if (running()) ::kill(child_, SIGSTOP);
+  if (running()) child_->signal(SIGSTOP);
 }
 
 void rivet_engine::thaw() {
-  if (running()) ::kill(child_, SIGCONT);
+  if (running()) child_->signal(SIGCONT);
 }
 
 std::string rivet_engine::log_tail(std::size_t bytes_max) const {

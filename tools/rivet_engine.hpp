@@ -1,17 +1,17 @@
 // The real Rivet engine as a child process on free loopback ports with its own data folder: start, stop, kill, freeze, restart.
-// For tests and the demo. One owner, one thread at a time. The child ends no later than the thread that started it. Ctrl-C at a
-// terminal does not reach it.
+// For tests and the demo. One owner, one thread at a time. Its end is as process.hpp says.
 #pragma once
-
-#include <sys/types.h>
 
 #include <array>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <nuncio/outcome.hpp>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "process.hpp"
 
 namespace nuncio {
 
@@ -55,13 +55,12 @@ public:
 
 private:
   outcome<void> spawn();
-  bool reap(std::chrono::milliseconds limit);
 
   rivet_engine_options options_;
   std::filesystem::path folder_;
   bool folder_is_ours_ = false;
   std::array<std::uint16_t, 3> ports_{};  ///< gateway and API, peer, metrics
-  pid_t child_ = -1;
+  std::optional<process> child_;
   bool started_before_ = false;
 };
 

@@ -26,6 +26,13 @@ std::string new_pool() {
   return fmt::format("pool-{}-{}", ::getpid(), ++n);
 }
 
+std::vector<std::string> serve_command(
+    const std::string& endpoint, const std::string& pool, const std::vector<std::string>& more) {
+  std::vector<std::string> out{NUNCIO_PROGRAM, "serve", "--endpoint", endpoint, "--pool", pool};
+  out.insert(out.end(), more.begin(), more.end());
+  return out;
+}
+
 std::string counting(std::size_t size) {
   std::string out(size, '\0');
   for (std::size_t i = 0; i < size; ++i) out[i] = static_cast<char>(i % 251);

@@ -28,6 +28,12 @@ using testing::socket_client;
 /// A pool name that no other case uses.
 std::string new_pool();
 
+/// `nuncio serve` for this engine and pool, and `more`: the command line of a process.
+std::vector<std::string> serve_command(
+    const std::string& endpoint,
+    const std::string& pool,
+    const std::vector<std::string>& more = {});
+
 /// What the probe streams: byte i is i modulo 251.
 std::string counting(std::size_t size);
 

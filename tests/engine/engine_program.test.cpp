@@ -11,8 +11,8 @@
 #include <thread>
 #include <tuple>
 
-#include "../end_to_end/process.hpp"
 #include "hand_envoy.hpp"
+#include "process.hpp"
 
 namespace engine_program_test {
 
@@ -67,7 +67,7 @@ std::chrono::nanoseconds cpu_time(pid_t of) {
 
 /// Runs until the end of its scope, on the port that it says.
 struct engine_program {
-  e2e::process process;
+  nuncio::process process;
   std::string endpoint;
   std::uint16_t port = 0;
 
@@ -294,13 +294,13 @@ TEST_CASE("nuncio engine: at its limit of files it waits for one instead of spin
 }
 
 TEST_CASE("nuncio engine: it reports what it can't do, with an exit status") {
-  e2e::process bad{engine_command({"--port", "0", "--fault", "drop", "--fault", "nonsense"})};
+  nuncio::process bad{engine_command({"--port", "0", "--fault", "drop", "--fault", "nonsense"})};
   CHECK(bad.await_exit() == 2);
   CHECK(bad.log().find("--fault nonsense") != std::string::npos);
-  e2e::process nowhere{engine_command({"--port", "0", "--address", "nowhere"})};
+  nuncio::process nowhere{engine_command({"--port", "0", "--address", "nowhere"})};
   CHECK(nowhere.await_exit() == 2);
   const engine_program first{{"--port", "0"}};
-  e2e::process second{engine_command({"--port", std::to_string(first.port)})};
+  nuncio::process second{engine_command({"--port", std::to_string(first.port)})};
   CHECK(second.await_exit() == 1);
   CHECK(second.log().find(std::to_string(first.port)) != std::string::npos);
 }
@@ -308,7 +308,7 @@ TEST_CASE("nuncio engine: it reports what it can't do, with an exit status") {
 TEST_CASE("an unknown command is named, with those that exist") {
   const auto said = [](std::vector<std::string> command) {
     command.insert(command.begin(), NUNCIO_PROGRAM);
-    e2e::process program{command};
+    nuncio::process program{command};
     CHECK(program.await_exit(20s) == 2);
     return program.log();
   };
@@ -321,7 +321,7 @@ TEST_CASE("an unknown command is named, with those that exist") {
 
 TEST_CASE("nuncio serve: a wrong connection setting is named by its flag") {
   // Nobody listens at port 1.
-  e2e::process serve{
+  nuncio::process serve{
       {NUNCIO_PROGRAM, "serve", "--endpoint", "http://127.0.0.1:1", "--drain-timeout", "0"}};
   for (int tries = 0; tries < 500 && serve.log().find("trying again") == std::string::npos; ++tries)
     std::this_thread::sleep_for(20ms);
@@ -370,21 +370,21 @@ TEST_CASE("every number on the command line is checked, and an invalid one is na
       command.push_back(each.name + "=" + value);
       CAPTURE(each.name);
       CAPTURE(value);
-      e2e::process program{command};
+      nuncio::process program{command};
       CHECK(program.await_exit(20s) == 2);
       CHECK(program.log().find(each.name) != std::string::npos);
     }
   for (const auto* value : {"nan", "-1", "1e30", "5x", "4294967296"}) {
     CAPTURE(value);
     ::setenv("RIVET_ENVOY_VERSION", value, 1);
-    e2e::process program{{NUNCIO_PROGRAM, "serve", "--endpoint", nowhere}};
+    nuncio::process program{{NUNCIO_PROGRAM, "serve", "--endpoint", nowhere}};
     ::unsetenv("RIVET_ENVOY_VERSION");
     CHECK(program.await_exit(20s) == 2);
     CHECK(program.log().find(value) != std::string::npos);
   }
   for (const auto* fault : {"drop:count=nan", "drop:count=-1", "stall:ms=1e30", "stall:ms="}) {
     CAPTURE(fault);
-    e2e::process program{{NUNCIO_PROGRAM, "engine", "--port", "0", "--fault", fault}};
+    nuncio::process program{{NUNCIO_PROGRAM, "engine", "--port", "0", "--fault", fault}};
     CHECK(program.await_exit(20s) == 2);
     CHECK(program.log().find("--fault") != std::string::npos);
   }
