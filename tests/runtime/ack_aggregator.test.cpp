@@ -91,4 +91,28 @@ TEST_CASE("I13 backpressure: a burst leaves in frames of limited size") {
   CHECK(sent == 3000);
 }
 
+TEST_CASE(
+    "I5 acks complete: ids of any length leave in frames that an engine takes, and count as kept") {
+  ack_aggregator x{{.frame_bytes_max = 1000, .pending_bytes_max = 10'000}};
+  const auto id = [](std::size_t size, int n) {
+    return actor_id{std::to_string(n) + std::string(size, 'x')};
+  };
+  x.handle_link_up(1);
+  for (int i = 0; i < 5; ++i) x.handle_processed(1, points{{id(400, i), 1, 1}});
+  x.handle_processed(1, points{{id(3000, 5), 1, 1}});
+  x.handle_processed(1, points{{id(9000, 6), 1, 1}});  // there is no room for it
+  std::size_t sent = 0;
+  while (const auto frame = x.poll_transmit()) {
+    std::size_t bytes = 0;
+    for (const auto& c : frame->last_command_checkpoints) bytes += c.actor_id.view().size();
+    if (frame->last_command_checkpoints.size() > 1) CHECK(bytes <= 1000);
+    sent += frame->last_command_checkpoints.size();
+    x.handle_written(1);
+  }
+  CHECK(sent == 6);
+  // What has left takes no room any more.
+  x.handle_processed(1, points{{id(9000, 6), 1, 1}});
+  CHECK(x.pending() == 1);
+}
+
 }  // namespace ack_aggregator_test

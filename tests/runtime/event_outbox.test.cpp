@@ -115,6 +115,20 @@ TEST_CASE(
   CHECK(send(x) == list{1003});
 }
 
+TEST_CASE(
+    "I10 events arrive: ids and messages of any length leave in frames that an engine takes") {
+  event_outbox x{{.frame_bytes_max = 1000}};
+  x.handle_link_up(1, start);
+  for (int i = 0; i < 5; ++i)
+    x.handle_running({actor_id{std::to_string(i) + std::string(400, 'x')}, 1});
+  x.handle_running({actor_id{std::string(3000, 'y')}, 1});
+  x.handle_stopped(a1, stop_code::error, std::string(900, 'w'));
+  x.handle_stopped(b1, stop_code::error, std::string(900, 'w'));
+  std::vector<std::size_t> frames;
+  for (auto one = send(x); !one.empty(); one = send(x)) frames.push_back(one.size());
+  CHECK(frames == std::vector<std::size_t>{2, 2, 1, 1, 1, 1});
+}
+
 TEST_CASE("A Stop for an unknown generation is answered above any counter") {
   event_outbox x;
   x.handle_link_up(1, start);

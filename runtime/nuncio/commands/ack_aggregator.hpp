@@ -14,6 +14,9 @@ namespace nuncio {
 struct ack_options {
   /// The most checkpoints in one frame: about 45 bytes each, so that a frame stays below 64 KiB.
   std::size_t checkpoints_max = 1400;
+  /// The most bytes in one frame, unless one checkpoint alone is longer: ids may have any length, and a frame longer than the
+  /// engine takes would never leave.
+  std::size_t frame_bytes_max = 1UL << 20U;
   /// The limit for what waits for the link. Above it, checkpoints of further generations are left out: their commands come
   /// again with the next connection, and are acked then.
   std::size_t pending_bytes_max = 64UL << 20U;
@@ -21,7 +24,7 @@ struct ack_options {
 
 class ack_aggregator {
 public:
-  /// The size of one entry: a node of the table with the actor's id in it, and its share of the buckets.
+  /// The size of one entry with a short id: a node of the table with the actor's id in it, and its share of the buckets.
   static constexpr std::size_t entry_bytes = 112;
 
   explicit ack_aggregator(ack_options options = {}) : options_(options) {}
@@ -44,11 +47,17 @@ public:
   [[nodiscard]] epoch connection() const { return connection_; }
 
 private:
+  using pending_map = std::unordered_map<actor_ref, std::int64_t>;
+
+  pending_map::iterator erase(pending_map::iterator at);
+  void clear();
+
   ack_options options_;
   epoch connection_ = 0;
   bool up_ = false;
   bool in_flight_ = false;
-  std::unordered_map<actor_ref, std::int64_t> pending_;
+  pending_map pending_;
+  std::size_t pending_bytes_ = 0;
 };
 
 }  // namespace nuncio

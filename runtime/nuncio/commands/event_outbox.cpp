@@ -42,6 +42,9 @@ struct record {
 
 using records = std::unordered_multimap<actor_id, record>;
 
+// In a frame, besides id and message: lengths, generation, index, tags and an alarm's time.
+constexpr std::size_t event_bytes = 40;
+
 constexpr std::size_t record_bytes = sizeof(record) + sizeof(actor_id) + 5 * sizeof(void*);
 
 // Exceptions may contain anything; the wire accepts UTF-8 of limited size.
@@ -216,6 +219,14 @@ struct event_outbox::impl {
     keep_to_cap();
   }
 
+  static std::size_t bytes_in_frame(const kept_event& e) {
+    const auto n = event_bytes + e.of->who.actor.view().size();
+    const auto* update = std::get_if<protocol::event_actor_state_update>(&e.what);
+    if (update == nullptr) return n;
+    const auto* over = std::get_if<protocol::actor_state_stopped>(&update->state);
+    return over != nullptr && over->message ? n + over->message->size() : n;
+  }
+
   static std::size_t bytes_of_stopped(const record& r) {
     return record_bytes + 2 * r.who.actor.heap_bytes() + r.kept[stopped]->bytes;
   }
@@ -360,8 +371,12 @@ std::optional<protocol::to_rivet_events> event_outbox::poll_transmit() {
   auto& x = *impl_;
   if (!x.up || x.in_flight || !x.cursor) return std::nullopt;
   protocol::to_rivet_events frame;
+  auto left = x.options.frame_bytes_max;
   while (x.cursor && frame.events.size() < x.options.events_max) {
     auto& e = *x.cursor;
+    const auto bytes = impl::bytes_in_frame(e);
+    if (bytes > left && !frame.events.empty()) break;
+    left -= std::min(left, bytes);
     assert(e.sent_on != x.connection);  // I10: never twice on one connection
     frame.events.push_back({{e.of->who.actor, e.of->who.generation, e.index}, e.what});
     if (e.sent_on != 0) ++x.stats.resent;

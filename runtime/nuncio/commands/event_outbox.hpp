@@ -22,6 +22,9 @@ namespace nuncio {
 struct outbox_options {
   /// The most events in one frame.
   std::size_t events_max = 512;
+  /// The most bytes in one frame, unless one event alone is longer: ids may have any length, and a frame longer than the engine
+  /// takes would hold up all events for ever.
+  std::size_t frame_bytes_max = 1UL << 20U;
   /// Connected time after the fence during which a Stopped is still kept: a frame that was read may not be committed.
   duration stopped_grace = std::chrono::minutes{5};
   /// Heap for instances that are over. Above the limit the oldest fenced Stopped is dropped, then the oldest written one, then
