@@ -130,6 +130,15 @@ struct fixture {
 
 using strings = fixture::strings;
 
+TEST_CASE_FIXTURE(fixture, "I13 backpressure: short messages count as kept, not as sent") {
+  std::size_t kept = 0;
+  for (std::uint16_t i = 0; answer(i); ++i) {
+    kept += sizeof(outbound_message);
+    REQUIRE(kept < outbound_bounds{}.clients);
+  }
+  CHECK(machine.stats().outbound_bytes <= outbound_bounds{}.clients);
+}
+
 TEST_CASE_FIXTURE(fixture, "a connection comes up, and is dialled again after it is lost") {
   CHECK(outputs() == strings{"dial"});
   machine.handle_open(now);

@@ -136,7 +136,8 @@ private:
     link_habits out;
     out.hop = random_.between(1us, random_.percent(20) ? 40ms : 2ms);
     if (random_.percent(30)) {  // room for one to three short messages, on a slow socket
-      out.outbound.clients = 50 + random_.below(150);
+      out.outbound.clients =
+          outbound_message_bytes + 50 + random_.below(2 * outbound_message_bytes + 100);
       out.writes_every = random_.between(1ms, 400ms);
     }
     if (random_.percent(30)) out.inbound.messages = 2 + random_.below(20);

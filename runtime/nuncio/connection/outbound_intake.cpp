@@ -51,7 +51,7 @@ outcome<void> outbound_intake::push(outbound_message&& x) {
 void outbound_intake::give_back(const outbound_message& x) {
   if (x.charge == 0) return;
   if (x.what == outbound_message::kind::storage) return room_.give_back_of_storage(x.charge);
-  if (x.meter) x.meter->fetch_sub(x.charge);
+  if (x.meter) x.meter->fetch_sub(x.metered);
   room_.give_back_of_client(x.charge, x.bulk);
 }
 
@@ -105,14 +105,15 @@ outcome<void> outbound_intake::send_across_connections(
   };
   auto encoded = encode(whole, x.version);
   if (!encoded) return refuse(encoded.error());
-  x.charge = encoded->size();
+  x.metered = encoded->size();
+  x.charge = x.metered + outbound_message_bytes;  // most are a few bytes long
   x.bulk = is_bulk(kept.message_kind);
   if (auto taken = room_.take_for_client(x.charge, x.bulk, from.waiter); !taken)
     return refuse(refused(taken.error()));
   x.encoded = std::move(*encoded);
   x.message = std::move(kept);
   x.gate = std::move(from.gate);
-  if (from.meter) from.meter->fetch_add(x.charge);
+  if (from.meter) from.meter->fetch_add(x.metered);
   x.meter = std::move(from.meter);
   auto pushed = push(std::move(x));
   if (!pushed) message = std::move(x.message);  // it was left where it is

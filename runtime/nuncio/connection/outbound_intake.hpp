@@ -38,12 +38,16 @@ struct outbound_message {
   std::uint64_t fence = 0;                // fence: its id
   std::uint16_t version = 0;              // of `encoded`; 0 once that was used
   std::vector<std::uint8_t> encoded;
-  std::size_t charge = 0;                     // bytes of room that it takes
+  std::size_t charge = 0;                     // bytes of room that it takes, as kept
+  std::size_t metered = 0;                    // bytes in `meter`, as encoded
   bool bulk = false;                          // whether that is room for is_bulk()
   protocol::to_rivet_tunnel_message message;  // tunnel: to encode again
   std::shared_ptr<const output_gate> gate;
   std::shared_ptr<output_meter> meter;
 };
+
+/// What a tunnel message takes besides its encoded bytes, all in all: this structure, and the room that encoding reserves.
+inline constexpr std::size_t outbound_message_bytes = 512;
 
 class outbound_intake {
 public:
