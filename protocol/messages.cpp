@@ -81,15 +81,19 @@ outcome<std::vector<std::uint8_t>> encode_any(
 }
 
 template <class T>
-outcome<T> decode_any(const bytes& frame, std::uint16_t version) {
+outcome<T> decode_any(
+    const bytes& frame,
+    std::uint16_t version,
+    std::size_t elements_bytes_max = bare::reader::unlimited) {
   if (!speaks(version)) return wrong_version(version);
-  bare::reader reader{frame, version};
+  bare::reader reader{frame, version, elements_bytes_max};
   outcome<T> x{T{}};
   reader.get(*x);
   reader.finish();
   if (reader.error() != nullptr)
     return failure{
-        errc::malformed, fmt::format("offset {}: {}", reader.error_offset(), reader.error())};
+        reader.took_too_much() ? errc::too_large : errc::malformed,
+        fmt::format("offset {}: {}", reader.error_offset(), reader.error())};
   return x;
 }
 
@@ -116,6 +120,11 @@ outcome<to_rivet> decode_to_rivet(const bytes& frame, std::uint16_t version) {
 
 outcome<to_envoy> decode_to_envoy(const bytes& frame, std::uint16_t version) {
   return decode_any<to_envoy>(frame, version);
+}
+
+outcome<to_envoy> decode_to_envoy_within(
+    const bytes& frame, std::uint16_t version, std::size_t elements_bytes_max) {
+  return decode_any<to_envoy>(frame, version, elements_bytes_max);
 }
 
 std::string_view name_of(const to_rivet& x) { return name_of_any(x); }

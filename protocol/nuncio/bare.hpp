@@ -184,12 +184,16 @@ private:
 
 class reader {
 public:
+  static constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
+
   /// Reads `frame`; slices in the result share its memory.
-  reader(const bytes& frame, std::uint16_t version)
+  /// @param elements_bytes_max  the most memory that elements of lists and maps may take, however small they are in `frame`
+  reader(const bytes& frame, std::uint16_t version, std::size_t elements_bytes_max = unlimited)
       : owner_(frame.owner()),
         begin_(frame.data()),
         at_(frame.data()),
         end_(frame.data() + frame.size()),
+        elements_bytes_left_(elements_bytes_max),
         version_(version) {}
 
   /// Why the bytes are no value of the type; null as long as all went well.
@@ -201,7 +205,10 @@ public:
   /// After an error: whether the bytes ended too early, so that more of them might do.
   [[nodiscard]] bool ended_early() const { return needed_ != 0; }
 
-  /// After such an error: at least how many bytes there must be, from the start.
+  /// After an error: whether the bytes may be a value, which would take too much memory.
+  [[nodiscard]] bool took_too_much() const { return took_too_much_; }
+
+  /// After ended_early(): at least how many bytes there must be, from the start.
   [[nodiscard]] std::size_t needed() const { return needed_; }
 
   /// How many bytes have been read.
@@ -281,7 +288,8 @@ private:
   void get_list(std::vector<T>& xs) {
     const auto n = get_count(wire_bytes_min<T>());
     xs.reserve(std::min(n, reserve_elements_max));
-    for (std::size_t i = 0; i < n && error_ == nullptr; ++i) get(xs.emplace_back());
+    for (std::size_t i = 0; i < n && error_ == nullptr; ++i)
+      if (take_memory(sizeof(T))) get(xs.emplace_back());
   }
 
   template <class K, class V>
@@ -290,11 +298,22 @@ private:
     const auto n = get_count(wire_bytes_min<K>() + wire_bytes_min<V>());
     x.entries.reserve(std::min(n, reserve_elements_max));
     for (std::size_t i = 0; i < n && error_ == nullptr; ++i) {
+      if (!take_memory(sizeof(x.entries.front()))) return;
       auto& [k, v] = x.entries.emplace_back();
       get(k);
       get(v);
     }
     if (error_ == nullptr && has_duplicate(x)) fail_at("duplicate map key", start);
+  }
+
+  bool take_memory(std::size_t n) {
+    if (n <= elements_bytes_left_) {
+      elements_bytes_left_ -= n;
+      return true;
+    }
+    took_too_much_ = true;
+    fail("takes too much memory");
+    return false;
   }
 
   template <class T, std::size_t... Is>
@@ -402,7 +421,9 @@ private:
   const std::uint8_t* begin_;
   const std::uint8_t* at_;
   const std::uint8_t* end_;
+  std::size_t elements_bytes_left_;
   std::uint16_t version_;
+  bool took_too_much_ = false;
   const char* error_ = nullptr;
   std::size_t error_offset_ = 0;
   std::size_t needed_ = 0;

@@ -23,6 +23,11 @@ outcome<std::vector<std::uint8_t>> encode(
 /// Slices in the result share the memory of `frame`.
 outcome<to_rivet> decode_to_rivet(const bytes& frame, std::uint16_t version);
 outcome<to_envoy> decode_to_envoy(const bytes& frame, std::uint16_t version);
+/// The same within bounded memory.
+/// @param elements_bytes_max  the most memory that elements of lists and maps may take: an element of one byte in `frame` may
+///                            take fifty. Above it: errc::too_large, whether or not the rest is a message
+outcome<to_envoy> decode_to_envoy_within(
+    const bytes& frame, std::uint16_t version, std::size_t elements_bytes_max);
 
 /// The schema's name of the message that `x` holds, such as "ToEnvoyInit".
 std::string_view name_of(const to_rivet& x);

@@ -122,6 +122,32 @@ TEST_CASE("a frame full of tiny elements allocates a fixed multiple of its size"
   CHECK(spent.bytes < 100'000 * sizeof(bytes) * 4);
 }
 
+TEST_CASE("a frame of tiny elements is given up once they take too much memory") {
+  constexpr std::size_t most = 1UL << 20U;
+  const auto spent_on = [&](const protocol::to_envoy& x) {
+    const auto raw = protocol::encode(x, 8);
+    REQUIRE(raw.ok());
+    const bytes whole{*raw};
+    CHECK(protocol::decode_to_envoy_within(whole, 8, 1UL << 30U).ok());
+    return measure([&] {
+      const auto decoded = protocol::decode_to_envoy_within(whole, 8, most);
+      REQUIRE_FALSE(decoded);
+      CHECK(decoded.error().code == errc::too_large);
+    });
+  };
+  protocol::kv_list_response keys;
+  keys.keys.resize(200'000);
+  CHECK(spent_on(protocol::to_envoy_kv_response{1, keys}).bytes < 3 * most);
+  protocol::sqlite_execute_result rows;
+  rows.rows.resize(200'000, {{}});
+  CHECK(
+      spent_on(protocol::to_envoy_sqlite_execute_response{1, protocol::sqlite_execute_ok{rows}})
+          .bytes < 3 * most);
+  protocol::to_envoy_web_socket_open open;
+  for (int i = 0; i < 50'000; ++i) open.headers.entries.emplace_back(std::to_string(i), "");
+  CHECK(spent_on(protocol::to_envoy_tunnel_message{{}, open}).bytes < 3 * most);
+}
+
 TEST_CASE("a request's Start is decoded with one allocation, that of its headers") {
   protocol::to_envoy_request_start start{
       actor_id{"1kr6kjey3m3fxg8md7108gvl5pbl00"}, 1, "GET", "/request/count", {}, {}, false, false};

@@ -413,6 +413,31 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "1.2: link: a message that takes much memory fails alone, and commands are decoded in parts") {
+  raw_server server{[&](raw_peer& p) {
+    engine_side engine{p};
+    engine.open();
+    protocol::kv_list_response many;
+    many.keys.resize(2000);  // one byte each on the wire
+    engine.send(protocol::to_envoy_kv_response{1, std::move(many)});
+    engine.send(kv_answer(2, 10));
+    protocol::to_envoy_commands all;
+    for (int i = 0; i < 300; ++i) all.commands.push_back(start("a" + std::to_string(i), 1));
+    engine.send(std::move(all));
+    engine.send(protocol::to_envoy_ping{wall_clock()});
+    while (engine.next()) {
+    }
+  }};
+  hosting host{server.port(), [](link_options& o) { o.inbound_elements_bytes_max = 50'000; }};
+  REQUIRE(host.until([&] { return host.pings == 2; }));
+  std::vector<std::string> right{"too long: ToEnvoyKvResponse", "kv 2"};
+  for (int i = 0; i < 300; ++i) right.push_back("command a" + std::to_string(i));
+  CHECK(host.read([&] { return host.heard; }) == right);
+  CHECK(host.uplink.stats().connections == 1);
+  CHECK(host.uplink.stats().bad_frames == 0);
+}
+
+TEST_CASE(
     "1.2: link: commands are accepted at any length, each once it is complete, within the inbound "
     "limit") {
   constexpr std::size_t count = 60;  // encoding it all must not take long
