@@ -60,6 +60,14 @@ public:
     lacks_namespace_ = n;
   }
 
+  /// Answers the next question over HTTP with this instead.
+  void answer_once(int status, const std::string& body = {}) {
+    const std::lock_guard guard{mutex_};
+    odd_answer_ = "HTTP/1.1 " + std::to_string(status) +
+                  " X\r\nConnection: close\r\nContent-Length: " + std::to_string(body.size()) +
+                  "\r\n\r\n" + body;
+  }
+
   /// With answer::greet, on the server's thread.
   std::function<void(raw_peer&)> speaks_further;
 
@@ -90,6 +98,10 @@ private:
     const auto head = p.read_head();
     if (head.find(" /envoys/connect?") == std::string::npos) {
       std::unique_lock guard{mutex_};
+      if (!odd_answer_.empty()) {
+        p.send(std::exchange(odd_answer_, {}));
+        return;
+      }
       if (!refused_.empty() && raw_peer::header(head, "authorization") == "Bearer " + refused_) {
         p.send("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
         return;
@@ -153,7 +165,7 @@ private:
   std::condition_variable changed_;
   int speaks_;
   std::deque<answer> answers_;
-  std::string refused_;
+  std::string refused_, odd_answer_;
   int lacks_namespace_ = 0;
   std::vector<std::string> dials_;
   raw_server server_{[this](raw_peer& p) { serve(p); }};
@@ -243,6 +255,45 @@ TEST_CASE_FIXTURE(fixture, "an engine that was replaced by an older one is asked
   CHECK(dialled_with(dials[0], "protocol_version=8&"));
   CHECK(dialled_with(dials[1], "protocol_version=5&"));
   CHECK(!h.ended());
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "1.4: a host that runs survives an odd answer of what stands in front of its engine") {
+  for (const auto status : {200, 302, 404, 408, 429}) {
+    CAPTURE(status);
+    scripted_engine engine{8, {answer::refuse_parameters, answer::hold}};
+    auto asked = options(engine);
+    int asks = 0;
+    asked.token_from = [&]() -> outcome<std::string> {
+      if (++asks == 3) engine.answer_once(status);  // as above: before the second dial
+      return std::string{};
+    };
+    serving_host h{sys, asked};
+    REQUIRE(h.start());
+    CHECK(engine.await_dials(2).size() == 2);
+    CHECK(!h.ended());
+  }
+}
+
+TEST_CASE_FIXTURE(fixture, "1.4: an engine that has no time for a host yet is asked again") {
+  for (const auto status : {408, 425, 429, 503}) {
+    CAPTURE(status);
+    scripted_engine engine{8, {answer::hold}};
+    engine.answer_once(status);
+    serving_host h{sys, options(engine)};
+    REQUIRE(h.start());
+    CHECK(engine.await_dials(1).size() == 1);
+  }
+}
+
+TEST_CASE_FIXTURE(fixture, "1.4: a reply too long for an engine's API is not read") {
+  scripted_engine engine{8, {answer::hold}};
+  engine.answer_once(200, std::string(2'000'000, '['));
+  serving_host h{sys, options(engine)};
+  REQUIRE(h.start());
+  const auto why = h.wait_ended(20s);
+  REQUIRE(why.has_value());
+  CHECK(why->message.find("longer than 1048576 bytes") != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(fixture, "refused parameters that are still the same end the host") {

@@ -17,6 +17,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
+// The replies have a few hundred bytes. JSON takes up to sixty times its length in memory.
+constexpr std::size_t api_reply_bytes_max = 1UL << 20U;
+
 std::string random_key() {
   std::random_device random;
   return fmt::format("nuncio-{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
@@ -142,7 +145,8 @@ outcome<void> host::impl::start() {
   internal::serve_directory to;
   for (const auto& each : bundles) to.ingresses.push_back(each->ingress_address());
   internal::post(the_directory(), std::move(to));
-  client = std::make_shared<http_client>(http_client_options{.tls = options.tls});
+  client = std::make_shared<http_client>(
+      http_client_options{.body_bytes_max = api_reply_bytes_max, .tls = options.tls});
   prepare(100ms);
   return {};
 }

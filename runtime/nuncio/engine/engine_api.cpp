@@ -45,6 +45,11 @@ std::string text_of(const json& object, const char* key) {
   return it != object.end() && it->is_string() ? it->get<std::string>() : std::string{};
 }
 
+// The server, or something in front of it, has no time for us now.
+bool is_passing(int status) {
+  return status >= 500 || status == 408 || status == 425 || status == 429;
+}
+
 // What to change, for errors that a setting causes.
 failure explain(const http_reply& reply, const engine_access& access, std::string_view what) {
   const auto body = json::parse(reply.body, nullptr, false);
@@ -70,11 +75,11 @@ failure explain(const http_reply& reply, const engine_access& access, std::strin
             access.token.empty() ? "the engine requires a token"
                                  : "the engine does not accept the token"} +
             "; set `token`" + said};
-  if (reply.status >= 500)
+  if (is_passing(reply.status))
     return {errc::unreachable, std::string{what} + " failed; try again" + said};
   if (code.empty())
     return {
-        errc::refused,
+        errc::malformed,
         std::string{what} + " failed: " + access.endpoint.base_url() +
             " does not answer like a Rivet engine; check `endpoint`" + said};
   return {errc::refused, std::string{what} + " failed" + said};
@@ -218,7 +223,7 @@ void engine_api::ensure_pool(std::string pool, callback<bool> done) const {
           if (!created) return done(with_setting(created.error(), access));
           if (created->status / 100 == 2) return done(true);
           auto why = explain(*created, access, "creating the pool \"" + pool + "\"");
-          if (created->status == 400 && why.code == errc::refused) why.message += "; check `pool`";
+          if (created->status == 400 && why.code != errc::not_found) why.message += "; check `pool`";
           done(std::move(why));
         });
       });
