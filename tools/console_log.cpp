@@ -1,6 +1,7 @@
 // See console_log.hpp.
 #include "console_log.hpp"
 
+#include <fmt/format.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -23,6 +24,13 @@ spdlog::level::level_enum level_of(log_level x) {
   return spdlog::level::info;
 }
 
+// As much of a value as a line of text shows of it.
+std::string shortened(std::string_view value) {
+  constexpr std::size_t bytes_max = 4096;
+  if (value.size() <= bytes_max) return std::string{value};
+  return fmt::format("{}... ({} bytes more)", value.substr(0, bytes_max), value.size() - bytes_max);
+}
+
 std::string_view name_of(log_level x) {
   constexpr std::string_view names[] = {"debug", "info", "warning", "error"};
   return names[static_cast<std::size_t>(x)];
@@ -42,8 +50,8 @@ log_sink console_log(const std::string& format) {
                             std::chrono::system_clock::now().time_since_epoch())
                             .count();
       line["level"] = name_of(level);
-      line["message"] = message;
-      for (const auto& f : fields) line[std::string{f.name}] = f.value;
+      line["message"] = shortened(message);
+      for (const auto& f : fields) line[std::string{f.name}] = shortened(f.value);
       logger->log(
           level_of(level),
           "{}",

@@ -81,6 +81,17 @@ TEST_CASE("5.4: as JSON a record is one complete line of ASCII") {
   CHECK(read["level"] == "warning");
 }
 
+TEST_CASE("5.4: no sink prints more than 4096 bytes of a value") {
+  const std::string value(10'000'000, 'v');
+  for (const auto* format : {"text", "json"}) {
+    CAPTURE(format);
+    const auto sink = console_log(format);
+    const auto line = written_by([&] { log_to(sink, log_level::error, "m", {{"name", value}}); });
+    CHECK(line.size() < 4096 + 500);
+    CHECK(line.find("vvv... (9995904 bytes more)") != std::string::npos);
+  }
+}
+
 TEST_CASE("a setting that the library names by its field is logged by its flag") {
   CHECK(
       with_flag_names(
