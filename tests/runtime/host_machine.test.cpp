@@ -274,6 +274,21 @@ TEST_CASE("I14 single writer: the end of the lease ends every instance") {
   CHECK(host.killed.size() == 2);
 }
 
+TEST_CASE("I14 single writer: once the lease has ended, commands wait for the next Ping") {
+  driven host;
+  host.ping();
+  host.machine.handle_lease_ended(host.now);
+  host.machine.handle_link_down(host.now);
+  host.machine.handle_link_up(2, host.now);
+  host.start(ref("a", 1));
+  CHECK(host.machine.actors() == 0);
+  CHECK(!host.machine.ledger().last_index(ref("a", 1)));
+  host.ping();
+  CHECK(host.machine.actors() == 1);
+  host.start(ref("b", 1));
+  CHECK(host.machine.actors() == 2);
+}
+
 TEST_CASE(
     "I14 single writer: the rule of Running applies from the first event that the engine acks") {
   driven host;

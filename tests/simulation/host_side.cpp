@@ -21,11 +21,13 @@ column host_side::column_now(const judged_command& x) {
 }
 
 void host_side::handle_judged(const judged_command& x) {
+  const auto* const start = std::get_if<protocol::command_start_actor>(&x.command);
+  const auto* const stop = std::get_if<protocol::command_stop_actor>(&x.command);
   unjudged_.erase({{x.at.actor_id, x.at.generation}, x.at.index});
   const auto r = x.what == verdict::duplicate    ? row::duplicate
                  : x.what == verdict::superseded ? row::superseded
                  : x.what == verdict::expired    ? row::expired
-                 : x.start != nullptr            ? row::fresh_start
+                 : start != nullptr              ? row::fresh_start
                                                  : row::fresh_stop;
   const auto where = column_now(x);
   watch_.handle_judged(r, where, x.at, connection_);
@@ -37,9 +39,10 @@ void host_side::handle_judged(const judged_command& x) {
   ++fresh_;
   known_.insert(who.actor);
   watch_.handle_dispatched(x.at);
+  if (stop != nullptr && stop->reason == protocol::stop_actor_reason::lost) watch_.handle_lost(who);
   // At once, and not behind failures of an earlier generation.
   const auto first = where == column::unknown && who.generation == 1;
-  if (first && x.start != nullptr && x.start->config.name != "known") watch_.handle_hopeless(who);
+  if (first && start != nullptr && start->config.name != "known") watch_.handle_hopeless(who);
 }
 
 command_observer host_side::observer() {
@@ -156,6 +159,13 @@ void host_side::check_ledger_empty() {
   if (machine().actors() != 0) throw violated("I9 bounded", "instances are left");
   if (const auto left = machine().ledger().stats().entries; left != 0)
     throw violated("I9 bounded", fmt::format("{} ledger entries are left", left));
+  if (const auto& stats = machine().stats(); stats.requests_open + stats.sockets_open != 0)
+    throw violated(
+        "I9 bounded",
+        fmt::format(
+            "{} requests and {} WebSockets outlived their instances",
+            stats.requests_open,
+            stats.sockets_open));
 }
 
 }  // namespace nuncio::simulation

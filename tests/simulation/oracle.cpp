@@ -94,6 +94,9 @@ void oracle::handle_output(const output_gate& gate, const protocol::to_rivet& wh
   const auto& who = speaker->second;
   if (std::holds_alternative<protocol::to_rivet_tunnel_message>(what) && down_.contains(who))
     return;
+  if (lost_.contains(who))
+    throw violated(
+        "I14 single writer", text_of(who) + " spoke though it knew that the engine had ended it");
   const auto at = elsewhere_.find(who.actor);
   if (at != elsewhere_.end() && at->second > who.generation)
     throw violated(

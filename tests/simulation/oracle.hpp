@@ -31,6 +31,9 @@ public:
   /// It was refused as over: if nothing of it was ever dispatched, nothing may be said of it.
   void handle_refused(const actor_ref& who);
 
+  /// The engine has said that it ended this one without asking.
+  void handle_lost(const actor_ref& who) { lost_.insert(who); }
+
   /// Whose outputs pass this gate.
   void handle_speaker(const output_gate& gate, const actor_ref& who) { speakers_[&gate] = who; }
 
@@ -91,7 +94,7 @@ private:
   std::map<actor_id, actor_ref> alive_;
   std::map<actor_ref, owed> to_ack_;  // on the present connection
   std::map<actor_ref, said> said_;
-  std::set<actor_ref> hopeless_, refused_, down_;
+  std::set<actor_ref> hopeless_, refused_, down_, lost_;
   time_point ping_said_{};
   std::uint64_t leases_ended_ = 0;
   bool haunted_ = false;

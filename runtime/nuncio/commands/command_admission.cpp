@@ -14,8 +14,9 @@ void command_admission::handle_up(epoch connection) {
 
 void command_admission::handle_commands(protocol::to_envoy_commands& frame) {
   const auto engine_now = clock_.at(core_.now);
-  // The first replay of a process may hold Starts whose age is unknown before the first Ping, which follows at once.
-  if (!engine_now) {
+  // Before the first Ping the age of a Start is unknown. Before the next one, once the lease has ended, nobody would notice that
+  // the engine gives up what has started here (I14). A Ping follows each replay at once.
+  if (!lease_holds_ || !engine_now) {
     held_.push_back(std::move(frame));
     return;
   }
@@ -24,6 +25,7 @@ void command_admission::handle_commands(protocol::to_envoy_commands& frame) {
 
 void command_admission::handle_ping(engine_ms ts) {
   clock_.handle_ping(ts, core_.now);
+  lease_holds_ = true;
   for (auto& frame : std::exchange(held_, {})) handle_commands(frame);
 }
 
@@ -38,7 +40,7 @@ void command_admission::handle_command(protocol::command_wrapper& command, engin
   const auto judged =
       ledger_.admit(at, created, engine_now, core_.now);  // I2: recorded before anything else
   processed_.push_back(at);                               // I7: whatever the verdict
-  if (observer_) observer_({at, start, judged, known});
+  if (observer_) observer_({at, command.inner, judged, known});
   const auto& counted = ledger_.stats();
   if (std::exchange(further_starts_seen_, counted.further_starts) != counted.further_starts)
     log_odd(

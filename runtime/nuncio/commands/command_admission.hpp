@@ -16,7 +16,7 @@ class instance_table;
 /// The decision on a command.
 struct judged_command {
   const protocol::actor_checkpoint& at;
-  const protocol::command_start_actor* start;  ///< null: a Stop
+  const protocol::command& command;
   verdict what;
   std::optional<std::uint32_t> known;  ///< the newest generation in the ledger before
 };
@@ -37,8 +37,11 @@ public:
   void handle_down() { held_.clear(); }
 
   void handle_commands(protocol::to_envoy_commands& frame);
-  /// The engine's clock. Commands that were held until it is known are judged now.
+  /// The engine's clock. Commands that were held until now are judged.
   void handle_ping(engine_ms ts);
+
+  /// Commands are held until the next Ping.
+  void handle_lease_ended() { lease_holds_ = false; }
 
   /// An instance lives, or has ended.
   void handle_live(const actor_ref& who) { ledger_.handle_live(who); }
@@ -66,8 +69,9 @@ private:
   command_observer observer_;
   command_ledger ledger_;
   engine_clock clock_;
+  bool lease_holds_ = false;
   epoch connection_ = 0;
-  std::vector<protocol::to_envoy_commands> held_;  ///< until the engine's clock is known
+  std::vector<protocol::to_envoy_commands> held_;  ///< while no lease holds
   std::vector<protocol::actor_checkpoint> processed_;
   /// The ledger's counters as last logged.
   std::uint64_t gaps_seen_ = 0, over_cap_seen_ = 0, further_starts_seen_ = 0;

@@ -144,6 +144,7 @@ void host_machine::handle_room(time_point now) {
 void host_machine::handle_lease_ended(time_point now) {
   core_.now = now;
   given_up_ = true;
+  commands_.handle_lease_ended();
   instances_.apply_to_all(input::lease_ended, "the engine was silent for too long");
 }
 
