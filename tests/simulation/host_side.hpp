@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <nuncio/commands/command_admission.hpp>
+#include <nuncio/commands/event_outbox.hpp>
 #include <nuncio/host/host_machine.hpp>
 #include <optional>
 #include <set>
@@ -23,6 +24,7 @@ struct actor_habits {
   /// How many are spawned by another thread, which tells later.
   unsigned spawned_apart = 0;  // percent
   duration idle_timeout{};
+  duration stopped_grace = outbox_options{}.stopped_grace;
 };
 
 /// What a host is made with; all of it outlives the host.

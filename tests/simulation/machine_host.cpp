@@ -19,6 +19,11 @@ std::unique_ptr<host_side> make_machine_host(host_surroundings x) {
   return std::make_unique<machine_host>(std::move(x));
 }
 
+void machine_host::start() {
+  events_ = event_outbox{{.stopped_grace = habits.stopped_grace}};
+  link_->start();
+}
+
 // -- from the link ------------------------------------------------------------------------
 
 void machine_host::on_up(epoch connection) {

@@ -21,7 +21,7 @@ class machine_host final : public host_side {
 public:
   explicit machine_host(host_surroundings x);
 
-  void start() override { link_->start(); }
+  void start() override;
 
   [[nodiscard]] std::optional<actor_ref> acting(const actor_id& actor) override;
   void check_empty() override;

@@ -37,7 +37,8 @@ void wire::up(const shared& on, std::function<void()> what) {
 }
 
 void wire::down(const shared& on, std::function<void()> what) {
-  on->last_down = std::max(on->last_down, time_.now() + random_.between(0ms, latency) + extra);
+  on->last_down = std::max(on->last_down, time_.now() + random_.between(0ms, latency) + extra) +
+                  random_.between(0ms, drift);
   time_.at(on->last_down, side::link, [on, what = std::move(what)] {
     if (on->alive && !on->swallow_down) what();
   });

@@ -40,6 +40,8 @@ public:
   wire_faults faults;
   duration latency = 2ms;
   duration extra = 0ms;
+  /// Each frame to the host takes up to this much longer than the one before it: data piles up on a slow line.
+  duration drift = 0ms;
 
   [[nodiscard]] std::uint64_t connections() const { return number_; }
 

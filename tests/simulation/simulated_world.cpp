@@ -110,6 +110,9 @@ private:
     auto& h = host_->habits;
     h = {some(15), some(8), some(30), some(30), some(30), some(15), some(30), some(10)};
     h.spawned_apart = random_.percent(50) ? some(100) : 0;
+    // Shorter than what stands still: the host learns of the end of a connection before.
+    if (!has(fault::freeze) && !has(fault::stall) && random_.percent(50))
+      h.stopped_grace = random_.between(500ms, 10s);
     if (random_.percent(30)) h.idle_timeout = random_.between(500ms, 20s);
     auto& e = engine_.faults;
     e.elsewhere = random_.percent(50);
@@ -221,6 +224,8 @@ private:
       }
       case fault::delay:
         wire_.extra = random_.percent(50) ? 0ms : random_.between(0ms, 1500ms);
+        // Only once the host knows the engine's clock: it can't tell a slow line from another clock.
+        wire_.drift = !host_->live() || random_.percent(75) ? 0ms : random_.between(10ms, 5s);
         break;
       case fault::freeze:
         freeze_host(short_one ? random_.between(10ms, 3s) : random_.between(3s, 45s));
@@ -264,7 +269,7 @@ private:
     mask_ = 0;
     engine_.faults = {};
     wire_.faults = {};
-    wire_.extra = 0ms;
+    wire_.extra = wire_.drift = 0ms;
     host_->calm = true;
     time_.run_until(time_.now() + 120s);
     gateway_.handle_calm();
