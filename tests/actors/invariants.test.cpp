@@ -1,15 +1,15 @@
 // The invariants that other files of this suite don't already cover: a whole host, a fake link, one thread. On the other end is
-// a model of the engine's store of unacked commands.
+// the engine's store of unacked commands.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <map>
 #include <random>
-#include <set>
 #include <string>
 #include <variant>
 
 #include "actors/watched_actors.hpp"
+#include "support/command_store.hpp"
 
 namespace invariants_test {
 
@@ -34,17 +34,11 @@ public:
 
   void command(const actor_ref& who, std::int64_t index) {
     const auto command = index == 1 ? host_.start_command(who) : sim_host::stop_command_for(who);
-    sent_.insert(who);
-    commands_[who][index] = command;
+    commands_.store(command.checkpoint, command.inner);
     if (host_.link->connection != 0) host_.command(command);
   }
 
-  void connect() {
-    std::vector<protocol::command_wrapper> replay;
-    for (const auto& [who, all] : commands_)
-      for (const auto& [index, command] : all) replay.push_back(command);
-    host_.connect(std::move(replay));
-  }
+  void connect() { host_.connect(commands_.replay()); }
 
   /// Reads what the host has sent since the last time.
   void read(bool lost) {
@@ -53,25 +47,20 @@ public:
       const auto* acks = message ? std::get_if<protocol::to_rivet_ack_commands>(message) : nullptr;
       if (acks == nullptr) continue;
       for (const auto& x : acks->last_command_checkpoints) {
-        const actor_ref who{x.actor_id, x.generation};
-        if (!sent_.contains(who) || x.index < 1 || x.index > 2) ++invented_;
-        if (lost) continue;
-        auto& left = commands_[who];
-        left.erase(left.begin(), left.upper_bound(x.index));
-        if (left.empty()) commands_.erase(who);
+        if (!commands_.was_sent(x)) ++invented_;
+        if (!lost) commands_.acknowledge(x);
       }
     }
     host_.clear();
   }
 
-  [[nodiscard]] std::size_t stored() const { return commands_.size(); }
+  [[nodiscard]] std::size_t stored() const { return commands_.unacked().size(); }
 
   [[nodiscard]] int invented() const { return invented_; }
 
 private:
   sim_host& host_;
-  std::map<actor_ref, std::map<std::int64_t, protocol::command_wrapper>> commands_;
-  std::set<actor_ref> sent_;
+  command_store commands_;
   int invented_ = 0;
 };
 

@@ -9,9 +9,10 @@
 #include <nuncio/commands/command_ledger.hpp>
 #include <nuncio/commands/event_outbox.hpp>
 #include <random>
-#include <set>
 #include <string>
 #include <vector>
+
+#include "support/command_store.hpp"
 
 namespace invariants_test {
 
@@ -43,10 +44,8 @@ struct command_path {
   epoch connection = 0;
   time_point now = start;
 
-  std::map<actor_ref, std::set<std::int64_t>> unacked;
-  std::map<actor_ref, std::int64_t> ever_sent;  // the highest index; all from 1 on were sent
-  std::map<actor_ref, std::int64_t> dispatched;
-  std::map<actor_ref, engine_ms> created;
+  test::command_store store;
+  std::map<actor_ref, std::int64_t> last_index, dispatched;
 
   [[nodiscard]] engine_ms engine_now() const { return engine_start + (now - start) / 1ms; }
 
@@ -61,16 +60,18 @@ struct command_path {
     return ledger.last_index(who).value_or(0) >= index;
   }
 
-  void deliver(const actor_ref& who, std::int64_t index) {
-    const auto start = index == 1 ? std::optional{created.at(who)} : std::nullopt;
-    const protocol::actor_checkpoint command{who.actor, who.generation, index};
-    const auto judged = ledger.admit(command, start, engine_now(), now);
-    if (!recorded(who, index)) ++unrecorded;
+  void deliver(const protocol::actor_checkpoint& command, const protocol::command& what) {
+    const actor_ref who{command.actor_id, command.generation};
+    const auto* const start = std::get_if<protocol::command_start_actor>(&what);
+    std::optional<engine_ms> created;
+    if (start != nullptr) created = start->config.create_ts;
+    const auto judged = ledger.admit(command, created, engine_now(), now);
+    if (!recorded(who, command.index)) ++unrecorded;
     if (judged == verdict::fresh) {
       auto& last = dispatched[who];
-      if (index <= last) ++out_of_order;
-      last = index;
-      if (index == 1)
+      if (command.index <= last) ++out_of_order;
+      last = command.index;
+      if (start != nullptr)
         ledger.handle_live(who);
       else
         ledger.handle_gone(who, now);
@@ -81,18 +82,21 @@ struct command_path {
 
   // A new command: the next index of `who`, sent at once if connected.
   void command(const actor_ref& who) {
-    const auto index = ++ever_sent[who];
-    if (index == 1) created[who] = engine_now();
-    unacked[who].insert(index);
-    if (connection != 0 && up) deliver(who, index);
+    const protocol::actor_checkpoint at{who.actor, who.generation, ++last_index[who]};
+    protocol::command what = protocol::command_stop_actor{};
+    if (at.index == 1) {
+      protocol::command_start_actor start;
+      start.config.create_ts = engine_now();
+      what = std::move(start);
+    }
+    store.store(at, what);
+    if (connection != 0 && up) deliver(at, what);
   }
 
   void connect() {
     up = true;
     acks.handle_link_up(++connection);
-    const auto replay = unacked;
-    for (const auto& [who, indexes] : replay)
-      for (const auto index : indexes) deliver(who, index);
+    for (const auto& x : store.replay()) deliver(x.checkpoint, x.inner);
   }
 
   void cut() {
@@ -106,17 +110,12 @@ struct command_path {
     const auto frame = acks.poll_transmit();
     if (!frame) return false;
     for (const auto& x : frame->last_command_checkpoints) {
-      const actor_ref who{x.actor_id, x.generation};
-      const auto sent = ever_sent.find(who);
-      if (sent == ever_sent.end() || x.index < 1 || x.index > sent->second) {
+      if (!store.was_sent(x)) {
         ++invented;
         continue;
       }
-      if (!recorded(who, x.index)) ++unrecorded;
-      if (lost) continue;
-      auto& left = unacked[who];
-      left.erase(left.begin(), left.upper_bound(x.index));
-      if (left.empty()) unacked.erase(who);
+      if (!recorded({x.actor_id, x.generation}, x.index)) ++unrecorded;
+      if (!lost) store.acknowledge(x);
     }
     return true;
   }
@@ -143,7 +142,7 @@ command_path play(std::uint64_t seed) {
         auto& g = generation[id];
         if (g == 0 || pick(3) == 0) ++g;
         const actor_ref who{id, g};
-        if (x.ever_sent[who] < 2) x.command(who);
+        if (x.last_index[who] < 2) x.command(who);
         break;
       }
       case 3:
@@ -195,7 +194,7 @@ TEST_CASE("I2 record first: the index is there when admit returns, whatever the 
 TEST_CASE("I5 acks complete: one barrier after the last fault the store is empty, 300 seeds") {
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     CAPTURE(seed);
-    CHECK(play(seed).unacked.empty());
+    CHECK(play(seed).store.unacked().empty());
   }
 }
 
@@ -207,12 +206,12 @@ TEST_CASE(
   x.command(a);
   x.command(a);
   REQUIRE(x.transmit(false));
-  CHECK(x.unacked.empty());
+  CHECK(x.store.unacked().empty());
   x.command(b);  // waits for the frame that nobody will ever report as written
   x.cut();
   x.connect();
   CHECK(x.transmit(false));
-  CHECK(x.unacked.empty());
+  CHECK(x.store.unacked().empty());
 }
 
 TEST_CASE("I6 acks honest: only what was sent and recorded is acked, 300 seeds") {

@@ -50,7 +50,7 @@ engine_ms engine_model::clock() const {
 }
 
 std::string engine_model::first_stored() const {
-  const auto& [who, all] = *stored_.begin();
+  const auto& [who, all] = store_.unacked().front();
   return fmt::format("{}:{}#{}", who.actor.str(), who.generation, all.begin()->first);
 }
 
@@ -76,14 +76,8 @@ void engine_model::handle_connected(std::uint64_t connection) {
   init.metadata.actor_stop_threshold = 1'800'000;
   init.metadata.max_response_payload_size = 20'971'520;
   to_.send(init);
-  std::vector<actor_ref> order;
-  for (const auto& [who, all] : stored_) order.push_back(who);
-  random_.shuffle(order);  // within an actor's generation ascending, between them anything
-  protocol::to_envoy_commands replay;
-  for (const auto& who : order)
-    for (const auto& [index, what] : stored_[who])
-      replay.commands.push_back({{who.actor, who.generation, index}, what});
-  if (!replay.commands.empty()) to_.send(std::move(replay));
+  auto replay = store_.replay([this](auto& generations) { random_.shuffle(generations); });
+  if (!replay.empty()) to_.send(protocol::to_envoy_commands{std::move(replay)});
   ping(connection);
 }
 
@@ -144,20 +138,17 @@ void engine_model::handle_frame(std::uint64_t connection, const protocol::to_riv
 void engine_model::acknowledge(const protocol::actor_checkpoint& at) {
   if (find(at.actor_id) == nullptr)
     to_.violated("I6 acks honest", "an ack of an actor that the engine does not know");
-  const auto it = stored_.find({at.actor_id, at.generation});
-  if (it == stored_.end()) return;
-  auto& all = it->second;
-  if (random_.permille(faults.retry_permille) && all.contains(at.index)) {
+  const auto* const known = store_.find(at);
+  if (known != nullptr && random_.permille(faults.retry_permille)) {
     // An activity that is tried again stores its command once more.
     to_.on_fault(2);
-    time_.after(random_.between(10ms, 60s), side::engine, [this, at, what = all.at(at.index)] {
-      stored_[{at.actor_id, at.generation}][at.index] = what;
+    time_.after(random_.between(10ms, 60s), side::engine, [this, at, what = *known] {
+      store_.store(at, what);
       push(at);
     });
   }
   time_.trace("engine  {}:{}#{} acked", at.actor_id.str(), at.generation, at.index);
-  all.erase(all.begin(), all.upper_bound(at.index));
-  if (all.empty()) stored_.erase(it);
+  store_.acknowledge(at);
 }
 
 void engine_model::store(placed_actor& a, protocol::command what) {
@@ -168,8 +159,7 @@ void engine_model::store(placed_actor& a, protocol::command what) {
       a.generation,
       at.index,
       what.index() == 0 ? "Start" : "Stop");
-  ever_[{a.id, a.generation}][at.index] = what;
-  stored_[{a.id, a.generation}][at.index] = std::move(what);
+  store_.store(at, std::move(what));
   auto delay = random_.between(0ms, 20ms);
   if (random_.permille(faults.delay_permille)) {
     to_.on_fault(1);
@@ -185,23 +175,24 @@ void engine_model::store(placed_actor& a, protocol::command what) {
 }
 
 void engine_model::send_all_again(unsigned percent, bool whole, bool pushed) {
-  for (const auto& [who, all] : ever_) {
+  for (const auto& [who, all] : store_.ever()) {
     if (whole && (all.begin()->first != 1 || !random_.percent(percent))) continue;
     for (const auto& [index, what] : all) {
       if (!whole && !random_.percent(percent)) continue;
-      stored_[who][index] = what;
-      if (pushed) push({who.actor, who.generation, index});
+      const protocol::actor_checkpoint at{who.actor, who.generation, index};
+      store_.store(at, what);
+      if (pushed) push(at);
     }
   }
 }
 
 void engine_model::push(const protocol::actor_checkpoint& at) {
-  const auto it = stored_.find({at.actor_id, at.generation});
-  if (connection_ == 0 || it == stored_.end() || !it->second.contains(at.index)) return;
-  to_.send(protocol::to_envoy_commands{{{at, it->second.at(at.index)}}});
+  const auto* const what = store_.find(at);
+  if (connection_ == 0 || what == nullptr) return;
+  to_.send(protocol::to_envoy_commands{{{at, *what}}});
   if (!random_.permille(faults.duplicate_permille)) return;
   to_.on_fault(0);
-  time_.after(random_.between(0ms, 5s), side::engine, [this, at, what = it->second.at(at.index)] {
+  time_.after(random_.between(0ms, 5s), side::engine, [this, at, what = *what] {
     if (connection_ != 0) to_.send(protocol::to_envoy_commands{{{at, what}}});
   });
 }

@@ -11,6 +11,7 @@
 
 #include "simulation/kv_model.hpp"
 #include "simulation/scheduler.hpp"
+#include "support/command_store.hpp"
 
 namespace nuncio::simulation {
 
@@ -99,7 +100,8 @@ public:
 
   [[nodiscard]] std::vector<placed_actor>& actors() { return actors_; }
 
-  [[nodiscard]] std::size_t stored() const { return stored_.size(); }
+  /// Of how many generations commands are not acked.
+  [[nodiscard]] std::size_t stored() const { return store_.unacked().size(); }
 
   [[nodiscard]] std::string first_stored() const;
   [[nodiscard]] engine_ms clock() const;
@@ -108,8 +110,6 @@ public:
   duration ping_every = 3s;
 
 private:
-  using stored_commands = std::map<std::int64_t, protocol::command>;
-
   placed_actor* find(const actor_id& id);
   void move(placed_actor& a, place to);
   void allocate(std::size_t n);
@@ -138,7 +138,7 @@ private:
   ports to_;
   std::vector<placed_actor> actors_;
   std::map<actor_id, std::size_t> index_;
-  std::map<actor_ref, stored_commands> stored_, ever_;
+  test::command_store store_;
   kv_model kv_;
   std::uint64_t connection_ = 0;  // 0: none
   std::uint64_t life_ = 0;

@@ -347,7 +347,7 @@ void world::command(protocol::command_wrapper what) {
   auto& known = commanded_[{at.actor_id, at.generation}];
   known.last = std::max(known.last, at.index);
   commands_.push_back(what);
-  unacked_.push_back(what);
+  unacked_.store(at, what.inner);
   deliver_command(std::move(what));
 }
 
@@ -375,8 +375,8 @@ void world::connect(std::uint8_t replay) {
   judge_.handle_connection(host_.connection() + 1);
   host_.open();
   ++delivered_;
-  for (const auto& each : replay % 3 == 1 ? unacked_ : std::vector<protocol::command_wrapper>{})
-    deliver_command(each);
+  if (replay % 3 == 1)
+    for (auto& each : unacked_.replay()) deliver_command(std::move(each));
   if (replay % 3 == 2)
     for (const auto& each : commands_) deliver_command(each);
   if (replay < 0x80) say(protocol::to_envoy_ping{host_.sim.engine_now()});
@@ -634,11 +634,7 @@ void world::read_sent() {
     if (const auto* acks = std::get_if<protocol::to_rivet_ack_commands>(&message)) {
       note_written(frame.connection, frame_class::ack);
       if (frame.connection == host_.connection()) judge_.handle_acks(*acks);
-      for (const auto& at : acks->last_command_checkpoints)
-        std::erase_if(unacked_, [&](const auto& x) {
-          return x.checkpoint.actor_id == at.actor_id && x.checkpoint.generation == at.generation &&
-                 x.checkpoint.index <= at.index;
-        });
+      unacked_.acknowledge(*acks);
     } else if (const auto* events = std::get_if<protocol::to_rivet_events>(&message)) {
       note_written(frame.connection, frame_class::events);
       judge_.handle_events(frame.connection, *events);

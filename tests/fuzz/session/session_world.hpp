@@ -12,6 +12,7 @@
 
 #include "session/guest.hpp"
 #include "session/step.hpp"
+#include "support/command_store.hpp"
 #include "support/fake_store.hpp"
 #include "support/sim_host.hpp"
 
@@ -90,7 +91,8 @@ private:
   test::sim_host host_;
   std::map<actor_id, std::uint32_t> newest_;
   std::map<actor_ref, commanded> commanded_;
-  std::vector<protocol::command_wrapper> commands_, unacked_;
+  std::vector<protocol::command_wrapper> commands_;  ///< all that were ever said
+  test::command_store unacked_;
   std::map<exchange_id, std::uint16_t> next_index_;  ///< of what the client says
   std::map<actor_ref, std::int64_t> events_;         ///< the last index of each
   std::deque<protocol::to_rivet> storage_;           ///< asked on this connection, not answered
