@@ -196,33 +196,22 @@ void instance_streams::advance(stream& x) {
   if (!sent.waits) return;
   // A complete one waits at ingress, where it is counted.
   if (x.exchange.whole()) return close(x);
-  wait_for_room(x);
+  crowded_.join(x);
 }
 
-void instance_streams::wait_for_room(stream& x) {
-  if (!std::exchange(x.crowded, true)) crowded_.push_back(x.shared_from_this());
-}
-
-// As in ingress (request_routes::handle_room).
 void instance_streams::handle_room() {
-  std::vector<stream_ptr> helped;
-  for (const auto& x : std::exchange(crowded_, {})) {
-    const auto next = x->exchange.position().next_index;
-    x->crowded = false;
-    x->wrote = true;
-    advance(*x);
-    if (x->crowded && x->exchange.position().next_index != next) {
-      crowded_.pop_back();
-      helped.push_back(x);
-    }
-    wake(*x);
-  }
-  crowded_.insert(crowded_.end(), helped.begin(), helped.end());
+  crowded_.handle_room([&](stream& x) -> stream* {
+    const auto kept = x.shared_from_this();
+    x.wrote = true;
+    advance(x);
+    wake(x);
+    return x.of != nullptr ? &x : nullptr;
+  });
 }
 
 void instance_streams::leave(stream& x) {
   x.of = nullptr;
-  if (x.crowded) std::erase_if(crowded_, [&](const stream_ptr& each) { return each.get() == &x; });
+  x.unlink();
   share_of(x).give_back(std::exchange(x.charged, 0));
   all_.erase(x.ticket);
 }

@@ -7,12 +7,13 @@
 #include <nuncio/host/internal_messages.hpp>
 #include <nuncio/stream.hpp>
 #include <nuncio/tunnel/http_exchange.hpp>
+#include <nuncio/tunnel/room_line.hpp>
 #include <nuncio/tunnel/waiting_room.hpp>
 #include <unordered_map>
 
 namespace nuncio::internal {
 
-struct stream : std::enable_shared_from_this<stream> {
+struct stream : std::enable_shared_from_this<stream>, room_line_place {
   stream(
       const exchange_position& at,
       http_exchange_options options,
@@ -38,7 +39,6 @@ struct stream : std::enable_shared_from_this<stream> {
   bool written = false;      ///< the handler has finished or failed the response
   bool wrote = true;         ///< since on_writable was last called, or credit came
   bool due = false;          ///< will advance when the turn ends
-  bool crowded = false;      ///< will advance when the link has room
   bool crowded_out = false;  ///< will be called again: other responses left it little room
   waiting_share share{};     ///< of bytes that wait for the instance's clients
   std::size_t charged = 0;   ///< to `share`, or to the collected responses
@@ -103,7 +103,6 @@ public:
 private:
   /// Sends what is due. Removes the exchange once it is over.
   void advance(stream& x);
-  void wait_for_room(stream& x);
   void close(stream& x);
   void leave(stream& x);
   waiting_share& share_of(stream& x);
@@ -113,7 +112,7 @@ private:
   engine_actor* owner_;
   std::unordered_map<std::uint64_t, stream_ptr> all_;
   std::vector<stream_ptr> due_;
-  std::vector<stream_ptr> crowded_;
+  room_line<stream> crowded_;              ///< the link had no room for them
   std::shared_ptr<waiting_pool> waiting_;  ///< bytes of responses that wait for their clients
   waiting_share collected_;                ///< of responses to gateways without streaming
   std::vector<stream_ptr> untold_;         ///< over, but their handlers were not notified yet

@@ -348,12 +348,8 @@ void request_routes::respond(instance& to, route_map::iterator at, internal::res
 void request_routes::advance(route_map::iterator at) {
   const auto sent = transmit(at->second.exchange, *core_.link, core_.source(at->second.of->gate()));
   if (sent.refused) core_.log_lost(*sent.refused);
-  if (sent.waits) wait_for_room(at->second);
+  if (sent.waits) crowded_.join(at->second);
   if (at->second.exchange.done()) erase(at);
-}
-
-void request_routes::wait_for_room(route& r) {
-  if (!r.linked()) crowded_.push_back(r);
 }
 
 // Sends the final messages of an exchange that has no route any more.
@@ -362,30 +358,18 @@ void request_routes::say_last(
   while (auto message = exchange.poll_transmit()) core_.send_answer(std::move(*message), gate);
 }
 
-// The longest waiting response tries first, and goes to the end of the line if it made progress.
 void request_routes::handle_room() {
   core_.send_owed();
   // Their clients can't go on with what was not sent.
-  for (auto* r = crowded_.front(); r != nullptr; r = crowded_.after(*r))
-    r->place.handle_heard(core_.now);
-  // If a short message finds no room, nothing else does.
-  for (auto full = false; !full && !crowded_.empty();) {
-    auto& r = *crowded_.front();
-    r.unlink();
+  crowded_.for_each([&](route& r) { r.place.handle_heard(core_.now); });
+  crowded_.handle_room([&](route& r) -> route* {
     const auto id = r.exchange.position().exchange;
-    const auto next = r.exchange.position().next_index;
     const auto who = r.of->who;
     advance(routes_.find(id));
-    if (const auto at = routes_.find(id); at != routes_.end() && at->second.linked()) {
-      const auto& x = at->second.exchange;
-      full = !x.bulky();
-      (x.position().next_index == next ? tried_ : helped_).push_back(at->second);
-    }
     if (auto* x = instances_.find(who)) instances_.count_as_down(*x);
-  }
-  tried_.take_all(crowded_);
-  tried_.take_all(helped_);
-  crowded_.take_all(tried_);
+    const auto at = routes_.find(id);
+    return at != routes_.end() ? &at->second : nullptr;
+  });
 }
 
 void request_routes::handle(const internal::attempt_done& what) {

@@ -8,9 +8,9 @@
 #include <nuncio/commands/known_for.hpp>
 #include <nuncio/host/host_core.hpp>
 #include <nuncio/instances/instance.hpp>
-#include <nuncio/support/intrusive_list.hpp>
 #include <nuncio/tunnel/http_exchange.hpp>
 #include <nuncio/tunnel/request_room.hpp>
+#include <nuncio/tunnel/room_line.hpp>
 #include <optional>
 #include <string_view>
 #include <unordered_map>
@@ -76,9 +76,7 @@ public:
 private:
   using stall_map = std::multimap<time_point, exchange_id>;
 
-  struct waits_for_room;
-
-  struct route : list_hook<waits_for_room> {
+  struct route : room_line_place {
     route(http_exchange start, instance& to, std::uint64_t attempt)
         : exchange(std::move(start)),
           of(&to),
@@ -105,7 +103,6 @@ private:
   };
 
   using route_map = std::unordered_map<exchange_id, route>;
-  using crowded_routes = intrusive_list<route, waits_for_room>;
 
   void handle_chunk(
       route_map::iterator at, std::uint16_t index, const protocol::to_envoy_request_chunk& chunk);
@@ -121,7 +118,6 @@ private:
   void respond(instance& to, route_map::iterator at, internal::response_waits& what);
   void advance(route_map::iterator at);
   void say_last(http_exchange& exchange, const std::shared_ptr<const output_gate>& gate);
-  void wait_for_room(route& r);
   request_bound make_room(instance& to, std::size_t requests, std::size_t bytes);
   void end_silent(route_map::iterator at);
   void end_doubted(route_map::iterator at);
@@ -140,8 +136,7 @@ private:
   request_room room_;
   route_map routes_;
   stall_map stalls_;
-  crowded_routes crowded_;              ///< their responses found no room in the link
-  crowded_routes tried_, helped_;       ///< of these, while handle_room() runs
+  room_line<route> crowded_;            ///< their responses found no room in the link
   std::optional<time_point> sweep_at_;  ///< when to look for late requests
   /// Aborts that overtook their start: the start is not executed when it comes.
   known_for<exchange_id, std::monostate> aborted_early_;
