@@ -19,7 +19,7 @@
 
 #include <caf/expected.hpp>
 #include <memory>
-#include <nuncio/detail/sqlite_pages.hpp>
+#include <nuncio/detail/sqlite_pages_options.hpp>
 #include <nuncio/outcome.hpp>
 #include <nuncio/sql_value.hpp>
 #include <optional>

@@ -9,9 +9,9 @@
 #include <nuncio/errors.hpp>
 #include <nuncio/host/counters.hpp>
 #include <nuncio/host/driven_system.hpp>
-#include <nuncio/host/factory.hpp>
 #include <nuncio/host/host_actors.hpp>
 #include <nuncio/host/kill_now.hpp>
+#include <nuncio/host/served.hpp>
 #include <nuncio/testing/simulated_host.hpp>
 #include <stdexcept>
 

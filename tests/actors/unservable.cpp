@@ -1,7 +1,7 @@
 // Calls of serve() that do not compile, each with one sentence: unservable.cmake compiles this and checks the sentences.
 #include <caf/typed_behavior.hpp>
 #include <caf/typed_event_based_actor.hpp>
-#include <nuncio/host/factory.hpp>
+#include <nuncio/host/served.hpp>
 
 using namespace nuncio;
 using internal::class_factory;

@@ -1,6 +1,9 @@
 // See detail/factory.hpp.
+#include <nuncio/actor/instance_context.hpp>
+#include <nuncio/detail/exception_text.hpp>
+#include <nuncio/detail/factory.hpp>
 #include <nuncio/host/error_log.hpp>
-#include <nuncio/host/factory.hpp>
+#include <nuncio/host/internal_messages.hpp>
 
 namespace nuncio::internal {
 

@@ -2,6 +2,7 @@
 #include <nuncio/actor/access.hpp>
 #include <nuncio/actor/instance_sockets.hpp>
 #include <nuncio/detail/caf.hpp>
+#include <nuncio/detail/exception_text.hpp>
 #include <nuncio/host/ingress.hpp>
 #include <nuncio/host/kill_now.hpp>
 #include <nuncio/storage/storage_messages.hpp>

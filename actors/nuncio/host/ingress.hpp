@@ -6,11 +6,12 @@
 #include <caf/event_based_actor.hpp>
 #include <functional>
 #include <memory>
+#include <nuncio/actor/instance_context.hpp>
 #include <nuncio/directory.hpp>
 #include <nuncio/host/counters.hpp>
-#include <nuncio/host/factory.hpp>
 #include <nuncio/host/host_machine.hpp>
 #include <nuncio/host/internal_messages.hpp>
+#include <nuncio/host/served.hpp>
 #include <nuncio/host/system_watch.hpp>
 #include <optional>
 #include <vector>

@@ -13,7 +13,7 @@
 #include <cstdint>
 #include <list>
 #include <map>
-#include <nuncio/detail/sqlite_pages.hpp>
+#include <nuncio/detail/sqlite_pages_options.hpp>
 #include <nuncio/storage/storage_call.hpp>
 #include <optional>
 #include <span>

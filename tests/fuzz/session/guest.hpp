@@ -6,7 +6,7 @@
 #include <caf/actor_addr.hpp>
 #include <map>
 #include <nuncio/host/counters.hpp>
-#include <nuncio/host/factory.hpp>
+#include <nuncio/host/served.hpp>
 #include <string_view>
 
 #include "session/guest_names.hpp"

@@ -3,13 +3,9 @@
 #pragma once
 
 #include <concepts>
-#include <functional>
 #include <map>
 #include <memory>
-#include <nuncio/actor/instance_context.hpp>
-#include <nuncio/detail/exception_text.hpp>
 #include <nuncio/detail/factory.hpp>
-#include <nuncio/host/internal_messages.hpp>
 #include <nuncio/serve_options.hpp>
 #include <string>
 #include <utility>

@@ -3,13 +3,13 @@
 
 #include <caf/binary_serializer.hpp>
 #include <caf/deep_to_string.hpp>
-#include <nuncio/host/caf_inspect.hpp>
 #include <nuncio/host/driven_system.hpp>
+#include <nuncio/host/protocol_inspect.hpp>
 #include <span>
 
 #include "protocol/vectors.hpp"
 
-namespace caf_inspect_test {
+namespace protocol_inspect_test {
 
 using namespace nuncio;
 using namespace nuncio::test;
@@ -98,4 +98,4 @@ TEST_CASE("text that is not UTF-8 can't be saved") {
   CHECK(internal::save(*sys, x, out) == caf::sec::invalid_argument);
 }
 
-}  // namespace caf_inspect_test
+}  // namespace protocol_inspect_test

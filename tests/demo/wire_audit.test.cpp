@@ -1,8 +1,9 @@
 // The demo's proxy: its audit and its frames, tested by calls. The proof depends on them.
+#include "proxy/wire_audit.hpp"
+
 #include <doctest/doctest.h>
 
 #include "proxy/frame_splitter.hpp"
-#include "proxy/wire_audit.hpp"
 
 using namespace nuncio;
 using namespace nuncio::proxy;
