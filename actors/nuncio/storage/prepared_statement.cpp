@@ -51,6 +51,7 @@ bool prepared_statement::step() {
 std::vector<std::string> prepared_statement::columns() const {
   std::vector<std::string> out;
   const auto count = sqlite3_column_count(handle_);
+  out.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) out.emplace_back(sqlite3_column_name(handle_, i));
   return out;
 }
