@@ -19,9 +19,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// The parts of a message that is whole, but takes too much memory in one piece.
-constexpr std::size_t part_bytes = std::size_t{64} << 10;
-
 connection_end to_end(const websocket_gone& gone) {
   using from = websocket_gone::kind;
   using to = connection_end::kind;
@@ -109,24 +106,22 @@ struct link::impl final : websocket_handler {
     if (!machine.listens()) return;
     if (is_text) return;  // the engine sends none; nothing of ours depends on it
     const auto at = arrived(payload.size());
-    auto decoded = protocol::decode_to_envoy_within(
-        payload, machine.terms().protocol_version, options.inbound_elements_bytes_max);
-    if (!decoded && decoded.error().code == errc::too_large) return handle_in_parts(payload);
+    const auto version = machine.terms().protocol_version;
+    auto decoded =
+        protocol::decode_to_envoy_within(payload, version, options.inbound_elements_bytes_max);
+    if (!decoded && decoded.error().code == errc::too_large) {
+      auto head = protocol::decode_head(payload.span(), version);
+      if (!head || !std::holds_alternative<protocol::to_envoy_commands>(*head)) {
+        machine.handle_long_message(std::move(head), at);
+        return carry_out();
+      }
+      decoded = protocol::decode_to_envoy(payload, version);  // no command may be lost
+    }
     if (decoded)
       machine.handle_message(std::move(*decoded), at);
     else
       machine.handle_bad_frame(decoded.error().message, payload.size());
     carry_out();
-  }
-
-  void handle_in_parts(const bytes& payload) {
-    auto rest = payload.span();
-    if (on_long_message(rest, false) == long_message::skip) return;
-    while (!rest.empty()) {
-      const auto part = rest.first(std::min(rest.size(), part_bytes));
-      rest = rest.subspan(part.size());
-      on_part(part, rest.empty());
-    }
   }
 
   // Commands are accepted at any length.

@@ -43,8 +43,8 @@ struct link_options {
   /// Inbound messages handed over and not granted back: above either limit the socket is not read.
   std::size_t inbound_messages_max = 16384;
   std::size_t inbound_bytes_max = 64UL << 20U;
-  /// Memory for the elements of one inbound message, of which one byte on the wire may take fifty. A message above it is
-  /// treated as one that is too long: commands are decoded in parts, and anything else fails alone.
+  /// Memory for the elements of one inbound message, of which one byte on the wire may take fifty. A message above it fails
+  /// alone, as one that is too long. Commands are exempt: none may be lost.
   std::size_t inbound_elements_bytes_max = 64UL << 20U;
   /// A longer encoded message is refused: the engine would answer it by dropping the connection (docs/protocol.md C.2).
   std::size_t outbound_message_bytes_max = 32UL << 20U;
