@@ -174,7 +174,7 @@ bool simulated_link::receive_one() {
   const auto next = std::move(in_.front());
   in_.pop_front();
   if (const auto* pong = std::get_if<std::uint64_t>(&next)) {
-    machine_.handle_pong(*pong);
+    machine_.handle_pong(*pong, options_.now());
     carry_out();
     return true;
   }

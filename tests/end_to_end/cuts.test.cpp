@@ -1,8 +1,11 @@
-// The connection is cut under load: no actor is lost, every request is answered.
+// The connection is cut under load: no actor is lost, every request that arrives is answered.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
 #include <future>
 #include <mutex>
+#include <unordered_set>
 
 #include "fixture.hpp"
 
@@ -11,9 +14,44 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-// Clients that ask in turn, at `per_second` together, until told to end.
+// The requests that arrived at the host's end of the wire, by their paths.
+class arrived {
+public:
+  explicit arrived(wire_proxy& proxy) : proxy_(proxy) {
+    proxy_.judge_to_host([this](const protocol::to_envoy& x) {
+      if (const auto* message = std::get_if<protocol::to_envoy_tunnel_message>(&x))
+        if (const auto* start =
+                std::get_if<protocol::to_envoy_request_start>(&message->message_kind)) {
+          const std::lock_guard guard{mutex_};
+          paths_.emplace(start->path.view());
+        }
+      return fate::pass;
+    });
+  }
+
+  ~arrived() { proxy_.judge_to_host({}); }
+
+  arrived(const arrived&) = delete;
+  arrived& operator=(const arrived&) = delete;
+
+  bool contains(const std::string& path) const {
+    const std::lock_guard guard{mutex_};
+    return paths_.contains(path);
+  }
+
+private:
+  wire_proxy& proxy_;
+  mutable std::mutex mutex_;
+  std::unordered_set<std::string> paths_;
+};
+
+// Clients that ask in turn, at `per_second` together, until told to end. Each request has a path of its own.
 class load {
 public:
+  struct failed_request {
+    std::string path, why;
+  };
+
   load(
       const testing::client& client,
       std::vector<std::string> ids,
@@ -29,16 +67,15 @@ public:
         for (auto n = i; !over_; ++n) {
           std::this_thread::sleep_until(next);
           next = std::max(next + gap, clock::now());
-          const auto reply = client.request(ids[n % ids.size()], "POST", "/request/bench", "x");
+          const auto path = fmt::format("/request/bench?client={}&n={}", i, n);
+          const auto reply = client.request(ids[n % ids.size()], "POST", path, "x");
           ++asked;
           if (!reply)
-            note("no reply: " + reply.error().message);
-          else if (reply->status == 200)
-            ++answered;
-          else if (reply->body.empty())
-            note("status " + std::to_string(reply->status) + " without a reason");
+            note({path, reply.error().message});
+          else if (reply->status != 200)
+            note({path, fmt::format("status {}: {}", reply->status, reply->body)});
           else
-            ++refused;
+            ++answered;
         }
       });
   }
@@ -54,22 +91,22 @@ public:
       if (x.joinable()) x.join();
   }
 
-  std::atomic<std::uint64_t> asked = 0, answered = 0, refused = 0;
+  std::atomic<std::uint64_t> asked = 0, answered = 0;
 
-  std::vector<std::string> unexplained() {
+  std::vector<failed_request> failed() {
     const std::lock_guard guard{mutex_};
-    return unexplained_;
+    return failed_;
   }
 
 private:
-  void note(std::string why) {
+  void note(failed_request x) {
     const std::lock_guard guard{mutex_};
-    unexplained_.push_back(std::move(why));
+    failed_.push_back(std::move(x));
   }
 
   std::atomic<bool> over_ = false;
   std::mutex mutex_;
-  std::vector<std::string> unexplained_;
+  std::vector<failed_request> failed_;
   std::vector<std::thread> threads_;
 };
 
@@ -78,8 +115,8 @@ private:
 TEST_SUITE_BEGIN("cuts");
 
 TEST_CASE(
-    "six cuts under 200 requests/s: no actor lost, back at the first dial, every "
-    "request answered") {
+    "six cuts under 200 requests/s: no actor lost, back at the first dial, every request that "
+    "arrives is answered") {
   hosted_pool x;
   std::vector<std::string> ids, instances;
   for (int i = 0; i < 8; ++i) ids.push_back(x.client.create_running("bench"));
@@ -89,10 +126,9 @@ TEST_CASE(
   // nothing to do meanwhile, have gone to sleep.
   const testing::client impatient{
       {.endpoint = x.engine.endpoint(), .pool = x.pool, .timeout = 20s}};
-  constexpr unsigned clients = 16;
-  constexpr int cuts = 6;
-  load requests{impatient, ids, 200, clients};
-  for (int i = 0; i < cuts; ++i) {
+  const arrived at_host{*x.proxy};
+  load requests{impatient, ids, 200, 16};
+  for (int i = 0; i < 6; ++i) {
     // Spread over the better part of the minute, and with traffic before each.
     const auto answered = requests.answered.load();
     std::this_thread::sleep_for(8s);
@@ -107,25 +143,18 @@ TEST_CASE(
   REQUIRE(await([&] { return requests.answered >= answered + 200; }, 60s));
   requests.end();
 
-  // What reached the host was answered, each and every one.
   CHECK(await([&] { return x.host->stats().ingress.requests_open == 0; }));
   const auto stats = x.host->stats();
   CHECK(
       stats.responses + stats.ingress.requests_replaced + stats.ingress.requests_aborted >=
       stats.ingress.requests);
-  // An engine loses a request now and then that it forwards in the moment of a cut: its gateway then waits five minutes
-  // for an answer to what the host never saw (the real one 4 of 2,984 with this case's load, the dev engine 1 of 9,742 on
-  // a loaded machine). Nothing that a host could do. A client asks one thing at a time, so no more than one for each client and
-  // cut.
-  const auto unexplained = requests.unexplained();
-  CHECK(unexplained.size() + requests.refused <= cuts * clients);
-  CHECK(unexplained.size() <= requests.asked / 100);
-  for (const auto& why : unexplained) MESSAGE(why);
+  // An engine loses a request now and then that it forwards in the moment of a cut: its gateway waits five minutes for an
+  // answer to what was never on the wire (the real one 13 of 1,809 on a busy machine). Nothing that a host could do. What was
+  // on the wire is answered, also if the engine had read the answer, but not handled it, when the connection ended.
   INFO("the host's log:\n" << x.host->log());
-  MESSAGE(
-      "asked " << requests.asked.load() << ", answered " << requests.answered.load()
-               << ", refused with a reason " << requests.refused.load());
-  CHECK(requests.answered >= requests.asked * 99 / 100);
+  for (const auto& [path, why] : requests.failed())
+    CHECK_MESSAGE(!at_host.contains(path), path << ": " << why);
+  MESSAGE("asked " << requests.asked.load() << ", answered " << requests.answered.load());
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const auto after = x.client.get(ids[i], "/request/instance");
     CHECK(after.body == instances[i]);

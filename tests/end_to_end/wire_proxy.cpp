@@ -425,6 +425,10 @@ void wire_proxy::serve(int client) {
   }
   // An end in good order passes on what is still in flight; a cut does not.
   if (clean_end) {
+    if (record) {
+      ::shutdown(client, SHUT_WR);
+      read_away(client, over_);
+    }
     ::close(client);
     ::close(engine);
   } else {

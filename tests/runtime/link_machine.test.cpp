@@ -94,6 +94,44 @@ struct fixture {
     return out;
   }
 
+  strings leaves_but_pings() {
+    auto out = leaves();
+    std::erase(out, "ping");
+    return out;
+  }
+
+  static protocol::to_rivet_response_start whole_response(std::size_t size = 0) {
+    protocol::to_rivet_response_start out;
+    out.body = bytes::copy_of(std::vector<std::uint8_t>(size));
+    return out;
+  }
+
+  static protocol::to_rivet_response_start part_of_response() {
+    protocol::to_rivet_response_start out;
+    out.stream = true;
+    return out;
+  }
+
+  static protocol::to_rivet_response_chunk last_chunk() {
+    protocol::to_rivet_response_chunk out;
+    out.finish = true;
+    return out;
+  }
+
+  static protocol::to_rivet_web_socket_close hibernating_close() {
+    protocol::to_rivet_web_socket_close out;
+    out.hibernate = true;
+    return out;
+  }
+
+  // The engine has read what was written.
+  void confirm() {
+    now += 100ms;
+    CHECK(leaves() == strings{"ping"});
+    machine.handle_pong(ping_number, now);
+    outputs();
+  }
+
   outcome<void> tell(std::uint16_t index, protocol::to_rivet_tunnel_message_kind what) {
     protocol::to_rivet_tunnel_message x;
     x.message_id.message_index = index;
@@ -171,10 +209,84 @@ TEST_CASE_FIXTURE(
   CHECK(machine.stats().moved == 3);
   now += 100ms;
   CHECK(leaves() == strings{"ping"});
-  machine.handle_pong(ping_number);
+  machine.handle_pong(ping_number, now);
   CHECK(machine.stats().outbound_bytes == 0);
   lose();
   come_back();
+  CHECK(leaves().empty());
+}
+
+// The real engine answers a ping when it has read it, and forgets with the connection what it has read and not handled.
+TEST_CASE_FIXTURE(
+    fixture,
+    "I12 nothing silent: the end of an exchange that the engine has just read is sent again after "
+    "a cut") {
+  open();
+  REQUIRE(tell(1, whole_response()));
+  REQUIRE(tell(2, last_chunk()));
+  REQUIRE(tell(3, protocol::to_rivet_web_socket_close{}));
+  // A second copy of these would do harm.
+  REQUIRE(tell(4, part_of_response()));
+  REQUIRE(tell(5, protocol::to_rivet_response_chunk{}));
+  REQUIRE(tell(6, protocol::to_rivet_response_abort{}));
+  REQUIRE(tell(7, hibernating_close()));
+  CHECK(leaves() == strings{"1", "2", "3", "4", "5", "6", "7"});
+  confirm();
+  CHECK(machine.stats().outbound_bytes == 0);
+  REQUIRE(tell(8, whole_response()));
+  lose();
+  come_back();
+  CHECK(leaves() == strings{"1", "2", "3", "8"});
+  CHECK(machine.stats().moved == 4);
+  confirm();
+  CHECK(machine.stats().outbound_bytes == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "what the engine read a second before a cut is not sent again") {
+  open();
+  REQUIRE(tell(1, whole_response()));
+  CHECK(leaves() == strings{"1"});
+  confirm();
+  now += 500ms;
+  REQUIRE(tell(2, whole_response()));
+  CHECK(leaves() == strings{"2"});
+  confirm();
+  REQUIRE(machine.poll_timeout() == now + 400ms);  // 1, 100 ms before 2 was read
+  now += 400ms;
+  machine.expire(now, received);
+  CHECK(machine.poll_timeout() == now + 600ms);
+  lose();
+  now += 5s;  // how long the connection is down plays no part
+  come_back();
+  CHECK(leaves() == strings{"2"});
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "I13 backpressure: of what the engine has just read, the last 4 MiB are kept") {
+  open();
+  for (std::uint16_t i = 1; i <= 5; ++i) REQUIRE(tell(i, whole_response(1UL << 20U)));
+  strings all;
+  while (all.size() < 5)
+    for (auto& x : leaves())
+      x == "ping" ? machine.handle_pong(ping_number, now) : all.push_back(std::move(x));
+  confirm();
+  lose();
+  come_back();
+  CHECK(leaves_but_pings() == strings{"3", "4", "5"});
+}
+
+TEST_CASE_FIXTURE(
+    fixture, "I14 single writer: nothing that the engine has just read outlives the lease") {
+  open();
+  REQUIRE(tell(1, whole_response()));
+  CHECK(leaves() == strings{"1"});
+  confirm();
+  lose();
+  outputs();
+  now += 20s;
+  machine.expire(now, received);
+  CHECK(outputs() == strings{"lease_ended", "dial"});
+  open();
   CHECK(leaves().empty());
 }
 
@@ -206,13 +318,13 @@ TEST_CASE_FIXTURE(
   REQUIRE(answer(1));
   machine.intake().fence(1, 7);
   machine.intake().fence(1, 8);
-  CHECK(leaves() == strings{"1", "ping"});  // the second one waits for the first
-  machine.handle_pong(ping_number + 1);     // none of ours
+  CHECK(leaves() == strings{"1", "ping"});    // the second one waits for the first
+  machine.handle_pong(ping_number + 1, now);  // none of ours
   CHECK(outputs() == strings{"request_write"});
-  machine.handle_pong(ping_number);
+  machine.handle_pong(ping_number, now);
   CHECK(outputs() == strings{"fence", "request_write"});
   CHECK(leaves() == strings{"ping"});
-  machine.handle_pong(ping_number);
+  machine.handle_pong(ping_number, now);
   REQUIRE(outputs() == strings{"fence", "request_write"});
 }
 

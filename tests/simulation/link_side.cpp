@@ -83,7 +83,7 @@ void link_side::take(const protocol::to_envoy& message) {
 
 void link_side::handle_pong(std::uint64_t number) {
   read([this, number] {
-    if (machine_->up()) machine_->handle_pong(number);
+    if (machine_->up()) machine_->handle_pong(number, time_.now());
     carry_out();
   });
 }

@@ -152,7 +152,8 @@ struct link::impl final : websocket_handler {
   }
 
   void on_pong(std::span<const std::uint8_t> payload) override {
-    if (const auto number = outbound_queue::ping_number_of(payload)) machine.handle_pong(*number);
+    if (const auto number = outbound_queue::ping_number_of(payload))
+      machine.handle_pong(*number, boot_clock::now());
     carry_out();
   }
 

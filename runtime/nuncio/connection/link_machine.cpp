@@ -260,8 +260,8 @@ void link_machine::resume_if_granted() {
   emit(link_output::set_reading{true});
 }
 
-void link_machine::handle_pong(std::uint64_t number) {
-  if (const auto id = queue_.handle_pong(number))
+void link_machine::handle_pong(std::uint64_t number, time_point now) {
+  if (const auto id = queue_.handle_pong(number, now))
     emit(link_output::fence{policy_.connection(), *id});
   emit(link_output::request_write{});
 }

@@ -89,7 +89,7 @@ public:
   void handle_bad_frame(std::string_view why, std::size_t bytes);
   /// Everything from one turn of the socket was passed in: hands it on.
   void handle_batch_end(time_point now);
-  void handle_pong(std::uint64_t number);
+  void handle_pong(std::uint64_t number, time_point now);
 
   // -- outbound
 

@@ -48,8 +48,8 @@ outcome<void> outbound_intake::push(outbound_message&& x) {
   return {};
 }
 
-void outbound_intake::give_back(const outbound_message& x) {
-  if (x.charge == 0) return;
+void outbound_intake::give_back(outbound_message& x) {
+  if (x.charge == 0 || std::exchange(x.given_back, true)) return;
   if (x.what == outbound_message::kind::storage) return room_.give_back_of_storage(x.charge);
   if (x.meter) x.meter->fetch_sub(x.metered);
   room_.give_back_of_client(x.charge, x.bulk);

@@ -41,6 +41,7 @@ struct outbound_message {
   std::size_t charge = 0;                     // bytes of room that it takes, as kept
   std::size_t metered = 0;                    // bytes in `meter`, as encoded
   bool bulk = false;                          // whether that is room for is_bulk()
+  bool given_back = false;                    // that room
   protocol::to_rivet_tunnel_message message;  // tunnel: to encode again
   std::shared_ptr<const output_gate> gate;
   std::shared_ptr<output_meter> meter;
@@ -92,8 +93,8 @@ public:
   /// Moves queued messages to the end of `to`, unless this connection must begin with another message. @returns that message
   std::optional<protocol::to_rivet> poll(std::deque<outbound_message>& to);
 
-  /// Gives back the room of `x`.
-  void give_back(const outbound_message& x);
+  /// Gives back the room of `x`, unless that was done.
+  void give_back(outbound_message& x);
 
 private:
   [[nodiscard]] bool is_over(epoch connection) const;

@@ -1,4 +1,5 @@
 // See outbound_queue.hpp.
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <nuncio/connection/outbound_queue.hpp>
@@ -12,6 +13,18 @@ using namespace std::chrono_literals;
 constexpr duration confirm_interval = 100ms;
 // A ping is also sent after this many bytes, or a queue that never empties would keep messages up to its limit.
 constexpr std::size_t confirm_bytes = 1UL << 20U;
+// The engine answers a ping when it has read it. What came before it may still wait there for its exchange's task, and is lost
+// if the connection ends meanwhile (docs/protocol.md M: 150 ms later, on a busy machine).
+constexpr duration settle_interval = 1s;
+constexpr std::size_t settling_bytes_max = 4UL << 20U;
+
+// Whether `x` ends its exchange, and may come a second time after the engine has handled it (docs/protocol.md M).
+bool may_come_twice(const protocol::to_rivet_tunnel_message_kind& x) {
+  if (const auto* start = std::get_if<protocol::to_rivet_response_start>(&x)) return !start->stream;
+  if (const auto* chunk = std::get_if<protocol::to_rivet_response_chunk>(&x)) return chunk->finish;
+  const auto* close = std::get_if<protocol::to_rivet_web_socket_close>(&x);
+  return close != nullptr && !close->hibernate;
+}
 
 }  // namespace
 
@@ -28,6 +41,9 @@ void outbound_queue::handle_open() {
   from_.poll(queue_);  // before a greeting blocks it
   from_.handle_open();
   std::deque<outbound_message> all;
+  for (auto& [until, x] : settling_) all.push_back(std::move(x));
+  settling_.clear();
+  settling_bytes_ = 0;
   for (auto& [number, x] : unconfirmed_) all.push_back(std::move(x));
   unconfirmed_.clear();
   unpinged_bytes_ = 0;
@@ -44,12 +60,29 @@ void outbound_queue::handle_open() {
   }
 }
 
-std::optional<std::uint64_t> outbound_queue::handle_pong(std::uint64_t number) {
+std::optional<std::uint64_t> outbound_queue::handle_pong(std::uint64_t number, time_point now) {
   if (number != ping_number_) return std::nullopt;
   ping_out_ = false;
   for (; !unconfirmed_.empty() && unconfirmed_.front().first <= number; unconfirmed_.pop_front())
-    from_.give_back(unconfirmed_.front().second);
+    settle(std::move(unconfirmed_.front().second), now);
+  drop_settled(now);
   return std::exchange(fence_out_, std::nullopt);
+}
+
+void outbound_queue::settle(outbound_message x, time_point now) {
+  from_.give_back(x);
+  x.meter = nullptr;
+  if (!may_come_twice(x.message.message_kind)) return;
+  settling_bytes_ += x.charge;
+  settling_.emplace_back(now + settle_interval, std::move(x));
+}
+
+void outbound_queue::drop_settled(time_point now) {
+  while (!settling_.empty() &&
+         (settling_.front().first <= now || settling_bytes_ > settling_bytes_max)) {
+    settling_bytes_ -= settling_.front().second.charge;
+    settling_.pop_front();
+  }
 }
 
 void outbound_queue::handle_gone() {
@@ -73,6 +106,8 @@ void outbound_queue::drop_all() {
   while (from_.poll(queue_)) {
   }
   tally_.discarded += queue_.size() + unconfirmed_.size();
+  settling_.clear();
+  settling_bytes_ = 0;
   for (auto& [number, x] : unconfirmed_) from_.give_back(x);
   unconfirmed_.clear();
   unpinged_bytes_ = 0;
@@ -141,14 +176,20 @@ std::optional<outbound_frame> outbound_queue::poll_message(outbound_message x, t
 }
 
 std::optional<time_point> outbound_queue::poll_timeout() const {
-  if (unconfirmed_.empty() || ping_out_ || confirm_due_) return std::nullopt;
-  return confirm_at_;
+  std::optional<time_point> out;
+  if (!settling_.empty()) out = settling_.front().first;
+  if (confirms()) out = out ? std::min(*out, confirm_at_) : confirm_at_;
+  return out;
+}
+
+bool outbound_queue::confirms() const {
+  return !unconfirmed_.empty() && !ping_out_ && !confirm_due_;
 }
 
 // True once; otherwise a socket that takes nothing would make the timer fire again and again.
 bool outbound_queue::expire(time_point now) {
-  const auto at = poll_timeout();
-  if (!at || now < *at) return false;
+  drop_settled(now);
+  if (!confirms() || now < confirm_at_) return false;
   return confirm_due_ = true;
 }
 

@@ -2,8 +2,9 @@
 // the connection, one thread.
 //
 // A message belongs to the connection for which it was queued and dies with it. Tunnel messages are kept until the engine is
-// known to have read them, and move to the next connection; a WebSocket ping after them asks whether it has. Nothing leaves
-// through a gate that is closed or belongs to an earlier lease.
+// known to have read them, and move to the next connection; a WebSocket ping after them asks whether it has. The ends of
+// exchanges are kept a little longer, until the engine has surely handled them. Nothing leaves through a gate that is closed or
+// belongs to an earlier lease.
 #pragma once
 
 #include <atomic>
@@ -48,7 +49,7 @@ public:
   void handle_ping(engine_ms ts) { pong_due_ = ts; }
 
   /// @returns the fence that was passed, if any
-  std::optional<std::uint64_t> handle_pong(std::uint64_t number);
+  std::optional<std::uint64_t> handle_pong(std::uint64_t number, time_point now);
   void handle_gone();
   /// Nothing is taken any more.
   void handle_end();
@@ -70,7 +71,11 @@ public:
   static std::optional<std::uint64_t> ping_number_of(std::span<const std::uint8_t> payload);
 
 private:
+  void settle(outbound_message x, time_point now);
+  void drop_settled(time_point now);
   void drop_all();
+  /// Whether a ping is due at confirm_at_.
+  [[nodiscard]] bool confirms() const;
   [[nodiscard]] bool wanted(const outbound_message& x) const;
   std::optional<outbound_frame> poll_message(outbound_message x, time_point now);
   outbound_frame ping(time_point now);
@@ -84,6 +89,9 @@ private:
   std::deque<std::pair<std::uint64_t, outbound_message>>
       unconfirmed_;                 // number of the ping that confirms it
   std::size_t unpinged_bytes_ = 0;  // of unconfirmed_, since the last ping
+  std::deque<std::pair<time_point, outbound_message>>
+      settling_;                    // read by the engine, and until when they are kept nevertheless
+  std::size_t settling_bytes_ = 0;  // beside the room
   std::optional<engine_ms> pong_due_;
   std::optional<std::uint64_t> fence_out_;
   std::uint64_t ping_number_ = 0;

@@ -223,7 +223,8 @@ void engine_api::ensure_pool(std::string pool, callback<bool> done) const {
           if (!created) return done(with_setting(created.error(), access));
           if (created->status / 100 == 2) return done(true);
           auto why = explain(*created, access, "creating the pool \"" + pool + "\"");
-          if (created->status == 400 && why.code != errc::not_found) why.message += "; check `pool`";
+          if (created->status == 400 && why.code != errc::not_found)
+            why.message += "; check `pool`";
           done(std::move(why));
         });
       });
