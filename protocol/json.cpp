@@ -4,7 +4,6 @@
 
 #include <charconv>
 #include <nlohmann/json.hpp>
-#include <nuncio/bare.hpp>
 #include <nuncio/hex.hpp>
 #include <nuncio/json.hpp>
 

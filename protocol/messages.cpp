@@ -1,7 +1,8 @@
 // Instantiates BARE for the two top-level unions, so that no other file pays for it.
 #include <fmt/format.h>
 
-#include <nuncio/bare.hpp>
+#include <nuncio/bare_reader.hpp>
+#include <nuncio/bare_writer.hpp>
 #include <nuncio/codec.hpp>
 
 namespace nuncio {

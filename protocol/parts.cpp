@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nuncio/bare.hpp>
+#include <nuncio/bare_reader.hpp>
 #include <nuncio/parts.hpp>
 
 namespace nuncio::protocol {

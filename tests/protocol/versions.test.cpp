@@ -2,7 +2,8 @@
 // The expected bytes are derived by hand from that table and the schema, not printed by this codec.
 #include <doctest/doctest.h>
 
-#include <nuncio/bare.hpp>
+#include <nuncio/bare_reader.hpp>
+#include <nuncio/bare_writer.hpp>
 
 #include "protocol/vectors.hpp"
 

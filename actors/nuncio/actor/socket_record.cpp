@@ -2,7 +2,8 @@
 #include <algorithm>
 #include <cstring>
 #include <nuncio/actor/socket_record.hpp>
-#include <nuncio/bare.hpp>
+#include <nuncio/bare_reader.hpp>
+#include <nuncio/bare_writer.hpp>
 
 namespace nuncio::internal {
 namespace {
