@@ -232,7 +232,7 @@ bool simulated_host::crash(const std::string& id) {
       caf::infinite,
       find_id{actor_id{id}});
   settle(me);  // the answer is there before it is waited for
-  asked.receive([&](caf::actor& x) { whom = std::move(x); }, [](const caf::error&) {});
+  std::move(asked).receive([&](caf::actor& x) { whom = std::move(x); }, [](const caf::error&) {});
   if (!whom) return false;
   internal::crash_now(whom);
   settle(me);
