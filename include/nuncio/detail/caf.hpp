@@ -38,6 +38,12 @@ template <class Self>
 auto state_of(Self* self) -> decltype((self->state())) {
   return self->state();
 }
+
+// CAF's state() is not const.
+template <class Self>
+auto state_of(const Self* self) -> decltype(std::as_const(const_cast<Self*>(self)->state())) {
+  return const_cast<Self*>(self)->state();
+}
 #else
 template <class Self>
 auto state_of(Self* self) -> decltype((self->state)) {
