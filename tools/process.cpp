@@ -103,8 +103,7 @@ bool process::running() {
   int status = 0;
   const auto seen = ::waitpid(pid_, &status, WNOHANG);
   if (seen == 0) return true;
-  // Without a status somebody has had this process ignore SIGCHLD.
-  status_ = seen == pid_ ? status : 0;
+  if (seen == pid_) status_ = status;
   pid_ = -1;
   return false;
 }
@@ -135,7 +134,8 @@ std::optional<int> process::await_exit(std::chrono::milliseconds limit) {
     if (std::chrono::steady_clock::now() >= deadline) return std::nullopt;
     std::this_thread::sleep_for(5ms);  // waitpid has no limit of its own
   }
-  return WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
+  if (!status_) return std::nullopt;
+  return WIFEXITED(*status_) ? WEXITSTATUS(*status_) : 128 + WTERMSIG(*status_);
 }
 
 std::string process::log() const {

@@ -51,9 +51,9 @@ public:
 
 private:
   pid_t pid_ = -1;
-  int status_ = 0;   ///< of its end
-  int output_ = -1;  ///< of a pipe; -1: none
-  int errors_ = -1;  ///< an anonymous file; -1: none
+  std::optional<int> status_;  ///< of its end; none if somebody else has asked for it
+  int output_ = -1;            ///< of a pipe; -1: none
+  int errors_ = -1;            ///< an anonymous file; -1: none
   std::string held_, line_;
 };
 

@@ -32,7 +32,7 @@ int authorize(void*, int action, const char* name, const char*, const char*, con
   return attaches_file ? SQLITE_DENY : SQLITE_OK;
 }
 
-/// Not UTF-8, and empty blobs, as the real engine shows them.
+/// As the real engine shows it: text that is not UTF-8 is mended, and an empty blob is NULL.
 sqlite_column_value shown(const sql_value& x) {
   if (const auto string = x.string()) return sqlite_value_text{text{lossy_text(*string)}};
   if (const auto blob = x.blob(); blob && blob->empty()) return sqlite_value_null{};

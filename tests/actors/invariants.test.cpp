@@ -47,7 +47,7 @@ public:
       const auto* acks = message ? std::get_if<protocol::to_rivet_ack_commands>(message) : nullptr;
       if (acks == nullptr) continue;
       for (const auto& x : acks->last_command_checkpoints) {
-        if (!commands_.was_sent(x)) ++invented_;
+        if (!commands_.was_stored(x)) ++invented_;
         if (!lost) commands_.acknowledge(x);
       }
     }

@@ -34,6 +34,11 @@ public:
   arrived(const arrived&) = delete;
   arrived& operator=(const arrived&) = delete;
 
+  std::size_t size() const {
+    const std::lock_guard guard{mutex_};
+    return paths_.size();
+  }
+
   bool contains(const std::string& path) const {
     const std::lock_guard guard{mutex_};
     return paths_.contains(path);
@@ -152,8 +157,13 @@ TEST_CASE(
   // answer to what was never on the wire (the real one 13 of 1,809 on a busy machine). Nothing that a host could do. What was
   // on the wire is answered, also if the engine had read the answer, but not handled it, when the connection ended.
   INFO("the host's log:\n" << x.host->log());
-  for (const auto& [path, why] : requests.failed())
+  const auto failed = requests.failed();
+  for (const auto& [path, why] : failed) {
     CHECK_MESSAGE(!at_host.contains(path), path << ": " << why);
+    MESSAGE(path << ": " << why);
+  }
+  CHECK(at_host.size() >= requests.answered);
+  CHECK(failed.size() <= requests.asked / 20);
   MESSAGE("asked " << requests.asked.load() << ", answered " << requests.answered.load());
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const auto after = x.client.get(ids[i], "/request/instance");

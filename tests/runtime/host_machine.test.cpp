@@ -59,7 +59,7 @@ actor_ref ref(std::string_view id, std::uint32_t generation) { return {actor_id{
 struct driven {
   driven() { machine.handle_link_up(1, now); }
 
-  void ping() { feed(protocol::to_envoy_ping{engine_start}); }
+  void ping(duration later = {}) { feed(protocol::to_envoy_ping{engine_start + later / 1ms}); }
 
   void start(const actor_ref& who, std::string_view name = "room") {
     protocol::command_start_actor start;
@@ -287,6 +287,21 @@ TEST_CASE("I14 single writer: once the lease has ended, commands wait for the ne
   CHECK(host.machine.actors() == 1);
   host.start(ref("b", 1));
   CHECK(host.machine.actors() == 2);
+}
+
+TEST_CASE(
+    "I14 single writer: a Ping from the past, which begins no lease, lets no command through") {
+  driven host;
+  host.ping();
+  host.machine.handle_lease_ended(host.now);
+  host.machine.handle_link_down(host.now);
+  host.machine.handle_link_up(2, host.now);
+  host.start(ref("a", 1));
+  host.ping(-1h);
+  CHECK(host.machine.actors() == 0);
+  host.now += 3s;
+  host.ping(-1h);  // a second one from there: the engine's clock was set back
+  CHECK(host.machine.actors() == 1);
 }
 
 TEST_CASE(

@@ -110,7 +110,7 @@ struct command_path {
     const auto frame = acks.poll_transmit();
     if (!frame) return false;
     for (const auto& x : frame->last_command_checkpoints) {
-      if (!store.was_sent(x)) {
+      if (!store.was_stored(x)) {
         ++invented;
         continue;
       }

@@ -56,7 +56,7 @@ public:
   /// All that was ever stored.
   [[nodiscard]] const std::map<actor_ref, by_index>& ever() const { return ever_; }
 
-  [[nodiscard]] bool was_sent(const protocol::actor_checkpoint& at) const {
+  [[nodiscard]] bool was_stored(const protocol::actor_checkpoint& at) const {
     const auto place = ever_.find(ref_of(at));
     return place != ever_.end() && place->second.contains(at.index);
   }

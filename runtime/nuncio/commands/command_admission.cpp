@@ -24,7 +24,7 @@ void command_admission::handle_commands(protocol::to_envoy_commands& frame) {
 }
 
 void command_admission::handle_ping(engine_ms ts) {
-  clock_.handle_ping(ts, core_.now);
+  if (!clock_.handle_ping(ts, core_.now)) return;  // no lease begins with it either
   lease_holds_ = true;
   for (auto& frame : std::exchange(held_, {})) handle_commands(frame);
 }

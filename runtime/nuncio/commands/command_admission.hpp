@@ -37,7 +37,7 @@ public:
   void handle_down() { held_.clear(); }
 
   void handle_commands(protocol::to_envoy_commands& frame);
-  /// The engine's clock. Commands that were held until now are judged.
+  /// The engine's clock. Commands that were held until now are judged, if the Ping begins a lease (engine_clock::handle_ping).
   void handle_ping(engine_ms ts);
 
   /// Commands are held until the next Ping.

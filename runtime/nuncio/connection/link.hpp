@@ -34,9 +34,9 @@ struct link_options {
   websocket_options socket;
   connection_policy_options policy;
   lease_options lease;
-  /// Messages for clients that are queued or not yet confirmed, in bytes as kept: 512 more than their length. Parts of streaming bodies, and
-  /// other long messages, may together take an eighth of it: they wait for room, so that other messages never wait behind more
-  /// than that. Anything else is refused above the limit; a message longer than the whole limit is sent alone.
+  /// Messages for clients that are queued or not yet confirmed, in bytes: 512 more than the length of each. Parts of streaming
+  /// bodies, and other long messages, may together take an eighth of it: they wait for room, so that other messages never wait
+  /// behind more than that. Anything else is refused above the limit; a message longer than the whole limit is sent alone.
   std::size_t outbound_bytes_max = 64UL << 20U;
   /// The same for storage requests, which have their own room however much is sent to clients.
   std::size_t outbound_storage_bytes_max = 32UL << 20U;

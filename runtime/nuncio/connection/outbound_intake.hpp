@@ -49,6 +49,8 @@ struct outbound_message {
 
 /// What a tunnel message takes besides its encoded bytes, all in all: this structure, and the room that encoding reserves.
 inline constexpr std::size_t outbound_message_bytes = 512;
+static_assert(
+    sizeof(outbound_message) + 256 <= outbound_message_bytes);  // the encoder reserves 256
 
 class outbound_intake {
 public:

@@ -14,9 +14,11 @@ constexpr duration confirm_interval = 100ms;
 // A ping is also sent after this many bytes, or a queue that never empties would keep messages up to its limit.
 constexpr std::size_t confirm_bytes = 1UL << 20U;
 // The engine answers a ping when it has read it. What came before it may still wait there for its exchange's task, and is lost
-// if the connection ends meanwhile (docs/protocol.md M: 150 ms later, on a busy machine).
+// if the connection ends meanwhile (docs/protocol.md M: up to 180 ms later, on a busy machine). A long one is not kept: it would
+// take the place of all others.
 constexpr duration settle_interval = 1s;
 constexpr std::size_t settling_bytes_max = 4UL << 20U;
+constexpr std::size_t settling_message_bytes_max = settling_bytes_max / 2;
 
 // Whether `x` ends its exchange, and may come a second time after the engine has handled it (docs/protocol.md M).
 bool may_come_twice(const protocol::to_rivet_tunnel_message_kind& x) {
@@ -72,7 +74,7 @@ std::optional<std::uint64_t> outbound_queue::handle_pong(std::uint64_t number, t
 void outbound_queue::settle(outbound_message x, time_point now) {
   from_.give_back(x);
   x.meter = nullptr;
-  if (!may_come_twice(x.message.message_kind)) return;
+  if (!may_come_twice(x.message.message_kind) || x.charge > settling_message_bytes_max) return;
   settling_bytes_ += x.charge;
   settling_.emplace_back(now + settle_interval, std::move(x));
 }

@@ -2,8 +2,8 @@
 // the connection, one thread.
 //
 // A message belongs to the connection for which it was queued and dies with it. Tunnel messages are kept until the engine is
-// known to have read them, and move to the next connection; a WebSocket ping after them asks whether it has. The ends of
-// exchanges are kept a little longer, until the engine has surely handled them. Nothing leaves through a gate that is closed or
+// known to have read them, and move to the next connection; a WebSocket ping after them asks whether it has. Responses
+// and closes are kept for a second more, in which the engine handles what it has read. Nothing leaves through a gate that is closed or
 // belongs to an earlier lease.
 #pragma once
 

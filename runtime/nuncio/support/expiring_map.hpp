@@ -2,6 +2,7 @@
 // were added, so each must end no earlier than those before it.
 #pragma once
 
+#include <cassert>
 #include <cstddef>
 #include <list>
 #include <nuncio/detail/clock.hpp>
@@ -16,6 +17,7 @@ class expiring_map {
 public:
   /// `id` must be missing.
   void add(const Id& id, Value value, time_point until) {
+    assert(!entries_.contains(id));
     order_.push_back({until, id});
     entries_.try_emplace(id, entry{std::move(value), std::prev(order_.end())});
   }

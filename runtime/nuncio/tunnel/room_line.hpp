@@ -28,7 +28,7 @@ public:
   }
 
   /// The link may have room. `send(x)` sends what `x` has, which has left the line and joins again if it finds no room.
-  /// @returns of send: `x`, or null if it is gone
+  /// It returns `x`, or null if that is gone.
   template <class Send>
   void handle_room(const Send& send) {
     // If a short message finds no room, nothing else does.
