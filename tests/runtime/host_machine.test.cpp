@@ -236,6 +236,15 @@ TEST_CASE(
   CHECK(host.machine.ledger().stats().entries == 0);
 }
 
+TEST_CASE("I1 fresh only: of the Stops of an instance that never ran here, one is carried out") {
+  driven host;
+  host.ping();
+  host.stop(ref("a", 7), 3);
+  host.stop(ref("a", 7), 4);
+  CHECK(host.count<internal::answer_orphan_stop>() == 1);
+  CHECK(host.acked.size() == 2);
+}
+
 TEST_CASE("I12 nothing silent: an actor that keeps failing is started later, not never") {
   driven host;
   host.ping();

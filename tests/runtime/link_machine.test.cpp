@@ -275,7 +275,9 @@ TEST_CASE_FIXTURE(
   CHECK(leaves_but_pings() == strings{"3", "4", "5"});
 }
 
-TEST_CASE_FIXTURE(fixture, "a long response takes no other's place among those just read") {
+TEST_CASE_FIXTURE(
+    fixture,
+    "I13 backpressure: a long response takes no other's place among those that were just read") {
   open();
   REQUIRE(tell(1, whole_response()));
   REQUIRE(tell(2, whole_response(5UL << 20U)));
