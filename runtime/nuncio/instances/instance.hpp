@@ -41,14 +41,17 @@ struct instance {
   actor_ref who;
   instance_number number = 0;
   lifecycle::state state = lifecycle::state::queued;
-  std::shared_ptr<instance_base> context;
+  protocol::stop_actor_reason reason{};
   bool reachable = false;  ///< it was spawned, and is not known to have ended: messages go there
   bool handed = false;     ///< it was given to the driver, which was not told to forget it yet
-  std::string why;         ///< for Stopped(Error)
+  bool used = false;       ///< a client has sent it a request
+  /// The CAF actor has ended, and does not count as down while its writes are not answered.
+  bool storing = false;
+  std::shared_ptr<instance_base> context;
+  std::string why;  ///< for Stopped(Error)
   std::size_t start_bytes = 0;
   /// The deadline for the engine to accept Running: after it, the engine may run the next generation elsewhere (I14).
   time_point limit{};
-  protocol::stop_actor_reason reason{};
   std::unordered_map<exchange_id, std::uint64_t> attempts;  ///< exchange -> ticket
   request_share requests;
   /// By ticket: replaced or aborted attempts that are still in the instance's mailbox.
@@ -61,13 +64,11 @@ struct instance {
   bool lists = false;                        ///< whether it must be told
   bool restoring = false;                    ///< it has not said yet which sockets continue
   std::size_t responses = 0;                 ///< attempts that are answered and wait for credit
-  /// The CAF actor has ended with this error, and does not count as down while `responses` are being sent.
+  /// The CAF actor has ended with this error, and does not count as down while `responses` are being sent, or it is `storing`.
   std::optional<std::string> down;
-  bool storing = false;  ///< nor while its writes are not answered
   due_of_instances::own times;
   time_point busy_at{};   ///< when something that keeps it awake was last seen
   time_point asked_at{};  ///< when its last request came
-  bool used = false;      ///< a client has sent it a request
   /// The engine has told it to stop; the actor is told by this time at the latest: requests are on their way.
   std::optional<time_point> lingers;
 
