@@ -18,7 +18,8 @@ using namespace std::chrono_literals;
 
 class chance {
 public:
-  explicit chance(std::uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15ULL + 1) {}
+  /// Seeds that follow each other give runs that have nothing in common.
+  explicit chance(std::uint64_t seed) : state_(seed) { state_ = next(); }
 
   std::uint64_t next() {
     auto z = (state_ += 0x9e3779b97f4a7c15ULL);
