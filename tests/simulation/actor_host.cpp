@@ -25,20 +25,26 @@ std::unique_ptr<host_side> make_actor_host(host_surroundings x) {
   return std::make_unique<actor_host>(std::move(x));
 }
 
+template <class Checks>
+void actor_host::watching(Checks&& checks) {
+  try {
+    std::forward<Checks>(checks)();
+  } catch (const violated&) {
+    if (!broken_) broken_ = std::current_exception();
+  }
+}
+
 ingress_options actor_host::options() {
   ingress_options out;
   out.ledger = ledger_options_;
+  set(out);
   // What a handler of CAF throws ends its actor and nothing else: the world must see what breaks an invariant.
   out.log = [this](log_level, std::string_view message, std::span<const log_field>) {
     if (message == "an actor's lifecycle got an input that can't happen" && !broken_)
       broken_ = std::make_exception_ptr(violated("lifecycle", std::string{message}));
   };
   out.on_judged = [this, judge = observer()](const judged_command& x) {
-    try {
-      judge(x);
-    } catch (const violated&) {
-      if (!broken_) broken_ = std::current_exception();
-    }
+    watching([&] { judge(x); });
   };
   out.factories.insert_or_assign(
       "known",
@@ -170,26 +176,23 @@ void actor_host::handle_down(const actor_ref& who) {
 
 caf::behavior actor_host::guest(engine_actor* self) {
   const auto who = self->start().self;
-  try {
-    watch_.handle_factory(who);
-  } catch (const violated&) {
-    if (!broken_) broken_ = std::current_exception();
-  }
+  watching([&] { watch_.handle_factory(who); });
   watch_.handle_speaker(internal::access::context(*self).gate, who);
   alive_[who.actor] = self;
   self->attach_functor([this, who](const caf::error&) { handle_down(who); });
   if (!calm && random_.percent(habits.throws)) throw std::runtime_error("the factory failed");
   live_on(self);
-  const auto later = std::make_shared<promises::element_type>();
+  const auto later = std::make_shared<asked_list::element_type>();
   return {
-      [this, self, later](http_request& request) { return answer(self, later, request); },
+      [this, self, later](http_request& request) { return handle_request(self, later, request); },
       [this, self](socket_opened& x) { x.socket.accept(); },
       [](const socket_message&) {},
       [](const socket_closed&) {},
-      [self, later](const std::string& what) {
+      [this, self, later](const std::string& what) {
         if (what == "answer") {
-          later->front().deliver(http_response{.status = 200, .headers = {}, .body = {}});
-          later->erase(later->begin());
+          const auto next = later->front();
+          later->pop_front();
+          answer(self, next);
         }
         if (what == "crash") throw std::runtime_error("crashed");
         if (what == "quit") self->quit();
@@ -219,16 +222,74 @@ void actor_host::live_on(engine_actor* self) {
   plan(20, "alarm");
 }
 
-caf::result<http_response> actor_host::answer(
-    engine_actor* self, const promises& later, const http_request& request) {
-  if (request.path_only() != fmt::format("/{}", request.body.size()) && !broken_)
-    broken_ =
-        std::make_exception_ptr(violated("HTTP", "a handler was given a body that is not whole"));
+// -- requests ---------------------------------------------------------------------------------
+
+caf::result<http_response> actor_host::handle_request(
+    engine_actor* self, const asked_list& later, const http_request& request) {
+  const auto asked = client_request::of(request.path_only());
+  const auto x = std::make_shared<asked_request>(asked_request{
+      request, asked, body_check{asked}, self->make_response_promise<http_response>()});
   if (!calm && random_.percent(5)) throw std::runtime_error("a request has crashed it");
-  if (random_.percent(60)) return http_response{.status = 200, .headers = {}, .body = {}};
-  later->push_back(self->make_response_promise<http_response>());
+  if (!request.streamed)
+    watching([&] {
+      x->reads.take({request.body, true});
+      watch_.count(http_row::read_whole, asked.mode);
+    });
+  else
+    x->upload = self->on_body(request, [this, self, later, x](const request_part& part) {
+      watching([&] { x->reads.take(part); });
+      if (!x->reads.over()) return;
+      watch_.count(part.last ? http_row::read_to_end : http_row::read_failed, x->asked.mode);
+      if (!x->asked.early) answer_soon(self, later, x);
+    });
+  if (!request.streamed || asked.early) answer_soon(self, later, x);
+  return x->promise;
+}
+
+void actor_host::answer_soon(engine_actor* self, const asked_list& later, const asked_ptr& x) {
+  if (random_.percent(60)) return answer(self, x);
+  later->push_back(x);
   internal::post_later(self, random_.between(0ms, 5s), std::string{"answer"});
-  return later->back();
+}
+
+void actor_host::answer(engine_actor* self, const asked_ptr& x) {
+  const auto& a = x->asked;
+  if (a.plan == answer_plan::fail_before) {
+    watch_.count(http_row::failed_before_head, a.mode);
+    x->promise.deliver(make_error(http_error{500, "on purpose"}));
+    return;
+  }
+  if (a.plan == answer_plan::in_parts || a.plan == answer_plan::fail_midway) return stream(self, x);
+  if (a.plan == answer_plan::cancel_then_whole) x->upload.cancel();
+  http_response out{.status = 200, .headers = {}, .body = {}};
+  if (a.response != 0) out.body = a.answer(0, a.response);
+  x->promise.deliver(std::move(out));
+}
+
+void actor_host::stream(engine_actor* self, const asked_ptr& x) {
+  const auto out = self->stream(x->request, {.status = 200, .headers = {}, .body = {}});
+  self->on_writable(out, [this, x](const body_writer& to) { write(*x, to); });
+}
+
+void actor_host::write(asked_request& x, const body_writer& to) {
+  if (!to.is_open()) return;
+  const auto fails = x.asked.plan == answer_plan::fail_midway;
+  const auto all = fails ? x.asked.response / 2 : x.asked.response;
+  for (auto n = 1 + random_.below(4); n > 0 && x.written < all; --n) {
+    const auto size =
+        std::min<std::uint64_t>({to.room(), all - x.written, 1 + random_.below(200'000)});
+    if (size == 0) return;
+    watching([&] {
+      must(
+          static_cast<bool>(to.write(x.asked.answer(x.written, size))),
+          "response",
+          "a part within room() was refused");
+    });
+    x.written += size;
+  }
+  if (x.written != all) return;
+  watch_.count(fails ? http_row::failed_midway : http_row::written_in_parts, x.asked.mode);
+  fails ? to.fail("on purpose") : to.finish();
 }
 
 }  // namespace nuncio::simulation

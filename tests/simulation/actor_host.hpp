@@ -3,12 +3,13 @@
 #pragma once
 
 #include <caf/typed_response_promise.hpp>
+#include <deque>
 #include <map>
 #include <memory>
 #include <nuncio/engine_actor.hpp>
 #include <nuncio/host/counters.hpp>
 #include <nuncio/host/host_actors.hpp>
-#include <vector>
+#include <nuncio/stream.hpp>
 
 #include "simulation/host_side.hpp"
 #include "support/sim_system.hpp"
@@ -49,9 +50,27 @@ private:
   caf::behavior guest(engine_actor* self);
   void live_on(engine_actor* self);
   void handle_down(const actor_ref& who);
-  using promises = std::shared_ptr<std::vector<caf::typed_response_promise<http_response>>>;
-  caf::result<http_response> answer(
-      engine_actor* self, const promises& later, const http_request& request);
+
+  /// A request that its handler answers now or later.
+  struct asked_request {
+    http_request request;
+    client_request asked;
+    body_check reads;
+    caf::typed_response_promise<http_response> promise;
+    body_reader upload{};
+    std::uint64_t written = 0;
+  };
+
+  using asked_ptr = std::shared_ptr<asked_request>;
+  using asked_list = std::shared_ptr<std::deque<asked_ptr>>;
+  caf::result<http_response> handle_request(
+      engine_actor* self, const asked_list& later, const http_request& request);
+  void answer_soon(engine_actor* self, const asked_list& later, const asked_ptr& x);
+  void answer(engine_actor* self, const asked_ptr& x);
+  void stream(engine_actor* self, const asked_ptr& x);
+  void write(asked_request& x, const body_writer& to);
+  template <class Checks>
+  void watching(Checks&& checks);
 
   void wake();
   void run();

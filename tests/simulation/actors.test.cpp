@@ -22,6 +22,14 @@ TEST_CASE(
   CHECK(all->failed == 0);
   CHECK(all->clients.answered > 0);
   CHECK(all->clients.accepted > 0);
+  for (const auto mode :
+       {http_mode::buffered,
+        http_mode::collected,
+        http_mode::bodyless,
+        http_mode::joined,
+        http_mode::parts})
+    CHECK(all->http.of(http_row::got_all, mode) > 0);
+  CHECK(all->http.of(http_row::written_in_parts, http_mode::parts) > 0);
   if (all->failed != 0) return;
   const auto wrong = all->seen.faults_found(false);
   CHECK_MESSAGE(wrong.empty(), wrong);

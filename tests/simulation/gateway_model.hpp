@@ -1,5 +1,5 @@
-// The clients of a run, and the gateway that speaks for them: HTTP requests, whole or in pieces, some of which are abandoned;
-// WebSockets on which they send numbers. Judges what they receive. A pure model; never looks into the host.
+// The clients of a run, and the gateway that speaks for them: HTTP requests, whole or as streams, some of which are abandoned or
+// asked again; WebSockets on which they send numbers. Judges what they receive. A pure model; never looks into the host.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,10 @@
 #include <map>
 #include <nuncio/ids.hpp>
 #include <nuncio/messages.hpp>
+#include <optional>
 #include <string>
 
+#include "simulation/client_rows.hpp"
 #include "simulation/scheduler.hpp"
 
 namespace nuncio::simulation {
@@ -18,7 +20,6 @@ struct client_tally {
   std::uint64_t answered = 0;     ///< requests, with a response
   std::uint64_t sent_back = 0;    ///< with an abort: the gateway would ask the next generation
   std::uint64_t given_up = 0;     ///< by the client
-  std::uint64_t in_pieces = 0;    ///< whose bodies came in pieces
   std::uint64_t accepted = 0;     ///< WebSockets
   std::uint64_t closed_here = 0;  ///< by the host
   std::uint64_t said = 0;         ///< numbers that were sent on them
@@ -26,11 +27,21 @@ struct client_tally {
   void add(const client_tally& x);
 };
 
+/// How the clients of a run behave; drawn from the seed.
+struct client_habits {
+  bool parts = false;        ///< handlers take bodies in parts, where the gateway sends them so
+  bool long_ones = false;    ///< some bodies are longer than a window
+  bool strict = false;       ///< see http_gateway::terms
+  bool actors_stay = false;  ///< no actor sleeps of its own in the calm time
+  std::size_t body_bytes_max = SIZE_MAX;
+};
+
 class gateway_model {
 public:
   struct ports {
     std::function<void(protocol::to_envoy)> send;  ///< on the present connection
     std::function<void(const char* check, const std::string&)> violated;
+    std::function<void(http_row, http_mode)> count;
   };
 
   gateway_model(scheduler& time, chance& random, ports to)
@@ -51,6 +62,8 @@ public:
 
   [[nodiscard]] const client_tally& tally() const { return tally_; }
 
+  client_habits habits;
+
   static exchange_id exchange(std::uint32_t number);
   static std::uint32_t number(const request_id& id);
 
@@ -61,19 +74,43 @@ private:
     bool calm = false;      ///< asked in the calm time
     bool gone = false;      ///< has given up, or was told the end
     bool accepted = false;  ///< its WebSocket
-    std::uint32_t responses = 0, aborts = 0;
+    // requests
+    client_request asked{};
+    std::optional<http_gateway> http{};
+    std::uint32_t attempts = 0;
+    bool acting = false;
+    bool slow = false;
+    bool stalls = false;          ///< neither sends nor reads any more, at some time
+    bool upload_stopped = false;  ///< by the client, in any attempt
+    std::uint64_t begun_on = 0;   ///< the connection that brought the head of its response
+    // WebSockets
     std::uint16_t next_index = 1;
-    std::uint32_t pieces = 0, said = 0;
+    std::uint32_t said = 0;
     /// By its index and what it is: the connection that brought it.
     std::map<std::pair<std::uint16_t, std::size_t>, std::uint64_t> heard{};
   };
 
   void send(std::uint32_t n, std::uint16_t index, protocol::to_envoy_tunnel_message_kind kind);
-  void send_piece(std::uint32_t n);
-  void give_up(std::uint32_t n);
+  void start(std::uint32_t n, client& x);
+  void start_again(std::uint32_t n);
+  void post(std::uint32_t n, to_host what);
+  void act_later(std::uint32_t n, client& x);
+  void act(std::uint32_t n);
+  void spoil(std::uint32_t n, client& x);
+  void leave(std::uint32_t n);
+  void draw(client& x);
+  std::size_t draw_size();
+  void handle_http(
+      std::uint64_t connection,
+      std::uint32_t n,
+      client& x,
+      const protocol::to_rivet_tunnel_message& message);
+  void handle_end(std::uint64_t connection, std::uint32_t n, client& x);
+  void check_clean(const client& x) const;
+  void check_calm(const client& x) const;
+  [[noreturn]] void wrong(const client& x, const char* what) const;
   void say(std::uint32_t n);
   bool is_new(std::uint64_t connection, client& x, const protocol::to_rivet_tunnel_message& what);
-  void handle_answer(std::uint32_t n, client& x, bool response);
 
   scheduler& time_;
   chance& random_;

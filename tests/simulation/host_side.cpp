@@ -12,6 +12,7 @@ host_side::host_side(host_surroundings x)
       random_(x.random),
       watch_(x.watch),
       ledger_options_(x.ledger),
+      limits_(x.limits),
       link_(std::make_shared<link_side>(x.time, x.random, x.watch, *this, std::move(x.wire))) {}
 
 column host_side::column_now(const judged_command& x) {
@@ -110,8 +111,14 @@ void host_side::check_wait(const instance& x, bool oldest) const {
 serve_options host_side::serving() const {
   serve_options how;
   how.name = "known";
+  how.stream_requests = habits.stream_requests;
   how.idle_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(habits.idle_timeout);
   return how;
+}
+
+void host_side::set(host_limits& limits) const {
+  limits.http.body_bytes_max = limits_.body_bytes_max;
+  limits.stall_limit = limits_.stall_limit;
 }
 
 std::optional<std::pair<actor_ref, state>> host_side::newest(const actor_id& a) {

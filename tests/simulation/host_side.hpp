@@ -7,6 +7,7 @@
 #include <memory>
 #include <nuncio/commands/command_admission.hpp>
 #include <nuncio/commands/event_outbox.hpp>
+#include <nuncio/host/host_limits.hpp>
 #include <nuncio/host/host_machine.hpp>
 #include <optional>
 #include <set>
@@ -24,7 +25,14 @@ struct actor_habits {
   /// How many are spawned by another thread, which tells later.
   unsigned spawned_apart = 0;  // percent
   duration idle_timeout{};
+  bool stream_requests = false;
   duration stopped_grace = outbox_options{}.stopped_grace;
+};
+
+/// The limits of a run's host that differ from the usual ones.
+struct drawn_limits {
+  std::size_t body_bytes_max = http_exchange_options{}.body_bytes_max;
+  duration stall_limit = host_limits{}.stall_limit;
 };
 
 /// What a host is made with; all of it outlives the host.
@@ -33,6 +41,7 @@ struct host_surroundings {
   chance& random;
   oracle& watch;
   ledger_options ledger;
+  drawn_limits limits;
   link_side::ports wire;
 };
 
@@ -73,6 +82,7 @@ protected:
   /// Ingress has dealt with all that it was shown.
   void check_carried_out();
   [[nodiscard]] serve_options serving() const;
+  void set(host_limits& limits) const;
   void check_ledger_empty();
   /// Of who is not known to have had its end by now.
   [[nodiscard]] const instance* find(const actor_ref& who);
@@ -83,6 +93,7 @@ protected:
   chance& random_;
   oracle& watch_;
   ledger_options ledger_options_;
+  drawn_limits limits_;
   std::shared_ptr<link_side> link_;
   epoch connection_ = 0;  ///< that ingress knows of
   bool barrier_passed_ = false, engine_acks_ = false;

@@ -53,12 +53,27 @@ std::optional<to_host> http_gateway::read(std::uint64_t most) {
 }
 
 bool http_gateway::handle(const protocol::to_rivet_tunnel_message& message) {
-  const auto ahead = static_cast<std::int16_t>(message.message_id.message_index - expected_);
-  if (ahead < 0) return false;
+  if (end_ == end::left || end_ == end::refused) return true;
+  const auto index = message.message_id.message_index;
+  if (!std::exchange(heard_, true) && index == terms_.said) expected_ = began_at_ = index;
+  const auto ahead = static_cast<std::int16_t>(index - expected_);
+  const auto& what = message.message_kind;
+  // Ingress ends what its instance has begun, and does not know how far that was.
+  if (ahead != 0 && std::holds_alternative<protocol::to_rivet_response_abort>(what)) {
+    if (end_ == end::none) end_ = head_ ? end::cut : end::aborted;
+    return true;
+  }
+  if (ahead < 0) return handle_repeated(what);
   must(ahead == 0, "tunnel", "the gateway saw a gap in the host's message indexes");
+  must(end_ == end::none, "response", "something said after the end");
   ++expected_;
-  if (end_ == end::none) std::visit([this](const auto& x) { take(x); }, message.message_kind);
+  std::visit([this](const auto& x) { take(x); }, what);
   return true;
+}
+
+bool http_gateway::handle_repeated(const protocol::to_rivet_tunnel_message_kind&) {
+  if (terms_.strict && terms_.credits && end_ == end::none) end_ = end::refused;
+  return false;
 }
 
 void http_gateway::take(const protocol::to_rivet_response_start& x) {

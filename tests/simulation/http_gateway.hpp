@@ -31,6 +31,9 @@ public:
     std::size_t chunk_max = 65536;
     std::uint16_t index = 0;      ///< of its first message
     std::size_t response_at = 0;  ///< where in the pattern the handler's response is
+    std::uint16_t said = 0;       ///< the host's first message has this index, or 0
+    bool strict =
+        false;  ///< what comes twice in a stream ends it (docs/protocol.md M); otherwise it is passed over
   };
 
   enum class end : std::uint8_t {
@@ -38,16 +41,14 @@ public:
     clean,    ///< the response came whole
     cut,      ///< after its head
     aborted,  ///< before its head
-    left      ///< the client went
+    left,     ///< the client went
+    refused,  ///< the gateway has ended it: what came twice is no stream
   };
 
   explicit http_gateway(terms what) : terms_(std::move(what)), next_(terms_.index) {}
 
   /// The start of the exchange.
   to_host start();
-
-  /// The host has sent that many messages, it is said.
-  void skip_to(std::uint16_t index) { expected_ = index; }
 
   /// Whether a chunk can be sent now, or could if the window were open.
   [[nodiscard]] bool can_send() const { return wants_to_send() && (room() > 0 || rest() == 0); }
@@ -61,6 +62,9 @@ public:
 
   to_host cancel_upload();
   to_host leave();
+
+  /// What ends an exchange that the gateway itself has ended.
+  to_host abort() { return {next_++, protocol::to_envoy_request_abort{}}; }
 
   /// The client reads some of what has come; the credit for it, if there is a window.
   [[nodiscard]] bool has_unread() const { return drained_ < received_; }
@@ -80,11 +84,10 @@ public:
 
   [[nodiscard]] std::uint64_t received() const { return received_; }
 
-  [[nodiscard]] std::uint64_t drained() const { return drained_; }
-
-  [[nodiscard]] bool upload_stopped() const { return stopped_; }
-
   [[nodiscard]] const terms& how() const { return terms_; }
+
+  /// What the host said first had a high index, and the indexes have begun anew since.
+  [[nodiscard]] bool wrapped() const { return began_at_ != 0 && expected_ < began_at_; }
 
 private:
   [[nodiscard]] std::size_t rest() const { return terms_.upload.size() - sent_; }
@@ -108,10 +111,12 @@ private:
     throw violated("tunnel", "a message that belongs to no HTTP exchange");
   }
 
+  bool handle_repeated(const protocol::to_rivet_tunnel_message_kind& what);
   void take_body(const bytes& part);
 
   terms terms_;
-  std::uint16_t next_, expected_ = 0;
+  std::uint16_t next_, expected_ = 0, began_at_ = 0;
+  bool heard_ = false;
   // the request
   std::uint64_t sent_ = 0, credited_ = 0;
   bool finished_ = false, stopped_ = false;

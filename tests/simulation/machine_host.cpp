@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <nuncio/tunnel/transmit.hpp>
 #include <type_traits>
 
 namespace nuncio::simulation {
@@ -69,7 +68,10 @@ void machine_host::on_room(const room_waiter& who) {
   const auto instance = who.instance.lock();
   for (const auto& x : bodies_)
     if (x && x->context == instance)
-      time_.post(side::actors, hop_now(), [this, x] { speak_on(x); });
+      time_.post(side::actors, hop_now(), [this, x] {
+        speak_on(x);
+        x->streams->handle_room();
+      });
 }
 
 void machine_host::on_fence(epoch connection, std::uint64_t id) {
@@ -146,6 +148,21 @@ void machine_host::tell_host(T what) {
   });
 }
 
+std::shared_ptr<machine_streams> machine_host::make_streams(
+    const std::shared_ptr<const instance_base>& of) {
+  return std::make_shared<machine_streams>(
+      machine_streams::surroundings{
+          time_,
+          random_,
+          watch_,
+          *link_,
+          calm,
+          [this](machine_streams::word x) {
+            std::visit([this](auto& what) { tell_host(std::move(what)); }, x);
+          }},
+      of);
+}
+
 void machine_host::live_on(const self& x) {
   const auto plan = [&](unsigned percent, auto what) {
     if (!random_.percent(percent)) return;
@@ -184,29 +201,6 @@ void machine_host::speak_on(const self& x) {
         link_->send_across_connections(source_of(x->context), std::move(x->unsaid.front()));
     if (!sent && sent.error().code == errc::queue_full) return;
   }
-}
-
-void machine_host::answer(const self& x, const http_request& request) {
-  if (request.path_only() != fmt::format("/{}", request.body.size()))
-    throw violated("HTTP", "a handler was given a body that is not whole");
-  time_.after(random_.between(0ms, 5s), side::actors, [this, x, request] {
-    if (!x->alive) return;
-    if (x->cancelled.contains(request.ticket) || !request.origin.claim->take() ||
-        respond(x, request))
-      tell_host(internal::attempt_done{x->who, request.exchange, request.ticket});
-  });
-}
-
-// As an engine actor does. @returns false if what is left waits at ingress
-bool machine_host::respond(const self& x, const http_request& request) {
-  http_exchange exchange{request.origin.position, {}};
-  protocol::to_rivet_response_start response;
-  response.status = 200;
-  static_cast<void>(exchange.respond(std::move(response)));
-  static_cast<void>(transmit(exchange, *link_, source_of(x->context)));
-  if (exchange.done()) return true;
-  tell_host(internal::response_waits{x->who, request.ticket, std::move(exchange)});
-  return false;
 }
 
 void machine_host::accept(const self& x, const internal::socket_ptr& socket) {
@@ -255,8 +249,10 @@ void machine_host::exit(const self& x) {
 
 void machine_host::down(const self& x, const std::string& error) {
   x->alive = false;
+  internal::instance_down over{x->who, error, {}};
+  x->streams->handle_down(over.answered);
   watch_.handle_actor_down(x->who);
-  tell_host(internal::instance_down{x->who, error, {}});
+  tell_host(std::move(over));
 }
 
 }  // namespace nuncio::simulation

@@ -10,10 +10,10 @@
 #include <nuncio/commands/event_outbox.hpp>
 #include <nuncio/host/host_machine.hpp>
 #include <nuncio/instances/lifecycle.hpp>
-#include <set>
 #include <vector>
 
 #include "simulation/host_side.hpp"
+#include "simulation/machine_streams.hpp"
 
 namespace nuncio::simulation {
 
@@ -36,7 +36,7 @@ private:
     actor_ref who;
     std::shared_ptr<instance_base> context;
     bool alive = true, in_factory = true, ignores_exit = false;
-    std::set<std::uint64_t> cancelled;           ///< tickets
+    std::shared_ptr<machine_streams> streams;    ///< its HTTP requests
     std::map<std::uint64_t, std::size_t> heard;  ///< by a WebSocket's ticket, the last number
     std::deque<protocol::to_rivet_tunnel_message> unsaid;  ///< that found no room in the link
   };
@@ -78,10 +78,11 @@ private:
   using self = std::shared_ptr<body>;
   template <class T>
   void tell_host(T what);
+  std::shared_ptr<machine_streams> make_streams(const std::shared_ptr<const instance_base>& of);
   void settle(const self& x);
   void live_on(const self& x);
-  void answer(const self& x, const http_request& request);
-  bool respond(const self& x, const http_request& request);
+  template <class T>
+  void pass(const self& x, T& what, bool first);
   void accept(const self& x, const internal::socket_ptr& socket);
   void hear(const self& x, const host_output::socket_said& what);
   void speak(const self& x, protocol::to_rivet_tunnel_message message);

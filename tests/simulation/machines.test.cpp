@@ -49,12 +49,6 @@ void run_twice(const machine_simulation& what) {
 }
 
 TEST_CASE(
-    "I13 backpressure: an HTTP exchange passes both bodies on, in order, within the windows, "
-    "whatever the wire and the two ends do") {
-  run_many(simulate_http(), 60'000);
-}
-
-TEST_CASE(
     "a client's WebSocket messages are handled once each and in order, by whichever instance, and "
     "no ack says more") {
   run_many(simulate_sockets(), 40'000);
@@ -68,7 +62,7 @@ TEST_CASE("a database's pages read back as committed, whichever answers of the s
   run_many(simulate_pages(), 4'000);
 }
 
-TEST_CASE("the same seed gives the same run of a machine") { run_twice(simulate_http()); }
+TEST_CASE("the same seed gives the same run of a machine") { run_twice(simulate_sockets()); }
 
 }  // namespace
 }  // namespace nuncio::simulation

@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 
+#include "simulation/client_rows.hpp"
 #include "simulation/coverage.hpp"
 #include "simulation/scheduler.hpp"
 #include "simulation/violated.hpp"
@@ -64,6 +65,11 @@ public:
   /// How often that happened.
   [[nodiscard]] std::uint64_t given_up() const { return given_up_; }
 
+  /// Of a client's request.
+  void count(http_row r, http_mode m) { http_seen_.count(r, m); }
+
+  [[nodiscard]] const tally& http_seen() const { return http_seen_; }
+
   void handle_fault(fault what);
   /// Everything was quiet for long, and a barrier has passed.
   void check_quiet() const;
@@ -87,6 +93,7 @@ private:
 
   scheduler& time_;
   coverage seen_;
+  tally http_seen_ = http_tally();
   std::map<actor_ref, std::int64_t> delivered_, judged_, dispatched_;
   std::map<actor_id, std::uint32_t> newest_dispatched_;
   std::set<actor_ref> factories_;

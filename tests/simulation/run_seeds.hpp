@@ -18,6 +18,7 @@ struct seed_sums {
   int failed = 0;
   coverage seen;
   client_tally clients;
+  tally http;
 };
 
 /// Prints each seed that breaks an invariant, ten at most, and how to run it again; the caller checks `failed`.
@@ -39,13 +40,14 @@ inline std::optional<seed_sums> run_seeds(
     all.generations += result.generations;
     all.seen.add(result.seen);
     all.clients.add(result.clients);
+    all.http.add(result.http);
     if (result.violation.empty()) continue;
     ++all.failed;
     fmt::print("seed {}: {}\n  again: NUNCIO_SIMULATION_SEED={}\n", seed, result.violation, seed);
   }
   fmt::print(
       "{} seeds, {} steps, {} connections, {} generations; requests: {} answered, {} sent back, {} "
-      "given up, {} in pieces; WebSockets: {} accepted, {} closed here, {} numbers said\n",
+      "given up; WebSockets: {} accepted, {} closed here, {} numbers said\n",
       all.seeds,
       all.steps,
       all.connections,
@@ -53,7 +55,6 @@ inline std::optional<seed_sums> run_seeds(
       all.clients.answered,
       all.clients.sent_back,
       all.clients.given_up,
-      all.clients.in_pieces,
       all.clients.accepted,
       all.clients.closed_here,
       all.clients.said);

@@ -17,7 +17,8 @@ public:
         wire_(time_, random_, watch_),
         engine_(time_, random_, engine_ports()),
         gateway_(time_, random_, gateway_ports()),
-        host_(make({time_, random_, watch_, draw_ledger(), link_ports()})) {
+        limits_(draw_limits()),
+        host_(make({time_, random_, watch_, draw_ledger(), limits_, link_ports()})) {
     time_.tracing = tracing;
     wire_.connect_to(engine_, host_->link());
   }
@@ -42,6 +43,7 @@ public:
     result.connections = wire_.connections();
     result.given_up = watch_.given_up();
     result.clients = gateway_.tally();
+    result.http = watch_.http_seen();
     for (const auto& a : engine_.actors()) result.generations += a.generation;
     return result;
   }
@@ -76,8 +78,8 @@ private:
   gateway_model::ports gateway_ports() {
     return {
         .send = [this](protocol::to_envoy x) { wire_.send(std::move(x)); },
-        .violated = [](const char* check,
-                       const std::string& what) { throw violated(check, what); }};
+        .violated = [](const char* check, const std::string& what) { throw violated(check, what); },
+        .count = [this](http_row r, http_mode m) { watch_.count(r, m); }};
   }
 
   link_side::ports link_ports() {
@@ -95,6 +97,14 @@ private:
     options.key_had_a_past = past_ = !capped_ && random_.percent(30);
     if (!past_ && random_.percent(50)) options.forget_after = random_.between(30s, 90s);
     return options;
+  }
+
+  drawn_limits draw_limits() {
+    drawn_limits out;
+    if (random_.percent(20))
+      out.body_bytes_max = random_.below(random_.percent(50) ? 3000 : 300'000);
+    if (random_.percent(50)) out.stall_limit = random_.between(10s, 60s);
+    return out;
   }
 
   [[nodiscard]] bool has(fault x) const { return (mask_ >> static_cast<unsigned>(x) & 1U) != 0; }
@@ -129,10 +139,21 @@ private:
     if (has(fault::lost_ack)) wire_.faults.lost_ack_permille = 50 + some(600);
     if (has(fault::cut)) wire_.faults.cut_permille = some(60);
     wire_.latency = random_.between(10us, 30ms);
-    host_->link().draw(draw_link());
+    const auto link = draw_link();
+    host_->link().draw(link);
+    draw_clients(link);
     actors_max_ = 1 + random_.below(7);
     for (auto n = past_ && random_.percent(60) ? 1 + random_.below(2) : 0; n > 0; --n)
       engine_.create_orphan("known");
+  }
+
+  void draw_clients(const link_habits& link) {
+    auto& c = gateway_.habits;
+    c.parts = host_->habits.stream_requests = random_.percent(50);
+    c.long_ones = link.writes_every == 0ms && random_.percent(10);
+    c.strict = random_.percent(50);
+    c.actors_stay = host_->habits.idle_timeout == 0ms;
+    c.body_bytes_max = limits_.body_bytes_max;
   }
 
   link_habits draw_link() {
@@ -371,6 +392,7 @@ private:
   wire wire_;
   engine_model engine_;
   gateway_model gateway_;
+  drawn_limits limits_;
   std::unique_ptr<host_side> host_;
   unsigned mask_ = 0, supersedes_ = 0;
   duration busy_{};

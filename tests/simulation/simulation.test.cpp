@@ -20,7 +20,6 @@ TEST_CASE("I1-I12, I14: what the engine, the wire and the actors do in any order
        {clients.answered,
         clients.sent_back,
         clients.given_up,
-        clients.in_pieces,
         clients.accepted,
         clients.closed_here,
         clients.said})
@@ -28,6 +27,11 @@ TEST_CASE("I1-I12, I14: what the engine, the wire and the actors do in any order
   if (all->failed != 0) return;
   const auto wrong = all->seen.faults_found(all->seeds >= seeds_default);
   CHECK_MESSAGE(wrong.empty(), wrong);
+  const auto http = describe_http();
+  fmt::print("{}\n", all->http.table(http.rows, http.columns, http.impossible));
+  if (all->seeds < seeds_default) return;
+  const auto missing = all->http.faults_found(http.rows, http.columns, http.impossible);
+  CHECK_MESSAGE(missing.empty(), missing);
 }
 
 TEST_CASE(

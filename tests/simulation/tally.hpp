@@ -26,6 +26,11 @@ public:
     cells_[static_cast<std::size_t>(r) * columns_ + static_cast<std::size_t>(c)] += times;
   }
 
+  template <class Row, class Column>
+  [[nodiscard]] std::uint64_t of(Row r, Column c) const {
+    return cells_[static_cast<std::size_t>(r) * columns_ + static_cast<std::size_t>(c)];
+  }
+
   void add(const tally& other);
 
   [[nodiscard]] std::string table(
@@ -55,7 +60,6 @@ struct machine_simulation {
   tally::reasons impossible;
 };
 
-machine_simulation simulate_http();
 machine_simulation simulate_sockets();
 machine_simulation simulate_storage();
 machine_simulation simulate_pages();
