@@ -44,7 +44,7 @@ TEST_CASE(
     REQUIRE(result.violation == "");
   }
   fmt::print("{} instances were given up with their host\n", given_up);
-  CHECK(given_up > 500);
+  CHECK(given_up > 400);  // so the case is no empty one
 }
 
 TEST_CASE("the same seed gives the same run") {
