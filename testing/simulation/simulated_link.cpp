@@ -103,7 +103,7 @@ bool simulated_link::step() {
 
 void simulated_link::handle_wake() {
   machine_.handle_wake();
-  if (close_asked_) machine_.handle_close();
+  if (close_asked_) machine_.handle_close(options_.now());
   carry_out();
 }
 

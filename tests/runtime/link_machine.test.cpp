@@ -441,11 +441,13 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(fixture, "a close first sends what is queued, and then it is over") {
   open();
-  REQUIRE(answer(1));
-  machine.handle_close();
+  REQUIRE(machine.intake().send_frame(
+      frame_class::events, machine.intake().connection(), protocol::to_rivet_events{}));
+  machine.handle_close(now);
+  CHECK(outputs() == strings{"request_write"});
+  CHECK(leaves() == strings{"ToRivetEvents"});
   CHECK(outputs() == strings{"close_socket"});
-  CHECK(leaves() == strings{"1"});
-  machine.handle_close();
+  machine.handle_close(now);
   CHECK(outputs().empty());
   lose();
   CHECK(outputs() == strings{"over"});
@@ -454,10 +456,42 @@ TEST_CASE_FIXTURE(fixture, "a close first sends what is queued, and then it is o
   CHECK_FALSE(machine.poll_timeout());
 }
 
+TEST_CASE_FIXTURE(
+    fixture, "I12 nothing silent: a close waits until the engine has handled what it has read") {
+  open();
+  REQUIRE(tell(1, whole_response()));
+  machine.handle_close(now);
+  CHECK(leaves() == strings{"1"});
+  CHECK(outputs() == strings{"request_write"});
+  confirm();
+  CHECK(leaves().empty());
+  CHECK(outputs().empty());
+  REQUIRE(machine.poll_timeout() == now + 1s);
+  now += 1s;
+  machine.expire(now, received);
+  CHECK(outputs() == strings{"close_socket"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a close waits 3 s for an engine that answers nothing") {
+  open();
+  REQUIRE(answer(1));
+  machine.handle_close(now);
+  const auto limit = now + 3s;
+  CHECK(leaves() == strings{"1"});
+  now += 100ms;
+  CHECK(leaves() == strings{"ping"});
+  CHECK(outputs() == strings{"request_write"});
+  REQUIRE(machine.poll_timeout() == limit);
+  now = limit;
+  machine.expire(now, received);
+  CHECK(outputs() == strings{"close_socket"});
+  CHECK(machine.poll_timeout() > limit);
+}
+
 TEST_CASE_FIXTURE(fixture, "a close while it dials, or waits to, is over at once") {
   CHECK(outputs() == strings{"dial"});
   SUBCASE("dials") {
-    machine.handle_close();
+    machine.handle_close(now);
     CHECK(outputs() == strings{"reset"});
     lose();
     CHECK(outputs() == strings{"over"});
@@ -465,16 +499,17 @@ TEST_CASE_FIXTURE(fixture, "a close while it dials, or waits to, is over at once
   SUBCASE("waits") {
     lose();
     CHECK(outputs() == strings{"down"});
-    machine.handle_close();
+    machine.handle_close(now);
     CHECK(outputs() == strings{"over"});
   }
 }
 
 TEST_CASE_FIXTURE(fixture, "a connection that is lost while it closes is over, and not down") {
   open();
-  machine.handle_close();
+  machine.handle_close(now);
+  CHECK(leaves().empty());
   lose();
-  CHECK(outputs() == strings{"close_socket", "over"});
+  CHECK(outputs() == strings{"request_write", "close_socket", "over"});
 }
 
 TEST_CASE_FIXTURE(fixture, "a link that is over keeps nothing, and notifies waiters for room") {
@@ -482,7 +517,7 @@ TEST_CASE_FIXTURE(fixture, "a link that is over keeps nothing, and notifies wait
   REQUIRE(answer(1));
   CHECK(leaves() == strings{"1"});
   REQUIRE(answer(2));
-  machine.handle_close();
+  machine.handle_close(now);
   const std::weak_ptr<output_gate> kept = gate;
   gate.reset();
   lose();

@@ -207,7 +207,7 @@ void link_side::grant(std::size_t messages, std::size_t bytes) {
 
 void link_side::close() {
   time_.post(side::link, hop_now(), [this] {
-    machine_->handle_close();
+    machine_->handle_close(time_.now());
     carry_out();
   });
 }

@@ -203,7 +203,7 @@ struct link::impl final : websocket_handler {
 
   // Requested by another thread: handled before events of the socket or the clock.
   void take_close() {
-    if (closing.load()) machine.handle_close();
+    if (closing.load()) machine.handle_close(boot_clock::now());
   }
 
   // -- the machine's decisions ----------------------------------------------------

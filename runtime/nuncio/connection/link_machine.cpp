@@ -14,6 +14,11 @@
 namespace nuncio {
 namespace {
 
+using namespace std::chrono_literals;
+
+// The engine handles what it has read within a second (see outbound_queue); a slow one answers the ping before that later.
+constexpr duration close_wait = 3s;
+
 // The size of a message while it waits: commands share the memory of their frame.
 std::size_t kept_bytes(const protocol::to_envoy& message, std::size_t encoded) {
   const auto* commands = std::get_if<protocol::to_envoy_commands>(&message);
@@ -81,6 +86,7 @@ void link_machine::handle_gone(connection_end why, time_point now) {
   // The peer's close reason may repeat what was sent to it.
   why.said = without_token(why.reason, terms_.token);
   paused_ = false;
+  close_at_.reset();
   if (closing_) return finish({errc::cancelled, "closed"});
   const auto decision = policy_.handle_end(why, now);
   using what = reconnect_decision::kind;
@@ -123,11 +129,21 @@ void link_machine::apply(const reconnect_decision& decision, time_point now) {
   dial_at_ = now + decision.after;
 }
 
-void link_machine::handle_close() {
+void link_machine::handle_close(time_point now) {
   if (over_ || std::exchange(closing_, true)) return;
-  if (up()) return emit(link_output::close_socket{});
+  if (up()) {
+    close_at_ = now + close_wait;
+    return emit(link_output::request_write{});
+  }
   if (dial_at_ || asking_) return finish({errc::cancelled, "closed"});
   emit(link_output::reset{"closed"});
+}
+
+// What the engine has not handled when the connection ends is lost with it.
+void link_machine::close_if_handled(time_point now) {
+  if (!close_at_ || (now < *close_at_ && !queue_.all_handled())) return;
+  close_at_.reset();
+  emit(link_output::close_socket{});
 }
 
 void link_machine::finish(failure why) {
@@ -270,7 +286,9 @@ void link_machine::handle_pong(std::uint64_t number, time_point now) {
 
 std::optional<outbound_frame> link_machine::poll_frame(time_point now) {
   if (!check_lease(now) || end_reason_) return std::nullopt;
-  return queue_.poll_frame(now);
+  auto next = queue_.poll_frame(now);
+  if (!next) close_if_handled(now);
+  return next;
 }
 
 void link_machine::handle_written(std::optional<frame_class> reported, std::size_t bytes) {
@@ -310,6 +328,7 @@ void link_machine::expire(time_point now, std::uint64_t received) {
     dial();
   }
   if (up() && queue_.expire(now)) emit(link_output::request_write{});
+  close_if_handled(now);
   check_first_words(now, received);
 }
 
@@ -337,6 +356,7 @@ std::optional<time_point> link_machine::poll_timeout() const {
   if (up() && !end_reason_) {
     earlier(policy_.poll_timeout());
     earlier(queue_.poll_timeout());
+    earlier(close_at_);
   }
   return next;
 }

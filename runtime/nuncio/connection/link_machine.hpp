@@ -71,9 +71,9 @@ public:
   void handle_gone(connection_end why, time_point now);
   /// The answer to `ask`. errc::refused ends the link; after any other failure it dials and asks again.
   void handle_renewed(outcome<dial_terms> terms, time_point now);
-  /// Sends what is queued, then closes the socket; `over` follows when it is gone. A dial under way is reset. While waiting to
-  /// dial, or for handle_renewed(), it is over at once.
-  void handle_close();
+  /// Sends what is queued, waits up to 3 s until the engine has handled it, then closes the socket; `over` follows when it is
+  /// gone. A dial under way is reset. While waiting to dial, or for handle_renewed(), it is over at once.
+  void handle_close(time_point now);
   /// The owner is gone, or the link is over: drops everything that is queued, and refuses the rest.
   void handle_end();
 
@@ -123,6 +123,7 @@ private:
   void check_first_words(time_point now, std::uint64_t received);
   void apply(const reconnect_decision& decision, time_point now);
   void refuse_frame(std::string_view why, std::size_t bytes);
+  void close_if_handled(time_point now);
   void finish(failure why);
   void resume_if_granted();
   void log_reached(std::string_view what);
@@ -146,7 +147,8 @@ private:
   dial_terms terms_;
   std::optional<connection_end> end_reason_;
   std::optional<time_point> dial_at_;
-  std::uint64_t received_before_ = 0;  // when the engine's first messages were last due
+  std::optional<time_point> close_at_;  // at the latest
+  std::uint64_t received_before_ = 0;   // when the engine's first messages were last due
   bool paused_ = false, asking_ = false, closing_ = false, over_ = false;
 
   struct {  // written by the owner only, and read by any thread

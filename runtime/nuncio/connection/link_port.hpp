@@ -68,7 +68,8 @@ class link_port {
 public:
   virtual ~link_port() = default;
 
-  /// Sends what is queued, then a close frame; on_final(cancelled) follows within the socket's close_limit.
+  /// Sends what is queued, waits up to 3 s until the engine has handled it, then sends a close frame; on_final(cancelled)
+  /// follows within the socket's close_limit.
   virtual void close() = 0;
   // Three ways to send, which differ in what happens to a message when the connection drops.
 

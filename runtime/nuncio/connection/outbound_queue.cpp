@@ -42,13 +42,7 @@ void outbound_queue::handle_dial(epoch connection, std::uint16_t version) {
 void outbound_queue::handle_open() {
   from_.poll(queue_);  // before a greeting blocks it
   from_.handle_open();
-  std::deque<outbound_message> all;
-  for (auto& [until, x] : settling_) all.push_back(std::move(x));
-  settling_.clear();
-  settling_bytes_ = 0;
-  for (auto& [number, x] : unconfirmed_) all.push_back(std::move(x));
-  unconfirmed_.clear();
-  unpinged_bytes_ = 0;
+  auto all = take_sent();
   for (auto& x : queue_) all.push_back(std::move(x));
   queue_.clear();
   for (auto& x : all) {
@@ -62,6 +56,17 @@ void outbound_queue::handle_open() {
   }
 }
 
+// What was sent, and is kept, in order.
+std::deque<outbound_message> outbound_queue::take_sent() {
+  std::deque<outbound_message> out;
+  for (auto& [until, x] : settling_) out.push_back(std::move(x));
+  for (auto& [number, x] : unconfirmed_) out.push_back(std::move(x));
+  settling_.clear();
+  unconfirmed_.clear();
+  settling_bytes_ = unpinged_bytes_ = 0;
+  return out;
+}
+
 std::optional<std::uint64_t> outbound_queue::handle_pong(std::uint64_t number, time_point now) {
   if (number != ping_number_) return std::nullopt;
   ping_out_ = false;
@@ -73,7 +78,6 @@ std::optional<std::uint64_t> outbound_queue::handle_pong(std::uint64_t number, t
 
 void outbound_queue::settle(outbound_message x, time_point now) {
   from_.give_back(x);
-  x.meter = nullptr;
   if (!may_come_twice(x.message.message_kind) || x.charge > settling_message_bytes_max) return;
   settling_bytes_ += x.charge;
   settling_.emplace_back(now + settle_interval, std::move(x));
@@ -108,11 +112,7 @@ void outbound_queue::drop_all() {
   while (from_.poll(queue_)) {
   }
   tally_.discarded += queue_.size() + unconfirmed_.size();
-  settling_.clear();
-  settling_bytes_ = 0;
-  for (auto& [number, x] : unconfirmed_) from_.give_back(x);
-  unconfirmed_.clear();
-  unpinged_bytes_ = 0;
+  for (auto& x : take_sent()) from_.give_back(x);
   confirm_due_ = false;
   for (auto& x : queue_) from_.give_back(x);
   queue_.clear();
@@ -142,7 +142,7 @@ std::optional<outbound_frame> outbound_queue::poll_frame(time_point now) {
     queue_.pop_front();
     if (auto frame = poll_message(std::move(next), now)) return frame;
   }
-  if (!unconfirmed_.empty() && !ping_out_ && (confirm_due_ || now >= confirm_at_)) return ping(now);
+  if (may_ping() && (confirm_due_ || now >= confirm_at_)) return ping(now);
   return std::nullopt;
 }
 
@@ -180,18 +180,14 @@ std::optional<outbound_frame> outbound_queue::poll_message(outbound_message x, t
 std::optional<time_point> outbound_queue::poll_timeout() const {
   std::optional<time_point> out;
   if (!settling_.empty()) out = settling_.front().first;
-  if (confirms()) out = out ? std::min(*out, confirm_at_) : confirm_at_;
+  if (may_ping() && !confirm_due_) out = out ? std::min(*out, confirm_at_) : confirm_at_;
   return out;
-}
-
-bool outbound_queue::confirms() const {
-  return !unconfirmed_.empty() && !ping_out_ && !confirm_due_;
 }
 
 // True once; otherwise a socket that takes nothing would make the timer fire again and again.
 bool outbound_queue::expire(time_point now) {
   drop_settled(now);
-  if (!confirms() || now < confirm_at_) return false;
+  if (!may_ping() || confirm_due_ || now < confirm_at_) return false;
   return confirm_due_ = true;
 }
 

@@ -56,6 +56,11 @@ public:
   /// Everything that leaves from now on belongs to the next term.
   void handle_lease_ended();
 
+  /// Whether nothing is kept for the next connection.
+  [[nodiscard]] bool all_handled() const {
+    return queue_.empty() && unconfirmed_.empty() && settling_.empty();
+  }
+
   /// The number of leases so far: the term of what leaves now.
   [[nodiscard]] std::uint64_t term() const { return term_; }
 
@@ -71,11 +76,14 @@ public:
   static std::optional<std::uint64_t> ping_number_of(std::span<const std::uint8_t> payload);
 
 private:
+  std::deque<outbound_message> take_sent();
   void settle(outbound_message x, time_point now);
   void drop_settled(time_point now);
   void drop_all();
-  /// Whether a ping is due at confirm_at_.
-  [[nodiscard]] bool confirms() const;
+
+  /// Whether a ping would confirm something; one at a time.
+  [[nodiscard]] bool may_ping() const { return !unconfirmed_.empty() && !ping_out_; }
+
   [[nodiscard]] bool wanted(const outbound_message& x) const;
   std::optional<outbound_frame> poll_message(outbound_message x, time_point now);
   outbound_frame ping(time_point now);
