@@ -317,7 +317,7 @@ TEST_CASE_FIXTURE(
   };
   host.too_long(message(1, 2), {message(1, 3), message(2, 1)});
   CHECK(sent() == strings{"1 #2 socket close 1009", "2 #1 socket text x"});
-  CHECK(said() == strings{"text x", "closed 1009 a message is longer than this host accepts"});
+  CHECK(said() == strings{"text x", "closed 1009 a message is larger than this host accepts"});
   CHECK(host.stats().too_long == 1);
   CHECK(host.stats().sockets_open == 1);
 }

@@ -65,7 +65,7 @@ TEST_CASE_FIXTURE(
         200);
   const auto all = client.get(id, "/request/kv?prefix=k");
   CHECK(all.status == 500);
-  CHECK(all.body.find("KvList: the engine's answer is longer than this host accepts") == 0);
+  CHECK(all.body.find("KvList: the engine's answer is larger than this host accepts") == 0);
   other.check_untroubled();
   CHECK(host->stats().storage.too_long == 1);
   CHECK(host->stats().storage.retried == 0);
@@ -78,7 +78,7 @@ TEST_CASE_FIXTURE(small_pool, "1.2: rows that are longer than the host accepts f
   neighbour other{*this};
   const auto all = client.post(id, "/request/sql", "select hex(zeroblob(700000))");
   CHECK(all.status == 500);
-  CHECK(all.body.find("the engine's answer is longer than this host accepts") != std::string::npos);
+  CHECK(all.body.find("the engine's answer is larger than this host accepts") != std::string::npos);
   other.check_untroubled();
   CHECK(client.post(id, "/request/sql", "select 7").body == R"({"columns":["7"],"rows":[[7]]})");
 }

@@ -61,6 +61,14 @@ struct driven {
 
   void ping(duration later = {}) { feed(protocol::to_envoy_ping{engine_start + later / 1ms}); }
 
+  // The connection goes with it, and the next one is up.
+  void lose_lease() {
+    ping();
+    machine.handle_lease_ended(now);
+    machine.handle_link_down(now);
+    machine.handle_link_up(2, now);
+  }
+
   void start(const actor_ref& who, std::string_view name = "room") {
     protocol::command_start_actor start;
     start.config.name = text{name};
@@ -285,10 +293,7 @@ TEST_CASE("I14 single writer: the end of the lease ends every instance") {
 
 TEST_CASE("I14 single writer: once the lease has ended, commands wait for the next Ping") {
   driven host;
-  host.ping();
-  host.machine.handle_lease_ended(host.now);
-  host.machine.handle_link_down(host.now);
-  host.machine.handle_link_up(2, host.now);
+  host.lose_lease();
   host.start(ref("a", 1));
   CHECK(host.machine.actors() == 0);
   CHECK(!host.machine.ledger().last_index(ref("a", 1)));
@@ -301,10 +306,7 @@ TEST_CASE("I14 single writer: once the lease has ended, commands wait for the ne
 TEST_CASE(
     "I14 single writer: a Ping from the past, which begins no lease, lets no command through") {
   driven host;
-  host.ping();
-  host.machine.handle_lease_ended(host.now);
-  host.machine.handle_link_down(host.now);
-  host.machine.handle_link_up(2, host.now);
+  host.lose_lease();
   host.start(ref("a", 1));
   host.ping(-1s);
   CHECK(host.machine.actors() == 0);

@@ -173,7 +173,7 @@ TEST_CASE("an answer that is too long fails only its request, which is not sent 
   CHECK(x.results == lines{"1 too_large"});
   CHECK(
       x.text ==
-      "KvList: the engine's answer is longer than this host accepts: ask for less at a time");
+      "KvList: the engine's answer is larger than this host accepts: ask for less at a time");
   // What writes has been carried out all the same.
   too_long(to_envoy_sqlite_execute_response{x.ids.at(2), {}});
   CHECK(x.results == lines{"1 too_large", "3 too_large maybe"});

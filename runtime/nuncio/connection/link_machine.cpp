@@ -219,7 +219,7 @@ bool link_machine::handle_long_message(outcome<protocol::to_envoy> known, arriva
     log_to(
         options_.log,
         log_level::warning,
-        "a message of the engine is too long and was skipped",
+        "a message of the engine is too large and was skipped",
         {{"message", name}, {"bytes_max", fmt::to_string(options_.inbound_message_bytes_max)}});
   handle_batch_end(at.now);  // the messages that came before it
   batch_.too_long = std::move(head);

@@ -85,7 +85,7 @@ void host_machine::handle_too_long(const protocol::to_envoy& head) {
   core_.limiter.log(
       core_.now,
       log_level::warning,
-      "a message for an actor is longer than this host accepts",
+      "a message for an actor is larger than this host accepts",
       {{"gateway", to_hex(exchange.gateway.value)}, {"request", to_hex(exchange.request.value)}});
   std::visit(
       overloaded{

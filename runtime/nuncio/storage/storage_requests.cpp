@@ -211,7 +211,7 @@ void storage_requests::handle_too_long(const to_envoy& head, time_point now) {
             fail(
                 *asked,
                 errc::too_large,
-                "the engine's answer is longer than this host accepts: ask for less at a time");
+                "the engine's answer is larger than this host accepts: ask for less at a time");
           } else {
             ++stats_.strays;
           }

@@ -72,7 +72,7 @@ void request_routes::handle_long_start(const protocol::message_id& id) {
   http_exchange begun{exchange, core_.limits.http};
   protocol::to_envoy_request_start unread;
   begun.handle_request_start(id.message_index, unread);
-  begun.refuse(413, "the request is longer than this host accepts");
+  begun.refuse(413, "the request is larger than this host accepts");
   say_last(begun, core_.own_gate);
 }
 
@@ -80,7 +80,7 @@ void request_routes::handle_long_chunk(const exchange_id& id) {
   const auto at = routes_.find(id);
   if (at == routes_.end() || at->second.responding) return;
   auto& r = at->second;
-  constexpr std::string_view why = "a part of the request is longer than this host accepts";
+  constexpr std::string_view why = "a part of the request is larger than this host accepts";
   // If its handler may have begun a response, that is cut: only the handler knows the index of its last message.
   if (r.partial)
     r.exchange.refuse(413, why);

@@ -34,7 +34,7 @@ public:
   void handle_abort(const exchange_id& id, const protocol::http_stream_abort_reason& reason);
   /// Any other message. @returns false if no such exchange is open
   bool handle(const protocol::message_id& id, protocol::to_envoy_tunnel_message_kind& kind);
-  /// Only the head of a message that is longer than this host accepts.
+  /// Only the head of a message that is larger than this host accepts.
   void handle_long_start(const protocol::message_id& id);
   void handle_long_chunk(const exchange_id& id);
 

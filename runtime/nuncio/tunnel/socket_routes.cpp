@@ -168,7 +168,7 @@ void socket_routes::handle_long_message(const protocol::message_id& id) {
   // It will be repeated, for the next generation.
   if (r.hibernates && r.of->told_to_stop()) return;
   if (r.intake.handle_message(id.message_index) == socket_intake::verdict::duplicate) return;
-  end(at, close_too_large, "a message is longer than this host accepts");
+  end(at, close_too_large, "a message is larger than this host accepts");
 }
 
 void socket_routes::handle_close(

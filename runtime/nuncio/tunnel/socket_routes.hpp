@@ -33,7 +33,7 @@ public:
   bool handle(const protocol::message_id& id, protocol::to_envoy_tunnel_message_kind& kind);
   /// The same for one that is not open, and may come back with the next instance.
   void handle_absent(const protocol::message_id& id, protocol::to_envoy_tunnel_message_kind& kind);
-  /// Only the head of a message that is longer than this host accepts.
+  /// Only the head of a message that is larger than this host accepts.
   void handle_long_open(const exchange_id& id, const actor_id& of);
   void handle_long_message(const protocol::message_id& id);
   void handle_close(const exchange_id& id, const protocol::to_envoy_web_socket_close& close);
