@@ -3,8 +3,8 @@
 #include <nuncio/actor/access.hpp>
 #include <nuncio/actor/instance_sockets.hpp>
 #include <nuncio/actor/socket_record.hpp>
-#include <nuncio/commands/known_by_owner.hpp>
 #include <nuncio/kv.hpp>
+#include <nuncio/support/known_by_owner.hpp>
 
 #include "actors/watched_actors.hpp"
 #include "support/fake_store.hpp"

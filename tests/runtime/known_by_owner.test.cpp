@@ -4,8 +4,8 @@
 
 #include <cstring>
 #include <nuncio/actor_id.hpp>
-#include <nuncio/commands/known_by_owner.hpp>
 #include <nuncio/ids.hpp>
+#include <nuncio/support/known_by_owner.hpp>
 #include <string>
 
 namespace known_by_owner_test {

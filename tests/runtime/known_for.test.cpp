@@ -3,8 +3,8 @@
 #include <malloc.h>
 
 #include <nuncio/actor_id.hpp>
-#include <nuncio/commands/known_for.hpp>
 #include <nuncio/ids.hpp>
+#include <nuncio/support/known_for.hpp>
 
 namespace known_for_test {
 

@@ -91,8 +91,12 @@ TEST_CASE("a simulated link that is closed ends at once if the engine reads") {
   CHECK(x.engine.heard_end);
 }
 
-TEST_CASE("a simulated link that is closed ends at the close limit if the engine reads nothing") {
+TEST_CASE(
+    "a simulated link that is closed waits 3 s, and the close limit, if the engine reads nothing") {
   connection x{false};
+  CHECK(x.link.next_timer() == x.now + 3s);
+  x.now += 3s;
+  x.link.tick();
   const auto limit = x.now + websocket_options{}.close_limit;
   CHECK(x.link.next_timer() == limit);
   x.now = limit - 1ms;

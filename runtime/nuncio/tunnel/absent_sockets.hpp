@@ -6,11 +6,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <nuncio/commands/known_by_owner.hpp>
-#include <nuncio/commands/known_for.hpp>
 #include <nuncio/detail/clock.hpp>
 #include <nuncio/ids.hpp>
 #include <nuncio/messages_tunnel.hpp>
+#include <nuncio/support/known_by_owner.hpp>
+#include <nuncio/support/known_for.hpp>
 #include <nuncio/tunnel/waiting_room.hpp>
 #include <optional>
 #include <unordered_map>

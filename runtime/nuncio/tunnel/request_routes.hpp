@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <nuncio/commands/known_for.hpp>
 #include <nuncio/host/host_core.hpp>
 #include <nuncio/instances/instance.hpp>
+#include <nuncio/support/known_for.hpp>
 #include <nuncio/tunnel/http_exchange.hpp>
 #include <nuncio/tunnel/request_room.hpp>
 #include <nuncio/tunnel/room_line.hpp>
