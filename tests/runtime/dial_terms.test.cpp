@@ -47,7 +47,7 @@ TEST_CASE("an engine without a common version is refused with an explanation") {
   for (const int engine : {-1, 1, 2}) {
     const auto none = choose_protocol_version(engine);
     REQUIRE(!none);
-    CHECK(none.error().code == errc::refused);
+    CHECK(none.error().code == errc::unsupported_version);
     CHECK(
         said(none.error()) == "the engine speaks the envoy protocol up to version " +
                                   std::to_string(engine) +
@@ -55,7 +55,7 @@ TEST_CASE("an engine without a common version is refused with an explanation") {
   }
   const auto silent = choose_protocol_version(0);
   REQUIRE(!silent);
-  CHECK(silent.error().code == errc::refused);
+  CHECK(silent.error().code == errc::unsupported_version);
   CHECK(said(silent.error()).find("does not say") != std::string::npos);
 }
 

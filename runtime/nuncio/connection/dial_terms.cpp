@@ -31,11 +31,11 @@ outcome<std::uint16_t> choose_protocol_version(int engine_speaks) {
   const auto ours = spoken_protocol_versions();
   if (engine_speaks == 0)
     return failure{
-        errc::refused,
+        errc::unsupported_version,
         "the engine does not say which envoy protocol it speaks (this host speaks " + ours +
             "); upgrade the engine, or set host_options::protocol_version"};
   return failure{
-      errc::refused,
+      errc::unsupported_version,
       "the engine speaks the envoy protocol up to version " + std::to_string(engine_speaks) +
           ", this host " + ours + "; upgrade the engine"};
 }

@@ -22,7 +22,7 @@ std::string spoken_protocol_versions();
 
 /// The newest version that both sides support.
 /// @param engine_speaks  the newest that the engine supports; 0: it did not say
-/// @returns errc::refused if there is none
+/// @returns errc::unsupported_version if there is none
 outcome<std::uint16_t> choose_protocol_version(int engine_speaks);
 
 }  // namespace nuncio
