@@ -32,7 +32,7 @@ const bytes& block() {
   return it;
 }
 
-std::size_t stream_bytes() { return std::size_t{1} << 30U; }
+std::size_t stream_bytes() { return std::size_t{256} << 20U; }
 
 caf::behavior bench_actor(engine_actor* self) {
   return {
@@ -403,7 +403,7 @@ int main() {
     const auto before = peak_kib();
     const auto down = through_host(engine, run_download);
     print(
-        "response of 1 GiB in parts",
+        "response of 256 MiB in parts",
         mib / down.seconds,
         "MiB/s",
         down,
@@ -413,7 +413,7 @@ int main() {
     print("libwebsockets alone, receives", mib / bare_up.seconds, "MiB/s", bare_up, chunks, 0);
     const auto up = through_host(engine, run_upload);
     print(
-        "request of 1 GiB in parts", mib / up.seconds, "MiB/s", up, chunks, mib / bare_up.seconds);
+        "request of 256 MiB in parts", mib / up.seconds, "MiB/s", up, chunks, mib / bare_up.seconds);
     fmt::print("peak of memory grew by {} KiB during both streams\n", peak_kib() - before);
   }
 }
