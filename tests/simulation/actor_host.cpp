@@ -5,7 +5,10 @@
 
 #include <nuncio/actor/access.hpp>
 #include <nuncio/actor/instance_context.hpp>
+#include <nuncio/tunnel/client_socket.hpp>
 #include <stdexcept>
+
+#include "simulation/gateway_model.hpp"
 
 namespace nuncio::simulation {
 namespace {
@@ -185,8 +188,11 @@ caf::behavior actor_host::guest(engine_actor* self) {
   const auto later = std::make_shared<asked_list::element_type>();
   return {
       [this, self, later](http_request& request) { return handle_request(self, later, request); },
-      [this, self](socket_opened& x) { x.socket.accept(); },
-      [](const socket_message&) {},
+      [this](socket_opened& x) {
+        x.socket.accept({.hibernate = random_.percent(habits.hibernates), .state = {}});
+      },
+      [](const socket_restored&) {},
+      [this, who](const socket_message& x) { hear(who, x); },
       [](const socket_closed&) {},
       [this, self, later](const std::string& what) {
         if (what == "answer") {
@@ -207,6 +213,17 @@ caf::behavior actor_host::guest(engine_actor* self) {
         internal::post_later(self, random_.between(1s, 25s), std::string{"finish"});
       },
   };
+}
+
+void actor_host::hear(const actor_ref& who, const socket_message& x) {
+  const auto& session = internal::access::socket_of(x.socket)->session;
+  const auto client = gateway_model::number(session.id().request);
+  watching([&] {
+    watch_.count(
+        watch_.sockets().handle_said(
+            client, who, gateway_model::number_in(x.data), watch_.connection()),
+        session.hibernates());
+  });
 }
 
 void actor_host::live_on(engine_actor* self) {

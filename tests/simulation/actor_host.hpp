@@ -49,6 +49,7 @@ private:
   [[nodiscard]] ingress_options options();
   caf::behavior guest(engine_actor* self);
   void live_on(engine_actor* self);
+  void hear(const actor_ref& who, const socket_message& x);
   void handle_down(const actor_ref& who);
 
   /// A request that its handler answers now or later.

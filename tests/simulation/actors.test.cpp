@@ -30,6 +30,8 @@ TEST_CASE(
         http_mode::parts})
     CHECK(all->http.of(http_row::got_all, mode) > 0);
   CHECK(all->http.of(http_row::written_in_parts, http_mode::parts) > 0);
+  for (const auto row : {socket_row::acked, socket_row::continued})
+    CHECK(all->sockets.of(row, socket_mode::keeps) > 0);
   if (all->failed != 0) return;
   const auto wrong = all->seen.faults_found(false);
   CHECK_MESSAGE(wrong.empty(), wrong);

@@ -5,7 +5,7 @@
 
 namespace nuncio::simulation {
 
-http_table describe_http() {
+client_table describe_http() {
   using enum http_row;
   using enum http_mode;
   tally::reasons impossible;
@@ -64,6 +64,61 @@ http_table describe_http() {
            "indexes wrapped",
            "waits for room in the link"},
       .columns = {"buffered", "collected", "bodyless", "joined", "parts"},
+      .impossible = std::move(impossible)};
+}
+
+client_table describe_sockets() {
+  using enum socket_row;
+  tally::reasons impossible;
+  const auto never = [&](socket_row r, socket_mode m, std::string_view why) {
+    impossible[{static_cast<std::size_t>(r), static_cast<std::size_t>(m)}] = why;
+  };
+  for (const auto r :
+       {handled_again,
+        said_asleep,
+        said_to_the_next,
+        said_on_the_next_connection,
+        continued,
+        no_record,
+        passed_over,
+        gap_behind_record_ends_it,
+        acked,
+        much_acked_at_once,
+        acked_again,
+        never_acked,
+        moved_away,
+        host_indexes_wrapped,
+        recorded_at_the_end})
+    never(r, socket_mode::plain, "neither acks nor a second instance");
+  for (const auto m : {socket_mode::plain, socket_mode::keeps})
+    never(duplicate, m, "nothing comes twice to one instance");
+  never(gap_ends_it, socket_mode::resends, "what a cut has lost comes first again");
+  never(said_on_the_next_connection, socket_mode::keeps, "only another instance gets it again");
+  return {
+      .rows =
+          {"accepted",
+           "handled",
+           "handled again",
+           "said while its actor slept",
+           "said again to the next instance",
+           "said again after a cut",
+           "continued by the next instance",
+           "no record",
+           "passed over: handled before",
+           "duplicate",
+           "ended by a gap",
+           "ended by a gap behind a record",
+           "acked",
+           "much acked at once",
+           "acked again",
+           "given up: never acked",
+           "client closed",
+           "host closed",
+           "moved away",
+           "client's indexes wrapped",
+           "host's indexes wrapped",
+           "recorded at the end"},
+      .columns = {"plain", "keeps", "resends"},
       .impossible = std::move(impossible)};
 }
 

@@ -40,16 +40,54 @@ enum class http_row : std::uint8_t {
   rows
 };
 
+enum class socket_mode : std::uint8_t {
+  plain,    ///< ends with its instance, needs no acks
+  keeps,    ///< hibernates; what is not acked comes again to the next instance (docs/protocol.md M)
+  resends,  ///< hibernates; what is not acked comes again on the next connection, too
+  modes
+};
+
+enum class socket_row : std::uint8_t {
+  accepted,
+  handled,
+  handled_again,
+  said_asleep,
+  said_to_the_next,
+  said_on_the_next_connection,
+  continued,
+  no_record,
+  passed_over,
+  duplicate,
+  gap_ends_it,
+  gap_behind_record_ends_it,
+  acked,
+  much_acked_at_once,
+  acked_again,
+  never_acked,
+  client_closed,
+  host_closed,
+  moved_away,
+  client_indexes_wrapped,
+  host_indexes_wrapped,
+  recorded_at_the_end,
+  rows
+};
+
+inline tally socket_tally() {
+  return {static_cast<std::size_t>(socket_row::rows), static_cast<std::size_t>(socket_mode::modes)};
+}
+
 inline tally http_tally() {
   return {static_cast<std::size_t>(http_row::rows), static_cast<std::size_t>(http_mode::modes)};
 }
 
 /// The same table of many runs, and what it means.
-struct http_table {
+struct client_table {
   tally::names rows, columns;
   tally::reasons impossible;
 };
 
-http_table describe_http();
+client_table describe_http();
+client_table describe_sockets();
 
 }  // namespace nuncio::simulation

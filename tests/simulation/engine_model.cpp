@@ -79,6 +79,7 @@ void engine_model::handle_connected(std::uint64_t connection) {
   auto replay = store_.replay([this](auto& generations) { random_.shuffle(generations); });
   if (!replay.empty()) to_.send(protocol::to_envoy_commands{std::move(replay)});
   ping(connection);
+  to_.connected();
 }
 
 void engine_model::handle_disconnected(std::uint64_t connection) {
@@ -264,6 +265,7 @@ void engine_model::allocate(std::size_t n) {
   const auto generation = a.generation;
   if (other) {
     move(a, place::elsewhere);
+    to_.left(a.id, a.at);
     to_.placed_elsewhere({a.id, generation});
     return time_.after(random_.between(500ms, 15s), side::engine, [this, n, generation] {
       if (actors_[n].generation == generation && actors_[n].at == place::elsewhere)
@@ -271,9 +273,11 @@ void engine_model::allocate(std::size_t n) {
     });
   }
   move(a, place::starting);
+  to_.left(a.id, a.at);
   protocol::command_start_actor start;
   start.config.name = a.name;
   start.config.create_ts = clock();
+  start.hibernating_requests = to_.hibernating(a.id);
   store(a, start);
   if (random_.permille(faults.further_permille)) start_further(n, start);
   time_.after(start_timeout, side::engine, [this, n, generation] {
@@ -329,6 +333,22 @@ void engine_model::request(std::size_t n) {
   a.wake = true;
 }
 
+void engine_model::wake(const actor_id& id) {
+  const auto n = index_.at(id);
+  time_.after(0ms, side::engine, [this, n] {
+    auto& a = actors_[n];
+    if (a.at == place::sleeping)
+      allocate(n);
+    else if (a.at != place::running)
+      a.wake = true;
+  });
+}
+
+bool engine_model::runs(const actor_ref& who) {
+  const auto* const a = find(who.actor);
+  return a != nullptr && a->generation == who.generation && hosted(a->at);
+}
+
 void engine_model::sleep(std::size_t n) {
   auto& a = actors_[n];
   if (a.at == place::running) stop(a, stop_actor_reason::sleep_intent, place::sleep_intent);
@@ -344,7 +364,9 @@ void engine_model::destroy(std::size_t n) {
   a.may_be_destroyed = true;
   a.delete_wanted = true;
   if (a.at == place::running) stop(a, stop_actor_reason::destroy, place::destroying);
-  if (a.at == place::sleeping || a.at == place::waiting) move(a, place::destroyed);
+  if (a.at != place::sleeping && a.at != place::waiting) return;
+  move(a, place::destroyed);
+  to_.left(a.id, a.at);
 }
 
 // -- events and placement -------------------------------------------------------------
@@ -390,6 +412,7 @@ void engine_model::apply(
     move(a, place::running);
     a.wake = false;  // the requests that waited are let through
     watch(n, a.generation);
+    to_.runs({a.id, a.generation});
     if (a.delete_wanted) stop(a, stop_actor_reason::destroy, place::destroying);
     return;
   }
@@ -422,6 +445,7 @@ void engine_model::ended(std::size_t n, bool destroyed, bool again) {
   const bool next = again || a.wake;
   move(a, destroyed ? place::destroyed : place::sleeping);
   if (!destroyed && a.delete_wanted) move(a, place::destroyed);
+  to_.left(a.id, a.at);
   if (a.at == place::sleeping && next) allocate(n);
 }
 

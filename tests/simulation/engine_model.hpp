@@ -60,6 +60,12 @@ public:
     std::function<void(const actor_ref&)> ask;     ///< a client of this actor, which runs
     std::function<void(std::uint64_t connection, const protocol::to_rivet_tunnel_message&)>
         tunnel;  ///< for a client
+    /// The WebSockets of this actor that hibernate.
+    std::function<std::vector<protocol::hibernating_request>(const actor_id&)> hibernating;
+    std::function<void()> connected;
+    std::function<void(const actor_ref&)> runs;  ///< Running was accepted
+    std::function<void(const actor_id&, place)>
+        left;  ///< its generation is over, and what it is now
     std::function<void(const actor_ref&)> placed_elsewhere;
     std::function<void(const actor_ref&)>
         gave_up;  ///< with its host: no Ping went there for the lost threshold
@@ -85,6 +91,9 @@ public:
   /// its ledger has not.
   void stop_orphans_again();
   void request(std::size_t n);
+  /// For a client that is connected already.
+  void wake(const actor_id& id);
+  [[nodiscard]] bool runs(const actor_ref& who);
   void sleep(std::size_t n);
   void destroy(std::size_t n);
   void reschedule(std::size_t n);

@@ -267,6 +267,12 @@ void gateway_model::check_calm(const client& x) const {
 
 void gateway_model::check_answered() const {
   for (const auto& [n, x] : clients_)
+    if (x.hibernates && !x.gone && !x.unacked.empty())
+      to_.violated(
+          "WebSocket",
+          fmt::format(
+              "client {}: {} was said in the calm time and not acked", n, x.unacked.front()));
+  for (const auto& [n, x] : clients_)
     if (x.calm && !x.socket && !x.gone)
       to_.violated(
           "I12 nothing silent",
@@ -278,39 +284,6 @@ void gateway_model::check_answered() const {
               x.asked.path().view(),
               x.http->received(),
               x.asked.response));
-}
-
-// -- WebSockets -------------------------------------------------------------------
-
-void gateway_model::open(const actor_ref& who) {
-  const auto n = ++last_;
-  auto& x = clients_[n];
-  x.who = who;
-  x.socket = true;
-  x.calm = calm_;
-  protocol::to_envoy_web_socket_open open;
-  open.actor_id = who.actor;
-  open.actor_generation = who.generation;
-  open.path = text{"/"};
-  send(n, 0, std::move(open));
-}
-
-// Says the next number, and in the end goes.
-void gateway_model::say(std::uint32_t n) {
-  time_.after(random_.between(0ms, 3s), side::engine, [this, n] {
-    auto& x = clients_[n];
-    if (x.gone) return;
-    if (x.said >= 12) {
-      x.gone = true;
-      return send(n, x.next_index++, protocol::to_envoy_web_socket_close{});
-    }
-    const auto number = ++x.said;
-    ++tally_.said;
-    protocol::to_envoy_web_socket_message said;
-    said.data = bytes::copy_of(std::vector<std::uint8_t>(number, 'x'));
-    send(n, x.next_index++, std::move(said));
-    say(n);
-  });
 }
 
 // What may have been lost with its connection comes again on the next one, but for what clients would get twice.
@@ -334,16 +307,25 @@ void gateway_model::handle(
   if (at == clients_.end()) return to_.violated("HTTP", "an answer to what nobody asked");
   auto& x = at->second;
   if (!x.socket) return handle_http(connection, n, x, message);
-  if (!is_new(connection, x, message)) return;
   const auto& kind = message.message_kind;
+  // An instance that began anew from an older record may use an index again; its acks are totals.
+  const bool total = std::holds_alternative<protocol::to_rivet_web_socket_message_ack>(kind);
+  if (!total && !is_new(connection, x, message)) return;
   if (std::holds_alternative<protocol::to_rivet_web_socket_open>(kind)) {
     if (std::exchange(x.accepted, true))
       to_.violated("WebSocket", fmt::format("{} was accepted twice", n));
     ++tally_.accepted;
+    x.hibernates = std::get<protocol::to_rivet_web_socket_open>(kind).can_hibernate;
+    if (x.hibernates) x.awake = to_.runs(x.who);
+    to_.count_socket(socket_row::accepted, x.hibernates);
     return say(n);
   }
+  if (const auto* ack = std::get_if<protocol::to_rivet_web_socket_message_ack>(&kind))
+    return handle_ack(n, x, ack->index);
   if (std::holds_alternative<protocol::to_rivet_web_socket_close>(kind)) {
-    if (!std::exchange(x.gone, true)) ++tally_.closed_here;
+    if (std::exchange(x.gone, true)) return;
+    ++tally_.closed_here;
+    to_.count_socket(socket_row::host_closed, x.hibernates);
   }
 }
 

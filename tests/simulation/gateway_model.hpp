@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <nuncio/ids.hpp>
@@ -11,6 +12,7 @@
 #include <string>
 
 #include "simulation/client_rows.hpp"
+#include "simulation/engine_model.hpp"
 #include "simulation/scheduler.hpp"
 
 namespace nuncio::simulation {
@@ -34,6 +36,7 @@ struct client_habits {
   bool strict = false;       ///< see http_gateway::terms
   bool actors_stay = false;  ///< no actor sleeps of its own in the calm time
   std::size_t body_bytes_max = SIZE_MAX;
+  bool resends = false;  ///< what is not acked comes again on a new connection, too
 };
 
 class gateway_model {
@@ -42,6 +45,11 @@ public:
     std::function<void(protocol::to_envoy)> send;  ///< on the present connection
     std::function<void(const char* check, const std::string&)> violated;
     std::function<void(http_row, http_mode)> count;
+    std::function<void(socket_row, bool hibernates)> count_socket;
+    std::function<bool(const actor_ref&)> runs;  ///< whether this generation does
+    std::function<void(const actor_id&)> wake;   ///< an actor that sleeps, for a client
+    std::function<std::uint64_t(std::uint32_t client)>
+        handled;  ///< the last message that was, with all before
   };
 
   gateway_model(scheduler& time, chance& random, ports to)
@@ -51,11 +59,17 @@ public:
   void request(const actor_ref& who);
   void open(const actor_ref& who);
 
+  // -- actors come and go
+  [[nodiscard]] std::vector<protocol::hibernating_request> hibernating(const actor_id& of) const;
+  void handle_runs(const actor_ref& who);
+  void handle_left(const actor_id& of, place now);
+  void handle_connected();
+
   // -- the host's word, on that connection
   void handle(std::uint64_t connection, const protocol::to_rivet_tunnel_message& message);
 
   /// From here on whoever asks is answered.
-  void handle_calm() { calm_ = true; }
+  void handle_calm();
 
   /// Every request of the calm time was answered, one way or the other.
   void check_answered() const;
@@ -63,6 +77,11 @@ public:
   [[nodiscard]] const client_tally& tally() const { return tally_; }
 
   client_habits habits;
+
+  /// What a client has said.
+  static std::uint64_t number_in(const bytes& said) {
+    return said.empty() ? 0 : said.span().front();
+  }
 
   static exchange_id exchange(std::uint32_t number);
   static std::uint32_t number(const request_id& id);
@@ -84,8 +103,10 @@ private:
     bool upload_stopped = false;  ///< by the client, in any attempt
     std::uint64_t begun_on = 0;   ///< the connection that brought the head of its response
     // WebSockets
-    std::uint16_t next_index = 1;
+    std::uint16_t first_index = 0;
     std::uint32_t said = 0;
+    bool hibernates = false, awake = false;  ///< awake: its actor runs, and gets what it says
+    std::deque<std::uint32_t> unacked{};
     /// By its index and what it is: the connection that brought it.
     std::map<std::pair<std::uint16_t, std::size_t>, std::uint64_t> heard{};
   };
@@ -110,6 +131,12 @@ private:
   void check_calm(const client& x) const;
   [[noreturn]] void wrong(const client& x, const char* what) const;
   void say(std::uint32_t n);
+  void say_now(std::uint32_t n);
+  void send_number(std::uint32_t n, std::uint32_t number);
+  void send_unacked(std::uint32_t n, client& x, socket_row why);
+  static std::uint16_t index_of(const client& x, std::uint32_t number);
+  void handle_ack(std::uint32_t n, client& x, std::uint16_t index);
+  void check_acked_later(std::uint32_t n, std::uint32_t number);
   bool is_new(std::uint64_t connection, client& x, const protocol::to_rivet_tunnel_message& what);
 
   scheduler& time_;

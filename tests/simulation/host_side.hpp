@@ -26,6 +26,7 @@ struct actor_habits {
   unsigned spawned_apart = 0;  // percent
   duration idle_timeout{};
   bool stream_requests = false;
+  unsigned hibernates = 0;  ///< percent of the WebSockets
   duration stopped_grace = outbox_options{}.stopped_grace;
 };
 

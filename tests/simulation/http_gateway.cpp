@@ -59,7 +59,8 @@ bool http_gateway::handle(const protocol::to_rivet_tunnel_message& message) {
   const auto ahead = static_cast<std::int16_t>(index - expected_);
   const auto& what = message.message_kind;
   // Ingress ends what its instance has begun, and does not know how far that was.
-  if (ahead != 0 && std::holds_alternative<protocol::to_rivet_response_abort>(what)) {
+  if ((ahead != 0 || terms_.said != 0) &&
+      std::holds_alternative<protocol::to_rivet_response_abort>(what)) {
     if (end_ == end::none) end_ = head_ ? end::cut : end::aborted;
     return true;
   }

@@ -69,7 +69,7 @@ void machine_host::on_room(const room_waiter& who) {
   for (const auto& x : bodies_)
     if (x && x->context == instance)
       time_.post(side::actors, hop_now(), [this, x] {
-        speak_on(x);
+        x->sockets->handle_room();
         x->streams->handle_room();
       });
 }
@@ -163,6 +163,22 @@ std::shared_ptr<machine_streams> machine_host::make_streams(
       of);
 }
 
+std::shared_ptr<machine_sockets> machine_host::make_sockets(
+    const std::shared_ptr<const instance_base>& of) {
+  return std::make_shared<machine_sockets>(
+      machine_sockets::surroundings{
+          time_,
+          random_,
+          watch_,
+          *link_,
+          kept_,
+          habits.hibernates,
+          [this](machine_sockets::word x) {
+            std::visit([this](auto& what) { tell_host(std::move(what)); }, x);
+          }},
+      of);
+}
+
 void machine_host::live_on(const self& x) {
   const auto plan = [&](unsigned percent, auto what) {
     if (!random_.percent(percent)) return;
@@ -181,45 +197,6 @@ void machine_host::live_on(const self& x) {
   plan(20, [this, x] { tell_host(internal::alarm_called{x->who, 2'000'000'000'000}); });
 }
 
-namespace {
-
-tunnel_source source_of(const std::shared_ptr<instance_base>& x) {
-  return {{x, &x->gate}, {room_waiter::kind::instance, x}};
-}
-
-}  // namespace
-
-// In order, as far as there is room.
-void machine_host::speak(const self& x, protocol::to_rivet_tunnel_message message) {
-  x->unsaid.push_back(std::move(message));
-  if (x->unsaid.size() == 1) speak_on(x);
-}
-
-void machine_host::speak_on(const self& x) {
-  for (; x->alive && !x->unsaid.empty(); x->unsaid.pop_front()) {
-    const auto sent =
-        link_->send_across_connections(source_of(x->context), std::move(x->unsaid.front()));
-    if (!sent && sent.error().code == errc::queue_full) return;
-  }
-}
-
-void machine_host::accept(const self& x, const internal::socket_ptr& socket) {
-  time_.after(random_.between(0ms, 300ms), side::actors, [this, x, socket] {
-    if (!x->alive || !socket->claim_opening()) return;
-    auto message = socket->session.accept(false);
-    if (!message) return;
-    speak(x, std::move(*message));
-    tell_host(internal::socket_accepted{x->who, socket->session.id(), socket->ticket, false});
-  });
-}
-
-void machine_host::hear(const self& x, const host_output::socket_said& what) {
-  auto& last = x->heard[what.socket->ticket];
-  if (what.data.size() != ++last)
-    throw violated(
-        "WebSocket", fmt::format("{} was heard where {} was next", what.data.size(), last));
-}
-
 // It sleeps, or says that it is busy with something.
 void machine_host::probe(const self& x) {
   time_.after(hop_now(), side::actors, [this, x] {
@@ -231,7 +208,9 @@ void machine_host::probe(const self& x) {
   });
 }
 
-void machine_host::tell_stop(const self& x) {
+void machine_host::tell_stop(const self& x, protocol::stop_actor_reason why) {
+  x->for_good = why == protocol::stop_actor_reason::destroy ||
+                why == protocol::stop_actor_reason::stop_intent;
   const bool slow = !calm && random_.percent(habits.slow_stop);
   const bool fails = !calm && random_.percent(habits.crashes / 4);
   time_.after(
@@ -251,6 +230,7 @@ void machine_host::down(const self& x, const std::string& error) {
   x->alive = false;
   internal::instance_down over{x->who, error, {}};
   x->streams->handle_down(over.answered);
+  x->sockets->handle_down(x->for_good);
   watch_.handle_actor_down(x->who);
   tell_host(std::move(over));
 }

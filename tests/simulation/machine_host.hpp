@@ -2,7 +2,6 @@
 // of its own, on the real link_machine, with actors that do what a seed says.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "simulation/host_side.hpp"
+#include "simulation/machine_sockets.hpp"
 #include "simulation/machine_streams.hpp"
 
 namespace nuncio::simulation {
@@ -36,9 +36,9 @@ private:
     actor_ref who;
     std::shared_ptr<instance_base> context;
     bool alive = true, in_factory = true, ignores_exit = false;
-    std::shared_ptr<machine_streams> streams;    ///< its HTTP requests
-    std::map<std::uint64_t, std::size_t> heard;  ///< by a WebSocket's ticket, the last number
-    std::deque<protocol::to_rivet_tunnel_message> unsaid;  ///< that found no room in the link
+    std::shared_ptr<machine_streams> streams;  ///< its HTTP requests
+    std::shared_ptr<machine_sockets> sockets;
+    bool for_good = false;  ///< it was told to end for good
   };
 
   // link
@@ -79,21 +79,19 @@ private:
   template <class T>
   void tell_host(T what);
   std::shared_ptr<machine_streams> make_streams(const std::shared_ptr<const instance_base>& of);
+  std::shared_ptr<machine_sockets> make_sockets(const std::shared_ptr<const instance_base>& of);
   void settle(const self& x);
   void live_on(const self& x);
   template <class T>
   void pass(const self& x, T& what, bool first);
-  void accept(const self& x, const internal::socket_ptr& socket);
-  void hear(const self& x, const host_output::socket_said& what);
-  void speak(const self& x, protocol::to_rivet_tunnel_message message);
-  void speak_on(const self& x);
   void probe(const self& x);
-  void tell_stop(const self& x);
+  void tell_stop(const self& x, protocol::stop_actor_reason why);
   void exit(const self& x);
   void down(const self& x, const std::string& error);
 
   std::shared_ptr<const serve_options> serving_;  ///< made with the first instance
   host_machine machine_;
+  kept_sockets kept_;
   std::vector<self> bodies_;  ///< by instance_number
   bool flush_asked_ = false;
   std::optional<time_point> tick_at_;

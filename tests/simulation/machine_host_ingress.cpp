@@ -86,6 +86,7 @@ void machine_host::carry_out(const host_output::spawn& x) {
   made->who = x.instance->start.self;
   made->context = x.instance;
   made->streams = make_streams(x.instance);
+  made->sockets = make_sockets(x.instance);
   made->ignores_exit = !calm && random_.percent(habits.ignores_exit);
   bodies_[x.number] = made;
   watch_.handle_factory(made->who);
@@ -126,7 +127,12 @@ void machine_host::carry_out(const host_output::kill& x) { exit(bodies_.at(x.num
 // Into its mailbox; what goes first overtakes.
 template <class T>
 void machine_host::pass(const self& x, T& what, bool first) {
-  auto give = [x, what = std::make_shared<T>(std::move(what))] { x->streams->handle(*what); };
+  auto give = [x, what = std::make_shared<T>(std::move(what))] {
+    if constexpr (requires { x->streams->handle(*what); })
+      x->streams->handle(*what);
+    else if constexpr (requires { x->sockets->handle(*what); })
+      x->sockets->handle(*what);
+  };
   if (first) return time_.after(0ms, side::actors, std::move(give));
   time_.post(side::actors, hop_now(), std::move(give));
 }
@@ -134,26 +140,10 @@ void machine_host::pass(const self& x, T& what, bool first) {
 void machine_host::carry_out(host_output::message& x) {
   const auto to = bodies_.at(x.to);
   if (!to) throw violated("host_machine", "a message for an instance that is forgotten");
-  if (std::holds_alternative<host_output::stop>(x.what)) return tell_stop(to);
+  if (const auto* stop = std::get_if<host_output::stop>(&x.what))
+    return tell_stop(to, stop->reason);
   if (std::holds_alternative<internal::idle_probe>(x.what)) return probe(to);
-  if (auto* request = std::get_if<http_request>(&x.what)) return pass(to, *request, x.first);
-  if (auto* input = std::get_if<internal::exchange_input>(&x.what))
-    return pass(to, *input, x.first);
-  if (auto* credit = std::get_if<internal::response_credited>(&x.what))
-    return pass(to, *credit, x.first);
-  if (auto* over = std::get_if<internal::attempt_cancelled>(&x.what))
-    return pass(to, *over, x.first);
-  if (auto* over = std::get_if<internal::upload_over>(&x.what)) return pass(to, *over, x.first);
-  if (auto* quiet = std::get_if<internal::stream_quiet>(&x.what)) return pass(to, *quiet, x.first);
-  if (const auto* opening = std::get_if<host_output::socket_opening>(&x.what))
-    return accept(to, opening->socket);
-  if (const auto* said = std::get_if<host_output::socket_said>(&x.what)) return hear(to, *said);
-  if (const auto* left = std::get_if<host_output::socket_left>(&x.what))
-    left->socket->session.handle_closed();
-  if (const auto* failed = std::get_if<internal::socket_failed>(&x.what)) {
-    auto closing = failed->socket->session.close(failed->code, failed->why);
-    if (closing) speak(to, std::move(*closing));
-  }
+  std::visit([&](auto& what) { pass(to, what, x.first); }, x.what);
 }
 
 // -- what the world asks --------------------------------------------------------------------

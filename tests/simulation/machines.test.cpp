@@ -1,4 +1,4 @@
-// Runs each machine of exchanges and storage against a model of the other side, for many seeds, and prints what they reached.
+// Runs each machine of storage against a model of the other side, for many seeds, and prints what they reached.
 // One seed again, with a trace: NUNCIO_SIMULATION_SEED=n and -tc='*a word of the case*'; another number of seeds:
 // NUNCIO_SIMULATION_SEEDS=n (the tables must be full only from the usual number on).
 #include <doctest/doctest.h>
@@ -48,12 +48,6 @@ void run_twice(const machine_simulation& what) {
   }
 }
 
-TEST_CASE(
-    "a client's WebSocket messages are handled once each and in order, by whichever instance, and "
-    "no ack says more") {
-  run_many(simulate_sockets(), 40'000);
-}
-
 TEST_CASE("I13, I14: the sender of each storage request gets its true result, once") {
   run_many(simulate_storage(), 20'000);
 }
@@ -62,7 +56,7 @@ TEST_CASE("a database's pages read back as committed, whichever answers of the s
   run_many(simulate_pages(), 4'000);
 }
 
-TEST_CASE("the same seed gives the same run of a machine") { run_twice(simulate_sockets()); }
+TEST_CASE("the same seed gives the same run of a machine") { run_twice(simulate_storage()); }
 
 }  // namespace
 }  // namespace nuncio::simulation

@@ -54,6 +54,7 @@ void oracle::handle_dispatched(const protocol::actor_checkpoint& at) {
 }
 
 void oracle::handle_factory(const actor_ref& who) {
+  sockets_.handle_began(who, connection_);
   time_.trace("host    factory of {}", text_of(who));
   if (haunted_)
     throw violated("I3 no resurrection", "the factory of " + text_of(who) + " was called again");

@@ -12,6 +12,7 @@
 #include "simulation/client_rows.hpp"
 #include "simulation/coverage.hpp"
 #include "simulation/scheduler.hpp"
+#include "simulation/socket_watch.hpp"
 #include "simulation/violated.hpp"
 
 namespace nuncio::simulation {
@@ -68,6 +69,19 @@ public:
   /// Of a client's request.
   void count(http_row r, http_mode m) { http_seen_.count(r, m); }
 
+  /// Of a client's WebSocket.
+  void count(socket_row r, bool hibernates) { sockets_seen_.count(r, mode_of(hibernates)); }
+
+  /// Before the run begins: what comes again after a cut.
+  void draw(bool resends) { resends_ = resends; }
+
+  [[nodiscard]] const tally& sockets_seen() const { return sockets_seen_; }
+
+  [[nodiscard]] socket_watch& sockets() { return sockets_; }
+
+  /// Of the link, the newest.
+  [[nodiscard]] epoch connection() const { return connection_; }
+
   [[nodiscard]] const tally& http_seen() const { return http_seen_; }
 
   void handle_fault(fault what);
@@ -77,6 +91,11 @@ public:
   [[nodiscard]] const coverage& seen() const { return seen_; }
 
 private:
+  [[nodiscard]] socket_mode mode_of(bool hibernates) const {
+    if (!hibernates) return socket_mode::plain;
+    return resends_ ? socket_mode::resends : socket_mode::keeps;
+  }
+
   struct owed {
     std::int64_t highest = 0;
     std::uint64_t judged = 0, acked = 0;
@@ -94,6 +113,9 @@ private:
   scheduler& time_;
   coverage seen_;
   tally http_seen_ = http_tally();
+  tally sockets_seen_ = socket_tally();
+  socket_watch sockets_;
+  bool resends_ = false;
   std::map<actor_ref, std::int64_t> delivered_, judged_, dispatched_;
   std::map<actor_id, std::uint32_t> newest_dispatched_;
   std::set<actor_ref> factories_;

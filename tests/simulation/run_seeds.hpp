@@ -18,7 +18,7 @@ struct seed_sums {
   int failed = 0;
   coverage seen;
   client_tally clients;
-  tally http;
+  tally http, sockets;
 };
 
 /// Prints each seed that breaks an invariant, ten at most, and how to run it again; the caller checks `failed`.
@@ -41,6 +41,7 @@ inline std::optional<seed_sums> run_seeds(
     all.seen.add(result.seen);
     all.clients.add(result.clients);
     all.http.add(result.http);
+    all.sockets.add(result.sockets);
     if (result.violation.empty()) continue;
     ++all.failed;
     fmt::print("seed {}: {}\n  again: NUNCIO_SIMULATION_SEED={}\n", seed, result.violation, seed);

@@ -44,6 +44,7 @@ public:
     result.given_up = watch_.given_up();
     result.clients = gateway_.tally();
     result.http = watch_.http_seen();
+    result.sockets = watch_.sockets_seen();
     for (const auto& a : engine_.actors()) result.generations += a.generation;
     return result;
   }
@@ -64,6 +65,10 @@ private:
             [this](std::uint64_t connection, const protocol::to_rivet_tunnel_message& x) {
               gateway_.handle(connection, x);
             },
+        .hibernating = [this](const actor_id& of) { return gateway_.hibernating(of); },
+        .connected = [this] { gateway_.handle_connected(); },
+        .runs = [this](const actor_ref& who) { gateway_.handle_runs(who); },
+        .left = [this](const actor_id& of, place now) { gateway_.handle_left(of, now); },
         .placed_elsewhere = [this](const actor_ref& who) { placed_elsewhere(who); },
         .gave_up = [this](const actor_ref& who) { gave_up(who); },
         .violated = [](const char* check, const std::string& what) { throw violated(check, what); },
@@ -79,7 +84,11 @@ private:
     return {
         .send = [this](protocol::to_envoy x) { wire_.send(std::move(x)); },
         .violated = [](const char* check, const std::string& what) { throw violated(check, what); },
-        .count = [this](http_row r, http_mode m) { watch_.count(r, m); }};
+        .count = [this](http_row r, http_mode m) { watch_.count(r, m); },
+        .count_socket = [this](socket_row r, bool keeps) { watch_.count(r, keeps); },
+        .runs = [this](const actor_ref& who) { return engine_.runs(who); },
+        .wake = [this](const actor_id& id) { engine_.wake(id); },
+        .handled = [this](std::uint32_t client) { return watch_.sockets().handled(client); }};
   }
 
   link_side::ports link_ports() {
@@ -152,6 +161,10 @@ private:
     c.parts = host_->habits.stream_requests = random_.percent(50);
     c.long_ones = link.writes_every == 0ms && random_.percent(10);
     c.strict = random_.percent(50);
+    c.resends = random_.percent(30);
+    watch_.draw(c.resends);
+    host_->habits.hibernates =
+        random_.percent(40) ? 0 : 30 + static_cast<unsigned>(random_.below(71));
     c.actors_stay = host_->habits.idle_timeout == 0ms;
     c.body_bytes_max = limits_.body_bytes_max;
   }
@@ -300,7 +313,19 @@ private:
     gateway_.check_answered();
     wire_.cut();  // what is still stored comes again
     time_.run_until(time_.now() + 10s);
+    settle();
     check_quiet();
+  }
+
+  // An actor that a client woke late may just be going to sleep again.
+  void settle() {
+    const auto moving = [this] {
+      const auto& all = engine_.actors();
+      return engine_.stored() != 0 || std::any_of(all.begin(), all.end(), [](const auto& a) {
+               return a.at == place::starting || a.at == place::sleep_intent;
+             });
+    };
+    for (int n = 0; n < 5 && moving(); ++n) time_.run_until(time_.now() + 2s);
   }
 
   void check_quiet() {

@@ -19,7 +19,7 @@ struct run_result {
   std::uint64_t generations = 0;
   std::uint64_t given_up = 0;  ///< instances that the engine gave up with their host
   client_tally clients;
-  tally http;
+  tally http, sockets;
 };
 
 /// On the machines of a host.

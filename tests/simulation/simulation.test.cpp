@@ -10,6 +10,13 @@ namespace {
 
 constexpr std::uint64_t seeds_default = 30'000;
 
+void check_table(const client_table& what, const tally& seen, bool whole) {
+  fmt::print("{}\n", seen.table(what.rows, what.columns, what.impossible));
+  if (!whole) return;
+  const auto missing = seen.faults_found(what.rows, what.columns, what.impossible);
+  CHECK_MESSAGE(missing.empty(), missing);
+}
+
 TEST_CASE("I1-I12, I14: what the engine, the wire and the actors do in any order breaks nothing") {
   const auto all = run_seeds(run, seeds_default);
   if (!all) return;
@@ -27,11 +34,9 @@ TEST_CASE("I1-I12, I14: what the engine, the wire and the actors do in any order
   if (all->failed != 0) return;
   const auto wrong = all->seen.faults_found(all->seeds >= seeds_default);
   CHECK_MESSAGE(wrong.empty(), wrong);
-  const auto http = describe_http();
-  fmt::print("{}\n", all->http.table(http.rows, http.columns, http.impossible));
-  if (all->seeds < seeds_default) return;
-  const auto missing = all->http.faults_found(http.rows, http.columns, http.impossible);
-  CHECK_MESSAGE(missing.empty(), missing);
+  const bool whole = all->seeds >= seeds_default;
+  check_table(describe_http(), all->http, whole);
+  check_table(describe_sockets(), all->sockets, whole);
 }
 
 TEST_CASE(

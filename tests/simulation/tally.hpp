@@ -60,7 +60,6 @@ struct machine_simulation {
   tally::reasons impossible;
 };
 
-machine_simulation simulate_sockets();
 machine_simulation simulate_storage();
 machine_simulation simulate_pages();
 
