@@ -117,6 +117,7 @@ struct driven {
       if (const auto* x = std::get_if<host_output::spawn>(&*next)) numbers.push_back(x->number);
       if (const auto* x = std::get_if<host_output::kill>(&*next)) killed.push_back(x->number);
       if (const auto* x = std::get_if<host_output::forget>(&*next)) forgotten.push_back(x->number);
+      if (const auto* x = std::get_if<host_output::outputs_closed>(&*next)) cut.push_back(x->who);
       if (auto* x = std::get_if<host_output::message>(&*next)) told.push_back(std::move(*x));
       if (auto* x = std::get_if<internal::processed>(&*next))
         for (auto& each : x->checkpoints) acked.push_back(each);
@@ -129,6 +130,11 @@ struct driven {
   [[nodiscard]] std::size_t count() const {
     return static_cast<std::size_t>(std::count_if(
         said.begin(), said.end(), [](const auto& x) { return std::holds_alternative<T>(x); }));
+  }
+
+  /// How the last instance that is over has ended.
+  [[nodiscard]] protocol::stop_code stopped() const {
+    return std::get<internal::say_stopped>(said.back()).code;
   }
 
   time_point now{1h};
@@ -147,6 +153,7 @@ struct driven {
        .log = {},
        .on_judged = {}}};
   std::vector<instance_number> numbers, killed, forgotten;  ///< numbers: spawned
+  std::vector<actor_ref> cut;
   std::vector<host_output::message> told;
   std::vector<protocol::actor_checkpoint> acked;
   std::vector<internal::outbox_input> said;
@@ -289,6 +296,34 @@ TEST_CASE("I14 single writer: the end of the lease ends every instance") {
   CHECK(host.machine.handle_spawned(ref("b", 1), host.now).what == spawned::lives);
   host.take();
   CHECK(host.killed.size() == 2);
+}
+
+TEST_CASE(
+    "I14 single writer: what storage has not reported within the grace is cut, and its instance "
+    "has "
+    "failed") {
+  driven host;
+  host.ping();
+  const auto who = ref("a", 1);
+  host.start(who);
+  host.begin(who);
+  host.stop(who);
+  host.tell(internal::instance_down{who, {}, {}, true});
+  CHECK(host.count<internal::say_stopped>() == 0);
+  SUBCASE("it reports that all is stored") {
+    host.tell(internal::storage_done{who, {}});
+    CHECK(host.cut.empty());
+    CHECK(host.stopped() == protocol::stop_code::ok);
+  }
+  SUBCASE("it stands still") {
+    host.machine.expire(host.now += 11s);
+    host.take();
+    CHECK(host.cut == std::vector<actor_ref>{who});
+    CHECK(host.stopped() == protocol::stop_code::error);
+    host.tell(internal::storage_done{who, {}});
+  }
+  CHECK(host.count<internal::say_stopped>() == 1);
+  CHECK(host.machine.actors() == 0);
 }
 
 TEST_CASE("I14 single writer: once the lease has ended, commands wait for the next Ping") {

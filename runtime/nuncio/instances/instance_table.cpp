@@ -164,13 +164,15 @@ void instance_table::apply(instance& x, input what, std::string why) {
   if (x.down) count_as_down(x);
 }
 
+void instance_table::cut(instance& x) {
+  x.context->gate.open.store(false);
+  core_.out.push_back(host_output::outputs_closed{x.who});
+}
+
 // Carries out a step, except for its final event and anything after which the instance may be gone.
 void instance_table::act(instance& x, const lifecycle::transition& step) {
   const auto does = [&](lifecycle::action a) { return (step.actions & a) != 0; };
-  if (does(lifecycle::cut)) {
-    x.context->gate.open.store(false);
-    core_.out.push_back(host_output::outputs_closed{x.who});
-  }
+  if (does(lifecycle::cut)) cut(x);
   if (does(lifecycle::tell_stop)) {
     core_.tell(x, host_output::stop{x.reason});
     set_due(x, instance_due::stop_grace, core_.limits.stop_grace);
@@ -361,6 +363,15 @@ void instance_table::handle_stored(const internal::storage_done& what) {
   x->storing = false;
   if (x->down && x->down->empty()) x->down = what.lost;
   count_as_down(*x);
+}
+
+// Storage gives writes up before this, unless it stands still: what it has then must not leave beside the next generation, and
+// nobody knows what is stored.
+void instance_table::handle_silent_storage(instance& x) {
+  if (!std::exchange(x.storing, false)) return;
+  cut(x);
+  if (x.down && x.down->empty())
+    x.down = "storage did not report in time whether the last writes are stored";
 }
 
 void instance_table::count_as_down(instance& x) {

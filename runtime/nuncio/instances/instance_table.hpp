@@ -136,6 +136,7 @@ private:
   [[nodiscard]] bool may_be_asked(const instance& x, protocol::stop_actor_reason reason) const;
   void end_linger(instance& x);
   void act(instance& x, const lifecycle::transition& step);
+  void cut(instance& x);
   void handle_ended(instance& x, const lifecycle::transition& step);
   void count_failure(instance& x, lifecycle::state from);
   void count_drained(const instance& over);
@@ -143,6 +144,7 @@ private:
   void set_due(instance& x, instance_due what, time_point at);
   void handle_due(instance& x, instance_due what);
   void handle_start_limit(instance& x);
+  void handle_silent_storage(instance& x);
   void watch_idle(instance& x, time_point at);
   void check_idle(instance& x);
   [[nodiscard]] bool is_busy(const instance& x) const;

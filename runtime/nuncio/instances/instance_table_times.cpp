@@ -100,7 +100,7 @@ void instance_table::handle_due(instance& x, instance_due what) {
       break;
     case instance_due::response_grace:
       requests_.abort(x);
-      x.storing = false;
+      handle_silent_storage(x);
       count_as_down(x);
       break;
   }
