@@ -299,9 +299,8 @@ TEST_CASE("I14 single writer: the end of the lease ends every instance") {
 }
 
 TEST_CASE(
-    "I14 single writer: what storage has not reported within the grace is cut, and its instance "
-    "has "
-    "failed") {
+    "I14 single writer: what storage has not reported in the grace is cut, and its instance "
+    "fails") {
   driven host;
   host.ping();
   const auto who = ref("a", 1);
