@@ -70,6 +70,7 @@ void engine_model::move(placed_actor& a, place to) {
 void engine_model::handle_connected(std::uint64_t connection) {
   time_.trace("engine  connection {}", connection);
   connection_ = connection;
+  storage_.handle_connected(connection);
   last_pong_ = time_.now();
   protocol::to_envoy_init init;
   init.metadata.envoy_lost_threshold = 15000;
@@ -84,6 +85,18 @@ void engine_model::handle_connected(std::uint64_t connection) {
 
 void engine_model::handle_disconnected(std::uint64_t connection) {
   if (connection == connection_) connection_ = 0;
+  storage_.handle_disconnected(connection);
+}
+
+storage_model::ports engine_model::storage_ports() {
+  return {
+      .send = [this](protocol::to_envoy x) { to_.send(std::move(x)); },
+      .generation = [this](const actor_id& id) -> std::optional<std::uint32_t> {
+        const auto* const a = find(id);
+        if (a == nullptr || a->at == place::destroyed) return std::nullopt;
+        return a->generation;
+      },
+      .done = [this](const actor_id& id, const protocol::to_rivet& x) { to_.stored(id, x); }};
 }
 
 void engine_model::ping(std::uint64_t connection) {
@@ -96,6 +109,7 @@ void engine_model::ping(std::uint64_t connection) {
 
 void engine_model::restart() {
   ++life_;
+  storage_.handle_disconnected(connection_);
   connection_ = 0;
   for (auto& a : actors_) {
     a.batch.clear();
@@ -106,11 +120,8 @@ void engine_model::restart() {
 void engine_model::handle_frame(std::uint64_t connection, const protocol::to_rivet& frame) {
   if (const auto* tunnel = std::get_if<protocol::to_rivet_tunnel_message>(&frame)) {
     to_.tunnel(connection, *tunnel);
-  } else if (const auto* kv = std::get_if<protocol::to_rivet_kv_request>(&frame)) {
-    time_.after(
-        random_.between(0ms, 20ms), side::engine, [this, connection, answer = kv_.answer(*kv)] {
-          if (connection == connection_) to_.send(answer);
-        });
+  } else if (storage_.handle_frame(connection, frame)) {
+    return;
   } else if (std::holds_alternative<protocol::to_rivet_pong>(frame)) {
     if (connection == connection_) last_pong_ = time_.now();
   } else if (const auto* acks = std::get_if<protocol::to_rivet_ack_commands>(&frame)) {

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "simulation/kv_model.hpp"
 #include "simulation/scheduler.hpp"
+#include "simulation/storage_model.hpp"
 #include "support/command_store.hpp"
 
 namespace nuncio::simulation {
@@ -66,6 +66,8 @@ public:
     std::function<void(const actor_ref&)> runs;  ///< Running was accepted
     std::function<void(const actor_id&, place)>
         left;  ///< its generation is over, and what it is now
+    std::function<void(const actor_id&, const protocol::to_rivet&)>
+        stored;  ///< a request for storage was carried out
     std::function<void(const actor_ref&)> placed_elsewhere;
     std::function<void(const actor_ref&)>
         gave_up;  ///< with its host: no Ping went there for the lost threshold
@@ -74,7 +76,7 @@ public:
   };
 
   engine_model(scheduler& time, chance& random, ports to)
-      : time_(time), random_(random), to_(std::move(to)) {}
+      : time_(time), random_(random), to_(std::move(to)), storage_(time, random, storage_ports()) {}
 
   // -- the connection
   void handle_connected(std::uint64_t connection);
@@ -115,6 +117,8 @@ public:
   [[nodiscard]] std::string first_stored() const;
   [[nodiscard]] engine_ms clock() const;
 
+  [[nodiscard]] storage_model& storage() { return storage_; }
+
   engine_faults faults;
   duration ping_every = 3s;
 
@@ -141,6 +145,7 @@ private:
   void ended(std::size_t n, bool destroyed, bool again);
   void watch(std::size_t n, std::uint32_t generation);
   void ping(std::uint64_t connection);
+  storage_model::ports storage_ports();
 
   scheduler& time_;
   chance& random_;
@@ -148,7 +153,7 @@ private:
   std::vector<placed_actor> actors_;
   std::map<actor_id, std::size_t> index_;
   test::command_store store_;
-  kv_model kv_;
+  storage_model storage_;
   std::uint64_t connection_ = 0;  // 0: none
   std::uint64_t life_ = 0;
   duration clock_back_{};

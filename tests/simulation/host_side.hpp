@@ -15,6 +15,7 @@
 
 #include "simulation/link_side.hpp"
 #include "simulation/oracle.hpp"
+#include "simulation/storage_habits.hpp"
 
 namespace nuncio::simulation {
 
@@ -68,6 +69,7 @@ public:
   [[nodiscard]] bool engine_acks() const { return engine_acks_; }
 
   actor_habits habits;
+  storage_habits storing;
   bool calm = false;  ///< actors do nothing unasked any more
 
 protected:

@@ -29,6 +29,13 @@ bool asked(const protocol::kv_list_query& query, const std::string& key) {
 
 }  // namespace
 
+const std::string* kv_model::find(const actor_id& of, const std::string& key) const {
+  const auto all = stored_.find(of);
+  if (all == stored_.end()) return nullptr;
+  const auto at = all->second.find(key);
+  return at == all->second.end() ? nullptr : &at->second;
+}
+
 protocol::to_envoy_kv_response kv_model::answer(const protocol::to_rivet_kv_request& x) {
   auto& all = stored_[x.actor_id];
   const auto data = std::visit(

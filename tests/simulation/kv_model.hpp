@@ -13,8 +13,8 @@ class kv_model {
 public:
   [[nodiscard]] protocol::to_envoy_kv_response answer(const protocol::to_rivet_kv_request& x);
 
-  /// With the actor its data goes.
-  void drop(const actor_id& of) { stored_.erase(of); }
+  /// Null: nothing is there.
+  [[nodiscard]] const std::string* find(const actor_id& of, const std::string& key) const;
 
 private:
   using actor_store = std::map<std::string, std::string>;

@@ -1,9 +1,11 @@
-// The sides of ack, outbox and the actors: the machines of the first two as their actors drive them, and a model of how CAF actors
-// live and end.
+// The sides of ack, outbox and the actors: the machines of the first two as their actors drive them, and a model of how CAF
+// actors live and end.
 #include "simulation/machine_host.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <type_traits>
 
 namespace nuncio::simulation {
@@ -20,6 +22,14 @@ std::unique_ptr<host_side> make_machine_host(host_surroundings x) {
 
 void machine_host::start() {
   events_ = event_outbox{{.stopped_grace = habits.stopped_grace}};
+  storage_ = std::make_unique<storage_side>(
+      time_,
+      watch_.stored,
+      link_,
+      storing,
+      storage_side::ports{
+          .hop = [this] { return hop_now(); },
+          .done = [this](internal::storage_done x) { tell_host(std::move(x)); }});
   link_->start();
 }
 
@@ -41,7 +51,18 @@ void machine_host::on_up(epoch connection) {
   });
 }
 
+// As host_actors does: answers go to storage at once.
 void machine_host::on_inbound(inbound_batch batch) {
+  auto& all = batch.messages;
+  const auto first = std::stable_partition(
+      all.begin(), all.end(), [](const auto& x) { return !answers_storage(x); });
+  if (first != all.end()) {
+    std::vector<protocol::to_envoy> answers{
+        std::move_iterator{first}, std::move_iterator{all.end()}};
+    all.erase(first, all.end());
+    storage_->handle_inbound(std::move(answers), all.empty() ? std::exchange(batch.bytes, 0) : 0);
+  }
+  if (all.empty()) return;
   time_.post(
       side::ingress, hop_now(), [this, batch = std::move(batch)]() mutable { inbound(batch); });
 }
@@ -65,6 +86,7 @@ void machine_host::on_room(const room_waiter& who) {
       machine_.handle_room(time_.now());
       after_input();
     });
+  if (who.what == room_waiter::kind::storage) return storage_->handle_room();
   const auto instance = who.instance.lock();
   for (const auto& x : bodies_)
     if (x && x->context == instance)
@@ -82,6 +104,7 @@ void machine_host::on_fence(epoch connection, std::uint64_t id) {
 }
 
 void machine_host::on_down(epoch, std::string_view, duration) {
+  storage_->handle_link_down();
   time_.post(side::ingress, hop_now(), [this] {
     machine_.handle_link_down(time_.now());
     after_input();
@@ -105,6 +128,7 @@ void machine_host::on_lease_ended() {
 }
 
 void machine_host::on_final(const failure& why) {
+  storage_->handle_link_over(why);
   time_.post(side::ingress, hop_now(), [this, why] {
     machine_.handle_link_over(why, time_.now());
     after_input();
@@ -232,6 +256,7 @@ void machine_host::down(const self& x, const std::string& error) {
   x->streams->handle_down(over.answered);
   x->sockets->handle_down(x->for_good);
   watch_.handle_actor_down(x->who);
+  over.storing = x->storage->end(error.empty());
   tell_host(std::move(over));
 }
 

@@ -14,6 +14,7 @@
 #include "simulation/host_side.hpp"
 #include "simulation/machine_sockets.hpp"
 #include "simulation/machine_streams.hpp"
+#include "simulation/storage_user.hpp"
 
 namespace nuncio::simulation {
 
@@ -39,6 +40,7 @@ private:
     std::shared_ptr<machine_streams> streams;  ///< its HTTP requests
     std::shared_ptr<machine_sockets> sockets;
     bool for_good = false;  ///< it was told to end for good
+    std::shared_ptr<storage_user> storage;
   };
 
   // link
@@ -67,6 +69,8 @@ private:
   void carry_out(internal::processed& x);
   void carry_out(internal::outbox_batch& x);
   void carry_out(const host_output::ready& x);
+  void carry_out(const host_output::storage_up& x);
+  void carry_out(const host_output::outputs_closed& x);
 
   template <class T>
   void carry_out(const T&) {}
@@ -81,6 +85,7 @@ private:
   std::shared_ptr<machine_streams> make_streams(const std::shared_ptr<const instance_base>& of);
   std::shared_ptr<machine_sockets> make_sockets(const std::shared_ptr<const instance_base>& of);
   void settle(const self& x);
+  void start(const self& x, bool apart);
   void live_on(const self& x);
   template <class T>
   void pass(const self& x, T& what, bool first);
@@ -98,6 +103,7 @@ private:
 
   ack_aggregator acks_;
   event_outbox events_;
+  std::unique_ptr<storage_side> storage_;
   std::optional<time_point> expire_at_;
 };
 

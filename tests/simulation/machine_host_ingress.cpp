@@ -88,6 +88,8 @@ void machine_host::carry_out(const host_output::spawn& x) {
   made->streams = make_streams(x.instance);
   made->sockets = make_sockets(x.instance);
   made->ignores_exit = !calm && random_.percent(habits.ignores_exit);
+  made->storage = std::make_shared<storage_user>(
+      storage_surroundings{time_, random_, watch_.stored, *storage_, storing, calm}, made->context);
   bodies_[x.number] = made;
   watch_.handle_factory(made->who);
   watch_.handle_speaker(made->context->gate, made->who);
@@ -99,14 +101,26 @@ void machine_host::carry_out(const host_output::spawn& x) {
     if (!made->alive) return;
     made->in_factory = false;
     if (!calm && random_.percent(habits.throws)) return down(made, "the factory failed");
-    if (apart)
-      time_.post(side::ingress, hop_now(), [this, made] {
-        settle(made);
-        after_input();
-      });
-    tell_host(internal::instance_started{made->who});
-    live_on(made);
+    made->storage->begin([this, made, apart] { start(made, apart); });
   });
+}
+
+void machine_host::start(const self& x, bool apart) {
+  if (apart)
+    time_.post(side::ingress, hop_now(), [this, x] {
+      settle(x);
+      after_input();
+    });
+  tell_host(internal::instance_started{x->who});
+  live_on(x);
+}
+
+void machine_host::carry_out(const host_output::storage_up& x) {
+  storage_->handle_link_up(x.connection);
+}
+
+void machine_host::carry_out(const host_output::outputs_closed& x) {
+  storage_->handle_gate_closed(x.who);
 }
 
 // Its actor is there.
@@ -128,6 +142,7 @@ void machine_host::carry_out(const host_output::kill& x) { exit(bodies_.at(x.num
 template <class T>
 void machine_host::pass(const self& x, T& what, bool first) {
   auto give = [x, what = std::make_shared<T>(std::move(what))] {
+    if constexpr (std::is_same_v<T, http_request>) x->storage->handle_request();
     if constexpr (requires { x->streams->handle(*what); })
       x->streams->handle(*what);
     else if constexpr (requires { x->sockets->handle(*what); })
@@ -157,6 +172,7 @@ std::optional<actor_ref> machine_host::acting(const actor_id& actor) {
 
 void machine_host::check_empty() {
   check_ledger_empty();
+  storage_->check_empty();
   const auto& o = events_.stats();
   if (o.actors != 0 || o.kept != 0 || o.bytes != 0)
     throw violated(

@@ -60,6 +60,7 @@ void oracle::handle_factory(const actor_ref& who) {
     throw violated("I3 no resurrection", "the factory of " + text_of(who) + " was called again");
   if (!factories_.insert(who).second)
     throw violated("I3 no resurrection", "the factory of " + text_of(who) + " was called twice");
+  stored.handle_factory(who);
   const auto [at, added] = alive_.try_emplace(who.actor, who);
   if (!added)
     throw violated("I11 generations", text_of(who) + " started beside " + text_of(at->second));
@@ -98,6 +99,10 @@ void oracle::handle_output(const output_gate& gate, const protocol::to_rivet& wh
   if (lost_.contains(who))
     throw violated(
         "I14 single writer", text_of(who) + " spoke though it knew that the engine had ended it");
+  // A start limit closes a gate when ingress looks at it, and an instance may store something before it runs.
+  if (!std::holds_alternative<protocol::to_rivet_tunnel_message>(what) &&
+      time_.now() < disturbed_until_)
+    return;
   const auto at = elsewhere_.find(who.actor);
   if (at != elsewhere_.end() && at->second > who.generation)
     throw violated(
@@ -166,6 +171,7 @@ void oracle::handle_event_frame(epoch connection, const protocol::to_rivet_event
     if (x.stopped != 0 && x.stopped != index)
       throw violated("I10 events arrive", "a second Stopped for " + text_of(e.checkpoint));
     x.stopped = index;
+    stored.handle_stopped(who, stopped->code == protocol::stop_code::ok);
     if (hopeless_.contains(who)) {
       if (stopped->code != protocol::stop_code::error || !stopped->message ||
           stopped->message->empty())
@@ -198,6 +204,7 @@ void oracle::handle_fault(fault what) {
 }
 
 void oracle::check_quiet() const {
+  stored.check_quiet();
   for (const auto& [who, x] : to_ack_)
     if (x.due) throw violated("I7 re-ack", text_of(who) + " was delivered and not acked again");
   for (const auto& who : hopeless_) {

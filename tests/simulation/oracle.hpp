@@ -13,6 +13,7 @@
 #include "simulation/coverage.hpp"
 #include "simulation/scheduler.hpp"
 #include "simulation/socket_watch.hpp"
+#include "simulation/storage_watch.hpp"
 #include "simulation/violated.hpp"
 
 namespace nuncio::simulation {
@@ -48,6 +49,9 @@ public:
 
   /// All that was started until now has lost its outputs.
   void handle_lease_ended() { ++leases_ended_; }
+
+  /// Parts of the host stand still, or did until just now.
+  void handle_disturbed(time_point until) { disturbed_until_ = until; }
 
   /// From here on only what is over comes again.
   void handle_haunted() { haunted_ = true; }
@@ -90,6 +94,8 @@ public:
 
   [[nodiscard]] const coverage& seen() const { return seen_; }
 
+  storage_watch stored;
+
 private:
   [[nodiscard]] socket_mode mode_of(bool hibernates) const {
     if (!hibernates) return socket_mode::plain;
@@ -124,7 +130,7 @@ private:
   std::map<actor_ref, owed> to_ack_;  // on the present connection
   std::map<actor_ref, said> said_;
   std::set<actor_ref> hopeless_, refused_, down_, lost_;
-  time_point ping_said_{};
+  time_point ping_said_{}, disturbed_until_{};
   std::uint64_t leases_ended_ = 0;
   bool haunted_ = false;
   std::map<actor_id, std::uint32_t> elsewhere_;

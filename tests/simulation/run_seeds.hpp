@@ -19,6 +19,7 @@ struct seed_sums {
   coverage seen;
   client_tally clients;
   tally http, sockets;
+  storage_coverage storage;
 };
 
 /// Prints each seed that breaks an invariant, ten at most, and how to run it again; the caller checks `failed`.
@@ -42,6 +43,7 @@ inline std::optional<seed_sums> run_seeds(
     all.clients.add(result.clients);
     all.http.add(result.http);
     all.sockets.add(result.sockets);
+    all.storage.add(result.storage);
     if (result.violation.empty()) continue;
     ++all.failed;
     fmt::print("seed {}: {}\n  again: NUNCIO_SIMULATION_SEED={}\n", seed, result.violation, seed);

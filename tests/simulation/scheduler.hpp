@@ -50,7 +50,7 @@ private:
 };
 
 /// Where an event happens: each is a thread or process of its own.
-enum class side : std::uint8_t { engine, link, ingress, ack, outbox, actors, sides };
+enum class side : std::uint8_t { engine, link, ingress, ack, outbox, storage, actors, sides };
 
 class scheduler {
 public:

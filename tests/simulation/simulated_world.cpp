@@ -20,6 +20,7 @@ public:
         limits_(draw_limits()),
         host_(make({time_, random_, watch_, draw_ledger(), limits_, link_ports()})) {
     time_.tracing = tracing;
+    watch_.stored.store = &engine_.storage();
     wire_.connect_to(engine_, host_->link());
   }
 
@@ -30,7 +31,7 @@ public:
       host_->start();
       trouble();
       heal();
-      if (random_.percent(4))
+      if (random_.percent(6))
         evict();
       else
         retire();
@@ -45,6 +46,7 @@ public:
     result.clients = gateway_.tally();
     result.http = watch_.http_seen();
     result.sockets = watch_.sockets_seen();
+    result.storage = watch_.stored.seen;
     for (const auto& a : engine_.actors()) result.generations += a.generation;
     return result;
   }
@@ -69,6 +71,9 @@ private:
         .connected = [this] { gateway_.handle_connected(); },
         .runs = [this](const actor_ref& who) { gateway_.handle_runs(who); },
         .left = [this](const actor_id& of, place now) { gateway_.handle_left(of, now); },
+        .stored = [this](
+                      const actor_id& id,
+                      const protocol::to_rivet& x) { watch_.stored.handle_done(id, x); },
         .placed_elsewhere = [this](const actor_ref& who) { placed_elsewhere(who); },
         .gave_up = [this](const actor_ref& who) { gave_up(who); },
         .violated = [](const char* check, const std::string& what) { throw violated(check, what); },
@@ -151,6 +156,7 @@ private:
     const auto link = draw_link();
     host_->link().draw(link);
     draw_clients(link);
+    draw_storage();
     actors_max_ = 1 + random_.below(7);
     for (auto n = past_ && random_.percent(60) ? 1 + random_.below(2) : 0; n > 0; --n)
       engine_.create_orphan("known");
@@ -167,6 +173,38 @@ private:
         random_.percent(40) ? 0 : 30 + static_cast<unsigned>(random_.below(71));
     c.actors_stay = host_->habits.idle_timeout == 0ms;
     c.body_bytes_max = limits_.body_bytes_max;
+  }
+
+  void draw_storage() {
+    const auto some = [&](unsigned percent, unsigned most) {
+      return random_.percent(percent) ? static_cast<unsigned>(random_.below(most)) : 0;
+    };
+    auto& h = host_->storing;
+    h.uses = random_.percent(50) ? 30 + some(70, 71) : 0;
+    h.pages = some(50, 90);
+    h.large = some(12, 60);
+    h.lazy = some(30, 100);
+    h.often = 1 + some(60, 6);
+    auto& l = h.limits;
+    if (random_.percent(20)) l.actor_requests_max = 1 + random_.below(6);
+    if (random_.percent(20)) l.host_requests_max = 3 + random_.below(10);
+    if (random_.percent(10)) l.actor_bytes_max = 20 + random_.below(40);
+    if (random_.percent(10)) l.host_bytes_max = 30 + random_.below(80);
+    if (random_.percent(30)) l.actor_answer_bytes_max = 1 + random_.below(300'000);
+    if (random_.percent(30)) l.host_answer_bytes_max = 3 * answer_bytes_longest;
+    if (random_.percent(30)) l.answer_bytes_reserved = 0;
+    // Half of the links carry anything at once, so that what waits must be waiting for memory.
+    if (random_.percent(50))
+      h.flow.window_first = h.flow.window_min = h.flow.window_max = std::size_t{1} << 32U;
+    else if (random_.percent(50))
+      h.flow.window_first = h.flow.window_min = 1;
+    auto& f = engine_.storage().faults;
+    f.refused_permille = some(30, 80);
+    f.silent_permille = some(30, 60);
+    f.odd_permille = some(20, 30);
+    f.twice_permille = some(30, 60);
+    f.by_another_permille = some(10, 300);
+    f.slow = random_.percent(20);
   }
 
   link_habits draw_link() {
@@ -233,9 +271,15 @@ private:
 
   void freeze_host(duration how_long) {
     const auto until = time_.now() + how_long;
-    for (const auto s : {side::link, side::ingress, side::ack, side::outbox, side::actors})
+    for (const auto s :
+         {side::link, side::ingress, side::ack, side::outbox, side::storage, side::actors})
       time_.freeze(s, until);
+    disturb(until);
+  }
+
+  void disturb(time_point until) {
     disturbed_until_ = std::max(disturbed_until_, until + 1s);
+    watch_.handle_disturbed(disturbed_until_);
   }
 
   void spoil() {
@@ -265,10 +309,11 @@ private:
         freeze_host(short_one ? random_.between(10ms, 3s) : random_.between(3s, 45s));
         break;
       case fault::stall: {
-        constexpr std::array all{side::ingress, side::ack, side::outbox, side::actors};
+        constexpr std::array all{
+            side::ingress, side::ack, side::outbox, side::storage, side::actors};
         const auto until = time_.now() + random_.between(500ms, 8s);
         time_.freeze(all[random_.below(all.size())], until);
-        disturbed_until_ = std::max(disturbed_until_, until + 1s);
+        disturb(until);
         break;
       }
       case fault::restart:
@@ -302,6 +347,7 @@ private:
   void heal() {
     mask_ = 0;
     engine_.faults = {};
+    engine_.storage().heal();
     wire_.faults = {};
     wire_.extra = wire_.drift = 0ms;
     host_->calm = true;
@@ -402,6 +448,11 @@ private:
   }
 
   void evict() {
+    host_->storing.restless = true;
+    wire_.latency = random_.between(10us, 400ms);
+    for (std::size_t n = 0; n < engine_.actors().size(); ++n)
+      for (auto times = random_.below(8); times > 0; --times) engine_.request(n);
+    time_.run_until(time_.now() + random_.between(0ms, 6s));
     wire_.cut({connection_end::kind::closed, 0, 1000, "ws.eviction#x"});
     time_.run_until(time_.now() + 10s);
     if (!host_->link().over()) throw violated("I14 single writer", "an eviction was ignored");

@@ -20,6 +20,7 @@ struct run_result {
   std::uint64_t given_up = 0;  ///< instances that the engine gave up with their host
   client_tally clients;
   tally http, sockets;
+  storage_coverage storage;
 };
 
 /// On the machines of a host.

@@ -20,7 +20,7 @@ void check_table(const client_table& what, const tally& seen, bool whole) {
 TEST_CASE("I1-I12, I14: what the engine, the wire and the actors do in any order breaks nothing") {
   const auto all = run_seeds(run, seeds_default);
   if (!all) return;
-  fmt::print("{}\n", all->seen.table());
+  fmt::print("{}\n{}\n", all->seen.table(), all->storage.table());
   CHECK(all->failed == 0);
   const auto& clients = all->clients;
   for (const auto n :
@@ -37,6 +37,9 @@ TEST_CASE("I1-I12, I14: what the engine, the wire and the actors do in any order
   const bool whole = all->seeds >= seeds_default;
   check_table(describe_http(), all->http, whole);
   check_table(describe_sockets(), all->sockets, whole);
+  if (!whole) return;
+  const auto unseen = all->storage.faults_found();
+  CHECK_MESSAGE(unseen.empty(), unseen);
 }
 
 TEST_CASE(
@@ -59,6 +62,7 @@ TEST_CASE("the same seed gives the same run") {
     CHECK(a.steps == b.steps);
     CHECK(a.connections == b.connections);
     CHECK(a.seen.table() == b.seen.table());
+    CHECK(a.storage.table() == b.storage.table());
   }
 }
 

@@ -46,21 +46,4 @@ private:
   std::vector<std::uint64_t> cells_;
 };
 
-/// What one run of a machine against its model comes to.
-struct machine_result {
-  std::string violation;  ///< empty when all held
-  tally seen;
-  std::uint64_t steps = 0;
-};
-
-/// One machine's simulation: how to run a seed, and what its table means.
-struct machine_simulation {
-  machine_result (*run)(std::uint64_t seed, bool tracing) = nullptr;
-  tally::names rows, columns;
-  tally::reasons impossible;
-};
-
-machine_simulation simulate_storage();
-machine_simulation simulate_pages();
-
 }  // namespace nuncio::simulation
