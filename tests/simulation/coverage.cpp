@@ -53,7 +53,7 @@ std::string_view by_chance(row r, column c, fault f) {
   if (f == fault::freeze && r == row::fresh_start &&
       (c == column::queued || c == column::wanting || c == column::down))
     return "while a host is frozen a Start seldom meets an older generation that waits";
-  if (f == fault::restart && r == row::fresh_start && c == column::wanting)
+  if (f == fault::restart && r == row::fresh_start && (c == column::queued || c == column::wanting))
     return "a Start seldom meets an older generation that waits, around an engine's restart";
   if (f == fault::none && (r == row::duplicate || r == row::superseded))
     return "without a fault only the cut at the end sends again";
