@@ -413,7 +413,12 @@ int main() {
     print("libwebsockets alone, receives", mib / bare_up.seconds, "MiB/s", bare_up, chunks, 0);
     const auto up = through_host(engine, run_upload);
     print(
-        "request of 256 MiB in parts", mib / up.seconds, "MiB/s", up, chunks, mib / bare_up.seconds);
+        "request of 256 MiB in parts",
+        mib / up.seconds,
+        "MiB/s",
+        up,
+        chunks,
+        mib / bare_up.seconds);
     fmt::print("peak of memory grew by {} KiB during both streams\n", peak_kib() - before);
   }
 }
